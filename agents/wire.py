@@ -1,0 +1,147 @@
+"""Subjects and messages: the one language between the engine, agents, handlers and anybody who watches.
+
+A message is Cattle's event document, so that one payload serves NATS and the HTTP publish/subscribe of old agents.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+import zlib
+from typing import Any, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field
+
+PARTITIONS = 16
+"""How many parts the engine's work is split into. Part of the reply subjects: raising it needs every engine stopped."""
+
+
+class Message(BaseModel):
+    """One message of Cattle's form. Null keys are present on the wire; unknown keys are ignored.
+
+    `context` is the free trace map; Corral's own keys in it: `epoch` (int, of a command: the log position of its request),
+    `correlation` (str), `stream` (str, the stream whose process asks), and in a reply `stale` (true: a newer epoch is known,
+    nothing was done).
+    """
+
+    model_config = ConfigDict(extra="ignore")
+
+    id: str = Field(default_factory=lambda: str(uuid.uuid4()))
+    name: str = ""
+    replyTo: str | None = None
+    resourceType: str | None = None
+    resourceId: str | None = None
+    data: dict[str, Any] = Field(default_factory=dict)
+    time: int = Field(default_factory=lambda: int(time.time() * 1000))
+    previousIds: list[str] | None = None
+    previousNames: list[str] | None = None
+    publisher: str | None = None
+    transitioning: Literal["no", "yes", "error"] | None = None
+    transitioningMessage: str | None = None
+    transitioningInternalMessage: str | None = None
+    transitioningProgress: int | None = None
+    timeoutMillis: int | None = None
+    context: dict[str, Any] | None = None
+
+    def encode(self) -> bytes:
+        return orjson.dumps(self.model_dump())
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Message:
+        """Raises ValueError, with what is wrong, for anything that is not a message."""
+        return cls.model_validate(orjson.loads(payload))
+
+    @property
+    def epoch(self) -> int:
+        return int((self.context or {}).get("epoch", 0))
+
+    def reply(
+        self,
+        data: dict[str, Any] | None = None,
+        *,
+        transitioning: Literal["no", "yes", "error"] | None = None,
+        message: str | None = None,
+        internal: str | None = None,
+        progress: int | None = None,
+        stale: bool = False,
+    ) -> Message:
+        """The answer to this message, ready to publish on its replyTo."""
+        context = dict(self.context or {})
+        if stale:
+            context["stale"] = True
+        return Message(
+            name=self.replyTo or "",
+            previousIds=[self.id],
+            previousNames=[self.name],
+            resourceType=self.resourceType,
+            resourceId=self.resourceId,
+            data=data or {},
+            transitioning=transitioning,
+            transitioningMessage=message,
+            transitioningInternalMessage=internal,
+            transitioningProgress=progress,
+            context=context,
+        )
+
+
+class Presence(BaseModel):
+    """A heartbeat, about every `SECONDS`: the agent lives, and what runs there. Never an event of the log."""
+
+    agent: int
+    uuid: str
+    time: int = Field(default_factory=lambda: int(time.time() * 1000))
+    instances: dict[str, str] = Field(default_factory=dict)
+    """uuid -> state ("running", "stopped") of the instances this agent holds."""
+
+    def encode(self) -> bytes:
+        return orjson.dumps(self.model_dump())
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Presence:
+        return cls.model_validate(orjson.loads(payload))
+
+
+PRESENCE_SECONDS = 5.0
+
+
+def token(text: str) -> str:
+    """One subject token: what NATS would read as a separator or a wildcard is escaped (as %XX)."""
+    return "".join(c if c.isalnum() or c in "-_" else f"%{ord(c):02X}" for c in text)
+
+
+def partition_of(root: str) -> int:
+    return zlib.crc32(root.encode()) % PARTITIONS
+
+
+def command_subject(agent: int, name: str) -> str:
+    """corral.agent.a7.compute.instance.activate"""
+    return f"corral.agent.a{agent}.{name}"
+
+
+def agent_commands(agent: int) -> str:
+    """What an agent subscribes to."""
+    return f"corral.agent.a{agent}.>"
+
+
+def reply_subject(partition: int, agent: int, command_id: str) -> str:
+    """corral.reply.3.a7.<command id>"""
+    return f"corral.reply.{partition}.a{agent}.{command_id}"
+
+
+def replies(partition: int) -> str:
+    """What the engine that holds a partition subscribes to."""
+    return f"corral.reply.{partition}.>"
+
+
+def presence_subject(agent: int) -> str:
+    return f"corral.presence.a{agent}"
+
+
+ALL_PRESENCE = "corral.presence.*"
+
+
+def event_subject(stream: str, event: str) -> str:
+    """corral.event.instance.54.process-started"""
+    kind, _, number = stream.rpartition("-")
+    return f"corral.event.{token(kind)}.{token(number)}.{token(event)}"

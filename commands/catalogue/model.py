@@ -1,0 +1,279 @@
+"""The catalogue's vocabulary: resource types, fields, links, actions, processes and their steps. Data, checked when it is built."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from commands.resource import Resource
+    from commands.turn import Turn
+
+Store = Literal["col", "fld", "calc", "proto"]
+"""Where a value lives: its own column, inside data.fields, computed for output, only in a request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a resource type. `admin` and `user`: letters r(ead) c(reate) u(pdate); "" = not in that schema."""
+
+    name: str
+    type: str
+    store: Store = "col"
+    admin: str = "r"
+    user: str = ""
+    required: bool = False
+    nullable: bool = True
+    default: Any = None
+    min: int | None = None
+    max: int | None = None
+    min_length: int | None = None
+    max_length: int | None = None
+    options: tuple[str, ...] = ()
+    valid_chars: str | None = None
+    unique: bool = False
+    hidden: bool = False
+    """Never shown at the top level (it stays in data.fields)."""
+    schedules_update: bool = False
+    """Changing it through PUT also runs <type>.update."""
+    secret: bool = False
+
+    @property
+    def reference(self) -> str | None:
+        """The type that this field's ids are of: reference[host], array[reference[host]] and map[reference[host]] all give host."""
+        _, found, rest = self.type.partition("reference[")
+        return rest.rstrip("]") if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """name -> resources of type `to`. ref: the one whose id is in our field `via`; many: those whose `via` is our id;
+    map: through rows of type `through`, whose `via` is our id and whose `other_via` is theirs."""
+
+    name: str
+    to: str
+    via: str
+    cardinality: Literal["ref", "many", "map"] = "many"
+    through: str | None = None
+    other_via: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    name: str
+    input: str | None = None
+    output: str | None = None
+    capability: str | None = None
+    """Offered only when data.fields.capabilities contains it."""
+    state: str | None = None
+    """Offered only in this state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Methods:
+    """Collection and resource methods; both empty = hidden from that kind of account."""
+
+    collection: tuple[str, ...] = ()
+    resource: tuple[str, ...] = ()
+
+    @property
+    def hidden(self) -> bool:
+        return not self.collection and not self.resource
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceType:
+    """A type of thing. `parent`: shares the parent's streams, ids and processes; its rows carry kind = this name.
+
+    `owner`: the reference field that names the resource whose root this one shares (a volume's instanceId): they are
+    loaded, decided and appended together. No owner: a root of its own.
+    """
+
+    name: str
+    plural: str
+    prefix: str
+    fields: Mapping[str, Field]
+    links: Mapping[str, Link] = field(default_factory=dict)
+    actions: Mapping[str, Action] = field(default_factory=dict)
+    admin: Methods = Methods()
+    user: Methods = Methods()
+    parent: str | None = None
+    children: tuple[str, ...] = ()
+    owner: str | None = None
+    stored: bool = True
+    """False: only in requests (instanceStop), or computed (schema)."""
+
+
+# --- processes ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """A pure function of the turn and the resource. It changes the turn's working copy (through Turn's methods) and
+    raises commands.turn.Failure to fail the process. It runs again in every turn of its process, so it first looks
+    whether its work is done."""
+
+    decide: Callable[[Turn, Resource], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A process on each live resource of type `type` whose `via` is our id, together; waits for all. They share our root."""
+
+    type: str
+    via: str
+    process: str
+    when: Callable[[Resource], bool] | None = None
+    ignore_invalid: bool = False
+    """A child in a state the process doesn't accept is passed over instead of failing us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a Join joins: the stream, and if nobody has it yet, what to create it with."""
+
+    type: str
+    id: int
+    create: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """A process on resources shared with others: start it as its own root, or wait for the one under way."""
+
+    targets: Callable[[Turn, Resource], list[Target]]
+    process: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A command to an agent. The first answer that is not an error ends it; its data is merged into the resource.
+
+    `agent` gives the agent's id, or None: nothing manages it, the step is done. `seconds`: how long silence is waited
+    out before the process is parked (it goes on by itself when the answer comes). `tries`: error answers until the
+    process fails; 0 = never (torn down until it is gone): it is asked again, at most 15 s apart.
+    """
+
+    command: str
+    agent: Callable[[Turn, Resource], int | None]
+    payload: Callable[[Turn, Resource], dict[str, Any]]
+    seconds: float = 60.0
+    tries: int = 1
+    undo: str | None = None
+
+
+Step = Decide | Child | Join | Ask
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A state machine's one arrow: start states -> via -> done, with its logic in three phases.
+
+    `via` and `done` may depend on the state it started from (update: active -> updating-active -> active).
+    `delegate`: the process that takes over when a step asked for it (Turn.delegate) and which then carries the same bracket.
+    `compensate`: chosen by a pure function when a step failed; None: the state goes back to `failed`.
+    """
+
+    name: str
+    type: str
+    start: tuple[str, ...]
+    via: str | Mapping[str, str]
+    done: str | Mapping[str, str]
+    field: str = "state"
+    delegate: str | None = None
+    failed: str | None = None
+    compensate: Callable[[Turn, Resource], str] | None = None
+    pre: tuple[Step, ...] = ()
+    handlers: tuple[Step, ...] = ()
+    post: tuple[Step, ...] = ()
+    chain: Callable[[Turn, Resource], str | None] | None = None
+    """The process that follows at the end, straight from our via state (stop with remove=true -> instance.remove)."""
+
+    @property
+    def verb(self) -> str:
+        return self.name.split(".", 1)[1]
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        return self.pre + self.handlers + self.post
+
+    def via_of(self, state: str) -> str:
+        return self.via if isinstance(self.via, str) else self.via[state]
+
+    def done_of(self, via: str) -> str:
+        return self.done if isinstance(self.done, str) else self.done[via]
+
+    @property
+    def vias(self) -> frozenset[str]:
+        return frozenset((self.via,) if isinstance(self.via, str) else self.via.values())
+
+    @property
+    def dones(self) -> frozenset[str]:
+        return frozenset((self.done,) if isinstance(self.done, str) else self.done.values())
+
+
+class CatalogueError(Exception):
+    """The catalogue contradicts itself: says where."""
+
+
+class Catalogue:
+    """All resource types and processes, by name."""
+
+    def __init__(self, types: list[ResourceType], processes: list[Process]) -> None:
+        self.types = {t.name: t for t in types}
+        self.processes = {p.name: p for p in processes}
+        self._by_path = {name.lower(): t for t in types for name in (t.name, t.plural)}
+        self._vias: dict[tuple[str, str], frozenset[str]] = {}
+        for process in processes:
+            key = (process.type, process.field)
+            self._vias[key] = self._vias.get(key, frozenset()) | process.vias
+        self._check()
+
+    def type(self, name: str) -> ResourceType:
+        return self.types[name]
+
+    def root_type(self, name: str) -> ResourceType:
+        """The type that owns the streams, ids and processes: instance for container."""
+        found = self.types[name]
+        return self.types[found.parent] if found.parent else found
+
+    def by_path(self, segment: str) -> ResourceType | None:
+        """The type that a URL segment names: singular or plural, in any letter case."""
+        return self._by_path.get(segment.lower())
+
+    def process(self, name: str) -> Process:
+        return self.processes[name]
+
+    def process_of(self, type_name: str, verb: str) -> Process | None:
+        """The process behind <type>.<verb>, e.g. ("container", "start") -> instance.start."""
+        return self.processes.get(f"{self.root_type(type_name).name.lower()}.{verb}")
+
+    def transitioning(self, type_name: str, state: str) -> bool:
+        """True in the via states of the type's processes on `state`."""
+        return state in self._vias.get((self.root_type(type_name).name, "state"), frozenset())
+
+    def _check(self) -> None:
+        for resource in self.types.values():
+            for link in resource.links.values():
+                for name in filter(None, (link.to, link.through)):
+                    if name not in self.types:
+                        raise CatalogueError(f"link {resource.name}.{link.name} goes to {name}, which is not a type")
+            for action in resource.actions.values():
+                for name in filter(None, (action.input, action.output)):
+                    if name not in self.types:
+                        raise CatalogueError(f"action {resource.name}.{action.name} has the unknown type {name}")
+            if resource.owner and resource.owner not in resource.fields:
+                raise CatalogueError(f"{resource.name} is owned through {resource.owner}, which is not one of its fields")
+        for process in self.processes.values():
+            if process.type not in self.types:
+                raise CatalogueError(f"process {process.name} is of {process.type}, which is not a type")
+            if process.delegate and process.delegate not in self.processes:
+                raise CatalogueError(f"process {process.name} delegates to {process.delegate}, which is not a process")
+            for via in process.vias:
+                process.done_of(via)
+            for step in process.steps:
+                if isinstance(step, Child | Join) and step.process not in self.processes:
+                    raise CatalogueError(f"process {process.name} has a step {step.process}, which is not a process")
+                if isinstance(step, Ask) and step.seconds <= 0:
+                    raise CatalogueError(f"process {process.name} asks {step.command} without a timeout")

@@ -1,0 +1,218 @@
+"""A resource as its stream tells it: fold(events) -> Resource. The write side, the projectors and replay all use this fold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from commands import events
+from commands.merge import merged
+from eventstore import Recorded
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One command of a process, as far as it went."""
+
+    command: str
+    id: str
+    agent: int
+    epoch: int
+    """The position of its request: what the agent orders commands by."""
+    at: datetime | None
+    tries: int = 1
+    answered: bool = False
+    error: str | None = None
+    failed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A process under way: a bracket of events that is not closed yet."""
+
+    pid: str
+    process: str
+    origin: str
+    """The process that was asked for; differs from `process` after a delegation (instance.create, now in instance.start)."""
+    came_from: str
+    input: Json
+    parent: str | None
+    """The stream of the process that waits for this one; None: a root process."""
+    cause: str
+    """The id of the event that began it."""
+    asked: dict[str, Asked] = field(default_factory=dict)
+    parked: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One thing: its row (columns, with `data` as the free map), its version, and the processes under way by state field."""
+
+    type: str
+    id: int
+    version: int = 0
+    position: int = 0
+    row: Json = field(default_factory=dict)
+    open: dict[str, Open] = field(default_factory=dict)
+
+    @property
+    def stream(self) -> str:
+        return f"{self.type}-{self.id}"
+
+    @property
+    def exists(self) -> bool:
+        return self.version > 0
+
+    @property
+    def kind(self) -> str:
+        kind: str = self.row.get("kind") or self.type
+        return kind
+
+    @property
+    def state(self) -> str:
+        state: str = self.row.get("state", "")
+        return state
+
+    @property
+    def removed(self) -> bool:
+        return self.row.get("removed") is not None
+
+    @property
+    def fields(self) -> Json:
+        """The values that have no column of their own."""
+        fields: Json = (self.row.get("data") or {}).get("fields") or {}
+        return fields
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        return self.row.get("name") or self.stream
+
+    def get(self, name: str) -> Any:
+        """A column, or else a field."""
+        value = self.row.get(name)
+        return self.fields.get(name) if value is None else value
+
+
+def split_stream(stream: str) -> tuple[str, int]:
+    """instance-54 -> ("instance", 54). Raises ValueError for anything else."""
+    kind, _, number = stream.rpartition("-")
+    if not kind or not number.isdigit():
+        raise ValueError(f"{stream!r} is not a stream: <type>-<number> is expected, e.g. instance-54")
+    return kind, int(number)
+
+
+def empty(stream: str) -> Resource:
+    kind, number = split_stream(stream)
+    return Resource(kind, number)
+
+
+def fold(stream: str, recorded: Iterable[Recorded]) -> Resource:
+    resource = empty(stream)
+    for event in recorded:
+        resource = evolve(resource, event)
+    return resource
+
+
+def fold_all(recorded: Iterable[Recorded]) -> dict[str, Resource]:
+    """Several streams' events, in any interleaving that keeps each stream's order -> stream -> resource."""
+    resources: dict[str, Resource] = {}
+    for event in recorded:
+        resources[event.stream] = evolve(resources.get(event.stream) or empty(event.stream), event)
+    return resources
+
+
+def evolve(resource: Resource, event: Recorded) -> Resource:
+    """The resource after one more event of its stream. Pure; an unknown event type changes nothing but the version."""
+    data = event.data
+    row = resource.row
+    brackets = resource.open
+    if event.type == events.CREATED:
+        row = {"id": resource.id, "data": {}}
+    elif event.type == events.TRANSITIONED:
+        row = without_error(row, data["field"])
+    elif event.type == events.PROCESS_STARTED and not data.get("compensation"):
+        row = without_error(row, data["field"])
+    if changes := data.get("changes"):
+        row = merged(row, changes)
+
+    match event.type:
+        case events.TRANSITIONED:
+            row = {**row, data["field"]: data["to"]}
+        case events.PROCESS_STARTED:
+            row = {**row, data["field"]: data["via"]}
+            brackets = {**brackets, data["field"]: _started(brackets.get(data["field"]), event)}
+        case events.STEP_REQUESTED:
+            asked = Asked(data["command"], data["id"], data["agent"], event.position, event.at, data.get("try", 1))
+            brackets = _asked(brackets, data["pid"], asked)
+        case events.STEP_SUCCEEDED if not data.get("late"):
+            brackets = _answered(brackets, data, None, event.at)
+        case events.STEP_FAILED if not data.get("late"):
+            brackets = _answered(brackets, data, data["error"], event.at)
+        case events.PROCESS_SUCCEEDED:
+            brackets = {key: value for key, value in brackets.items() if key != data["field"]}
+            if data.get("to"):
+                row = {**row, data["field"]: data["to"]}
+        case events.PROCESS_FAILED:
+            brackets = {key: value for key, value in brackets.items() if key != data["field"]}
+            if data.get("to"):
+                row = {**row, data["field"]: data["to"]}
+            if data.get("error"):
+                row = merged(row, {"+data": {"+fields": {"transitioning": "error", "transitioningMessage": data["error"]}}})
+        case events.PROCESS_PARKED:
+            brackets = {
+                key: replace(value, parked=data["reason"]) if value.pid == data["pid"] else value for key, value in brackets.items()
+            }
+        case events.PROCESS_CANCELLED:
+            brackets = {key: value for key, value in brackets.items() if key != data["field"]}
+    return Resource(resource.type, resource.id, event.version, event.position, row, brackets)
+
+
+def without_error(row: Json, state_field: str) -> Json:
+    """A process on `state` that begins anew erases the error that the last one left."""
+    data = row.get("data") or {}
+    fields = data.get("fields") or {}
+    if state_field != "state" or "transitioning" not in fields:
+        return row
+    kept = {key: value for key, value in fields.items() if key not in ("transitioning", "transitioningMessage")}
+    return {**row, "data": {**data, "fields": kept}}
+
+
+def _started(present: Open | None, event: Recorded) -> Open:
+    data = event.data
+    if present is not None and present.pid == data["pid"]:  # a delegation: the same bracket goes on as another process
+        return replace(present, process=data["process"], asked={}, parked=None)
+    return Open(
+        pid=data["pid"],
+        process=data["process"],
+        origin=data.get("origin") or data["process"],
+        came_from=data["from"],
+        input=data.get("input") or {},
+        parent=data.get("parent"),
+        cause=event.id,
+    )
+
+
+def _asked(brackets: dict[str, Open], pid: str, asked: Asked) -> dict[str, Open]:
+    return {
+        key: replace(value, asked={**value.asked, asked.command: asked}, parked=None) if value.pid == pid else value
+        for key, value in brackets.items()
+    }
+
+
+def _answered(brackets: dict[str, Open], data: Json, error: str | None, at: datetime) -> dict[str, Open]:
+    result = dict(brackets)
+    for key, value in brackets.items():
+        if value.pid != data["pid"]:
+            continue
+        asked = {
+            command: replace(each, answered=error is None, error=error, failed_at=at if error is not None else None)
+            if each.id == data["id"] else each
+            for command, each in value.asked.items()
+        }
+        result[key] = replace(value, asked=asked, parked=None)
+    return result

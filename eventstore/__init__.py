@@ -1,0 +1,21 @@
+"""The log: append, read, follow, claims. Knows no resource, no HTTP, no NATS."""
+
+from eventstore.errors import (
+    BadData,
+    Full,
+    KeyReused,
+    LostLease,
+    NewerSchema,
+    Repeated,
+    StoreError,
+    Taken,
+    Unavailable,
+    WrongVersion,
+)
+from eventstore.store import Store
+from eventstore.types import Appended, Claim, CommandKey, Event, Json, Lease, Loaded, Recorded, Release, Work, Write
+
+__all__ = [
+    "Appended", "BadData", "Claim", "CommandKey", "Event", "Full", "Json", "KeyReused", "Lease", "Loaded", "LostLease", "NewerSchema",
+    "Recorded", "Release", "Repeated", "Store", "StoreError", "Taken", "Unavailable", "Work", "Write", "WrongVersion",
+]

@@ -1,0 +1,94 @@
+"""What every store can do; eventstore.postgres and eventstore.memory are the two that do it, under one contract suite."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+from eventstore.types import Appended, CommandKey, Lease, Loaded, Recorded, Work, Write
+
+
+class Store(Protocol):
+    """An append-only log of events in streams, with claims, leases, idempotent commands and open work beside it.
+
+    Every call ends within the store's timeout, or raises Unavailable.
+    """
+
+    async def append(
+        self,
+        writes: Sequence[Write],
+        *,
+        unchanged: Mapping[str, int] | None = None,
+        lease: Lease | None = None,
+        command: CommandKey | None = None,
+        work: Sequence[Work] = (),
+        done: Sequence[str] = (),
+    ) -> Appended:
+        """All the writes in one transaction, or none.
+
+        `unchanged`: streams that the decision read and that must still be at these versions. `work` and `done`: roots that
+        have, or no longer have, something left to do. Raises WrongVersion, Taken, Full, LostLease, Repeated, KeyReused,
+        BadData for this caller alone, whoever shares its batch; Unavailable when the database is gone.
+        """
+        ...
+
+    async def read(self, stream: str, after: int = 0, to_position: int | None = None) -> list[Recorded]:
+        """A stream's events with version > after (and position <= to_position), oldest first."""
+        ...
+
+    async def read_root(self, root: str, to_position: int | None = None) -> list[Recorded]:
+        """All events of all streams with this root, by position, in one query."""
+        ...
+
+    async def read_all(
+        self, after: int = 0, limit: int = 1000, to_position: int | None = None, types: Sequence[str] | None = None
+    ) -> list[Recorded]:
+        """The log's events with position > after, by position."""
+        ...
+
+    def follow(self, after: int = 0) -> AsyncIterator[list[Recorded]]:
+        """The log from `after` on, in batches (at most 1000 events), for ever: catch-up, then live. Misses nothing, repeats nothing.
+
+        Survives the database's restarts (it waits and goes on); ends when it is closed (aclose) or the store is.
+        """
+        ...
+
+    async def load(self, categories: Sequence[str], claim_prefix: str = "") -> Loaded:
+        """All events of all streams named `<category>-...`, and the counted claims whose scope starts with claim_prefix, in one snapshot."""
+        ...
+
+    async def head(self) -> int:
+        """The last position (0: the log is empty)."""
+        ...
+
+    async def ids(self, category: str, count: int = 1) -> range:
+        """`count` new numbers for streams of a category, never given before, from 1 on."""
+        ...
+
+    async def holder(self, scope: str, item: str) -> str | None:
+        """The stream that holds an exclusive claim."""
+        ...
+
+    async def used(self, scope: str) -> int:
+        """The sum of a counted scope's claims."""
+        ...
+
+    async def due_work(self, partitions: Sequence[int], limit: int = 1000) -> list[Work]:
+        """The work of these partitions that is due by the database's clock, longest due first."""
+        ...
+
+    async def acquire(self, names: Sequence[str], holder: str, seconds: float) -> list[Lease]:
+        """Those of the leases that are free, expired, or held by this very holder, each with a new epoch."""
+        ...
+
+    async def renew(self, leases: Sequence[Lease], seconds: float) -> list[Lease]:
+        """Extends the leases still held under their epochs, and returns those; the others are lost."""
+        ...
+
+    async def give_up(self, leases: Sequence[Lease]) -> None:
+        """Frees leases at once, so that another server need not wait for their end."""
+        ...
+
+    async def close(self) -> None:
+        """Sends what is pending, ends the followers, closes the connections."""
+        ...
