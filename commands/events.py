@@ -11,7 +11,7 @@ syntax of commands.merge, which evolve applies to the row.
     step-succeeded     {pid, id, changes?, late?}
     step-failed        {pid, id, error, late?}                     an error answer
     process-succeeded  {pid, process, field, to?, changes?}        to absent: another process follows from the via state
-    process-failed     {pid, process, field, error, to?}           to absent: compensation follows from the via state
+    process-failed     {pid, process, field, error, to?, parent?}  to absent: compensation follows from the via state
     process-parked     {pid, id, reason}                           no answer in time; goes on by itself when it comes
     process-cancelled  {pid, process, field, reason, by?}          superseded by another process, or by an operator
 """

@@ -41,9 +41,11 @@ class Open:
     came_from: str
     input: Json
     parent: str | None
-    """The stream of the process that waits for this one; None: a root process."""
+    """The pid of the process that waits for this one; None: a root process."""
     cause: str
     """The id of the event that began it."""
+    correlation: str | None = None
+    actor: int | None = None
     asked: dict[str, Asked] = field(default_factory=dict)
     parked: str | None = None
 
@@ -58,6 +60,8 @@ class Resource:
     position: int = 0
     row: Json = field(default_factory=dict)
     open: dict[str, Open] = field(default_factory=dict)
+    root: str = ""
+    """The stream whose root this one shares: they are loaded and written together."""
 
     @property
     def stream(self) -> str:
@@ -161,7 +165,7 @@ def evolve(resource: Resource, event: Recorded) -> Resource:
             brackets = {key: value for key, value in brackets.items() if key != data["field"]}
             if data.get("to"):
                 row = {**row, data["field"]: data["to"]}
-            if data.get("error"):
+            if not data.get("parent"):  # a child's failure shows on the resource whose process it failed
                 row = merged(row, {"+data": {"+fields": {"transitioning": "error", "transitioningMessage": data["error"]}}})
         case events.PROCESS_PARKED:
             brackets = {
@@ -169,7 +173,8 @@ def evolve(resource: Resource, event: Recorded) -> Resource:
             }
         case events.PROCESS_CANCELLED:
             brackets = {key: value for key, value in brackets.items() if key != data["field"]}
-    return Resource(resource.type, resource.id, event.version, event.position, row, brackets)
+    root = resource.root or event.root
+    return Resource(resource.type, resource.id, event.version, event.position, row, brackets, root)
 
 
 def without_error(row: Json, state_field: str) -> Json:
@@ -186,6 +191,7 @@ def _started(present: Open | None, event: Recorded) -> Open:
     data = event.data
     if present is not None and present.pid == data["pid"]:  # a delegation: the same bracket goes on as another process
         return replace(present, process=data["process"], asked={}, parked=None)
+    metadata = event.metadata
     return Open(
         pid=data["pid"],
         process=data["process"],
@@ -194,12 +200,14 @@ def _started(present: Open | None, event: Recorded) -> Open:
         input=data.get("input") or {},
         parent=data.get("parent"),
         cause=event.id,
+        correlation=metadata.get("correlation"),
+        actor=metadata.get("actor"),
     )
 
 
 def _asked(brackets: dict[str, Open], pid: str, asked: Asked) -> dict[str, Open]:
     return {
-        key: replace(value, asked={**value.asked, asked.command: asked}, parked=None) if value.pid == pid else value
+        key: replace(value, asked={**value.asked, asked.command: asked}) if value.pid == pid else value
         for key, value in brackets.items()
     }
 
@@ -214,5 +222,5 @@ def _answered(brackets: dict[str, Open], data: Json, error: str | None, at: date
             if each.id == data["id"] else each
             for command, each in value.asked.items()
         }
-        result[key] = replace(value, asked=asked, parked=None)
+        result[key] = replace(value, asked=asked, parked=None if error is None else value.parked)
     return result

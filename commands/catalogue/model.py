@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from commands.resource import Resource
     from commands.turn import Turn
+    from commands.world import World
 
 Store = Literal["col", "fld", "calc", "proto"]
 """Where a value lives: its own column, inside data.fields, computed for output, only in a request."""
@@ -125,8 +126,18 @@ class Child:
     via: str
     process: str
     when: Callable[[Resource], bool] | None = None
+    removed: bool = False
+    """Removed children too (restore, purge)."""
     ignore_invalid: bool = False
     """A child in a state the process doesn't accept is passed over instead of failing us."""
+
+
+@dataclass(frozen=True, slots=True)
+class Own:
+    """Another process of the same resource, on another state field (allocation inside start)."""
+
+    process: str
+    when: Callable[[Turn, Resource], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +145,10 @@ class Target:
     """What a Join joins: the stream, and if nobody has it yet, what to create it with."""
 
     type: str
-    id: int
+    id: int | None
     create: Mapping[str, Any] | None = None
+    claim: tuple[str, str] | None = None
+    """The exclusive (scope, item) that makes it the only one of its kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,14 +169,14 @@ class Ask:
     """
 
     command: str
-    agent: Callable[[Turn, Resource], int | None]
-    payload: Callable[[Turn, Resource], dict[str, Any]]
+    agent: Callable[[World, Resource], int | None]
+    payload: Callable[[World, Resource], dict[str, Any]]
     seconds: float = 60.0
-    tries: int = 1
+    tries: int | Callable[[World, Resource], int] = 1
     undo: str | None = None
 
 
-Step = Decide | Child | Join | Ask
+Step = Decide | Child | Own | Join | Ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +200,9 @@ class Process:
     pre: tuple[Step, ...] = ()
     handlers: tuple[Step, ...] = ()
     post: tuple[Step, ...] = ()
-    chain: Callable[[Turn, Resource], str | None] | None = None
-    """The process that follows at the end, straight from our via state (stop with remove=true -> instance.remove)."""
+    chain: Callable[[Turn, Resource], tuple[str, dict[str, Any]] | None] | None = None
+    """The process that follows at the end, straight from our via state, and its input (stop with remove=true ->
+    instance.remove)."""
 
     @property
     def verb(self) -> str:
@@ -273,7 +287,7 @@ class Catalogue:
             for via in process.vias:
                 process.done_of(via)
             for step in process.steps:
-                if isinstance(step, Child | Join) and step.process not in self.processes:
+                if isinstance(step, Child | Own | Join) and step.process not in self.processes:
                     raise CatalogueError(f"process {process.name} has a step {step.process}, which is not a process")
                 if isinstance(step, Ask) and step.seconds <= 0:
                     raise CatalogueError(f"process {process.name} asks {step.command} without a timeout")

@@ -1,0 +1,117 @@
+"""The engine's end of NATS: publishes commands, hears replies and heartbeats. Nothing that matters lives in it.
+
+NATS may be away, at the start too: the connection is tried for ever, and what could not be published is sent again by
+the dispatch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
+
+from agents import wire
+from agents.wire import Message, Presence
+
+log = structlog.get_logger("corral.bus")
+
+PENDING_BYTES = 64 * 1024 * 1024
+"""What a subscription may have waiting before NATS' client drops messages (the dispatch asks again for what was lost)."""
+
+
+class Bus:
+    """One NATS connection. `on_reply(message, command id)` and `on_presence(presence)` are set by their users."""
+
+    def __init__(self, url: str, name: str = "corral engine") -> None:
+        self.url = url
+        self.on_reply: Callable[[Message, str], None] = lambda message, ask: None
+        self.on_presence: Callable[[Presence], None] = lambda presence: None
+        self._name = name
+        self._nats = Client()
+        self._replies: dict[int, Subscription | None] = {}
+        self._presence: Subscription | None = None
+        self._connecting: asyncio.Task[None] | None = None
+
+    @property
+    def connected(self) -> bool:
+        return self._nats.is_connected
+
+    async def start(self) -> None:
+        """Connects, or goes on trying in the background when NATS does not answer within two seconds."""
+        self._connecting = asyncio.create_task(self._connect())
+        await asyncio.wait({self._connecting}, timeout=2.0)
+
+    async def _connect(self) -> None:
+        while True:
+            try:
+                await self._nats.connect(
+                    self.url, name=self._name, max_reconnect_attempts=-1, reconnect_time_wait=1, connect_timeout=2,
+                    ping_interval=10, max_outstanding_pings=2, error_cb=self._on_error, allow_reconnect=True, flush_timeout=2,
+                )
+                break
+            except Exception as error:  # the client raises its own, asyncio's and the system's errors here
+                log.warning("NATS does not answer; it is tried again", action="nats-away", url=self.url, error=str(error))
+                self._nats = Client()
+                await asyncio.sleep(0.5)
+        self._presence = await self._nats.subscribe(wire.ALL_PRESENCE, cb=self._presence_message)
+        for partition in self._replies:
+            await self._subscribe(partition)
+
+    async def listen(self, partition: int) -> None:
+        """Hears the replies of a partition from now on."""
+        if partition in self._replies and self._replies[partition] is not None:
+            return
+        self._replies[partition] = None
+        if self._nats.is_connected:
+            await self._subscribe(partition)
+
+    def ignore(self, partition: int) -> None:
+        """Another engine has the partition now. (Its late messages are dropped by whoever reads them.)"""
+        subscription = self._replies.pop(partition, None)
+        if subscription is not None and self._nats.is_connected:
+            self._unsubscribing = asyncio.ensure_future(subscription.unsubscribe())
+
+    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+        """Fire and forget: raises nothing when NATS is away."""
+        if not self._nats.is_connected:
+            return
+        try:
+            await self._nats.publish(subject, payload, reply=reply)
+        except Exception as error:  # closed or draining between the check and the call; the dispatch sends again
+            log.warning("A message could not be published", action="publish-failed", subject=subject, error=str(error))
+
+    async def close(self) -> None:
+        if self._connecting is not None and not self._connecting.done():
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
+        if not self._nats.is_closed:
+            try:
+                await asyncio.wait_for(self._nats.close(), 2.0)
+            except TimeoutError:
+                log.warning("NATS did not close in time", action="nats-close")
+
+    async def _subscribe(self, partition: int) -> None:
+        if self._replies.get(partition) is None:
+            subject = wire.replies(partition)
+            self._replies[partition] = await self._nats.subscribe(subject, cb=self._reply_message, pending_bytes_limit=PENDING_BYTES)
+
+    async def _reply_message(self, message: Msg) -> None:
+        try:
+            decoded = Message.decode(message.data)
+        except ValueError as error:
+            log.warning("A reply is not a message", action="reply-malformed", subject=message.subject, error=str(error))
+            return
+        self.on_reply(decoded, message.subject.rpartition(".")[2])
+
+    async def _presence_message(self, message: Msg) -> None:
+        try:
+            self.on_presence(Presence.decode(message.data))
+        except ValueError as error:
+            log.warning("A heartbeat is malformed", action="presence-malformed", subject=message.subject, error=str(error))
+
+    async def _on_error(self, error: Exception) -> None:
+        log.warning("NATS reports an error", action="nats-error", error=repr(error))

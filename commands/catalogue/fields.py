@@ -1,0 +1,230 @@
+"""From what a client submitted to the values of a type's fields: the gateway checks every body and every action input here.
+
+Order and codes are the API's: skip what the caller may not set, convert, check, then on create the defaults and what is
+required. Clients send loosely ("false", "64", a scalar for an array); what comes out has the field's own type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import orjson
+
+from commands.catalogue.model import Field, ResourceType
+from commands.errors import Refused
+
+Json = dict[str, Any]
+
+Lookup = Callable[[str, str], Awaitable[int | None]]
+"""(type, id as submitted) -> its number, or None: no such thing, or the caller can't see it."""
+
+IsTaken = Callable[[str, Any], Awaitable[bool]]
+"""(field, value) -> another visible resource of the type has it."""
+
+_TRUE = frozenset({"true", "yes", "y", "on", "1"})
+_FALSE = frozenset({"false", "no", "n", "off", "0"})
+_BIGGEST = 2**63 - 1
+
+
+async def _nothing_found(type_name: str, given: str) -> int | None:
+    return None
+
+
+async def _never_taken(name: str, value: Any) -> bool:
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What validation needs to know beside the values. `user`: the caller is an ordinary user, not an admin."""
+
+    purpose: Literal["create", "update"] = "create"
+    user: bool = False
+    lookup: Lookup = _nothing_found
+    is_taken: IsTaken = _never_taken
+
+    def may_set(self, field: Field) -> bool:
+        letter = self.purpose[0]
+        return letter in (field.user if self.user else field.admin) and not (self.purpose == "update" and field.name == "id")
+
+
+async def validated(type: ResourceType, submitted: Mapping[str, Any], submission: Submission) -> Json:
+    """The accepted fields with converted values; on create with the defaults. Raises Refused for the first that is wrong."""
+    values: Json = {}
+    for name, given in submitted.items():
+        field = type.fields.get(name)
+        if field is None or not submission.may_set(field):
+            continue
+        value = await _converted(field, field.type, given, submission.lookup)
+        await _check(field, value, submission)
+        values[name] = value
+    if submission.purpose == "create":
+        _complete(type, values, submission)
+    return values
+
+
+def changes_for(type: ResourceType, values: Mapping[str, Any]) -> Json:
+    """Values as an event's changes: columns plain, the rest under data.fields; a submitted `data` merges key by key.
+
+    A name the type doesn't know is kept among the fields, so that nothing is lost; computed ones are left out.
+    """
+    changes: Json = {}
+    data: Json = {}
+    kept: Json = {}
+    for name, value in values.items():
+        field = type.fields.get(name)
+        if name == "data" and isinstance(value, dict):
+            data = {key: each for key, each in value.items() if key != "fields"}
+            kept = {**(value["fields"] if isinstance(value.get("fields"), dict) else {}), **kept}
+        elif field is None or field.store == "fld":
+            kept[name] = value
+        elif field.store == "col":
+            changes[name] = value
+    if kept:
+        data["+fields"] = kept
+    if data:
+        changes["+data"] = data
+    return changes
+
+
+def parsed_date(text: str) -> datetime:
+    """ISO 8601, UTC where no zone is given. Raises ValueError."""
+    when = datetime.fromisoformat(text.strip())
+    return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+
+
+def date_text(when: datetime) -> str:
+    """As rows hold dates: UTC, milliseconds, Z."""
+    return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+async def _converted(field: Field, type: str, given: Any, lookup: Lookup) -> Any:
+    """`given` as a value of `type`, which is the field's type or, for an element, the part in its brackets."""
+    if type.startswith("array[") and given is not None:
+        element = type[len("array[") : -1]
+        return [await _converted(field, element, each, lookup) for each in (given if isinstance(given, list) else [given])]
+    if type.startswith("map["):
+        if given is None or given == "":
+            return None
+        if not isinstance(given, dict):
+            raise Refused("InvalidFormat", f"{field.name} must be a map", field.name)
+        element = type[len("map[") : -1]
+        return {str(key): await _converted(field, element, value, lookup) for key, value in given.items()}
+    if given is None:
+        return None
+    if type.startswith("reference["):
+        target = type[len("reference[") : -1]
+        number = await lookup(target, str(given)) if isinstance(given, str | int) and not isinstance(given, bool) else None
+        if number is None:
+            raise Refused("InvalidReference", f"there is no {target} {given!r}", field.name)
+        return number
+    match type:
+        case "json":
+            return given
+        case "int":
+            return _integer(field, given)
+        case "boolean":
+            return _boolean(field, given)
+        case "date":
+            return _date(field, given)
+        case _:
+            return _text(field, given)
+
+
+def _text(field: Field, given: Any) -> str:
+    if isinstance(given, dict | list):
+        raise Refused("InvalidFormat", f"{field.name} must be text", field.name)
+    return given if isinstance(given, str) else orjson.dumps(given).decode()
+
+
+def _integer(field: Field, given: Any) -> int:
+    try:
+        if isinstance(given, bool | dict | list) or (isinstance(given, float) and not given.is_integer()):
+            raise ValueError
+        number = int(given)
+        if abs(number) > _BIGGEST:
+            raise ValueError
+    except (ValueError, OverflowError):
+        raise Refused("InvalidFormat", f"{field.name} must be a whole number", field.name) from None
+    return number
+
+
+def _boolean(field: Field, given: Any) -> bool:
+    if isinstance(given, bool):
+        return given
+    text = str(given).strip().lower()
+    if text not in _TRUE | _FALSE:
+        raise Refused("InvalidFormat", f"{field.name} must be true or false", field.name)
+    return text in _TRUE
+
+
+def _date(field: Field, given: Any) -> str | None:
+    """Text in ISO 8601, or milliseconds since 1970; empty text is no date."""
+    if given == "":
+        return None
+    try:
+        if isinstance(given, int) and not isinstance(given, bool):
+            return date_text(datetime.fromtimestamp(given / 1000, UTC))
+        if isinstance(given, str):
+            return date_text(parsed_date(given))
+    except (ValueError, OverflowError, OSError):
+        pass  # refused below, as everything else that is no date
+    raise Refused("InvalidDateFormat", f"{field.name} must be a date such as 2026-01-31T10:00:00Z", field.name)
+
+
+async def _check(field: Field, value: Any, submission: Submission) -> None:
+    if value is None:
+        if not field.nullable:
+            raise Refused("NotNullable", f"{field.name} can't be null", field.name)
+        return
+    if not storable(value):
+        raise Refused("InvalidCharacters", f"{field.name} holds NUL or half of a surrogate pair", field.name)
+    if field.unique and await submission.is_taken(field.name, value):
+        raise Refused("NotUnique", f"another one has this {field.name}", field.name)
+    for each in value if isinstance(value, list) else [value]:
+        if each is None:
+            raise Refused("NotNullable", f"{field.name} can't hold null", field.name)
+        _check_limits(field, each)
+
+
+def _check_limits(field: Field, value: Any) -> None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        if field.min is not None and value < field.min:
+            raise Refused("MinLimitExceeded", f"{field.name} must be at least {field.min}", field.name)
+        if field.max is not None and value > field.max:
+            raise Refused("MaxLimitExceeded", f"{field.name} must be at most {field.max}", field.name)
+    text = value if isinstance(value, str) else orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    if field.min_length is not None and len(text) < field.min_length:
+        raise Refused("MinLengthExceeded", f"{field.name} must have at least {field.min_length} characters", field.name)
+    if field.max_length is not None and len(text) > field.max_length:
+        raise Refused("MaxLengthExceeded", f"{field.name} must have at most {field.max_length} characters", field.name)
+    if field.options and text not in field.options:
+        raise Refused("InvalidOption", f"{field.name} must be one of {', '.join(field.options)}", field.name)
+    if field.valid_chars is not None and not set(text) <= set(field.valid_chars):
+        raise Refused("InvalidCharacters", f"{field.name} may hold only {field.valid_chars}", field.name)
+
+
+def storable(value: Any) -> bool:
+    """False when text in it, however deep, holds what the log can't: NUL or lone surrogates."""
+    match value:
+        case str():
+            return "\0" not in value and not any("\ud800" <= c <= "\udfff" for c in value)
+        case dict():
+            return all(storable(key) and storable(each) for key, each in value.items())
+        case list():
+            return all(storable(each) for each in value)
+        case _:
+            return True
+
+
+def _complete(type: ResourceType, values: Json, submission: Submission) -> None:
+    """Defaults for what is absent, then what is required."""
+    for field in type.fields.values():
+        if field.default is not None and field.name not in values and field.store != "calc":
+            values[field.name] = field.default
+    for field in type.fields.values():
+        if field.required and submission.may_set(field) and values.get(field.name) in (None, []):
+            raise Refused("MissingRequired", f"{field.name} is required", field.name)

@@ -1,0 +1,8 @@
+"""Every built-in resource type, as data: what commands.catalogue.builtin and the gateway's schemas are built from."""
+
+from __future__ import annotations
+
+from commands.catalogue.model import ResourceType
+from commands.catalogue.types import accounts, compute, hosts, protocol, storage
+
+TYPES: list[ResourceType] = [*compute.TYPES, *storage.TYPES, *hosts.TYPES, *accounts.TYPES, *protocol.TYPES]

@@ -1,0 +1,72 @@
+"""Where things run: agents, the hosts they answer for, and the machines those stand on."""
+
+from __future__ import annotations
+
+from commands.catalogue.model import ResourceType
+from commands.catalogue.types.common import (
+    ACCOUNT,
+    ACTIVE_STATES,
+    ALL,
+    HIDDEN,
+    LIFE,
+    READ,
+    actions,
+    col,
+    fields,
+    fld,
+    links,
+    many,
+    mapped,
+    one,
+)  # fmt: skip
+
+AGENT = ResourceType(
+    "agent", "agents", "1a",
+    fields(
+        col("agentGroupId", "reference[agentGroup]", "rcu"),
+        col("managedConfig", "boolean", "rcu", nullable=False, default=True),
+        col("uri", "string", "rcu", max_length=255, unique=True),
+        fld("user", "string", "rc"),
+        col("zoneId", "reference[zone]"),
+        states=tuple(sorted((*ACTIVE_STATES, "reconnecting"))),
+    ),
+    links(
+        ACCOUNT,
+        many("hosts", "host", "agentId"),
+        many("instances", "instance", "agentId"),
+        many("storagePools", "storagePool", "agentId"),
+    ),
+    actions("agent", *LIFE, "reconnect"), ALL, HIDDEN,
+)  # fmt: skip
+
+HOST = ResourceType(
+    "host", "hosts", "1h",
+    fields(
+        col("agentId", "reference[agent]", "rcu"),
+        col("computeFree", "int", "rcu"),
+        col("computeTotal", "int", "rcu"),
+        col("isPublic", "boolean", "rcu", nullable=False),
+        col("physicalHostId", "reference[physicalHost]", "rcu"),
+        col("uri", "string", "r", max_length=255),
+        col("zoneId", "reference[zone]"),
+        user=True,
+    ),
+    links(
+        ACCOUNT,
+        one("agent", "agent"),
+        many("instanceHostMaps", "instanceHostMap", "hostId"),
+        mapped("instances", "instance", "instanceHostMap", "hostId", "instanceId"),
+        one("physicalHost", "physicalHost"),
+        many("storagePoolHostMaps", "storagePoolHostMap", "hostId"),
+        mapped("storagePools", "storagePool", "storagePoolHostMap", "hostId", "storagePoolId"),
+    ),
+    actions("host", *LIFE), ALL, READ,
+)  # fmt: skip
+
+PHYSICAL_HOST = ResourceType(
+    "physicalHost", "physicalHosts", "1ph", fields(),
+    links(ACCOUNT, many("hosts", "host", "physicalHostId")),
+    actions("physicalHost", *LIFE), ALL, HIDDEN,
+)  # fmt: skip
+
+TYPES = [AGENT, HOST, PHYSICAL_HOST]

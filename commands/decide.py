@@ -1,0 +1,91 @@
+"""Deciding a command on one resource: pure. It drafts events on the turn, drafts none (nothing to do), or refuses.
+
+    given its events -> the resource; when a command -> then events, or Refused
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from commands.catalogue.fields import changes_for
+from commands.catalogue.model import Process
+from commands.errors import Conflict, NotFound, Refused
+from commands.resource import Json, Resource
+from commands.turn import Turn
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """PUT: fields -> their new values, converted."""
+
+    fields: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """DELETE."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """POST ?action=<verb>, with the action's input."""
+
+    verb: str
+    input: Json = field(default_factory=dict)
+
+
+Command = Update | Delete | Run
+
+
+def decide(command: Command, turn: Turn, type_name: str, resource: Resource) -> None:
+    """`type_name` may be a child type (container); the resource is of its root type."""
+    if not resource.exists:
+        verb = command.verb if isinstance(command, Run) else type(command).__name__.lower()
+        raise NotFound(f"cannot {verb} {a(type_name)} that is absent")
+    match command:
+        case Update(fields):
+            _update(turn, type_name, resource, fields)
+        case Delete():
+            # A running instance stops first, and is removed by the stop's chain (api: "DELETE resource").
+            running = resource.type == "instance" and resource.state == "running"
+            process = turn.catalogue.process_of(type_name, "stop" if running else "remove")
+            if process is None:
+                raise Conflict(f"{a(type_name)} cannot be removed")
+            _begin(turn, resource, process, {"remove": True} if running else {})
+        case Run(verb, given):
+            process = turn.catalogue.process_of(type_name, verb)
+            if process is None:
+                raise Refused("InvalidAction", f"{a(type_name)} has no action {verb}")
+            _begin(turn, resource, process, given)
+        case _:
+            assert_never(command)
+
+
+def _update(turn: Turn, type_name: str, resource: Resource, fields: Json) -> None:
+    """The differences only; a field flagged so also runs <type>.update."""
+    kind = turn.catalogue.type(type_name)
+    differing = {name: value for name, value in fields.items() if resource.get(name) != value}
+    if not differing:
+        return
+    turn.merge(resource.stream, changes_for(kind, differing))
+    process = turn.catalogue.process_of(type_name, "update")
+    if process and any(kind.fields[name].schedules_update for name in differing) and resource.state in process.start:
+        turn.begin(resource.stream, process)
+
+
+def _begin(turn: Turn, resource: Resource, process: Process, given: Json) -> None:
+    """Begins the process; no event where it is under way or done already; refused where the state doesn't allow it."""
+    state = resource.row.get(process.field) or ""
+    bracket = resource.open.get(process.field)
+    if bracket is not None and process.name in (bracket.process, bracket.origin):
+        return  # starting twice is starting once
+    if state in process.dones and state not in process.start and bracket is None:
+        return
+    if not turn.accepts(resource, process):
+        raise Conflict(f"{resource.name} is {state or 'absent'}: {process.name} is possible when it is {' or '.join(process.start)}")
+    turn.begin(resource.stream, process, input=given)
+
+
+def a(type_name: str) -> str:
+    return f"{'an' if type_name[0] in 'aeiou' else 'a'} {type_name}"

@@ -1,0 +1,170 @@
+"""Commands on their way to agents: sent after the commit, sent again until they are answered, reported when silence lasts.
+
+    requested -> sent -> (sent again after 1, 2, 4, 8, then every 15 s)... -> answered
+                     `-> silent: the process is parked, the command is still sent every 15 s
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from agents.wire import Message, command_subject, partition_of, reply_subject
+from commands.bus import Bus
+from commands.catalogue.model import Ask, Process
+from commands.failpoints import reach_all
+from commands.resource import Asked, Open
+from commands.world import World
+
+log = structlog.get_logger("corral.dispatch")
+
+FIRST_RESEND = 1.0
+MOST_RESEND = 15.0
+"""Seconds between two sendings of an unanswered command."""
+
+TICK = 0.25
+
+
+@dataclass(slots=True)
+class Outstanding:
+    """A command that waits for its answer."""
+
+    root: str
+    stream: str
+    command: str
+    agent: int
+    ask: str
+    subject: str
+    reply: str
+    payload: bytes
+    seconds: float
+    waited: float = 0.0
+    """Seconds of silence, while NATS was there to carry an answer."""
+    until_resend: float = FIRST_RESEND
+    delay: float = FIRST_RESEND
+    answered: bool = False
+    silent: bool = False
+
+    def restart_clock(self) -> None:
+        """The agent reported progress."""
+        self.waited = 0.0
+
+
+class Dispatch:
+    """All outstanding commands of the partitions that this engine holds."""
+
+    def __init__(self, bus: Bus, on_silence: Callable[[str, str], None]) -> None:
+        self._bus = bus
+        self._on_silence = on_silence
+        self._by_ask: dict[str, Outstanding] = {}
+        self._by_root: dict[str, set[str]] = {}
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def outstanding(self, ask: str) -> Outstanding | None:
+        return self._by_ask.get(ask)
+
+    def update(self, root: str, world: World) -> list[tuple[str, Open, Asked]]:
+        """Forgets the root's commands that are answered or given up; returns those that wait and are not under way yet."""
+        waiting = {
+            asked.id: (resource.stream, bracket, asked)
+            for resource in world.resources.values()
+            if (resource.root or resource.stream) == root
+            for bracket in resource.open.values()
+            for asked in bracket.asked.values()
+            if not asked.answered and asked.error is None
+        }
+        for ask in self._by_root.get(root, set()) - set(waiting):
+            self._forget(ask)
+        return [each for ask, each in waiting.items() if ask not in self._by_ask]
+
+    def send(self, root: str, world: World, stream: str, bracket: Open, asked: Asked) -> None:
+        """Sends a command for the first time (in this server's life)."""
+        if asked.id in self._by_ask:
+            return
+        resource = world.resources[stream]
+        step = _step(world.catalogue.process(bracket.process), asked.command)
+        reply = reply_subject(partition_of(root), asked.agent, asked.id)
+        prefix = world.catalogue.type(resource.type).prefix
+        message = Message(
+            id=asked.id,
+            name=asked.command,
+            replyTo=reply,
+            resourceType=resource.type,
+            resourceId=f"{prefix}{resource.id}",
+            data=step.payload(world, resource),
+            publisher="corral",
+            timeoutMillis=int(MOST_RESEND * 1000),
+            context={"epoch": asked.epoch, "stream": stream, "correlation": bracket.correlation, "processName": bracket.origin},
+        )
+        subject = command_subject(asked.agent, asked.command)
+        outstanding = Outstanding(
+            root, stream, asked.command, asked.agent, asked.id, subject, reply, message.encode(), step.seconds, silent=bracket.parked is not None
+        )
+        self._by_ask[asked.id] = outstanding
+        self._by_root.setdefault(root, set()).add(asked.id)
+        self._publish(outstanding)
+
+    def nudge(self, agent: int) -> None:
+        """The agent shows itself: what it has not answered is sent again at once."""
+        for each in self._by_ask.values():
+            if each.agent == agent and not each.answered and each.waited >= FIRST_RESEND:
+                each.until_resend = 0.0
+
+    def revive(self, root: str) -> None:
+        """The root's answers could not be recorded: they are asked for again."""
+        for ask in self._by_root.get(root, ()):
+            self._by_ask[ask].answered = False
+
+    def forget_partition(self, number: int) -> None:
+        for ask in [each.ask for each in self._by_ask.values() if partition_of(each.root) == number]:
+            self._forget(ask)
+
+    async def run(self) -> None:
+        """Sends again what is due, and reports silence. Time without NATS counts for nothing."""
+        loop = asyncio.get_running_loop()
+        last = loop.time()
+        while True:
+            await asyncio.sleep(TICK)
+            now = loop.time()
+            elapsed, last = min(now - last, 2 * TICK), now
+            if not self._bus.connected:
+                continue
+            for each in list(self._by_ask.values()):
+                self._tick(each, elapsed)
+
+    def _tick(self, each: Outstanding, elapsed: float) -> None:
+        if each.answered:
+            return
+        each.waited += elapsed
+        each.until_resend -= elapsed
+        if each.until_resend <= 0:
+            each.delay = min(MOST_RESEND, each.delay * 2)
+            each.until_resend = each.delay
+            log.info("No answer yet; the command is sent again", action="resend", subject=each.subject, stream=each.stream)
+            self._publish(each)
+        if each.waited >= each.seconds and not each.silent:
+            each.silent = True
+            self._on_silence(each.root, each.ask)
+
+    def _publish(self, each: Outstanding) -> None:
+        reach_all("before", "publish", [each.command])
+        task = asyncio.ensure_future(self._bus.publish(each.subject, each.payload, each.reply))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+        if each.command:
+            task.add_done_callback(lambda _: reach_all("after", "publish", [each.command]))
+
+    def _forget(self, ask: str) -> None:
+        each = self._by_ask.pop(ask, None)
+        if each is not None:
+            asks = self._by_root.get(each.root, set())
+            asks.discard(ask)
+            if not asks:
+                self._by_root.pop(each.root, None)
+
+
+def _step(process: Process, command: str) -> Ask:
+    return next(step for step in process.steps if isinstance(step, Ask) and step.command == command)

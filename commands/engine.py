@@ -1,0 +1,386 @@
+"""The engine: follows the log, takes turns over the roots that have something to do, and sends what the turns ask for.
+
+    log ---follow---> schedule(root) ---> worker: Turn -> append -> fold -> dispatch over NATS
+    reply ----------> schedule(root, answer)          (a conflict reloads the root and takes the turn again)
+    timers, silence, a joined process that ended -> schedule(root, ...)
+
+All that it remembers is a cache: after a crash the next engine starts from the open work and sends again what is unanswered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import uuid
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import structlog
+
+from agents.wire import PARTITIONS, Message, partition_of
+from commands import events
+from commands.bus import Bus
+from commands.catalogue.model import Catalogue
+from commands.dispatch import Dispatch
+from commands.failpoints import reach_all
+from commands.fleet import CATEGORIES, CLAIMS, Fleet
+from commands.ids import Ids
+from commands.resource import Asked, Open, Resource, empty, evolve, fold_all
+from commands.turn import Answer, NeedIds, Triggers, Turn
+from commands.world import World
+from eventstore import Full, Lease, LostLease, Recorded, Store, Taken, Unavailable, Write, WrongVersion
+
+log = structlog.get_logger("corral.engine")
+
+T = TypeVar("T")
+
+LEASE_SECONDS = 4.0
+RENEW_SECONDS = 1.0
+WORK_SECONDS = 1.0
+"""How often due work (purges) is looked for; also what finds a root that every wake-up missed."""
+
+CACHED_ROOTS = 4096
+MAX_CONFLICTS = 50
+"""Turns taken again for conflicts until the engine says that something is wrong with the root."""
+
+
+@dataclass(slots=True)
+class _Inbox:
+    """What a root still has to take in. One worker at a time takes it."""
+
+    cause: str = ""
+    answers: list[Answer] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
+    waiting: bool = False
+    running: bool = False
+
+
+class Engine:
+    """Takes turns for the partitions that it leases. `run` ends when it is cancelled."""
+
+    def __init__(
+        self, store: Store, bus: Bus, catalogue: Catalogue, settings: Mapping[str, Any], *, holder: str, parallel: int = 64
+    ) -> None:
+        self.store = store
+        self.catalogue = catalogue
+        self.settings = settings
+        self.holder = holder
+        self.fleet = Fleet()
+        self.ready = asyncio.Event()
+        self._ids = Ids(store)
+        self._dispatch = Dispatch(bus, self._on_silence)
+        self._bus = bus
+        self._leases: dict[int, Lease] = {}
+        self._roots: OrderedDict[str, dict[str, Resource]] = OrderedDict()
+        self._inboxes: dict[str, _Inbox] = {}
+        self._waiters: dict[str, set[str]] = {}
+        self._slots = asyncio.Semaphore(parallel)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._group: asyncio.TaskGroup | None = None
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+
+    async def run(self) -> None:
+        """Loads the fleet, takes the leases, and goes on until it is cancelled."""
+        self.fleet = Fleet.load(await self._patiently(lambda: self.store.load(CATEGORIES, CLAIMS)))
+        self._bus.on_reply = self._on_reply
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                group.create_task(self._hold_leases())
+                group.create_task(self._follow())
+                group.create_task(self._poll_work())
+                group.create_task(self._dispatch.run())
+        finally:
+            for timer in self._timers.values():
+                timer.cancel()
+            if self._leases:
+                try:
+                    await asyncio.wait_for(self.store.give_up(list(self._leases.values())), 2.0)
+                except (TimeoutError, Unavailable):
+                    log.info("Leases are left to expire: the database does not answer", action="leases-left")
+
+    # --- what makes a turn necessary ---
+
+    def schedule(
+        self, root: str, *, cause: str = "", answer: Answer | None = None, failed: tuple[str, str] | None = None, silent: str | None = None
+    ) -> None:
+        """Has the root take a turn soon, once, however often this is called before it does."""
+        if partition_of(root) not in self._leases:
+            return
+        inbox = self._inboxes.setdefault(root, _Inbox())
+        inbox.cause = cause or inbox.cause
+        if answer is not None:
+            inbox.answers.append(answer)
+        if failed is not None:
+            inbox.failed[failed[0]] = failed[1]
+        if silent is not None:
+            inbox.silent.add(silent)
+        inbox.waiting = True
+        if not inbox.running and self._group is not None:
+            inbox.running = True
+            self._group.create_task(self._work_off(root, inbox))
+
+    async def _work_off(self, root: str, inbox: _Inbox) -> None:
+        while inbox.waiting:
+            inbox.waiting = False
+            triggers = Triggers(inbox.cause, tuple(inbox.answers), dict(inbox.failed), frozenset(inbox.silent))
+            inbox.cause, inbox.answers, inbox.failed, inbox.silent = "", [], {}, set()
+            async with self._slots:
+                try:
+                    await self._take_turn(root, triggers)
+                except Exception:
+                    # One root's trouble must not end the engine for all others; the work row keeps it from being forgotten.
+                    log.exception("A turn failed; the root is left until it is woken again", action="turn-failed", root=root)
+                    self._forget(root)
+                    self._dispatch.revive(root)
+        inbox.running = False
+        self._inboxes.pop(root, None)
+
+    async def _take_turn(self, root: str, triggers: Triggers) -> None:
+        """Decides and appends until it is in the log, then sends. Conflicts reload; an absent database is waited for."""
+        for attempt in range(MAX_CONFLICTS):
+            lease = self._leases.get(partition_of(root))
+            if lease is None:
+                return
+            resources = await self._load(root)
+            turn = await self._decide(root, resources, triggers)
+            for stream in turn.waits_for:
+                self._waiters.setdefault(stream, set()).add(root)
+            if turn.wake_at is not None:
+                self._wake_later(root, turn.wake_at)
+            writes = turn.writes()
+            if not writes:
+                self._send(root, resources, [])
+                return
+            try:
+                recorded = await self._append(turn, writes, lease, triggers)
+            except WrongVersion as conflict:
+                self._forget(root)
+                await self._catch_up_with(conflict.stream)
+            except (Taken, Full) as conflict:
+                if isinstance(conflict, Full):
+                    self.fleet.full(conflict.scope, conflict.used)
+                await asyncio.sleep(min(0.01 * 2**attempt, 1.0))  # the follower learns of the holder meanwhile
+            except LostLease:
+                log.warning("Another engine has this partition now", action="lease-lost", root=root)
+                self._drop_partition(partition_of(root))
+                return
+            except Unavailable:
+                self._forget(root)
+                await asyncio.sleep(0.2)
+            else:
+                self._apply(root, resources, recorded)
+                for moment in (answer.command for answer in triggers.answers):
+                    reach_all("after", "reply", [moment])
+                self._send(root, resources, recorded)
+                return
+        self._forget(root)
+        self._dispatch.revive(root)
+        log.error("A root conflicts again and again; it is tried again with the next work poll", action="conflicts", root=root)
+
+    async def _decide(self, root: str, resources: dict[str, Resource], triggers: Triggers) -> Turn:
+        while True:
+            turn = Turn(
+                self.catalogue, resources, self.fleet, root=root, now=datetime.now(UTC), new_id=_new_id, ids=self._ids.take,
+                secret=os.urandom, settings=self.settings, triggers=triggers,
+            )
+            try:
+                turn.run()
+                return turn
+            except NeedIds as need:
+                self._ids.give_back()
+                await self._ids.refill(need.category)
+
+    async def _append(self, turn: Turn, writes: list[Write], lease: Lease, triggers: Triggers) -> list[Recorded]:
+        self._ids.keep()
+        moments = list(_moments(writes))
+        reach_all("before", "append", moments)
+        claims = turn.claims()
+        for claim in claims:
+            self.fleet.claim(claim)
+        work, done = turn.work()
+        try:
+            appended = await self.store.append(writes, lease=lease, work=work, done=done)
+        except BaseException:
+            for claim in claims:
+                self.fleet.unclaim(claim)
+            raise
+        reach_all("after", "append", moments)
+        return appended.recorded(writes)
+
+    # --- the cache of roots ---
+
+    async def _load(self, root: str) -> dict[str, Resource]:
+        cached = self._roots.get(root)
+        if cached is not None:
+            self._roots.move_to_end(root)
+            return cached
+        loaded = fold_all(await self._patiently(lambda: self.store.read_root(root)))
+        self._roots[root] = loaded
+        while len(self._roots) > CACHED_ROOTS:
+            self._roots.popitem(last=False)
+        return loaded
+
+    def _apply(self, root: str, resources: dict[str, Resource], recorded: list[Recorded]) -> None:
+        """Folds what a turn appended; the log's own copy of it, which follows, then changes nothing."""
+        for event in recorded:
+            if event.root == root:
+                present = resources.get(event.stream) or empty(event.stream)
+                if event.version == present.version + 1:
+                    resources[event.stream] = evolve(present, event)
+        self.fleet.apply(recorded)
+
+    def _forget(self, root: str) -> None:
+        self._roots.pop(root, None)
+
+    async def _catch_up_with(self, stream: str) -> None:
+        """The fleet lags behind the log for this stream: reads what it misses."""
+        if not self.fleet.knows(stream):
+            return
+        present = self.fleet.resources.get(stream)
+        self.fleet.apply(await self._patiently(lambda: self.store.read(stream, present.version if present else 0)))
+
+    # --- following ---
+
+    async def _follow(self) -> None:
+        async for batch in self.store.follow(self.fleet.position):
+            self.fleet.apply(batch)
+            for event in batch:
+                self._on_event(event)
+
+    def _on_event(self, event: Recorded) -> None:
+        root = event.root
+        cached = self._roots.get(root)
+        news = True
+        if cached is not None:
+            present = cached.get(event.stream)
+            version = present.version if present else 0
+            if event.version <= version:
+                news = False  # our own turn wrote it
+            elif event.version == version + 1:
+                cached[event.stream] = evolve(present or empty(event.stream), event)
+            else:
+                self._forget(root)
+        if news and event.type == events.PROCESS_STARTED:
+            self.schedule(root, cause=event.id)
+        if event.type in events.ENDS and event.stream in self._waiters:
+            failed = (event.stream, event.data["error"]) if event.type == events.PROCESS_FAILED else None
+            for waiter in self._waiters.pop(event.stream):
+                self.schedule(waiter, cause=event.id, failed=failed)
+
+    async def _poll_work(self) -> None:
+        """Due work: at the start everything left open, later purges, and what a lost wake-up would have left lying."""
+        known: set[int] = set()
+        while True:
+            held = set(self._leases)
+            try:
+                limit = 1_000 if held <= known else 1_000_000
+                for work in await self.store.due_work(sorted(held), limit) if held else []:
+                    new = work.partition not in known
+                    if new or work.due is not None or work.root not in self._roots:
+                        self.schedule(work.root)
+                known = held
+                if held:
+                    self.ready.set()
+            except Unavailable:
+                known = set()
+            await asyncio.sleep(WORK_SECONDS if held else 0.02)
+
+    async def _hold_leases(self) -> None:
+        names = [f"partition-{number}" for number in range(PARTITIONS)]
+        while True:
+            try:
+                held = await self.store.renew(list(self._leases.values()), LEASE_SECONDS) if self._leases else []
+                for lost in set(self._leases) - {_number(lease) for lease in held}:
+                    self._drop_partition(lost)
+                missing = [name for name in names if int(name.rpartition("-")[2]) not in self._leases]
+                if missing:
+                    for lease in await self.store.acquire(missing, self.holder, LEASE_SECONDS):
+                        await self._bus.listen(_number(lease))
+                        self._leases[_number(lease)] = lease
+            except Unavailable:
+                log.warning("The database does not answer; leases can't be renewed", action="leases-unrenewed")
+            await asyncio.sleep(RENEW_SECONDS)
+
+    def _drop_partition(self, number: int) -> None:
+        self._leases.pop(number, None)
+        self._bus.ignore(number)
+        for root in [each for each in self._roots if partition_of(each) == number]:
+            self._forget(root)
+        self._dispatch.forget_partition(number)
+
+    # --- agents ---
+
+    def _send(self, root: str, resources: Mapping[str, Resource], recorded: list[Recorded]) -> None:
+        """Sends what the turn asked for, and after a restart what is still unanswered; forgets what is answered."""
+        fresh = {event.data["id"] for event in recorded if event.type == events.STEP_REQUESTED}
+        world = World(self.catalogue, resources, self.fleet)
+        for stream, bracket, asked in self._dispatch.update(root, world):
+            if asked.id in fresh or self._group is None:
+                self._dispatch.send(root, world, stream, bracket, asked)
+            else:
+                self._group.create_task(self._send_again(root, stream, bracket, asked))
+
+    async def _send_again(self, root: str, stream: str, bracket: Open, asked: Asked) -> None:
+        """A command of before a restart, with the payload that it had: built from the root as of its request's position."""
+        then = fold_all(await self._patiently(lambda: self.store.read_root(root, asked.epoch)))
+        self._dispatch.send(root, World(self.catalogue, then, self.fleet), stream, bracket, asked)
+
+    def _on_reply(self, message: Message, ask: str) -> None:
+        """An agent's answer. Duplicates and answers to what nobody waits for any more end here."""
+        outstanding = self._dispatch.outstanding(ask)
+        if outstanding is None:
+            log.debug("An answer that nobody waits for", action="reply-late", ask=ask, name=message.name)
+            return
+        if (message.context or {}).get("stale"):
+            log.info("The agent knows a newer request", action="reply-stale", ask=ask, stream=outstanding.stream)
+            return
+        if message.transitioning == "yes":
+            outstanding.restart_clock()
+            return
+        reach_all("before", "reply", [outstanding.command])
+        error = None
+        if message.transitioning == "error":
+            internal = message.transitioningInternalMessage
+            error = " : ".join(part for part in (message.transitioningMessage or f"{outstanding.command} failed", internal) if part)
+        outstanding.answered = True
+        self.schedule(outstanding.root, answer=Answer(ask, outstanding.command, message.data, error))
+
+    def _on_silence(self, root: str, ask: str) -> None:
+        self.schedule(root, silent=ask)
+
+    def _wake_later(self, root: str, when: datetime) -> None:
+        if timer := self._timers.pop(root, None):
+            timer.cancel()
+        delay = max(0.0, (when - datetime.now(UTC)).total_seconds())
+        self._timers[root] = asyncio.get_running_loop().call_later(delay + 0.001, self.schedule, root)
+
+    async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Waits for a database that is away: an engine without its log has nothing better to do."""
+        while True:
+            try:
+                return await call()
+            except Unavailable:
+                await asyncio.sleep(0.2)
+
+
+def _new_id() -> str:
+    return str(uuid.UUID(bytes=os.urandom(16), version=4))
+
+
+def _number(lease: Lease) -> int:
+    return int(lease.name.rpartition("-")[2])
+
+
+def _moments(writes: list[Write]) -> Iterator[str]:
+    """The failpoints of an append: the commands it asks for, the processes it ends."""
+    for write in writes:
+        for event in write.events:
+            if event.type == events.STEP_REQUESTED:
+                yield event.data["command"]
+            elif event.type == events.PROCESS_SUCCEEDED:
+                yield f"{event.data['process']}-done"

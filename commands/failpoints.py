@@ -1,0 +1,42 @@
+"""Named places where a test kills the whole server: CORRAL_FAILPOINT=<name> ends the process there as kill -9 would.
+
+The names are made from the catalogue (see `of_process`), so that a new command is covered as soon as it exists.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable
+
+from commands.catalogue.builtin import asks_of
+from commands.catalogue.model import Catalogue
+
+VARIABLE = "CORRAL_FAILPOINT"
+
+_armed = os.environ.get(VARIABLE, "")
+
+
+def reach(name: str) -> None:
+    """Ends this process at once if `name` is the armed failpoint."""
+    if _armed and name == _armed:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def reach_all(when: str, what: str, names: Iterable[str]) -> None:
+    if _armed:
+        for name in names:
+            reach(f"{when}-{what}-{name}")
+
+
+def of_process(catalogue: Catalogue, process: str) -> list[str]:
+    """Before and after every append, publish and reply of a process: append-<command>, publish-<command>, reply-<command>;
+    append-accepted and append-<done state> for the first and the last append."""
+    commands = asks_of(catalogue, process)
+    described = catalogue.process(process)
+    last = catalogue.process(described.delegate) if described.delegate else described
+    moments = [f"append-{process}"]
+    for command in commands:
+        moments += [f"append-{command}", f"publish-{command}", f"reply-{command}"]
+    moments += [f"append-{last.name}-done"]
+    return [f"{when}-{moment}" for moment in moments for when in ("before", "after")]

@@ -1,0 +1,117 @@
+"""The fleet: hosts, pools, agents, images and accounts, folded from the log and kept live by it. Every root shares it.
+
+It is what placement looks at. A decision under way notes what it claims at once, so that the next one, a moment later,
+already sees it; what counts is the claim that the append takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from commands.resource import Resource, empty, evolve, split_stream
+from eventstore import Claim, Loaded, Recorded
+
+CATEGORIES = ("host", "storagePool", "storagePoolHostMap", "physicalHost", "agent", "image", "imageStoragePoolMap", "account")
+"""What the fleet holds. All small in number beside instances, and shared by them."""
+
+CLAIMS = "host-"
+"""The counted claims it follows: each host's capacity."""
+
+
+class Fleet:
+    """The shared resources by stream, and what is claimed of their capacity."""
+
+    def __init__(self) -> None:
+        self.position = 0
+        self.resources: dict[str, Resource] = {}
+        self._claims: dict[str, dict[str, int]] = {}
+        self._totals: dict[str, int] = {}
+        self._full: dict[str, int] = {}
+        self._by_type: dict[str, dict[int, Resource]] = {}
+        self._by_uuid: dict[tuple[str, str], Resource] = {}
+        self._image_maps: dict[tuple[int, int], int] = {}
+
+    @classmethod
+    def load(cls, loaded: Loaded) -> Fleet:
+        fleet = cls()
+        for event in loaded.events:
+            fleet._evolve(event)
+        for claim in loaded.claims:
+            fleet.claim(claim)
+        fleet.position = loaded.position
+        return fleet
+
+    def apply(self, recorded: Iterable[Recorded]) -> None:
+        """Events of the log, in order; those it has seen change nothing."""
+        for event in recorded:
+            self._evolve(event)
+            for claim in event.claims:
+                if claim.limit is not None and claim.scope.startswith(CLAIMS):
+                    self.claim(claim)
+            for release in event.releases:
+                self._drop(release.scope, release.item)
+            self.position = max(self.position, event.position)
+
+    def knows(self, stream: str) -> bool:
+        """True for a stream of a category that the fleet holds."""
+        return split_stream(stream)[0] in CATEGORIES
+
+    def all(self, type_name: str) -> Iterator[Resource]:
+        """Every resource of a type that is not removed."""
+        return (each for each in self._by_type.get(type_name, {}).values() if not each.removed)
+
+    def by_uuid(self, type_name: str, uuid: str) -> Resource | None:
+        """Whatever its state: a removed one too (agent-protocol: lookup is by uuid only)."""
+        found = self._by_uuid.get((type_name, uuid))
+        return None if found is None else self.resources[found.stream]
+
+    def get(self, type_name: str, number: int | None) -> Resource | None:
+        return None if number is None else self._by_type.get(type_name, {}).get(number)
+
+    def pools_of(self, host: int) -> list[Resource]:
+        """The host's pools, whatever their state."""
+        maps = (each for each in self.all("storagePoolHostMap") if each.row.get("hostId") == host)
+        found = (self.get("storagePool", each.row.get("storagePoolId")) for each in maps)
+        return sorted((each for each in found if each is not None and not each.removed), key=lambda each: each.id)
+
+    def hosts_of(self, pool: int) -> set[int]:
+        return {each.row["hostId"] for each in self.all("storagePoolHostMap") if each.row.get("storagePoolId") == pool}
+
+    def image_in_pool(self, image: int, pool: int) -> Resource | None:
+        found = self.get("imageStoragePoolMap", self._image_maps.get((image, pool)))
+        return None if found is None or found.removed else found
+
+    def used(self, scope: str) -> int:
+        return max(self._totals.get(scope, 0), self._full.get(scope, 0))
+
+    def claim(self, claim: Claim) -> None:
+        """Notes a claim: one in the log, or one that is being appended."""
+        shares = self._claims.setdefault(claim.scope, {})
+        self._totals[claim.scope] = self._totals.get(claim.scope, 0) + claim.amount - shares.get(claim.item, 0)
+        shares[claim.item] = claim.amount
+
+    def unclaim(self, claim: Claim) -> None:
+        """The append of a noted claim failed."""
+        self._drop(claim.scope, claim.item)
+
+    def full(self, scope: str, used: int) -> None:
+        """The log says that more is in use than this fleet has seen so far."""
+        self._full[scope] = used
+
+    def _drop(self, scope: str, item: str) -> None:
+        amount = self._claims.get(scope, {}).pop(item, None)
+        if amount is not None:
+            self._totals[scope] -= amount
+            self._full.pop(scope, None)
+
+    def _evolve(self, event: Recorded) -> None:
+        kind, number = split_stream(event.stream)
+        if kind not in CATEGORIES:
+            return
+        present = self.resources.get(event.stream) or empty(event.stream)
+        if event.version == present.version + 1:
+            self.resources[event.stream] = evolved = evolve(present, event)
+            self._by_type.setdefault(kind, {})[number] = evolved
+            self._by_uuid[kind, evolved.row.get("uuid", "")] = evolved
+            if kind == "imageStoragePoolMap":
+                self._image_maps[evolved.row.get("imageId", 0), evolved.row.get("storagePoolId", 0)] = number

@@ -1,0 +1,53 @@
+"""What an agent's ping reply tells of: its physical hosts, hosts and pools, created once each, found by uuid ever after."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from commands.resource import Json, Resource
+from commands.turn import Failure, Turn
+
+
+def take_inventory(turn: Turn, agent: Resource) -> None:
+    """After a ping that was answered in this turn: what it names is created where no row has its uuid, whatever its state."""
+    bracket = agent.open.get("state")
+    reply = turn.answered.get(bracket.pid) if bracket else None
+    if not reply:
+        return
+    elements = [each for each in reply.get("resources") or () if isinstance(each, dict) and each.get("uuid")]
+    account = (agent.row.get("data") or {}).get("agentResourcesAccountId") or agent.row.get("accountId")
+    common: Json = {"agentId": agent.id, "accountId": account}
+    for each in _of(elements, "physicalHost"):
+        _find_or_create(turn, "physicalHost", each, {"accountId": account, "agentId": agent.id})
+    for each in _of(elements, "host"):
+        physical = _find(turn, "physicalHost", each.get("physicalHostUuid"))
+        host = _find_or_create(turn, "host", each, {**common, "physicalHostId": physical.id if physical else None})
+        if physical is not None and host.row.get("physicalHostId") != physical.id:
+            turn.change(host, {"physicalHostId": physical.id})
+    for each in _of(elements, "storagePool"):
+        host_of_pool = _find(turn, "host", each.get("hostUuid"))
+        if host_of_pool is None:
+            raise Failure(f"agent {agent.name} reports pool {each['uuid']} for host {each.get('hostUuid')!r}, which it does not report")
+        known = _find(turn, "storagePool", each["uuid"])
+        pool = known or _find_or_create(turn, "storagePool", each, common)
+        if known is None:
+            turn.create("storagePoolHostMap", {"storagePoolId": pool.id, "hostId": host_of_pool.id})
+
+
+def _of(elements: Iterable[Json], kind: str) -> list[Json]:
+    return [each for each in elements if each.get("type") == kind]
+
+
+def _find(turn: Turn, type_name: str, uuid: str | None) -> Resource | None:
+    if not uuid:
+        return None
+    here = next((each for each in turn.resources.values() if each.type == type_name and each.row.get("uuid") == uuid), None)
+    return here or turn.fleet.by_uuid(type_name, uuid)
+
+
+def _find_or_create(turn: Turn, type_name: str, element: Json, row: Json) -> Resource:
+    found = _find(turn, type_name, element["uuid"])
+    if found is not None:
+        return found
+    named = {"uuid": element["uuid"], "name": element.get("name"), "data": element.get("data")}
+    return turn.create(type_name, {**row, **named}, kind=element.get("kind") or type_name)

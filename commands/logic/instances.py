@@ -1,0 +1,125 @@
+"""What an instance's processes decide: its root volume, its place, when it lets go of its host, what follows a stop."""
+
+from __future__ import annotations
+
+import base64
+
+from commands import placement
+from commands.catalogue.fields import date_text
+from commands.resource import Json, Resource
+from commands.turn import Failure, Turn
+from commands.world import World
+from eventstore import Claim, Release
+
+COMPUTE_TRIES = 3
+"""instance.compute.tries: how often a host may answer compute.instance.activate with an error."""
+
+
+def prepare(turn: Turn, instance: Resource) -> None:
+    """instance.create: the root volume of its image; then on to the start, unless startOnCreate is false."""
+    image = instance.row.get("imageId")
+    if image is not None and not root_volumes(turn, instance):
+        turn.create(
+            "volume",
+            {
+                "accountId": instance.row.get("accountId"),
+                "instanceId": instance.id,
+                "imageId": image,
+                "deviceNumber": 0,
+                "attachedState": "active",
+            },
+        )
+    if instance.fields.get("startOnCreate") is not False:
+        turn.delegate()
+
+
+def root_volumes(turn: Turn, instance: Resource) -> list[Resource]:
+    return [each for each in turn.children("volume", "instanceId", instance.id, removed=True) if each.row.get("deviceNumber") == 0]
+
+
+def give_token(turn: Turn, instance: Resource) -> None:
+    if not instance.row.get("token"):
+        text = base64.b64encode(turn.secret(64)).decode()
+        turn.change(instance, {"token": "".join(c for c in text if c not in "/=+")})
+
+
+def note_first_running(turn: Turn, instance: Resource) -> None:
+    if not instance.row.get("firstRunning"):
+        turn.change(instance, {"firstRunning": date_text(turn.now)})
+
+
+def find_place(turn: Turn, instance: Resource) -> None:
+    """instance.allocate: a host and a pool for each volume, claimed by the append; kept where it has a place already."""
+    maps = turn.children("instanceHostMap", "instanceId", instance.id)
+    if maps:
+        pools = turn.fleet.pools_of(maps[0].row["hostId"])
+        pool = next((each for each in pools if each.state == "active"), None)
+        if pool is None:
+            raise Failure(f"{placement.NOT_PLACED} : host {maps[0].row['hostId']}, where the instance is, has no active storage pool")
+    else:
+        needed = int(instance.row.get("compute") or turn.settings["instance.compute.default"])
+        image = turn.get("image", instance.row.get("imageId"))
+        spread = bool(turn.settings["simple.allocator.spread"])
+        found = placement.place(instance, image, needed, turn.fleet, spread)
+        if isinstance(found, placement.NotPlaced):
+            raise Failure(str(found))
+        pool = found.pool
+        claim = Claim(placement.scope(found.host), instance.stream, needed, found.limit)
+        turn.create("instanceHostMap", {"hostId": found.host.id, "instanceId": instance.id}, claims=(claim,))
+    for volume in turn.children("volume", "instanceId", instance.id):
+        if not turn.children("volumeStoragePoolMap", "volumeId", volume.id):
+            turn.create("volumeStoragePoolMap", {"volumeId": volume.id, "storagePoolId": pool.id})
+
+
+def leave_place(turn: Turn, instance: Resource) -> None:
+    """instance.deallocate: its share of the host's capacity is free again, once its maps are gone."""
+    for each in turn.children("instanceHostMap", "instanceId", instance.id, removed=True):
+        scope = f"host-{each.row['hostId']}/compute"
+        if not (each.row.get("data") or {}).get("deallocated"):
+            turn.merge(each.stream, {"+data": {"deallocated": True}}, releases=(Release(scope, instance.stream),))
+
+
+def leaves_host(turn: Turn, instance: Resource) -> bool:
+    """Whether a stop frees the placement: when asked to, or when all its pools are within reach of two hosts or more."""
+    if instance.row.get("allocationState") not in ("active", "activating"):
+        return False
+    return bool(turn.input(instance).get("deallocateFromHost")) or on_shared_storage(turn, instance)
+
+
+def on_shared_storage(turn: Turn, instance: Resource) -> bool:
+    volumes = turn.children("volume", "instanceId", instance.id)
+    maps = [each for volume in volumes for each in turn.children("volumeStoragePoolMap", "volumeId", volume.id)]
+    return all(len(turn.fleet.hosts_of(each.row["storagePoolId"])) > 1 for each in maps)
+
+
+def after_stop(turn: Turn, instance: Resource) -> tuple[str, Json] | None:
+    """What follows a stop (the launch data's start and remove)."""
+    given = turn.input(instance)
+    if given.get("start"):
+        return "instance.start", {}
+    return ("instance.remove", {}) if given.get("remove") else None
+
+
+def after_restart(turn: Turn, instance: Resource) -> tuple[str, Json]:
+    """A restart is a stop that is told to start again."""
+    return "instance.stop", {"start": True}
+
+
+def undo_start(turn: Turn, instance: Resource) -> str:
+    """A start that fails on the way from create removes the instance; a later one stops it. The error stays on it."""
+    bracket = instance.open.get("state")
+    origin = instance.row.get("state")
+    return "instance.remove" if bracket is not None and bracket.origin == "instance.create" or origin == "creating" else "instance.stop"
+
+
+def compute_tries(world: World, instance_host_map: Resource) -> int:
+    """How many error answers a start bears; instance.data may say another number (Cattle's scope key)."""
+    instance = world.get("instance", instance_host_map.row.get("instanceId"))
+    scope = (instance.row.get("data") or {}).get("io.cattle.platform.process.instance.InstanceStart") if instance else None
+    tries = scope.get("computeTries") if isinstance(scope, dict) else None
+    return tries if isinstance(tries, int) and tries > 0 else COMPUTE_TRIES
+
+
+def has_place(turn: Turn, resource: Resource) -> bool:
+    """An instance or a volume that is allocated, or was on the way to it."""
+    return resource.row.get("allocationState") in ("active", "activating")

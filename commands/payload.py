@@ -1,0 +1,98 @@
+"""What a command to an agent carries: the row it is about with its related rows, as Cattle's agents expect it. Pure.
+
+Each row: its columns in camelCase plus `type`, dates in epoch milliseconds, `data` as a map, ids plain.
+"""
+
+from __future__ import annotations
+
+from commands.catalogue.fields import parsed_date
+from commands.catalogue.model import ResourceType
+from commands.resource import Json, Resource
+from commands.world import World
+
+
+def image_map(world: World, each: Resource) -> Json:
+    """storage.image.*: imageStoragePoolMap with image and storagePool."""
+    return {
+        "imageStoragePoolMap": {
+            **_tree(world, each),
+            "image": _related(world, "image", each.row.get("imageId")),
+            "storagePool": _related(world, "storagePool", each.row.get("storagePoolId")),
+        }
+    }
+
+
+def volume_map(world: World, each: Resource) -> Json:
+    """storage.volume.*: volumeStoragePoolMap with volume (image, instance, storagePools) and storagePool."""
+    volume = world.get("volume", each.row.get("volumeId"))
+    return {
+        "volumeStoragePoolMap": {
+            **_tree(world, each),
+            "volume": _volume(world, volume, with_instance=True) if volume else None,
+            "storagePool": _related(world, "storagePool", each.row.get("storagePoolId")),
+        }
+    }
+
+
+def instance_map(world: World, each: Resource) -> Json:
+    """compute.instance.*: instanceHostMap with host and instance (image, volumes, ports, nics, instanceLinks)."""
+    instance = world.get("instance", each.row.get("instanceId"))
+    return {
+        "instanceHostMap": {
+            **_tree(world, each),
+            "host": _related(world, "host", each.row.get("hostId")),
+            "instance": _instance(world, instance) if instance else None,
+        }
+    }
+
+
+def ping(world: World, agent: Resource) -> Json:
+    return {"resources": [], "options": {"stats": True, "resources": True, "instances": True}, "agent": _tree(world, agent)}
+
+
+def _instance(world: World, instance: Resource) -> Json:
+    return {
+        **_tree(world, instance),
+        "offering": None,
+        "image": _related(world, "image", instance.row.get("imageId")),
+        "volumes": [_volume(world, each) for each in world.children("volume", "instanceId", instance.id)],
+        "ports": [],
+        "nics": [],
+        "instanceLinks": [],
+    }
+
+
+def _volume(world: World, volume: Resource, with_instance: bool = False) -> Json:
+    maps = world.children("volumeStoragePoolMap", "volumeId", volume.id, removed=True)
+    pools = (world.get("storagePool", each.row.get("storagePoolId")) for each in maps)
+    result = {
+        **_tree(world, volume),
+        "offering": None,
+        "image": _related(world, "image", volume.row.get("imageId")),
+        "storagePools": [_tree(world, each) for each in pools if each is not None],
+    }
+    if with_instance:
+        result["instance"] = _related(world, "instance", volume.row.get("instanceId"))
+    return result
+
+
+def _related(world: World, type_name: str, number: int | None) -> Json | None:
+    resource = world.get(type_name, number)
+    return None if resource is None else _tree(world, resource)
+
+
+def _tree(world: World, resource: Resource) -> Json:
+    kind: ResourceType = world.catalogue.type(resource.type)
+    tree: Json = {name: None for name, each in kind.fields.items() if each.store == "col"}
+    for name, value in resource.row.items():
+        each = kind.fields.get(name)
+        tree[name] = _millis(value) if each is not None and each.type == "date" else value
+    tree["type"] = resource.type
+    tree.pop("secretValue", None)
+    return tree
+
+
+def _millis(value: object) -> int | None:
+    if isinstance(value, str):
+        return int(parsed_date(value).timestamp() * 1000)
+    return None

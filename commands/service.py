@@ -1,0 +1,251 @@
+"""The write side's door: a request becomes events in one append. It decides and acknowledges; the engine carries out.
+
+It needs only the store: with NATS, engines and projectors down it still accepts and answers.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from agents.wire import partition_of
+from commands import events
+from commands.catalogue.model import Catalogue
+from commands.decide import Command, Delete, Run, Update, decide
+from commands.errors import Conflict, Refused
+from commands.failpoints import reach_all
+from commands.fleet import Fleet
+from commands.ids import Ids
+from commands.resource import Json, Resource, empty, evolve, fold
+from commands.turn import NeedIds, Turn
+from eventstore import BadData, CommandKey, KeyReused, Recorded, Repeated, Store, Taken, Work, WrongVersion
+
+TRIES = 20
+"""How often a decision is taken again because its stream moved."""
+
+IMAGE_DRIVERS = {"sim": None, "docker": "container"}
+"""Prefix of an image's uuid that a driver registers by itself -> the instanceKind it is for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who asks: the account, and the ids that tie what follows to the request."""
+
+    account: int | None = None
+    correlation: str = ""
+    admin: bool = True
+    trace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was done: the resource folded from the command's own events, and the position to wait for when reading."""
+
+    resource: Resource
+    position: int
+    status: int | None = None
+    """The status that a repeated command was answered with the first time; None: it is done for the first time."""
+
+
+class Commands:
+    """create, update, delete and run, for any type of the catalogue."""
+
+    def __init__(self, store: Store, catalogue: Catalogue, settings: Mapping[str, Any]) -> None:
+        self.store = store
+        self.catalogue = catalogue
+        self.settings = settings
+        self._ids = Ids(store)
+        self._no_fleet = Fleet()
+
+    async def create(self, type_name: str, fields: Json, actor: Actor, key: CommandKey | None = None) -> Outcome:
+        """POST of a collection: a row in state requested, and its create process begun."""
+        row = self._with_defaults(type_name, fields, actor)
+        root = await self._root_of_owner(type_name, row)
+        for _ in range(TRIES):
+            image = await self._image_of(type_name, row) if "imageUuid" in self.catalogue.type(type_name).fields else None
+
+            def create(turn: Turn, image: Resource | None = image) -> str:
+                mine = dict(row)
+                if image is not None:
+                    mine["imageId"] = image.id
+                elif row.get("imageUuid"):
+                    mine["imageId"] = self._register_image(turn, str(row["imageUuid"]), actor).id
+                return turn.create(type_name, mine, kind=row.get("kind") or type_name, run=False).stream
+
+            try:
+                return await self._append(create, {}, actor, key, 201, root)
+            except Taken as taken:
+                if taken.scope != "image.uuid" or type_name == "image":
+                    raise Conflict(f"{taken.scope} {taken.item} is already that of {taken.holder}: choose another") from taken
+        raise Conflict(f"image {row.get('imageUuid')} is being registered by others again and again: try again")
+
+    async def update(self, type_name: str, number: int, fields: Json, actor: Actor, key: CommandKey | None = None) -> Outcome:
+        """PUT: the differences only; none of them changes nothing."""
+        wanted = dict(fields)
+        if type_name == "host" and wanted.get("computeFree") is not None:
+            # What is free is the capacity less the claims on it: the row holds the capacity.
+            wanted["computeFree"] = int(wanted["computeFree"]) + await self.store.used(f"host-{number}/compute")
+        return await self._change(type_name, number, Update(wanted), actor, key, 200)
+
+    async def delete(self, type_name: str, number: int, actor: Actor, key: CommandKey | None = None) -> Outcome:
+        """DELETE: <type>.remove; a running instance stops first."""
+        return await self._change(type_name, number, Delete(), actor, key, 200)
+
+    async def run(
+        self, type_name: str, number: int, verb: str, given: Json, actor: Actor, key: CommandKey | None = None
+    ) -> Outcome:
+        """POST ?action=<verb>: the process begins, or is already under way or done (no event), or the state refuses it."""
+        return await self._change(type_name, number, Run(verb, given), actor, key, 202)
+
+    # --- a new row ---
+
+    def _with_defaults(self, type_name: str, fields: Json, actor: Actor) -> Json:
+        kind = self.catalogue.type(type_name)
+        row = dict(fields)
+        if "accountId" in kind.fields and row.get("accountId") is None and type_name != "agent" and actor.account is not None:
+            row["accountId"] = actor.account
+        if "zoneId" in kind.fields:
+            row.setdefault("zoneId", 1)
+        if self.catalogue.root_type(type_name).name == "host":
+            row.setdefault("computeFree", 1_000_000)
+            row.setdefault("computeTotal", 1_000_000)
+        return row
+
+    async def _root_of_owner(self, type_name: str, row: Json) -> str:
+        """A row that belongs to another (a volume's map to a pool) shares that one's root."""
+        kind = self.catalogue.root_type(type_name)
+        if kind.owner is None:
+            return ""
+        if row.get(kind.owner) is None:
+            raise Refused("MissingRequired", f"a {type_name} belongs to what its {kind.owner} names", kind.owner)
+        stream = f"{kind.fields[kind.owner].reference}-{row[kind.owner]}"
+        owner = fold(stream, await self.store.read(stream))
+        if not owner.exists:
+            raise Refused("InvalidReference", f"there is no {stream.replace('-', ' ')}", kind.owner)
+        return owner.root
+
+    async def _image_of(self, type_name: str, row: Json) -> Resource | None:
+        """The image that imageId or imageUuid names; None when a driver may register it by its uuid."""
+        if row.get("imageId") is not None:
+            return await self._image(f"image-{row['imageId']}", type_name, "imageId")
+        uuid_given = row.get("imageUuid")
+        if not uuid_given:
+            if self.settings["api.instance.require.image"]:
+                raise Refused("MissingRequired", "an instance needs an image: give imageUuid (e.g. docker:nginx) or imageId", "imageUuid")
+            return None
+        holder = await self.store.holder("image.uuid", uuid_given)
+        if holder is not None:
+            return await self._image(holder, type_name, "imageUuid")
+        if str(uuid_given).partition(":")[0] not in IMAGE_DRIVERS or ":" not in str(uuid_given):
+            known = ", ".join(f"{name}:..." for name in IMAGE_DRIVERS)
+            raise Refused("InvalidReference", f"there is no image {uuid_given}, and no driver registers it (they take {known})", "imageUuid")
+        self._check_kind(IMAGE_DRIVERS[str(uuid_given).partition(":")[0]], type_name)
+        return None
+
+    async def _image(self, stream: str, type_name: str, field: str) -> Resource:
+        image = fold(stream, await self.store.read(stream))
+        if not image.exists:
+            raise Refused("InvalidReference", f"there is no {stream.replace('-', ' ')}", field)
+        self._check_kind(image.row.get("instanceKind"), type_name)
+        return image
+
+    def _check_kind(self, wanted: str | None, type_name: str) -> None:
+        if wanted and wanted != type_name:
+            raise Refused("InvalidImageInstanceKind", f"the image is for a {wanted}, not for a {type_name}", "imageUuid")
+
+    def _register_image(self, turn: Turn, image_uuid: str, actor: Actor) -> Resource:
+        driver, _, name = image_uuid.partition(":")
+        row = {
+            "uuid": image_uuid, "name": name, "isPublic": True, "format": driver, "instanceKind": IMAGE_DRIVERS[driver],
+            "accountId": actor.account,
+        }
+        return turn.create("image", row, kind=driver)
+
+    # --- appending ---
+
+    async def _change(
+        self, type_name: str, number: int, command: Command, actor: Actor, key: CommandKey | None, status: int
+    ) -> Outcome:
+        root_type = self.catalogue.root_type(type_name)
+        stream = f"{root_type.name}-{number}"
+        for _ in range(TRIES):
+            resource = fold(stream, await self.store.read(stream))
+
+            def on_resource(turn: Turn, resource: Resource = resource) -> str:
+                decide(command, turn, type_name, resource)
+                return stream
+
+            try:
+                return await self._append(on_resource, {stream: resource}, actor, key, status)
+            except WrongVersion:
+                continue
+        raise Conflict(f"{type_name} {number} is changed by others again and again: try again")
+
+    async def _append(
+        self, draft: Callable[[Turn], str], resources: dict[str, Resource], actor: Actor, key: CommandKey | None, status: int,
+        root: str = "",
+    ) -> Outcome:
+        """Appends what `draft` decides; it says which stream the answer is about."""
+        turn, stream = await self._decide(draft, resources, actor, root)
+        writes = turn.writes()
+        if not writes:
+            return Outcome(resources[stream], resources[stream].position)
+        roots = {write.root or (resources[write.stream].root if write.stream in resources else "") or write.stream for write in writes}
+        work = [Work(root, partition_of(root)) for root in sorted(roots)] if _begins(writes) else []
+        moments = [f"{e.data['process']}" for w in writes for e in w.events if e.type == events.PROCESS_STARTED]
+        reach_all("before", "append", moments)
+        self._ids.keep()
+        try:
+            appended = await self.store.append(writes, command=replace(key, status=status) if key else None, work=work)
+        except Repeated as repeated:
+            return await self._as_before(repeated)
+        except KeyReused as reused:
+            raise Refused("IdempotencyKeyReused", str(reused), status=422) from reused
+        except BadData as bad:
+            raise Refused("InvalidCharacters", str(bad)) from bad
+        reach_all("after", "append", moments)
+        recorded = appended.recorded(writes)
+        resource = _refold(resources.get(stream), stream, recorded)
+        return Outcome(resource, appended.last)
+
+    async def _decide(
+        self, draft: Callable[[Turn], str], resources: dict[str, Resource], actor: Actor, root: str
+    ) -> tuple[Turn, str]:
+        while True:
+            turn = Turn(
+                self.catalogue, resources, self._no_fleet, root=root, now=datetime.now(UTC), new_id=lambda: str(uuid.uuid4()),
+                ids=self._ids.take, secret=os.urandom, settings=self.settings, actor=actor.account,
+                correlation=actor.correlation or uuid.uuid4().hex,
+            )
+            try:
+                return turn, draft(turn)
+            except NeedIds as need:
+                self._ids.give_back()
+                await self._ids.refill(need.category)
+            except Refused:
+                self._ids.give_back()
+                raise
+
+    async def _as_before(self, repeated: Repeated) -> Outcome:
+        """The answer that the first request of this idempotency key got."""
+        count = repeated.last - repeated.first + 1
+        recorded = await self.store.read_all(repeated.first - 1, count)
+        stream = recorded[-1].stream
+        resource = fold(stream, await self.store.read(stream, to_position=repeated.last))
+        return Outcome(resource, repeated.last, repeated.status)
+
+
+def _begins(writes: list[Any]) -> bool:
+    return any(event.type == events.PROCESS_STARTED for write in writes for event in write.events)
+
+
+def _refold(resource: Resource | None, stream: str, recorded: list[Recorded]) -> Resource:
+    result = resource or empty(stream)
+    for event in recorded:
+        if event.stream == stream:
+            result = evolve(result, event)
+    return result

@@ -1,0 +1,45 @@
+#!/bin/bash
+# setup.sh: what a lab host needs, on Debian as root. Does nothing where all is there.
+# It installs Debian's packages docker.io, iptables, iproute2, busybox-static and tini, and makes an image from busybox.
+set -euo pipefail
+LAB_DIR=${LAB_DIR:-${TMPDIR:-/tmp}/corral-lab}
+
+if [ "$(uname -s)" != Linux ] || [ "$(id -u)" != 0 ]; then
+  echo "The lab makes network namespaces and starts Docker engines in them: it needs Linux and root (sudo make lab)." >&2
+  exit 1
+fi
+mkdir -p "$LAB_DIR"
+exec 9>"$LAB_DIR/setup.lock"
+flock -w 600 9
+
+missing=()
+for package in docker.io iptables iproute2 busybox-static tini; do
+  dpkg-query -W -f='${db:Status-Abbrev}' "$package" 2>/dev/null | grep -q '^ii' || missing+=("$package")
+done
+if [ ${#missing[@]} -gt 0 ]; then
+  command -v apt-get >/dev/null || { echo "The lab needs, and can only install on Debian: ${missing[*]}" >&2; exit 1; }
+  echo "Installing Debian's packages for the lab: ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  {
+    apt-get update -q &&
+      apt-get install -y -q --no-install-recommends "${missing[@]}"
+  } >"$LAB_DIR/setup.log" 2>&1 9>&- || { tail -n 20 "$LAB_DIR/setup.log" >&2; exit 1; }
+fi
+
+# No registry is asked for an image: this one is busybox, statically linked, with its applets.
+image=$LAB_DIR/busybox.tar
+if [ ! -s "$image" ]; then
+  root=$(mktemp -d)
+  trap 'rm -rf "$root"' EXIT
+  mkdir -p "$root"/{bin,etc,tmp,proc,sys,dev,root,www}
+  busybox=$(dpkg -L busybox-static | grep -m1 '/bin/busybox$')
+  cp "$busybox" "$root/bin/busybox"
+  for applet in $("$busybox" --list); do
+    [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
+  done
+  echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
+  echo 'root:x:0:' >"$root/etc/group"
+  echo hello-from-busybox >"$root/www/index.html"
+  tar -C "$root" --owner=0 --group=0 -c . >"$image.new"
+  mv "$image.new" "$image"
+fi

@@ -1,0 +1,201 @@
+"""The log in Postgres: appends go through the writer, reads through a pool, followers are woken by the bell."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Self, TypeVar
+
+import asyncpg
+from asyncpg.connection import Connection
+from asyncpg.pool import Pool
+
+from eventstore.connect import connect, is_away, no_reset, prepare, settings
+from eventstore.encode import encode_append
+from eventstore.errors import Unavailable
+from eventstore.follow import Bell, Listener, follow
+from eventstore.ids import IdBlocks
+from eventstore.migrations import migrate
+from eventstore.queries import sql
+from eventstore.types import Appended, Claim, CommandKey, Lease, Loaded, Recorded, Work, Write
+from eventstore.writer import Writer
+
+T = TypeVar("T")
+
+EVERYTHING = 2**63 - 1
+PARTITION_SIZE = 4_000_000
+
+
+class PostgresStore:
+    """The Store over a Postgres database. Made by `await PostgresStore.open(dsn)`, within the event loop that uses it."""
+
+    def __init__(self, dsn: str, pool: Pool, *, timeout: float, poll: float, partition_size: int) -> None:
+        loop = asyncio.get_running_loop()
+        self._pool, self._timeout, self._poll = pool, timeout, poll
+        self._bell = Bell()
+        self._listener = Listener(lambda: connect(dsn, timeout), self._bell)
+        self._writer = Writer(
+            lambda: connect(dsn, timeout, statement_timeout=timeout), self._bell, timeout=timeout, partition_size=partition_size
+        )
+        self._blocks = IdBlocks(self._reserve, loop.time)
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls, dsn: str, *, timeout: float = 10.0, connections: int = 8, poll: float = 1.0, partition_size: int = PARTITION_SIZE
+    ) -> Self:
+        """Connects, waiting up to `timeout` seconds for the server, and migrates the schema.
+
+        `connections`: for reads, at most; the writer and, once somebody follows, the listener have one each besides.
+        `poll`: seconds after which a follower looks by itself. Raises Unavailable, NewerSchema.
+        """
+
+        async def attempt() -> Pool:
+            connection = await connect(dsn, timeout)
+            try:
+                await migrate(connection)
+                await connection.execute(sql("forget_writers"))
+            finally:
+                await connection.close(timeout=timeout)
+            return await asyncpg.create_pool(
+                dsn, min_size=1, max_size=connections, init=prepare, reset=no_reset, timeout=timeout, server_settings=settings(timeout)
+            )
+
+        pool = await _again_until(timeout, attempt)
+        return cls(dsn, pool, timeout=timeout, poll=poll, partition_size=partition_size)
+
+    async def append(
+        self,
+        writes: Sequence[Write],
+        *,
+        unchanged: Mapping[str, int] | None = None,
+        lease: Lease | None = None,
+        command: CommandKey | None = None,
+        work: Sequence[Work] = (),
+        done: Sequence[str] = (),
+    ) -> Appended:
+        return await self._writer.append(encode_append(writes, unchanged, lease, command, work, done))
+
+    async def read(self, stream: str, after: int = 0, to_position: int | None = None) -> list[Recorded]:
+        return await self._events("read", stream, after, EVERYTHING if to_position is None else to_position)
+
+    async def read_root(self, root: str, to_position: int | None = None) -> list[Recorded]:
+        return await self._events("read_root", root, EVERYTHING if to_position is None else to_position)
+
+    async def read_all(
+        self, after: int = 0, limit: int = 1000, to_position: int | None = None, types: Sequence[str] | None = None
+    ) -> list[Recorded]:
+        last = EVERYTHING if to_position is None else to_position
+        if types is None:
+            return await self._events("read_all", after, limit, last)
+        return await self._events("read_types", after, limit, last, list(types))
+
+    async def follow(self, after: int = 0) -> AsyncIterator[list[Recorded]]:
+        self._listener.start()
+        async for events in follow(self.read_all, self._bell, after, self._poll):
+            yield events
+
+    async def load(self, categories: Sequence[str], claim_prefix: str = "") -> Loaded:
+        low, high = [f"{each}-" for each in categories], [f"{each}." for each in categories]  # "." comes right after "-"
+
+        async def snapshot(connection: Connection) -> Loaded:
+            async with connection.transaction(isolation="repeatable_read", readonly=True):
+                position: int = await connection.fetchval(sql("head")) or 0
+                events = [Recorded(*row) for row in await connection.fetch(sql("load_events"), low, high)]
+                claims = [Claim(*row) for row in await connection.fetch(sql("load_claims"), claim_prefix)]
+            return Loaded(position, events, claims)
+
+        return await self._with_connection(snapshot)
+
+    async def head(self) -> int:
+        return await self._value("head") or 0
+
+    async def ids(self, category: str, count: int = 1) -> range:
+        return await self._blocks.take(category, count)
+
+    async def holder(self, scope: str, item: str) -> str | None:
+        found: str | None = await self._value("holder", scope, item)
+        return found
+
+    async def used(self, scope: str) -> int:
+        return await self._value("used", scope) or 0
+
+    async def due_work(self, partitions: Sequence[int], limit: int = 1000) -> list[Work]:
+        rows = await self._with_connection(lambda c: c.fetch(sql("due_work"), list(partitions), limit))
+        return [Work(*row) for row in rows]
+
+    async def acquire(self, names: Sequence[str], holder: str, seconds: float) -> list[Lease]:
+        if not holder:
+            raise ValueError("a lease's holder needs a name")
+
+        async def take(connection: Connection) -> list[Lease]:
+            async with connection.transaction():
+                await connection.execute(sql("lock"))
+                rows = await connection.fetch(sql("acquire"), sorted(set(names)), holder, seconds)
+            return [Lease(row["name"], holder, row["epoch"]) for row in rows]
+
+        return await self._with_connection(take)
+
+    async def renew(self, leases: Sequence[Lease], seconds: float) -> list[Lease]:
+        rows = await self._with_connection(lambda c: c.fetch(sql("renew"), *_columns(leases), seconds))
+        kept = {Lease(*row) for row in rows}
+        return [lease for lease in leases if lease in kept]
+
+    async def give_up(self, leases: Sequence[Lease]) -> None:
+        await self._with_connection(lambda c: c.execute(sql("give_up"), *_columns(leases)))
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        await self._writer.close()
+        self._bell.close()
+        await self._listener.close()
+        try:
+            await asyncio.wait_for(self._pool.close(), self._timeout)
+        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            self._pool.terminate()
+
+    async def _reserve(self, category: str, count: int) -> int:
+        first: int = await self._value("ids", category, count)
+        return first
+
+    async def _events(self, query: str, *arguments: Any) -> list[Recorded]:
+        rows = await self._with_connection(lambda c: c.fetch(sql(query), *arguments))
+        return [Recorded(*row) for row in rows]
+
+    async def _value(self, query: str, *arguments: Any) -> Any:
+        return await self._with_connection(lambda c: c.fetchval(sql(query), *arguments))
+
+    async def _with_connection(self, use: Callable[[Connection], Awaitable[T]]) -> T:
+        """Runs what may be run twice (reads, leases, ids) until it succeeds or the time is over."""
+
+        async def attempt() -> T:
+            if self._closed:
+                raise Unavailable("the store is closed")
+            async with self._pool.acquire() as connection:
+                return await use(connection)
+
+        return await _again_until(self._timeout, attempt)
+
+
+async def _again_until(timeout: float, attempt: Callable[[], Awaitable[T]]) -> T:
+    """Tries until it works, pausing while the database is away; Unavailable when `timeout` seconds are over."""
+    pause, last = 0.02, "no answer"
+    try:
+        async with asyncio.timeout(timeout):
+            while True:
+                try:
+                    return await attempt()
+                except Exception as error:
+                    if not is_away(error):
+                        raise
+                    last = f"{type(error).__name__}: {error}"
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 0.5)
+    except TimeoutError as error:
+        raise Unavailable(f"the database did not answer within {timeout:g} s ({last}): try later") from error
+
+
+def _columns(leases: Sequence[Lease]) -> tuple[list[str], list[str], list[int]]:
+    return [each.name for each in leases], [each.holder for each in leases], [each.epoch for each in leases]

@@ -1,0 +1,1 @@
+DELETE FROM log.writers WHERE at < clock_timestamp() - interval '1 day'

@@ -1,0 +1,3 @@
+UPDATE log.leases l SET holder = '', until = '-infinity'
+FROM unnest($1::text[], $2::text[], $3::bigint[]) AS n (name, holder, epoch)
+WHERE l.name = n.name AND l.holder = n.holder AND l.epoch = n.epoch

@@ -1,0 +1,154 @@
+-- The log's lock: whoever holds it to the end of its transaction is the only one that appends, moves a lease or settles a batch.
+-- Taken as a statement of its own, so that the next statement's snapshot sees all that earlier holders committed.
+CREATE FUNCTION log.lock() RETURNS void LANGUAGE sql AS $$ SELECT pg_advisory_xact_lock(x'636f7272616c'::bigint) $$;
+
+-- Appends a batch: the appends of several callers ("members", numbered from 1), each all or nothing, refused for its own reasons alone.
+-- Answers where the first event landed, when, and the refusals (NULL: none). Called by eventstore/writer.py, which makes sure that
+-- no stream, command or root of work is in two members.
+--
+-- writer, batch   who sends; a batch not above the writer's last is refused (it was settled as lost, see log.settle)
+-- known           a position not above the head, to look no further back for it
+-- sizes           the number of events of each member
+-- v_*             versions to check (streams written or only read)
+-- s_*             streams written, with their new versions
+-- e_*             events, in order
+-- extras          NULL, or {leases, commands, claims, distinct_items, done, work}, each row with its member m
+CREATE FUNCTION log.append(
+    p_writer uuid, p_batch bigint, p_known bigint, p_partition bigint, p_sizes integer[],
+    v_member integer[], v_stream text[], v_expected integer[],
+    s_member integer[], s_stream text[], s_version integer[], s_root text[], s_closed boolean[],
+    e_member integer[], e_stream text[], e_version integer[], e_type text[], e_data text[], e_metadata text[],
+    extras jsonb,
+    OUT first bigint, OUT at timestamptz, OUT refused jsonb
+) LANGUAGE plpgsql
+-- Tables grow faster than their statistics: whatever the planner believes, these few rows are looked up by index.
+SET enable_hashjoin = off SET enable_mergejoin = off SET enable_seqscan = off SET jit = off
+AS $$
+#variable_conflict use_column
+DECLARE
+    head     bigint;
+    stamp    timestamptz;
+    total    integer := coalesce(cardinality(e_member), 0);
+    room     bigint;
+    refusals jsonb := '[]';
+    losers   integer[] := '{}';
+    found    jsonb;
+BEGIN
+    PERFORM log.lock();
+
+    IF EXISTS (SELECT FROM log.writers w WHERE w.writer = p_writer AND w.batch >= p_batch) THEN
+        RAISE EXCEPTION 'batch % of writer % was settled already', p_batch, p_writer USING ERRCODE = 'CL002';
+    END IF;
+
+    SELECT e.position, e.at INTO head, stamp FROM log.events e WHERE e.position >= p_known ORDER BY e.position DESC LIMIT 1;
+    head := coalesce(head, 0);
+    stamp := greatest(clock_timestamp(), stamp);
+
+    SELECT coalesce(max(p.until), 1) - head - 1 INTO room FROM log.partitions p;
+    WHILE room < total + p_partition / 2 LOOP
+        PERFORM log.add_partition(p_partition);
+        room := room + p_partition;
+    END LOOP;
+
+    IF extras ? 'commands' THEN
+        SELECT jsonb_agg(jsonb_build_object(
+            'member', x.m, 'key', x.key,
+            'why', CASE WHEN c.request_hash = x.hash THEN 'repeated' ELSE 'reused' END,
+            'status', c.status, 'first', c.first, 'last', c.last, 'at', c.at))
+        INTO found
+        FROM jsonb_to_recordset(extras -> 'commands') AS x (m integer, account text, key text, hash text)
+        JOIN log.commands c ON c.account = x.account AND c.key = x.key;
+        refusals := refusals || coalesce(found, '[]');
+    END IF;
+
+    IF extras ? 'leases' THEN
+        SELECT jsonb_agg(jsonb_build_object('member', x.m, 'why', 'lease', 'name', x.name, 'epoch', x.epoch))
+        INTO found
+        FROM jsonb_to_recordset(extras -> 'leases') AS x (m integer, name text, holder text, epoch bigint)
+        LEFT JOIN log.leases l ON l.name = x.name
+        WHERE (l.holder, l.epoch) IS DISTINCT FROM (x.holder, x.epoch);
+        refusals := refusals || coalesce(found, '[]');
+    END IF;
+
+    SELECT jsonb_agg(jsonb_build_object('member', v.m, 'why', 'version', 'stream', v.stream,
+                                        'expected', v.expected, 'actual', coalesce(s.version, 0)) ORDER BY v.n)
+    INTO found
+    FROM unnest(v_member, v_stream, v_expected) WITH ORDINALITY AS v (m, stream, expected, n)
+    LEFT JOIN log.streams s ON s.stream = v.stream
+    WHERE coalesce(s.version, 0) <> v.expected;
+    refusals := refusals || coalesce(found, '[]');
+
+    IF refusals <> '[]' THEN
+        losers := ARRAY(SELECT DISTINCT (r ->> 'member')::integer FROM jsonb_array_elements(refusals) r);
+    END IF;
+    IF extras ? 'claims' THEN
+        found := log.take_claims(extras -> 'claims', losers, (extras ->> 'distinct_items')::boolean);
+        IF found <> '[]' THEN
+            refusals := refusals || found;
+            losers := ARRAY(SELECT DISTINCT (r ->> 'member')::integer FROM jsonb_array_elements(refusals) r);
+        END IF;
+    END IF;
+
+    IF losers = '{}' THEN
+        INSERT INTO log.events (position, stream, version, type, data, metadata, at)
+        SELECT head + e.n, e.stream, e.version, e.type, e.data::jsonb, e.metadata::jsonb, stamp
+        FROM unnest(e_stream, e_version, e_type, e_data, e_metadata) WITH ORDINALITY AS e (stream, version, type, data, metadata, n)
+        ORDER BY e.n;
+        INSERT INTO log.streams AS s (stream, version, root, closed)
+        SELECT * FROM unnest(s_stream, s_version, s_root, s_closed)
+        ON CONFLICT (stream) DO UPDATE SET version = excluded.version, closed = excluded.closed;
+    ELSE
+        INSERT INTO log.events (position, stream, version, type, data, metadata, at)
+        SELECT head + row_number() OVER (ORDER BY e.n), e.stream, e.version, e.type, e.data::jsonb, e.metadata::jsonb, stamp
+        FROM unnest(e_member, e_stream, e_version, e_type, e_data, e_metadata)
+             WITH ORDINALITY AS e (m, stream, version, type, data, metadata, n)
+        WHERE e.m <> ALL (losers)
+        ORDER BY e.n;
+        GET DIAGNOSTICS total = ROW_COUNT;
+        INSERT INTO log.streams AS s (stream, version, root, closed)
+        SELECT n.stream, n.version, n.root, n.closed
+        FROM unnest(s_member, s_stream, s_version, s_root, s_closed) AS n (m, stream, version, root, closed)
+        WHERE n.m <> ALL (losers)
+        ON CONFLICT (stream) DO UPDATE SET version = excluded.version, closed = excluded.closed;
+    END IF;
+
+    IF extras ? 'commands' THEN
+        INSERT INTO log.commands (account, key, request_hash, status, first, last, at)
+        SELECT x.account, x.key, x.hash, x.status, head + 1 + p.before, head + p.before + p.size, stamp
+        FROM jsonb_to_recordset(extras -> 'commands') AS x (m integer, account text, key text, hash text, status integer)
+        JOIN (SELECT z.m, z.size, sum(z.size) OVER (ORDER BY z.m) - z.size AS before
+              FROM unnest(p_sizes) WITH ORDINALITY AS z (size, m) WHERE z.m <> ALL (losers)) p ON p.m = x.m;
+    END IF;
+    IF extras ? 'done' THEN
+        DELETE FROM log.work w USING jsonb_to_recordset(extras -> 'done') AS x (m integer, root text)
+        WHERE w.root = x.root AND x.m <> ALL (losers);
+    END IF;
+    IF extras ? 'work' THEN
+        INSERT INTO log.work (root, partition, due)
+        SELECT x.root, x.partition, coalesce(x.due, stamp)
+        FROM jsonb_to_recordset(extras -> 'work') AS x (m integer, root text, partition integer, due timestamptz)
+        WHERE x.m <> ALL (losers)
+        ON CONFLICT (root) DO UPDATE SET partition = excluded.partition, due = excluded.due;
+    END IF;
+
+    first := head + 1;
+    at := stamp;
+    refused := nullif(refusals, '[]');
+    INSERT INTO log.writers AS w (writer, batch, landed, first, at, refused) VALUES (p_writer, p_batch, true, head + 1, stamp, nullif(refusals, '[]'))
+    ON CONFLICT (writer) DO UPDATE
+    SET batch = excluded.batch, landed = excluded.landed, first = excluded.first, at = excluded.at, refused = excluded.refused;
+    IF total > 0 THEN
+        PERFORM pg_notify('corral_log', (head + total)::text);
+    END IF;
+END $$;
+
+-- What came of a batch whose answer was lost? If it has not landed by now it never will: its number is used up.
+CREATE FUNCTION log.settle(p_writer uuid, p_batch bigint, OUT landed boolean, OUT first bigint, OUT at timestamptz, OUT refused jsonb)
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM log.lock();
+    INSERT INTO log.writers AS w (writer, batch, landed, first, at) VALUES (p_writer, p_batch, false, 0, clock_timestamp())
+    ON CONFLICT (writer) DO UPDATE
+    SET batch = excluded.batch, landed = false, first = 0, at = excluded.at, refused = NULL WHERE w.batch < excluded.batch;
+    SELECT w.landed, w.first, w.at, w.refused INTO landed, first, at, refused FROM log.writers w WHERE w.writer = p_writer;
+END $$;

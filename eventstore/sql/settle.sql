@@ -1,0 +1,1 @@
+SELECT landed, first, at, refused FROM log.settle($1, $2)

@@ -1,0 +1,1 @@
+SELECT used FROM log.totals WHERE scope = $1

@@ -1,0 +1,186 @@
+"""append() -> here -> log.append: the group-commit writer. One batch in flight a process; whatever waits meanwhile goes with the next.
+
+    pending --take_batch--> in flight --answered--> each caller told its own outcome
+       ^                       | connection lost
+       |                       v
+       +----not landed---- settle (again and again, until the database answers) ----landed----> told
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import asyncpg
+import orjson
+from asyncpg.connection import Connection
+from asyncpg.prepared_stmt import PreparedStatement
+
+from eventstore.batch import Member, Outcome, answers, arguments, take_batch
+from eventstore.connect import is_away
+from eventstore.encode import Encoded
+from eventstore.errors import BadData, StoreError, Unavailable
+from eventstore.follow import Bell
+from eventstore.queries import sql
+from eventstore.types import Appended
+
+log = logging.getLogger(__name__)
+
+SWEEP = 0.1  # seconds between looks for appends that are out of time
+BAD_DATA = ("22", "54")  # SQLSTATE classes: data exception, program limit exceeded
+
+
+class Writer:
+    """Use within one event loop. `connect` opens a connection of the writer's own."""
+
+    def __init__(
+        self, connect: Callable[[], Awaitable[Connection]], bell: Bell, *, timeout: float, partition_size: int, cap: int = 1000
+    ) -> None:
+        self._connect, self._bell, self._timeout, self._partition_size, self._cap = connect, bell, timeout, partition_size, cap
+        self._id = uuid.uuid4()
+        self._number = 0
+        self._known = 0
+        self._pending: deque[Member] = deque()
+        self._waiting: deque[Member] = deque()  # all that are not answered, oldest first
+        self._some = asyncio.Event()
+        self._closed = False
+        self._connection: Connection | None = None
+        self._append: PreparedStatement | None = None
+        self._loop = asyncio.get_running_loop()
+        self._run = asyncio.create_task(self._write(), name="log writer")
+        self._sweep = asyncio.create_task(self._fail_late(), name="log writer's clock")
+
+    async def append(self, encoded: Encoded) -> Appended:
+        """Waits for the append's own outcome. Cancelling the wait withdraws the append if it was not sent yet."""
+        if self._closed:
+            raise Unavailable("the store is closed")
+        answer: asyncio.Future[Appended] = self._loop.create_future()
+        member = Member(encoded, answer, self._loop.time() + self._timeout)
+        self._pending.append(member)
+        self._waiting.append(member)
+        self._some.set()
+        return await answer
+
+    async def close(self) -> None:
+        """Sends what is pending, waiting no longer than an append may."""
+        self._closed = True
+        self._some.set()
+        await asyncio.wait({self._run}, timeout=self._timeout)
+        for task in (self._run, self._sweep):
+            task.cancel()
+        await asyncio.wait({self._run, self._sweep}, timeout=self._timeout)
+        for member in self._waiting:
+            _fail(member, Unavailable("the store was closed before the append was answered"))
+        self._drop_connection()
+
+    async def _write(self) -> None:
+        while True:
+            batch = take_batch(self._pending, self._cap)
+            if batch:
+                await self._send(batch)
+            elif self._closed:
+                return
+            else:
+                self._some.clear()
+                await self._some.wait()
+
+    async def _send(self, batch: Sequence[Member]) -> None:
+        """Sends a batch and has its members told; they go back to pending if it is sure that it did not land."""
+        self._number += 1
+        try:
+            outcome: Outcome | None = await self._call(batch)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            if is_away(error):
+                log.warning("the database is away (%s): settling batch %d", error, self._number, extra={"action": "settle-batch"})
+                self._drop_connection()
+                outcome = await self._settle(self._number)
+                if outcome is None:
+                    self._pending.extendleft(reversed(batch))
+                    return
+            elif len(batch) > 1:
+                for member in batch:  # one of them is at fault: each alone, so that the others go through
+                    await self._send([member])
+                return
+            else:
+                _fail(batch[0], _own_fault(error))
+                return
+        # Later, so that the next batch is on its way before these callers run.
+        self._loop.call_soon(self._tell, batch, outcome)
+
+    async def _call(self, batch: Sequence[Member]) -> Outcome:
+        if self._append is None:
+            self._connection = await self._connect()
+            self._append = await self._connection.prepare(sql("append"))
+        row = await self._append.fetchrow(
+            self._id, self._number, self._known, self._partition_size, *arguments(batch), timeout=self._timeout
+        )
+        return _outcome(row)
+
+    async def _settle(self, number: int) -> Outcome | None:
+        """What came of a batch whose answer was lost: its outcome, or None when it has not landed and never will."""
+        pause = 0.02
+        while True:
+            try:
+                if self._connection is None:
+                    self._connection = await self._connect()
+                    self._append = await self._connection.prepare(sql("append"))
+                row = await self._connection.fetchrow(sql("settle"), self._id, number, timeout=self._timeout)
+                return _outcome(row) if row is not None and row["landed"] else None
+            except asyncio.CancelledError:
+                raise
+            except Exception as error:
+                self._drop_connection()
+                if not is_away(error):
+                    log.exception("settling batch %d failed: trying again", number, extra={"action": "settle-batch"})
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 1.0)
+
+    def _tell(self, batch: Sequence[Member], outcome: Outcome) -> None:
+        last = outcome.first - 1
+        for member, told in zip(batch, answers(batch, outcome), strict=True):
+            if isinstance(told, StoreError):
+                _fail(member, told)
+            else:
+                last = told.last
+                if not member.answer.done():
+                    member.answer.set_result(told)
+        self._known = max(self._known, last)
+        self._bell.ring(last)
+
+    async def _fail_late(self) -> None:
+        """Every append is answered within its time, whatever the database does."""
+        while True:
+            await asyncio.sleep(SWEEP)
+            now = self._loop.time()
+            while self._waiting and (self._waiting[0].answer.done() or self._waiting[0].deadline <= now):
+                _fail(
+                    self._waiting.popleft(),
+                    Unavailable(f"the database did not answer an append within {self._timeout:g} s: try later, after a reload"),
+                )
+
+    def _drop_connection(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+        self._connection = self._append = None
+
+
+def _outcome(row: Any) -> Outcome:
+    return Outcome(row["first"], row["at"], row["refused"] or ())
+
+
+def _fail(member: Member, error: StoreError) -> None:
+    if not member.answer.done():
+        member.answer.set_exception(error)
+
+
+def _own_fault(error: Exception) -> StoreError:
+    if isinstance(error, asyncpg.DataError) or (isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in BAD_DATA):
+        return BadData(f"the log can't hold this append: {error}")
+    log.error("an append failed: %s", error, extra={"action": "append"}, exc_info=error)
+    return Unavailable(f"the database refused an append: {error}")
