@@ -101,7 +101,8 @@ class Dispatch:
         )
         subject = command_subject(asked.agent, asked.command)
         outstanding = Outstanding(
-            root, stream, asked.command, asked.agent, asked.id, subject, reply, message.encode(), step.seconds, silent=bracket.parked is not None
+            root, stream, asked.command, asked.agent, asked.id, subject, reply, message.encode(), step.seconds,
+            silent=bracket.parked is not None,
         )
         self._by_ask[asked.id] = outstanding
         self._by_root.setdefault(root, set()).add(asked.id)

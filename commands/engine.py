@@ -28,7 +28,9 @@ from commands.dispatch import Dispatch
 from commands.failpoints import reach_all
 from commands.fleet import CATEGORIES, CLAIMS, Fleet
 from commands.ids import Ids
+from commands.presence import PresenceWatch
 from commands.resource import Asked, Open, Resource, empty, evolve, fold_all
+from commands.service import Commands
 from commands.turn import Answer, NeedIds, Triggers, Turn
 from commands.world import World
 from eventstore import Full, Lease, LostLease, Recorded, Store, Taken, Unavailable, Write, WrongVersion
@@ -94,6 +96,7 @@ class Engine:
                 group.create_task(self._follow())
                 group.create_task(self._poll_work())
                 group.create_task(self._dispatch.run())
+                group.create_task(self._presence().run())
         finally:
             for timer in self._timers.values():
                 timer.cancel()
@@ -102,6 +105,12 @@ class Engine:
                     await asyncio.wait_for(self.store.give_up(list(self._leases.values())), 2.0)
                 except (TimeoutError, Unavailable):
                     log.info("Leases are left to expire: the database does not answer", action="leases-left")
+
+    def _presence(self) -> PresenceWatch:
+        commands = Commands(self.store, self.catalogue, self.settings)
+        return PresenceWatch(
+            self._bus, commands, self.fleet, mine=lambda partition: partition in self._leases, returned=self._dispatch.nudge
+        )
 
     # --- what makes a turn necessary ---
 

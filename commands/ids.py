@@ -41,11 +41,11 @@ class Ids:
         self._taken.clear()
 
     async def refill(self, category: str) -> None:
-        """Gets ids of the category, and of every other that has run out, so that the turn is not interrupted for each."""
+        """Gets more ids of the category, and of every other that ran out, so that the turn is not interrupted for each."""
         now = time.monotonic()
         busy = now - self._refilled < QUIET
         self._refilled = now
         self._wanted.setdefault(category, 1)
-        for name in [name for name in self._wanted if not self._stock.get(name)]:
-            count = self._wanted[name] = min(MOST, self._wanted[name] * 2) if busy and name in self._stock else 1
-            self._stock.setdefault(name, []).extend(await self._store.ids(name, count))
+        for name in [name for name in self._wanted if name == category or not self._stock.get(name)]:
+            self._wanted[name] = min(MOST, self._wanted[name] * 2) if busy and name in self._stock else 1
+            self._stock.setdefault(name, []).extend(await self._store.ids(name, self._wanted[name]))

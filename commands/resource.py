@@ -137,9 +137,7 @@ def evolve(resource: Resource, event: Recorded) -> Resource:
     brackets = resource.open
     if event.type == events.CREATED:
         row = {"id": resource.id, "data": {}}
-    elif event.type == events.TRANSITIONED:
-        row = without_error(row, data["field"])
-    elif event.type == events.PROCESS_STARTED and not data.get("compensation"):
+    elif event.type in (events.TRANSITIONED, events.PROCESS_STARTED) and not data.get("compensation"):
         row = without_error(row, data["field"])
     if changes := data.get("changes"):
         row = merged(row, changes)

@@ -101,6 +101,10 @@ class Commands:
         """POST ?action=<verb>: the process begins, or is already under way or done (no event), or the state refuses it."""
         return await self._change(type_name, number, Run(verb, given), actor, key, 202)
 
+    async def carry_out(self, draft: Callable[[Turn], str], actor: Actor) -> Outcome:
+        """Appends what a turn of our own drafts (it says which stream the outcome is about). For what Corral does by itself."""
+        return await self._append(draft, {}, actor, None, 200)
+
     # --- a new row ---
 
     def _with_defaults(self, type_name: str, fields: Json, actor: Actor) -> Json:
@@ -135,14 +139,16 @@ class Commands:
         uuid_given = row.get("imageUuid")
         if not uuid_given:
             if self.settings["api.instance.require.image"]:
-                raise Refused("MissingRequired", "an instance needs an image: give imageUuid (e.g. docker:nginx) or imageId", "imageUuid")
+                message = "an instance needs an image: give imageUuid (e.g. docker:nginx) or imageId"
+                raise Refused("MissingRequired", message, "imageUuid")
             return None
         holder = await self.store.holder("image.uuid", uuid_given)
         if holder is not None:
             return await self._image(holder, type_name, "imageUuid")
         if str(uuid_given).partition(":")[0] not in IMAGE_DRIVERS or ":" not in str(uuid_given):
             known = ", ".join(f"{name}:..." for name in IMAGE_DRIVERS)
-            raise Refused("InvalidReference", f"there is no image {uuid_given}, and no driver registers it (they take {known})", "imageUuid")
+            message = f"there is no image {uuid_given}, and no driver registers it (they take {known})"
+            raise Refused("InvalidReference", message, "imageUuid")
         self._check_kind(IMAGE_DRIVERS[str(uuid_given).partition(":")[0]], type_name)
         return None
 

@@ -128,7 +128,7 @@ class Turn(World):
 
     def writes(self) -> list[Write]:
         return [
-            Write(stream, self._base[stream], tuple(drafts), self._roots.get(stream, ""))
+            Write(stream, self._base[stream], tuple(drafts), self._root_of(stream))
             for stream, drafts in self._drafts.items()
             if drafts
         ]
@@ -145,10 +145,12 @@ class Turn(World):
 
     def work(self) -> tuple[list[Work], list[str]]:
         """(roots that have something left to do, roots that have not) after this turn, as far as it changes anything."""
-        todo: list[Work] = []
-        for root in {self._roots.get(stream, stream) for stream in self._drafts} - {self.root}:
-            if any(self.resources[s].open for s in self._drafts if self._roots.get(s, s) == root and s in self.resources):
-                todo.append(Work(root, partition_of(root)))
+        touched = {self._root_of(stream) for stream in self._drafts} - {self.root}
+        todo = [
+            Work(root, partition_of(root))
+            for root in sorted(touched)
+            if any(self.resources[stream].open for stream in self._drafts if self._root_of(stream) == root)
+        ]
         mine = [each for each in self.resources.values() if (each.root or each.stream) == self.root]
         if any(each.open for each in mine):
             return todo, []
@@ -227,7 +229,10 @@ class Turn(World):
         metadata = {
             key: value
             for key, value in (
-                ("causation", self._cause), ("correlation", self._correlation), ("pid", data.get("pid") or self._pid), ("actor", self._actor),
+                ("causation", self._cause),
+                ("correlation", self._correlation),
+                ("pid", data.get("pid") or self._pid),
+                ("actor", self._actor),
             )
             if value
         }
@@ -314,13 +319,16 @@ class Turn(World):
             case Child():
                 children = self.children(step.type, step.via, resource.id, step.removed)
                 wanted = [each for each in children if step.when is None or step.when(each)]
-                return all([self._nested(each.stream, step.process, pid, step.ignore_invalid) for each in wanted])
+                outcomes = [self._nested(each.stream, step.process, pid, step.ignore_invalid) for each in wanted]
+                return all(outcomes)
             case Own():
-                if step.when is not None and not step.when(self, resource):
+                under_way = resource.open.get(self.catalogue.process(step.process).field)
+                if under_way is None and step.when is not None and not step.when(self, resource):
                     return True
                 return self._nested(stream, step.process, pid, False)
             case Join():
-                return all([self._join(target, step.process) for target in step.targets(self, resource)])
+                joined = [self._join(target, step.process) for target in step.targets(self, resource)]
+                return all(joined)
             case Ask():
                 return self._ask(stream, pid, step)
             case _:
@@ -414,13 +422,18 @@ class Turn(World):
         others = [each for each in drafts if each.data.get("pid") == pid and each.type != events.PROCESS_STARTED]
         first_is_ours = bool(own) and bracket.cause == f"{stream}@{self._base[stream] + own[0] + 1}"
         if not first_is_ours or others:
-            self.emit(stream, events.PROCESS_SUCCEEDED, {"pid": pid, "process": process.name, "field": process.field, "to": to})
+            data: Json = {"pid": pid, "process": process.name, "field": process.field, "to": to}
+            if drafts and drafts[-1].type == events.UPDATED and not drafts[-1].claims and not drafts[-1].releases:
+                # What the last step changed is part of the end, not an event of its own.
+                data["changes"] = drafts.pop().data["changes"]
+                self.resources[stream] = replace(resource, version=resource.version - 1)
+            self.emit(stream, events.PROCESS_SUCCEEDED, data)
             return
         # Only the first draft stays, at its place: later ones carry changes of this stream alone, which compose.
         changes: Json = {}
         for index in own:
             changes = composed(changes, drafts[index].data.get("changes") or {})
-        data: Json = {
+        data = {
             "process": bracket.origin, "field": process.field, "from": bracket.came_from,
             "via": [drafts[index].data["via"] for index in own], "to": to,
         }
@@ -552,6 +565,9 @@ class Turn(World):
         return min(dues, default=None)
 
     # --- lookups ---
+
+    def _root_of(self, stream: str) -> str:
+        return self._roots.get(stream) or self.resources[stream].root or stream
 
     def _bracket(self, stream: str, pid: str) -> Open:
         found = self._open(stream, pid)

@@ -83,8 +83,10 @@ def encode_append(
     for root in {*(each.root for each in work), *done}:
         check_text(root, "a root's name")
         keys.append(("work", root))
+    if len(work) > 1:
+        work = tuple({each.root: each for each in work}.values())  # the last one counts
     return Encoded(
-        tuple(keys), tuple(reads), tuple(checks), tuple(streams), tuple(events), tuple(ops), lease, command, _last_of_each(work), tuple(done)
+        tuple(keys), tuple(reads), tuple(checks), tuple(streams), tuple(events), tuple(ops), lease, command, tuple(work), tuple(done)
     )
 
 
@@ -134,11 +136,11 @@ def _encode_write(
         metadata = event.metadata
         if event.claims or event.releases or write.root:
             metadata = stored_metadata(event, write)
-        where = f"event {event.type} of {stream}"
-        events.append(
-            (stream, version, event.type, encode_json(event.data, where), encode_json(metadata, f"metadata of {where}") if metadata else "{}")
-        )
-    streams.append((stream, version, write.root or stream, bool(write.events[-1].metadata.get("closed"))))
+        where = f"{event.type} of {stream}"
+        told = encode_json(metadata, f"the metadata of {where}") if metadata else "{}"
+        events.append((stream, version, event.type, encode_json(event.data, where), told))
+    closed = bool(write.events[-1].metadata.get("closed"))
+    streams.append((stream, version, write.root or stream, closed))
 
 
 def _ops(event: Event, stream: str) -> list[Json]:
@@ -155,7 +157,3 @@ def _ops(event: Event, stream: str) -> list[Json]:
         check_text(claim.item, "a claim's item")
         ops.append({"o": "claim", "h": stream, "s": claim.scope, "i": claim.item, "a": claim.amount, "l": claim.limit})
     return ops
-
-
-def _last_of_each(work: Sequence[Work]) -> tuple[Work, ...]:
-    return tuple({each.root: each for each in work}.values()) if len(work) > 1 else tuple(work)

@@ -8,7 +8,7 @@ from typing import Any, Self, TypeVar
 
 import asyncpg
 from asyncpg.connection import Connection
-from asyncpg.pool import Pool
+from asyncpg.pool import Pool, PoolConnectionProxy
 
 from eventstore.connect import connect, is_away, no_reset, prepare, settings
 from eventstore.encode import encode_append
@@ -21,6 +21,7 @@ from eventstore.types import Appended, Claim, CommandKey, Lease, Loaded, Recorde
 from eventstore.writer import Writer
 
 T = TypeVar("T")
+Pooled = Connection | PoolConnectionProxy
 
 EVERYTHING = 2**63 - 1
 PARTITION_SIZE = 4_000_000
@@ -91,14 +92,15 @@ class PostgresStore:
         return await self._events("read_types", after, limit, last, list(types))
 
     async def follow(self, after: int = 0) -> AsyncIterator[list[Recorded]]:
-        self._listener.start()
+        if not self._closed:
+            self._listener.start()
         async for events in follow(self.read_all, self._bell, after, self._poll):
             yield events
 
     async def load(self, categories: Sequence[str], claim_prefix: str = "") -> Loaded:
         low, high = [f"{each}-" for each in categories], [f"{each}." for each in categories]  # "." comes right after "-"
 
-        async def snapshot(connection: Connection) -> Loaded:
+        async def snapshot(connection: Pooled) -> Loaded:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 position: int = await connection.fetchval(sql("head")) or 0
                 events = [Recorded(*row) for row in await connection.fetch(sql("load_events"), low, high)]
@@ -128,7 +130,7 @@ class PostgresStore:
         if not holder:
             raise ValueError("a lease's holder needs a name")
 
-        async def take(connection: Connection) -> list[Lease]:
+        async def take(connection: Pooled) -> list[Lease]:
             async with connection.transaction():
                 await connection.execute(sql("lock"))
                 rows = await connection.fetch(sql("acquire"), sorted(set(names)), holder, seconds)
@@ -167,7 +169,7 @@ class PostgresStore:
     async def _value(self, query: str, *arguments: Any) -> Any:
         return await self._with_connection(lambda c: c.fetchval(sql(query), *arguments))
 
-    async def _with_connection(self, use: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _with_connection(self, use: Callable[[Pooled], Awaitable[T]]) -> T:
         """Runs what may be run twice (reads, leases, ids) until it succeeds or the time is over."""
 
         async def attempt() -> T:

@@ -16,7 +16,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import asyncpg
-import orjson
 from asyncpg.connection import Connection
 from asyncpg.prepared_stmt import PreparedStatement
 
@@ -91,8 +90,9 @@ class Writer:
     async def _send(self, batch: Sequence[Member]) -> None:
         """Sends a batch and has its members told; they go back to pending if it is sure that it did not land."""
         self._number += 1
+        outcome: Outcome | None
         try:
-            outcome: Outcome | None = await self._call(batch)
+            outcome = await self._call(batch)
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -100,9 +100,6 @@ class Writer:
                 log.warning("the database is away (%s): settling batch %d", error, self._number, extra={"action": "settle-batch"})
                 self._drop_connection()
                 outcome = await self._settle(self._number)
-                if outcome is None:
-                    self._pending.extendleft(reversed(batch))
-                    return
             elif len(batch) > 1:
                 for member in batch:  # one of them is at fault: each alone, so that the others go through
                     await self._send([member])
@@ -110,6 +107,9 @@ class Writer:
             else:
                 _fail(batch[0], _own_fault(error))
                 return
+        if outcome is None:
+            self._pending.extendleft(reversed(batch))
+            return
         # Later, so that the next batch is on its way before these callers run.
         self._loop.call_soon(self._tell, batch, outcome)
 
@@ -168,6 +168,7 @@ class Writer:
         if self._connection is not None:
             self._connection.terminate()
         self._connection = self._append = None
+        self._known = 0  # whoever answers next may be a restored or promoted server with a shorter log
 
 
 def _outcome(row: Any) -> Outcome:
@@ -183,4 +184,6 @@ def _own_fault(error: Exception) -> StoreError:
     if isinstance(error, asyncpg.DataError) or (isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "")[:2] in BAD_DATA):
         return BadData(f"the log can't hold this append: {error}")
     log.error("an append failed: %s", error, extra={"action": "append"}, exc_info=error)
-    return Unavailable(f"the database refused an append: {error}")
+    if isinstance(error, asyncpg.PostgresError | asyncpg.InterfaceError):
+        return Unavailable(f"the database refused an append: {error}")
+    return StoreError(f"an append could not be sent: {type(error).__name__}: {error}")

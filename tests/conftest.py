@@ -1,6 +1,6 @@
 """Fixtures for all tests; they are told in tests/support."""
 
-from tests.support.lab import docker_host, docker_hosts
+from tests.support.lab import docker_host, docker_hosts, pytest_collection_finish
 from tests.support.servers import database, database_factory, nats_url, postgres_dsn
 
-__all__ = ["database", "database_factory", "docker_host", "docker_hosts", "nats_url", "postgres_dsn"]
+__all__ = ["database", "database_factory", "docker_host", "docker_hosts", "nats_url", "postgres_dsn", "pytest_collection_finish"]

@@ -108,8 +108,8 @@ def after_restart(turn: Turn, instance: Resource) -> tuple[str, Json]:
 def undo_start(turn: Turn, instance: Resource) -> str:
     """A start that fails on the way from create removes the instance; a later one stops it. The error stays on it."""
     bracket = instance.open.get("state")
-    origin = instance.row.get("state")
-    return "instance.remove" if bracket is not None and bracket.origin == "instance.create" or origin == "creating" else "instance.stop"
+    created = bracket is not None and bracket.origin == "instance.create"
+    return "instance.remove" if created else "instance.stop"
 
 
 def compute_tries(world: World, instance_host_map: Resource) -> int:

@@ -127,12 +127,14 @@ class Server:
         name, timeout = self._program.name, self._timeout
         self._process = await self._program.spawn()
         deadline = monotonic() + timeout
+        pause = 0.01
         while not await self._ready():
             if self._process.returncode is not None:
                 raise ServerFailed(f"{name} ended as it started (status {self._process.returncode}). {self._last_words()}")
             if monotonic() > deadline:
                 raise ServerFailed(f"{name} was not ready within {timeout:.0f} s. {self._last_words()}")
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.1, 0.25)  # a long recovery is not asked, and does not log, a hundred times a second
 
     def _last_words(self) -> str:
         words = self._program.last_words()

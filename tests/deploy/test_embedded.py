@@ -233,6 +233,33 @@ async def test_an_interrupted_first_start_is_begun_anew(home: Path) -> None:
     assert not half.exists()
 
 
+@pytest.mark.skipif(not LINUX, reason="it looks for processes in /proc")
+@pytest.mark.parametrize("moment", [0.02, 0.15, 0.4, 0.6])
+async def test_a_start_that_is_cancelled_leaves_no_process(home: Path, moment: float) -> None:
+    with hold(home) as held:
+        postgres = EmbeddedPostgres(held)
+        starting = asyncio.create_task(postgres.start())
+        await asyncio.sleep(moment)
+        if starting.done():
+            await postgres.stop()  # this machine was quicker than the cancel
+        else:
+            starting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await starting
+
+    async def none_left() -> bool:
+        return not [place for place in Path("/proc").glob("[0-9]*/cmdline") if os.fsencode(home) in read_or_nothing(place)]
+
+    await until(none_left, 5)
+
+
+def read_or_nothing(place: Path) -> bytes:
+    try:
+        return place.read_bytes()
+    except OSError:
+        return b""
+
+
 async def test_a_server_that_cannot_start_shows_its_last_words(home: Path) -> None:
     with own_servers(home):
         pass

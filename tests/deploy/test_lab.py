@@ -34,7 +34,9 @@ def test_a_published_port_is_reached_at_the_hosts_address(docker_hosts: dict[str
             )
             try:
                 container.reload()
-                port = container.ports["80/tcp"][0]["HostPort"]
+                published = container.ports["80/tcp"]
+                assert published
+                port = published[0]["HostPort"]
                 assert read(f"http://{host.address}:{port}/index.html") == b"hello-from-busybox\n"
             finally:
                 container.remove(force=True)
@@ -43,7 +45,7 @@ def test_a_published_port_is_reached_at_the_hosts_address(docker_hosts: dict[str
 def test_a_host_whose_engine_was_killed_is_made_anew(docker_hosts: dict[str, LabHost]) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root makes lab hosts")
-    up = [LAB / "up.sh", "gamma", "77"]
+    up = [str(LAB / "up.sh"), "gamma", "77"]
     place = lab_folder() / "hosts" / "gamma"
     try:
         subprocess.run(up, check=True, timeout=60)

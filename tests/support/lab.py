@@ -1,13 +1,18 @@
-"""Fixtures: real Docker engines, from the lab of deploy/lab. In CI the lab is made, and a failure to make it fails the tests."""
+"""Fixtures: real Docker engines, from the lab of deploy/lab. In CI the lab is made, and a failure to make it fails the tests.
+
+It is made between collecting and running, when a test that was chosen needs it: an installation takes longer than a test may.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +22,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 
 LAB = Path(__file__).parents[2] / "deploy" / "lab"
 IMAGE = "corral/busybox:latest"
+SETUP = pytest.StashKey[str]()
 HINT = 'no Docker host stands in the lab: run "make lab" (once, as root), or LAB=1 make test'
 
 
@@ -45,23 +51,31 @@ def standing_hosts(folder: Path) -> dict[str, LabHost]:
     return {host.name: host for place in sorted(folder.glob("hosts/*")) if (host := _standing(place))}
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """pytest's hook; tests/conftest.py passes it on."""
+    needed = any("docker_hosts" in getattr(item, "fixturenames", ()) for item in session.items)
+    if needed and may_be_made() and not session.config.option.collectonly and not stands(standing_hosts(lab_folder())):
+        session.config.stash[SETUP] = make_lab()
+
+
 @pytest.fixture(scope="session")
-def docker_hosts() -> Iterator[dict[str, LabHost]]:
+def docker_hosts(pytestconfig: pytest.Config) -> Iterator[dict[str, LabHost]]:
     """The hosts alpha and beta. Skips where there is no lab and none may be made; at the end removes the containers that tests made."""
     hosts = standing_hosts(lab_folder())
-    wanted = _flag("CI") or _flag("LAB")
-    if not {"alpha", "beta"} <= hosts.keys():
-        if not wanted:
+    if not stands(hosts):
+        if not may_be_made():
             pytest.skip(HINT)
-        make_lab()
-        hosts = standing_hosts(lab_folder())
-        assert {"alpha", "beta"} <= hosts.keys(), f"the lab was set up, but only {sorted(hosts)} answer"
-    before = {host.name: _containers(host) for host in hosts.values()}
-    for host in hosts.values():
-        _import_image(host)
-    yield hosts
-    for host in hosts.values():
-        _remove(host, _containers(host) - before[host.name])
+        pytest.fail(f"the lab could not be set up, {sorted(hosts)} answer:\n{pytestconfig.stash.get(SETUP, '')}", pytrace=False)
+    with (lab_folder() / "busybox.tar").open("rb") as shared:
+        fcntl.flock(shared, fcntl.LOCK_SH)
+        before = {host.name: _containers(host) for host in hosts.values()}
+        for host in hosts.values():
+            _import_image(host)
+        yield hosts
+        with suppress(BlockingIOError):  # another test run uses the lab: what is left then is its to remove
+            fcntl.flock(shared, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for host in hosts.values():
+                _remove(host, _containers(host) - before[host.name])
 
 
 @pytest.fixture(scope="session")
@@ -70,10 +84,22 @@ def docker_host(docker_hosts: dict[str, LabHost]) -> str:
     return docker_hosts["alpha"].base_url
 
 
-def make_lab() -> None:
-    made = subprocess.run([LAB / "lab.sh", "up"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900, check=False)
-    if made.returncode != 0:
-        pytest.fail(f"the lab could not be set up:\n{made.stdout}{made.stderr}", pytrace=False)
+def stands(hosts: dict[str, LabHost]) -> bool:
+    return {"alpha", "beta"} <= hosts.keys()
+
+
+def may_be_made() -> bool:
+    """Only where somebody said so: it installs packages and needs root."""
+    return sys.platform == "linux" and any(os.environ.get(name, "").lower() in ("1", "true", "yes") for name in ("CI", "LAB"))
+
+
+def make_lab() -> str:
+    """Whether it worked is seen by what stands then; returns what was said."""
+    try:
+        run = subprocess.run([LAB / "lab.sh", "up"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=900, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return run.stdout + run.stderr
 
 
 def _standing(place: Path) -> LabHost | None:
@@ -87,10 +113,6 @@ def _standing(place: Path) -> LabHost | None:
     # A lab that root made is reached by others over its address.
     base_url = f"unix://{path}" if os.access(path, os.R_OK | os.W_OK) else f"tcp://{address}:2375"
     return LabHost(place.name, address, base_url)
-
-
-def _flag(name: str) -> bool:
-    return sys.platform == "linux" and os.environ.get(name, "").lower() in ("1", "true", "yes")
 
 
 def _import_image(host: LabHost) -> None:

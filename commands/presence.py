@@ -1,0 +1,57 @@
+"""Who is there: heartbeats heard over NATS, never events. What matters is appended: an agent that fell silent is reconnected.
+
+    active --no heartbeat for SILENT seconds--> agent.reconnect: reconnecting, asked to ping until it answers --> active
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from agents.wire import Presence, partition_of
+from commands.bus import Bus
+from commands.errors import Refused
+from commands.fleet import Fleet
+from commands.service import Actor, Commands
+from eventstore import Unavailable
+
+log = structlog.get_logger("corral.presence")
+
+SILENT = 30.0
+"""Seconds without a heartbeat until an active agent is asked whether it is there (Cattle: six pings, five seconds apart)."""
+
+LOOK = 1.0
+
+
+class PresenceWatch:
+    """Notices agents that fall silent, and those that come back."""
+
+    def __init__(self, bus: Bus, commands: Commands, fleet: Fleet, *, mine: Callable[[int], bool], returned: Callable[[int], None]) -> None:
+        self._bus, self._commands, self._fleet = bus, commands, fleet
+        self._mine, self._returned = mine, returned
+        self._silence: dict[int, float] = {}
+        bus.on_presence = self._heard
+
+    def _heard(self, presence: Presence) -> None:
+        if self._silence.get(presence.agent, LOOK) != 0.0:
+            self._returned(presence.agent)
+        self._silence[presence.agent] = 0.0
+
+    async def run(self) -> None:
+        """Counts silence, but only while NATS is there to be heard over."""
+        while True:
+            await asyncio.sleep(LOOK)
+            if not self._bus.connected:
+                continue
+            for agent in list(self._fleet.all("agent")):
+                silent = self._silence[agent.id] = self._silence.get(agent.id, 0.0) + LOOK
+                if silent < SILENT or agent.state != "active" or not self._mine(partition_of(agent.stream)):
+                    continue
+                self._silence[agent.id] = LOOK
+                log.warning("An agent is silent; it is asked whether it is there", action="agent-silent", agent=agent.id)
+                try:
+                    await self._commands.run("agent", agent.id, "reconnect", {}, Actor(correlation=f"silent-agent-{agent.id}"))
+                except (Refused, Unavailable) as error:
+                    log.warning("An agent can't be reconnected", action="reconnect-failed", agent=agent.id, error=str(error))

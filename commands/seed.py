@@ -1,0 +1,26 @@
+"""What every cloud starts with: the accounts admin (active), system and superadmin (inactive). Done once, whoever comes first."""
+
+from __future__ import annotations
+
+from commands.service import Actor, Commands
+from commands.turn import Turn
+
+INACTIVE = ("system", "superadmin")
+
+
+async def seed(commands: Commands) -> int:
+    """-> the number of the admin account."""
+    holder = await commands.store.holder("account.uuid", "admin")
+    if holder is None:
+        outcome = await commands.carry_out(_accounts, Actor(correlation="seed"))
+        return outcome.resource.id
+    return int(holder.rpartition("-")[2])
+
+
+def _accounts(turn: Turn) -> str:
+    admin = turn.create("account", {"uuid": "admin", "name": "admin"}, kind="admin")
+    deactivate = turn.catalogue.process("account.deactivate")
+    for name in INACTIVE:
+        account = turn.create("account", {"uuid": name, "name": name}, kind=name)
+        turn.advance(account.stream, turn.begin(account.stream, deactivate))
+    return admin.stream

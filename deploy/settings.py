@@ -1,0 +1,178 @@
+"""Everything `corral up` can be told: by options of the CLI, by CORRAL_ variables, else these defaults. Read once, at the start.
+
+The CLI makes its options from `Settings.model_fields`' names, and passes what was given to `read_settings`; the rest comes from
+the environment. A value that is wrong is named with its variable.
+"""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "CORRAL_"
+
+
+class BadSetting(Exception):
+    """A setting can't be used; the message names its variable, what was given and what is allowed."""
+
+
+class Role(StrEnum):
+    GATEWAY = "gateway"
+    ENGINE = "engine"
+    PROJECTOR = "projector"
+    AGENTS = "agents"
+
+
+class LocalHost(StrEnum):
+    DOCKER = "docker"
+    SIM = "sim"
+
+
+class LogLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    AUTO = "auto"
+    TEXT = "text"
+    JSON = "json"
+
+
+class Settings(BaseSettings):
+    """One process' settings. Lists are written with commas between their words, in variables as in options."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
+
+    home: Annotated[Path, Field(description="Folder of the embedded servers' data, and of what Corral remembers.")] = Path("~/.corral")
+    listen: Annotated[str, Field(description="Address to serve HTTP on; 0.0.0.0 for all of this machine's.")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535, description="Port to serve HTTP on; 0 for any free one.")] = 8080
+    hosts: Annotated[
+        tuple[LocalHost, ...], NoDecode, Field(description="Hosts that this process brings itself: docker, sim, or none.")
+    ] = (LocalHost.DOCKER, LocalHost.SIM)
+    roles: Annotated[
+        tuple[Role, ...], NoDecode, Field(description="What this process does: gateway, engine, projector, agents.")
+    ] = tuple(Role)
+    postgres: Annotated[
+        str, Field(description="An external Postgres, postgresql://user:password@host/database; without it, an embedded one is started.")
+    ] = ""
+    nats: Annotated[
+        str, Field(description="An external NATS, nats://host:4222, or several with commas; without it, an embedded one is started.")
+    ] = ""
+    nats_listen: Annotated[
+        str, Field(description="Address the embedded NATS listens on; 0.0.0.0 lets agents on other machines in.")
+    ] = "127.0.0.1"
+    nats_port: Annotated[
+        int, Field(ge=0, le=65535, description="Port of the embedded NATS; 0 for the one it had before, or 4222, or any free one.")
+    ] = 0
+    postgres_port: Annotated[
+        int | None, Field(ge=0, le=65535, description="Also serve the embedded Postgres on this port of 127.0.0.1; 0 for any free one.")
+    ] = None
+    docker: Annotated[str, Field(description="Where the local Docker engine answers; without it, DOCKER_HOST or the usual socket.")] = ""
+    log_level: Annotated[LogLevel, Field(description="What is logged: debug, info, warning or error, and all above.")] = LogLevel.INFO
+    log_format: Annotated[LogFormat, Field(description="How: text, json, or auto (text on a terminal).")] = LogFormat.AUTO
+
+    @field_validator("hosts", mode="before")
+    @classmethod
+    def _hosts(cls, given: object) -> object:
+        words = _words(given)
+        return () if words == ("none",) else words
+
+    @field_validator("roles", mode="before")
+    @classmethod
+    def _roles(cls, given: object) -> object:
+        words = _words(given)
+        if words == ():
+            raise ValueError("a process needs at least one role")
+        return words
+
+    @field_validator("home")
+    @classmethod
+    def _home(cls, given: Path) -> Path:
+        return given.expanduser().absolute()
+
+    @field_validator("postgres")
+    @classmethod
+    def _postgres(cls, given: str) -> str:
+        return _checked(given, ("postgresql", "postgres"), "postgresql://user:password@host:5432/database")
+
+    @field_validator("nats")
+    @classmethod
+    def _nats(cls, given: str) -> str:
+        for address in given.split(",") if given else ():
+            _checked(address.strip(), ("nats", "tls", "ws", "wss"), "nats://host:4222")
+        return given
+
+    @field_validator("log_level", "log_format", mode="before")
+    @classmethod
+    def _small_letters(cls, given: object) -> object:
+        return given.lower() if isinstance(given, str) else given
+
+    @model_validator(mode="after")
+    def _embedded_or_not(self) -> Settings:
+        # An option without effect is a misunderstanding: better said than ignored.
+        if self.postgres and self.postgres_port is not None:
+            raise ValueError("CORRAL_POSTGRES_PORT is for the embedded Postgres, and CORRAL_POSTGRES names another: unset one of them")
+        if self.nats and (self.nats_port or self.nats_listen != "127.0.0.1"):
+            raise ValueError("CORRAL_NATS_PORT and CORRAL_NATS_LISTEN are for the embedded NATS, and CORRAL_NATS names another: unset that")
+        return self
+
+    def has(self, role: Role) -> bool:
+        return role in self.roles
+
+
+def read_settings(**given: Any) -> Settings:
+    """What was given here wins, None counts as not given; then the environment. Raises BadSetting, naming every wrong variable."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise BadSetting("\n".join(_sentence(problem) for problem in error.errors(include_url=False))) from None
+
+
+def variable(name: str) -> str:
+    """The variable of a setting: home -> CORRAL_HOME."""
+    return PREFIX + name.upper()
+
+
+def described() -> dict[str, str]:
+    """Each setting's variable, and what it is for: for help and documentation."""
+    return {variable(name): field.description or "" for name, field in Settings.model_fields.items()}
+
+
+def unknown_variables() -> list[str]:
+    """Variables that look like ours and are not: a misspelt one would be ignored in silence otherwise."""
+    known = described().keys()
+    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+
+
+def _sentence(problem: Any) -> str:
+    where = problem["loc"]
+    reason = str(problem["msg"]).removeprefix("Value error, ")
+    if not where:
+        return reason
+    if problem["type"] == "extra_forbidden":
+        return f"there is no setting {where[0]!r}; there are {', '.join(Settings.model_fields)}"
+    return f"{variable(str(where[0]))} can't be {problem['input']!r}: {reason[0].lower()}{reason[1:]}"
+
+
+def _words(given: object) -> object:
+    """'docker, sim' -> ('docker', 'sim'); once each, in the order given."""
+    if isinstance(given, str):
+        given = given.split(",")
+    if not isinstance(given, (list, tuple)):
+        return given
+    return tuple(dict.fromkeys(word.strip().lower() if isinstance(word, str) else word for word in given if word))
+
+
+def _checked(address: str, schemes: tuple[str, ...], example: str) -> str:
+    if address and (urlsplit(address).scheme not in schemes or "//" not in address):
+        raise ValueError(f"it is not an address such as {example}")
+    return address

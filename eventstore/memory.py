@@ -1,0 +1,240 @@
+"""The log in memory, for tests and simulations: does what eventstore.postgres does, under the same contract suite.
+
+Every append is checked and applied without a pause in between, so each is its own transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import orjson
+
+from eventstore.encode import Encoded, EventRow, encode_append
+from eventstore.errors import Full, KeyReused, LostLease, Repeated, Taken, Unavailable, WrongVersion
+from eventstore.follow import Bell, follow
+from eventstore.types import Appended, Claim, CommandKey, Json, Lease, Loaded, Recorded, Work, Write
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    version: int
+    root: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    holder: str
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A lease as it stands."""
+
+    lease: Lease
+    until: datetime
+
+
+class MemoryStore:
+    """The Store without a database. `clock` answers the time of day in UTC; it may be a simulation's."""
+
+    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC), poll: float = 1.0) -> None:
+        self._clock, self._poll = clock, poll
+        self._bell = Bell()
+        self._rows: list[tuple[EventRow, datetime]] = []  # the row of position n is at n - 1
+        self._positions: dict[str, list[int]] = {}
+        self._streams: dict[str, Stream] = {}
+        self._roots: dict[str, list[str]] = {}
+        self._claims: dict[tuple[str, str], Held] = {}
+        self._totals: dict[str, int] = {}
+        self._commands: dict[tuple[str, str], tuple[CommandKey, Appended]] = {}
+        self._work: dict[str, Work] = {}
+        self._leases: dict[str, Term] = {}
+        self._ids: dict[str, int] = {}
+
+    async def append(
+        self,
+        writes: Sequence[Write],
+        *,
+        unchanged: Mapping[str, int] | None = None,
+        lease: Lease | None = None,
+        command: CommandKey | None = None,
+        work: Sequence[Work] = (),
+        done: Sequence[str] = (),
+    ) -> Appended:
+        self._open()
+        wanted = encode_append(writes, unchanged, lease, command, work, done)
+        self._check(wanted)
+        claims = self._claimed(wanted.ops)
+        return self._apply(wanted, claims)
+
+    async def read(self, stream: str, after: int = 0, to_position: int | None = None) -> list[Recorded]:
+        self._open()
+        return [self._recorded(p) for p in self._positions.get(stream, [])[after:] if to_position is None or p <= to_position]
+
+    async def read_root(self, root: str, to_position: int | None = None) -> list[Recorded]:
+        self._open()
+        positions = sorted(p for stream in self._roots.get(root, ()) for p in self._positions[stream])
+        return [self._recorded(p) for p in positions if to_position is None or p <= to_position]
+
+    async def read_all(
+        self, after: int = 0, limit: int = 1000, to_position: int | None = None, types: Sequence[str] | None = None
+    ) -> list[Recorded]:
+        self._open()
+        last = len(self._rows) if to_position is None else min(to_position, len(self._rows))
+        found: list[Recorded] = []
+        for position in range(after + 1, last + 1):
+            if len(found) == limit:
+                break
+            if types is None or self._rows[position - 1][0][2] in types:
+                found.append(self._recorded(position))
+        return found
+
+    async def follow(self, after: int = 0) -> AsyncIterator[list[Recorded]]:
+        async for events in follow(self.read_all, self._bell, after, self._poll):
+            yield events
+
+    async def load(self, categories: Sequence[str], claim_prefix: str = "") -> Loaded:
+        self._open()
+        prefixes = tuple(f"{each}-" for each in categories)
+        positions = sorted(p for stream, of in self._positions.items() if stream.startswith(prefixes) for p in of)
+        counted = sorted(key for key, held in self._claims.items() if held.claim.limit is not None and key[0].startswith(claim_prefix))
+        claims = [self._claims[key].claim for key in counted]
+        return Loaded(len(self._rows), [self._recorded(p) for p in positions], claims)
+
+    async def head(self) -> int:
+        self._open()
+        return len(self._rows)
+
+    async def ids(self, category: str, count: int = 1) -> range:
+        self._open()
+        if count < 1:
+            raise ValueError(f"{count} ids of {category} were asked for: at least one")
+        first = self._ids.get(category, 1)
+        self._ids[category] = first + count
+        return range(first, first + count)
+
+    async def holder(self, scope: str, item: str) -> str | None:
+        self._open()
+        held = self._claims.get((scope, item))
+        return held.holder if held and held.claim.limit is None else None
+
+    async def used(self, scope: str) -> int:
+        self._open()
+        return self._totals.get(scope, 0)
+
+    async def due_work(self, partitions: Sequence[int], limit: int = 1000) -> list[Work]:
+        self._open()
+        now = self._clock()
+        due = [(each.due, each.root, each) for each in self._work.values() if each.partition in partitions and each.due and each.due <= now]
+        return [each for _, _, each in sorted(due, key=lambda row: row[:2])[:limit]]
+
+    async def acquire(self, names: Sequence[str], holder: str, seconds: float) -> list[Lease]:
+        self._open()
+        if not holder:
+            raise ValueError("a lease's holder needs a name")
+        now = self._clock()
+        got: list[Lease] = []
+        for name in sorted(set(names)):
+            term = self._leases.get(name)
+            if term is None or term.until <= now or term.lease.holder == holder:
+                lease = Lease(name, holder, term.lease.epoch + 1 if term else 1)
+                self._leases[name] = Term(lease, now + timedelta(seconds=seconds))
+                got.append(lease)
+        return got
+
+    async def renew(self, leases: Sequence[Lease], seconds: float) -> list[Lease]:
+        self._open()
+        kept = [lease for lease in leases if self._holds(lease)]
+        for lease in kept:
+            self._leases[lease.name] = Term(lease, self._clock() + timedelta(seconds=seconds))
+        return kept
+
+    async def give_up(self, leases: Sequence[Lease]) -> None:
+        self._open()
+        for lease in leases:
+            if self._holds(lease):
+                self._leases[lease.name] = Term(Lease(lease.name, "", lease.epoch), datetime.min.replace(tzinfo=UTC))
+
+    async def close(self) -> None:
+        self._bell.close()
+
+    def _check(self, wanted: Encoded) -> None:
+        """In the order in which log.append checks: command, lease, versions."""
+        if wanted.command and (before := self._commands.get((wanted.command.account, wanted.command.key))):
+            done, at = before
+            if done.request_hash != wanted.command.request_hash:
+                raise KeyReused(wanted.command.key)
+            raise Repeated(done.key, done.status, at.first, at.last, at.at)
+        if wanted.lease and not self._holds(wanted.lease):
+            raise LostLease(wanted.lease.name, wanted.lease.epoch)
+        for stream, expected in wanted.checks:
+            actual = self._streams[stream].version if stream in self._streams else 0
+            if actual != expected:
+                raise WrongVersion(stream, expected, actual)
+
+    def _claimed(self, ops: Sequence[Json]) -> dict[tuple[str, str], Held | None]:
+        """What these change in the claims (None: free again); raises Taken or Full and leaves nothing behind."""
+        changes: dict[tuple[str, str], Held | None] = {}
+        more: dict[str, int] = {}
+        for op in ops:
+            key = (op["s"], op["i"])
+            held = changes[key] if key in changes else self._claims.get(key)
+            if op["o"] == "release":
+                if held and held.holder == op["h"]:
+                    changes[key] = None
+                    if held.claim.limit is not None:
+                        more[held.claim.scope] = more.get(held.claim.scope, 0) - held.claim.amount
+            elif held and held.holder != op["h"]:
+                raise Taken(*key, held.holder)
+            elif held is None:
+                claim = Claim(*key, op["a"], op["l"])
+                if claim.limit is not None:
+                    used = self._totals.get(claim.scope, 0) + more.get(claim.scope, 0)
+                    if used + claim.amount > claim.limit:
+                        raise Full(claim.scope, claim.item, claim.amount, used, claim.limit)
+                    more[claim.scope] = more.get(claim.scope, 0) + claim.amount
+                changes[key] = Held(op["h"], claim)
+        for scope, change in more.items():  # nothing can be refused any more
+            self._totals[scope] = self._totals.get(scope, 0) + change
+        return changes
+
+    def _apply(self, wanted: Encoded, claims: Mapping[tuple[str, str], Held | None]) -> Appended:
+        first = len(self._rows) + 1
+        at = max(self._clock(), self._rows[-1][1]) if self._rows else self._clock()
+        for key, held in claims.items():
+            if held is None:
+                self._claims.pop(key, None)
+            else:
+                self._claims[key] = held
+        for row in wanted.events:
+            self._rows.append((row, at))
+            self._positions.setdefault(row[0], []).append(len(self._rows))
+        for stream, version, root, _ in wanted.streams:
+            known = self._streams.get(stream)
+            if known is None:
+                self._roots.setdefault(root, []).append(stream)
+            self._streams[stream] = Stream(version, known.root if known else root)
+        for root in wanted.done:
+            self._work.pop(root, None)
+        for each in wanted.work:
+            self._work[each.root] = Work(each.root, each.partition, each.due or at)
+        appended = Appended(first, len(self._rows), at)
+        if wanted.command:
+            self._commands[wanted.command.account, wanted.command.key] = (wanted.command, appended)
+        self._bell.ring(appended.last)
+        return appended
+
+    def _holds(self, lease: Lease) -> bool:
+        term = self._leases.get(lease.name)
+        return term is not None and term.lease == lease
+
+    def _recorded(self, position: int) -> Recorded:
+        (stream, version, kind, data, metadata), at = self._rows[position - 1]
+        return Recorded(position, stream, version, kind, orjson.loads(data), orjson.loads(metadata), at)
+
+    def _open(self) -> None:
+        if self._bell.closed:
+            raise Unavailable("the store is closed")

@@ -1,0 +1,27 @@
+"""What the read side can fail with, named for what the caller does next."""
+
+from __future__ import annotations
+
+
+class ViewsError(Exception):
+    """The base of all that the views raise."""
+
+
+class ViewsUnavailable(ViewsError):
+    """The views' database does not answer, or its views are not built yet: try again in a moment."""
+
+
+class TooSlow(ViewsError):
+    """The query took longer than a query may: ask for less, or by a field that has an index (id, uuid, name, or a reference)."""
+
+
+class Behind(ViewsError):
+    """The views have not reached the position that was asked for in time: try again."""
+
+    def __init__(self, wanted: int, reached: int) -> None:
+        super().__init__(f"the views are at position {reached}, not yet at {wanted}: try again in a moment")
+        self.wanted, self.reached = wanted, reached
+
+
+class Superseded(ViewsError):
+    """Another projector has moved the checkpoint: stop, and stand by until it is gone."""

@@ -1,0 +1,84 @@
+"""Folds the log into the views for as long as it runs: follows the log from its checkpoint and applies batch after batch.
+
+    standing by -> working -> (the database is away: again after a moment)
+         ^            |
+         +-- another projector has the lock, or has moved the checkpoint
+
+One projector works at a time, by a lock of its connection; the checkpoint's compare-and-set holds even where that lock
+was lost unnoticed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import zlib
+
+import asyncpg
+import structlog
+
+from eventstore import Store, Unavailable
+from projections import generations
+from projections.apply import Connection, apply_all, checkpoint
+from projections.errors import Superseded
+from projections.generations import generation
+from projections.progress import Progress
+
+log = structlog.get_logger(__name__)
+
+STAND_BY = 1.0
+"""Seconds between two looks whether the other projector is gone."""
+
+
+class Projector:
+    """`state`: starting, working, standing by, or what keeps it from working. `progress` is shared with the readers of this process."""
+
+    def __init__(
+        self, store: Store, dsn: str, progress: Progress, *, schema: str | None = None, stand_by: float = STAND_BY, timeout: float = 10.0
+    ) -> None:
+        self._store, self._dsn, self._progress = store, dsn, progress
+        self._stand_by, self._timeout = stand_by, timeout
+        self.schema = schema or generation()
+        self.state = "starting"
+
+    async def run(self) -> None:
+        """Until it is cancelled."""
+        while True:
+            try:
+                await self._work()
+            except Superseded as superseded:
+                self.state = "standing by"
+                log.info("Another projector is at work, standing by", action="projector-superseded", reason=str(superseded))
+            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, Unavailable) as error:
+                # Never poison: the same batch is applied again once the database answers as it should.
+                self.state = f"waiting for the database: {error}"
+                log.warning("The views' database fails, trying again", action="projector-waits", error=str(error))
+            await asyncio.sleep(self._stand_by)
+
+    async def _work(self) -> None:
+        connection = await generations.connect(self._dsn, self.schema, timeout=self._timeout, statement_timeout=60)
+        try:
+            await generations.ensure(connection, self.schema)
+            while not await self._alone(connection):
+                self.state = "standing by"
+                await asyncio.sleep(self._stand_by)
+            await self._follow(connection)
+        finally:
+            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+                await connection.close(timeout=self._timeout)
+
+    async def _alone(self, connection: Connection) -> bool:
+        """The lock is the session's: it falls with the connection."""
+        return bool(await connection.fetchval("select pg_try_advisory_lock($1, $2)", 0x70726F6A, zlib.crc32(self.schema.encode()) - 2**31))
+
+    async def _follow(self, connection: Connection) -> None:
+        position = await checkpoint(connection)
+        self._progress.reached(position)
+        self.state = "working"
+        log.info("Folding the log into the views", action="projector-starts", schema=self.schema, position=position)
+        async with contextlib.aclosing(self._store.follow(position)) as batches:  # type: ignore[type-var]  # both stores give generators
+            async for batch in batches:
+                for each in await apply_all(connection, batch, position):
+                    log.error("An event can't be folded: its stream is parked", action="poisoned", stream=each.stream, error=each.error)
+                position = batch[-1].position
+                self._progress.reached(position)

@@ -1,0 +1,148 @@
+"""A list query as SQL: what may be asked is what the catalogue's fields allow, and every value travels as a parameter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from commands.catalogue.model import Field, ResourceType
+
+SHOW_REMOVED = 300.0
+"""Seconds for which lists show what was removed, unless its removeTime comes first (setting api.show.removed.for.seconds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """`value`: a number for numbers and references, a bool, or text (dates in ISO 8601); ignored by null and notnull."""
+
+    field: Field
+    modifier: str
+    value: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """`root`: the type whose rows are meant, `kind`: only those of this child type. `account`: only what this account may
+    see (None: everything). `removed`: also what lists hide. `limit` None: all."""
+
+    root: ResourceType
+    kind: str | None = None
+    filters: tuple[Filter, ...] = ()
+    sort: Field | None = None
+    descending: bool = False
+    limit: int | None = None
+    offset: int = 0
+    account: int | None = None
+    removed: bool = False
+    show_removed: float = SHOW_REMOVED
+
+
+class Statement:
+    """SQL under construction: add() takes a value and gives its placeholder."""
+
+    def __init__(self) -> None:
+        self.values: list[Any] = []
+
+    def add(self, value: Any, type: str = "text") -> str:
+        self.values.append(value)
+        return f"${len(self.values)}::{type}"
+
+
+def select(query: Query, columns: str) -> tuple[str, list[Any]]:
+    statement = Statement()
+    where = [f"type = {statement.add(query.root.name)}"]
+    if query.kind:
+        where.append(f"kind = {statement.add(query.kind)}")
+    if not query.removed:
+        where.append(not_hidden(statement, query.show_removed))
+    if query.account is not None:
+        where.append(visible(query.root, query.account, statement))
+    where += [_condition(each, statement) for each in query.filters]
+    text = f"select {columns} from resources t where {' and '.join(where)} order by {_order(query, statement)}"
+    if query.limit is not None:
+        text += f" limit {statement.add(query.limit, 'bigint')}"
+    if query.offset:
+        text += f" offset {statement.add(query.offset, 'bigint')}"
+    return text, statement.values
+
+
+def visible(root: ResourceType, account: int, statement: Statement) -> str:
+    """The rows an account sees: its own, and public ones; rows of types without an account are everybody's."""
+    own = statement.add(account, "bigint")
+    if root.name == "account":
+        return f"id = {own}"
+    if "accountId" not in root.fields:
+        return "true"
+    if "isPublic" in root.fields:
+        return f"(account = {own} or row ->> 'isPublic' = 'true')"
+    return f"account = {own}"
+
+
+def not_hidden(statement: Statement, seconds: float) -> str:
+    """What lists show: what is not removed, and for a while what is."""
+    return f"gone > now() and (removed is null or removed > now() - make_interval(secs => {statement.add(seconds, 'float8')}))"
+
+
+def refers(name: str, number: int) -> str:
+    """An entry of the column refs."""
+    return f"{name}:{number}"
+
+
+def _order(query: Query, statement: Statement) -> str:
+    if query.sort is None:
+        return "id desc" if query.descending else "id"
+    direction = "desc nulls last" if query.descending else "asc nulls first"
+    return f"{_value(query.sort, statement)} {direction}, id"
+
+
+def _condition(filter: Filter, statement: Statement) -> str:
+    field, value = filter.field, filter.value
+    if filter.modifier == "null":
+        return f"{_value(field, statement)} is null"
+    if filter.modifier == "notnull":
+        return f"{_value(field, statement)} is not null"
+    if filter.modifier == "eq" and field.reference and field.name != "accountId":
+        return f"refs @> array[{statement.add(refers(field.name, value))}]"
+    left, right = _value(field, statement), statement.add(value, _sql_type(field))
+    match filter.modifier:
+        case "eq":
+            return f"{left} = {right}"
+        case "ne":
+            return f"{left} <> {right}"
+        case "lt" | "lte" | "gt" | "gte":
+            return f"{left} {'<' if filter.modifier.startswith('l') else '>'}{'=' if filter.modifier.endswith('e') else ''} {right}"
+        case "prefix":
+            return f"starts_with({left}, {right})"
+        case "like":
+            return f"{left} like {right}"
+        case "notlike":
+            return f"{left} not like {right}"
+    raise ValueError(f"{filter.modifier} is not a modifier of a filter")
+
+
+def _value(field: Field, statement: Statement) -> str:
+    """The field's value. Rows may hold what agents sent: what is not of the field's type counts as null."""
+    if field.name in ("id", "kind", "name", "uuid"):
+        return field.name
+    if field.name == "accountId":
+        return "account"
+    text = f"row ->> {statement.add(field.name)}"
+    match _sql_type(field):
+        case "bigint":
+            number = f"case when {text} ~ '^-?[0-9]{{1,18}}$' then ({text})::bigint end"
+            return f"({number}{' - claimed' if field.name == 'computeFree' else ''})"
+        case "boolean":
+            return f"(case {text} when 'true' then true when 'false' then false end)"
+        case _ if field.type == "date":
+            return f"left({text}, {SECONDS})"
+    return f"({text})"
+
+
+SECONDS = len("2026-01-31T10:00:00")
+"""Dates are shown, and so compared, to the second; text in ISO 8601 and UTC sorts as the time does."""
+
+
+def _sql_type(field: Field) -> str:
+    if field.reference or field.type == "int":
+        return "bigint"
+    return "boolean" if field.type == "boolean" else "text"

@@ -1,0 +1,108 @@
+"""Between a folded Resource and its row in the views: the projector writes with this, the queries read with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import orjson
+
+from commands.resource import Asked, Json, Open, Resource
+
+COLUMNS = (
+    "type", "id", "kind", "name", "uuid", "account", "removed", "gone", "refs", "root", "version", "position", "claimed", "row", "open",
+)  # fmt: skip
+
+FOREVER = datetime.max.replace(tzinfo=UTC)
+"""asyncpg sends it as infinity."""
+
+CLAIMED_FIELD = "computeFree"
+"""Shown less what is claimed; the row itself holds the capacity."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A resource as a view holds it, and how much of it is claimed."""
+
+    resource: Resource
+    claimed: int = 0
+
+    @property
+    def shown(self) -> Resource:
+        """The resource as readers see it: what is free is its capacity less the claims on it."""
+        free = self.resource.row.get(CLAIMED_FIELD)
+        if not self.claimed or not isinstance(free, int):
+            return self.resource
+        return replace(self.resource, row={**self.resource.row, CLAIMED_FIELD: free - self.claimed})
+
+
+def to_record(seen: Seen) -> tuple[Any, ...]:
+    """The values of COLUMNS. Raises for what can't be written, which poisons the stream."""
+    resource = seen.resource
+    row = resource.row
+    return (
+        resource.type,
+        resource.id,
+        str(row.get("kind") or resource.type),
+        _text(row.get("name")),
+        _text(row.get("uuid")),
+        _number(row.get("accountId")),
+        _when(row.get("removed")),
+        _when(row.get("removeTime")) or FOREVER,
+        sorted(f"{key}:{value}" for key, value in row.items() if key.endswith("Id") and _number(value) is not None),
+        resource.root or resource.stream,
+        resource.version,
+        resource.position,
+        seen.claimed,
+        orjson.dumps(row).decode(),
+        orjson.dumps(resource.open).decode(),
+    )
+
+
+class Record(Protocol):
+    """A database's record: values by column name."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
+def from_record(record: Record) -> Seen:
+    resource = Resource(
+        record["type"],
+        record["id"],
+        record["version"],
+        record["position"],
+        orjson.loads(record["row"]),
+        {key: _open(value) for key, value in orjson.loads(record["open"]).items()},
+        record["root"],
+    )
+    return Seen(resource, record["claimed"])
+
+
+def _open(value: Json) -> Open:
+    asked = {key: _asked(each) for key, each in value["asked"].items()}
+    return Open(**{**value, "asked": asked})
+
+
+def _asked(value: Json) -> Asked:
+    times = {key: datetime.fromisoformat(value[key]) for key in ("at", "failed_at") if value.get(key)}
+    return Asked(**{**value, **times})
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _number(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 else None
+
+
+def _when(value: Any) -> datetime | None:
+    """A date column; None for what is no date."""
+    if not isinstance(value, str):
+        return None
+    try:
+        when = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    return when if when.tzinfo else when.replace(tzinfo=UTC)

@@ -1,0 +1,70 @@
+-- One generation of the views, made in the schema that search_path names. Everything in it is folded from the log.
+
+-- position: the last event that is folded in. Advanced by compare-and-set in each batch's transaction.
+create table checkpoint (
+    only_row boolean primary key default true check (only_row),
+    position bigint not null
+);
+insert into checkpoint (position) values (0);
+
+-- One row a resource. row and open are the fold's own; the columns beside them serve filters, links and order.
+create table resources (
+    type     text not null,  -- the root type: instance for a container
+    id       bigint not null,
+    kind     text not null,
+    name     text,
+    uuid     text,
+    account  bigint,
+    removed  timestamptz,
+    gone     timestamptz not null,  -- from then on lists leave it out (its removeTime); infinity: it is not removed
+    refs     text[] not null,  -- what it refers to, e.g. {hostId:2,instanceId:54}
+    root     text not null,
+    version  bigint not null,
+    position bigint not null,
+    claimed  bigint not null,  -- how much of what it offers (a host's compute) is claimed
+    row      jsonb not null,
+    open     jsonb not null,  -- the processes under way
+    primary key (type, id)
+) with (fillfactor = 80);  -- a state change touches no index, and finds room on its page
+create index resources_uuid on resources (uuid);
+create index resources_name on resources (name text_pattern_ops);
+create index resources_gone on resources (type, gone);
+create index resources_refs on resources using gin (refs);
+
+-- One row a process, from its start to its end.
+create table processes (
+    pid         text primary key,
+    process     text not null,
+    type        text not null,
+    id          bigint not null,
+    field       text not null,
+    state       text not null check (state in ('started', 'parked', 'succeeded', 'failed', 'cancelled')),
+    started_at  timestamptz not null,
+    ended_at    timestamptz,
+    error       text,
+    parked      text,
+    parent      text,
+    cause       text not null,
+    correlation text,
+    actor       bigint,
+    position    bigint not null
+) with (fillfactor = 80);
+create index processes_resource on processes (type, id, position);
+create index processes_open on processes (position) where ended_at is null;
+
+-- The counted claims in force: resources.claimed is their sum.
+create table claims (
+    scope  text not null,
+    item   text not null,
+    holder text not null,
+    amount bigint not null,
+    primary key (scope, item)
+);
+
+-- Streams with an event that can't be folded. Their rows stay as they were before it.
+create table poisoned (
+    stream   text primary key,
+    version  bigint not null,
+    position bigint not null,
+    error    text not null
+);

@@ -1,0 +1,64 @@
+"""What holds for every process of the catalogue, whoever adds one."""
+
+from __future__ import annotations
+
+import pytest
+
+from commands.catalogue.builtin import CATALOGUE, asks_of
+from commands.catalogue.model import Ask, Process
+from commands.failpoints import of_process
+
+PROCESSES = sorted(CATALOGUE.processes.values(), key=lambda each: each.name)
+
+
+def named(process: Process) -> str:
+    return process.name
+
+
+@pytest.mark.parametrize("process", PROCESSES, ids=named)
+def test_every_via_state_has_a_way_out(process: Process) -> None:
+    """The process itself leads on from its via state, and so does something that tears down, unless it is itself the last step."""
+    others = [each for each in PROCESSES if each.type == process.type and each.field == process.field and each is not process]
+    for via in process.vias:
+        assert process.done_of(via) != via
+        ends = process.verb in ("purge", "deallocate", "restore", "migrate", "restart", "update", "remove")
+        assert ends or any(via in other.start for other in others), f"nothing starts from {via} but {process.name}"
+
+
+@pytest.mark.parametrize("process", PROCESSES, ids=named)
+def test_every_state_a_process_leads_to_is_one_of_its_type(process: Process) -> None:
+    field = CATALOGUE.type(process.type).fields[process.field]
+    if field.options:
+        assert {*process.start, *process.vias, *process.dones} <= set(field.options)
+
+
+@pytest.mark.parametrize("process", PROCESSES, ids=named)
+def test_every_asking_step_has_a_timeout_and_what_is_set_up_can_be_torn_down(process: Process) -> None:
+    for step in process.steps:
+        if isinstance(step, Ask):
+            assert 0 < step.seconds <= 3600
+            assert step.undo is None or step.undo != step.command
+
+
+@pytest.mark.parametrize("process", [each for each in PROCESSES if each.failed], ids=named)
+def test_a_process_that_fails_leaves_a_state_from_which_something_starts(process: Process) -> None:
+    assert any(process.failed in other.start for other in PROCESSES if other.type == process.type)
+
+
+def test_every_action_that_is_offered_has_a_process_or_a_handler_of_its_own() -> None:
+    handled = {"console"}
+    for kind in CATALOGUE.types.values():
+        for action in kind.actions:
+            assert action in handled or CATALOGUE.process_of(kind.name, action) is not None, f"{kind.name}.{action}"
+
+
+def test_a_create_asks_its_agents_in_the_order_image_volume_instance() -> None:
+    assert asks_of(CATALOGUE, "instance.create") == ["storage.image.activate", "storage.volume.activate", "compute.instance.activate"]
+
+
+def test_failpoints_surround_every_append_publish_and_reply_of_a_process() -> None:
+    names = of_process(CATALOGUE, "instance.create")
+    assert len(names) == len(set(names)) == 2 * (3 * 3 + 2)
+    assert "before-append-instance.create" in names
+    assert "after-reply-compute.instance.activate" in names
+    assert "after-append-instance.start-done" in names

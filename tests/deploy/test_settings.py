@@ -1,0 +1,100 @@
+"""Settings: variables, options, and errors that say which variable is wrong."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from deploy.settings import BadSetting, LocalHost, LogLevel, Role, Settings, described, read_settings, unknown_variables, variable
+
+
+@pytest.fixture(autouse=True)
+def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("CORRAL_"):
+            monkeypatch.delenv(name)
+
+
+def test_without_any_variable_everything_runs_here_for_this_machine_alone() -> None:
+    settings = read_settings()
+    assert settings.home == Path.home() / ".corral"
+    assert (settings.listen, settings.port) == ("127.0.0.1", 8080)
+    assert settings.hosts == (LocalHost.DOCKER, LocalHost.SIM)
+    assert settings.roles == tuple(Role)
+    assert (settings.postgres, settings.nats, settings.nats_listen) == ("", "", "127.0.0.1")
+
+
+def test_variables_are_read_and_options_win_over_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORRAL_PORT", "9000")
+    monkeypatch.setenv("CORRAL_HOSTS", " sim , sim ")
+    monkeypatch.setenv("CORRAL_ROLES", "Gateway,projector")
+    monkeypatch.setenv("CORRAL_LOG_LEVEL", "DEBUG")
+    settings = read_settings(port=9001, listen=None)
+    assert settings.port == 9001
+    assert settings.hosts == (LocalHost.SIM,)
+    assert settings.roles == (Role.GATEWAY, Role.PROJECTOR)
+    assert settings.has(Role.GATEWAY)
+    assert not settings.has(Role.ENGINE)
+    assert settings.log_level == LogLevel.DEBUG
+
+
+def test_no_local_host_is_said_with_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORRAL_HOSTS", "none")
+    assert read_settings().hosts == ()
+
+
+def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.setenv(variable(name), "")
+    assert read_settings().port == 8080
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "complaint"),
+    [
+        ("CORRAL_PORT", "http", "CORRAL_PORT can't be 'http': input should be a valid integer"),
+        ("CORRAL_PORT", "70000", "CORRAL_PORT can't be '70000': input should be less than or equal to 65535"),
+        ("CORRAL_HOSTS", "docker,kvm", "CORRAL_HOSTS can't be 'kvm': input should be 'docker' or 'sim'"),
+        ("CORRAL_HOSTS", "none,sim", "CORRAL_HOSTS can't be 'none'"),
+        ("CORRAL_ROLES", ",", "CORRAL_ROLES can't be ',': a process needs at least one role"),
+        ("CORRAL_ROLES", "engin", "CORRAL_ROLES can't be 'engin': input should be 'gateway', 'engine', 'projector' or 'agents'"),
+        ("CORRAL_POSTGRES", "localhost:5432", "CORRAL_POSTGRES can't be 'localhost:5432': it is not an address such as postgresql://"),
+        ("CORRAL_NATS", "nats://a:1,b", "CORRAL_NATS can't be 'nats://a:1,b': it is not an address such as nats://host:4222"),
+        ("CORRAL_LOG_LEVEL", "loud", "CORRAL_LOG_LEVEL can't be 'loud'"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_variable(monkeypatch: pytest.MonkeyPatch, name: str, value: str, complaint: str) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(BadSetting) as refused:
+        read_settings()
+    assert complaint in str(refused.value)
+
+
+def test_every_wrong_variable_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORRAL_PORT", "x")
+    monkeypatch.setenv("CORRAL_NATS_PORT", "y")
+    with pytest.raises(BadSetting) as refused:
+        read_settings()
+    assert "CORRAL_PORT" in str(refused.value)
+    assert "CORRAL_NATS_PORT" in str(refused.value)
+
+
+def test_an_option_that_would_have_no_effect_is_refused() -> None:
+    with pytest.raises(BadSetting, match="CORRAL_NATS_LISTEN are for the embedded NATS"):
+        read_settings(nats="nats://elsewhere:4222", nats_listen="0.0.0.0")
+    with pytest.raises(BadSetting, match="CORRAL_POSTGRES_PORT is for the embedded Postgres"):
+        read_settings(postgres="postgresql://elsewhere/corral", postgres_port=0)
+
+
+def test_a_misspelt_variable_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORRAL_PROT", "9000")
+    monkeypatch.setenv("CORRAL_PORT", "9000")
+    assert unknown_variables() == ["CORRAL_PROT"]
+
+
+def test_every_setting_has_its_variable_and_a_sentence() -> None:
+    for name, text in described().items():
+        assert name.startswith("CORRAL_")
+        assert text.endswith("."), f"{name} is not described"
