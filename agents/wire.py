@@ -93,6 +93,8 @@ class Presence(BaseModel):
     time: int = Field(default_factory=lambda: int(time.time() * 1000))
     instances: dict[str, str] = Field(default_factory=dict)
     """uuid -> state ("running", "stopped") of the instances this agent holds."""
+    trouble: str | None = None
+    """Why `instances` can't be relied on just now (the engine does not answer): it is then what was last seen. Absence proves nothing."""
 
     def encode(self) -> bytes:
         return orjson.dumps(self.model_dump())

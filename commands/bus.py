@@ -100,6 +100,9 @@ class Bus:
             self._replies[partition] = await self._nats.subscribe(subject, cb=self._reply_message, pending_bytes_limit=PENDING_BYTES)
 
     async def _reply_message(self, message: Msg) -> None:
+        if not message.data:  # NATS' own word that nobody listens: a hint at most, since any watcher hides it
+            log.debug("Nobody listens for a command", action="no-responders", subject=message.subject)
+            return
         try:
             decoded = Message.decode(message.data)
         except ValueError as error:

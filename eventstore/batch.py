@@ -1,13 +1,11 @@
-"""Pending appends -> a batch's arguments -> each caller's answer. Pure: the writer does the sending."""
+"""Pending appends -> a draft of the next batch -> its arguments -> each caller's answer. Pure: the writer does the sending."""
 
 from __future__ import annotations
 
 from asyncio import Future
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import repeat
 from typing import Any
 
 import orjson
@@ -15,8 +13,6 @@ import orjson
 from eventstore.encode import Encoded, Key
 from eventstore.errors import Full, KeyReused, LostLease, Repeated, StoreError, Taken, WrongVersion
 from eventstore.types import Appended, Json
-
-LOOKED_THROUGH = 4000  # how many waiting appends a batch skips at most, so that one hot stream can't make composing slow
 
 
 @dataclass(slots=True, eq=False)
@@ -37,48 +33,76 @@ class Outcome:
     refused: Sequence[Json]
 
 
-def take_batch(pending: deque[Member], cap: int) -> list[Member]:
-    """Takes from `pending` what can go together: about `cap` events, each stream once.
+class Draft:
+    """The next batch, in columns, as log.append takes it. It grows while the batch before it is in flight.
 
-    A skipped append keeps its place, and later ones that touch the same things stay behind it.
+    It takes each stream once. What it had to leave out blocks what comes later for the same streams, so that these keep their order.
     """
-    batch: list[Member] = []
-    skipped: list[Member] = []
-    taken: set[Key] = set()
-    read: set[Key] = set()
-    size = 0
-    while pending and size < cap and len(skipped) < LOOKED_THROUGH:
-        member = pending.popleft()
-        if member.answer.done():  # cancelled, or out of time
-            continue
+
+    def __init__(self, cap: int) -> None:
+        """`cap`: about how many events; a single append that is longer goes alone."""
+        self.members: list[Member] = []
+        self.full = False
+        self._cap, self._size = cap, 0
+        self._written: set[Key] = set()
+        self._read: set[Key] = set()
+        self._plain = True
+        self._streams: tuple[list[Any], ...] = ([], [], [], [], [])
+        self._events: tuple[list[Any], ...] = ([], [], [], [], [], [])
+
+    def add(self, member: Member) -> bool:
+        """Takes the append, or leaves it for a later batch (False)."""
         wants = member.encoded
-        free = taken.isdisjoint(wants.keys) and taken.isdisjoint(wants.reads) and read.isdisjoint(wants.keys)
-        taken.update(wants.keys)
-        read.update(wants.reads)
         weight = len(wants.events) or 1
-        if free and (not batch or size + weight <= cap):
-            batch.append(member)
-            size += weight
-        else:
-            skipped.append(member)
-    pending.extendleft(reversed(skipped))
-    return batch
+        free = not self.full and self._written.isdisjoint(wants.keys)
+        if free and self._read:
+            free = self._read.isdisjoint(wants.keys)
+        if free and self.members and self._size + weight > self._cap:
+            self.full = True
+            free = False
+        if wants.unchanged:
+            free = free and self._written.isdisjoint(wants.unchanged)
+            self._read.update(wants.unchanged)
+        self._written.update(wants.keys)
+        if not free:
+            return False
+        self.members.append(member)
+        self._size += weight
+        if self._plain:
+            self._plain = wants.plain
+        number = len(self.members)
+        members, streams, expected, versions, roots = self._streams
+        for stream, before, after, root in wants.streams:
+            members.append(number)
+            streams.append(stream)
+            expected.append(before)
+            versions.append(after)
+            roots.append(root)
+        members, streams, versions, types, data, metadata = self._events
+        for stream, version, kind, facts, about in wants.events:
+            members.append(number)
+            streams.append(stream)
+            versions.append(version)
+            types.append(kind)
+            data.append(facts)
+            metadata.append(about)
+        return True
+
+    def arguments(self) -> list[Any]:
+        """What log.append takes after the writer's own numbers."""
+        extras = None if self._plain else _extras([member.encoded for member in self.members])
+        return [*self._streams, *self._events, extras]
+
+    def __len__(self) -> int:
+        return len(self.members)
 
 
-def arguments(batch: Sequence[Member]) -> list[Any]:
-    """What log.append takes after the writer's own numbers: columns, one value a row, with the member each belongs to."""
-    wants = [member.encoded for member in batch]
-    checks = [check for each in wants for check in each.checks]
-    streams = [row for each in wants for row in each.streams]
-    events = [row for each in wants for row in each.events]
-    sizes = [len(each.events) for each in wants]
-    return [
-        sizes,
-        _members([len(each.checks) for each in wants]), *_columns(checks, 2),
-        _members([len(each.streams) for each in wants]), *_columns(streams, 4),
-        _members(sizes), *_columns(events, 5),
-        _extras(wants),
-    ]  # fmt: skip
+def draft_of(members: Sequence[Member]) -> Draft:
+    """A batch of just these, which must go together (they did before, or it is one)."""
+    draft = Draft(cap=sum(len(member.encoded.events) or 1 for member in members))
+    for member in members:
+        assert draft.add(member)
+    return draft
 
 
 def answers(batch: Sequence[Member], outcome: Outcome) -> list[Appended | StoreError]:
@@ -116,25 +140,20 @@ def refusal_error(refusal: Json) -> StoreError:
     return StoreError(f"log.append refused for a reason this version doesn't know: {refusal}")
 
 
-def _members(counts: Sequence[int]) -> list[int]:
-    return [number for number, count in enumerate(counts, start=1) for _ in repeat(None, count)]
-
-
-def _columns(rows: Sequence[tuple[Any, ...]], width: int) -> list[tuple[Any, ...]]:
-    return list(zip(*rows, strict=True)) if rows else [()] * width
-
-
-def _extras(wants: Sequence[Encoded]) -> str | None:
-    if all(each.plain for each in wants):
-        return None
+def _extras(wants: Sequence[Encoded]) -> str:
     numbered = list(enumerate(wants, start=1))
     extras: Json = {}
+    if unchanged := [{"m": m, "stream": s, "expected": v} for m, w in numbered if w.unchanged for s, v in w.unchanged.items()]:
+        extras["unchanged"] = unchanged
+    if closed := [{"m": m, "stream": stream} for m, w in numbered for stream in w.closed]:
+        extras["closed"] = closed
     if leases := [{"m": m, "name": w.lease.name, "holder": w.lease.holder, "epoch": w.lease.epoch} for m, w in numbered if w.lease]:
         extras["leases"] = leases
     if commands := [
         {"m": m, "account": c.account, "key": c.key, "hash": c.request_hash, "status": c.status} for m, w in numbered if (c := w.command)
     ]:
         extras["commands"] = commands
+        extras["sizes"] = [{"m": m, "size": len(w.events)} for m, w in numbered]
     if ops := [op | {"m": m, "n": n} for m, w in numbered for n, op in enumerate(w.ops)]:
         extras["claims"] = ops
         extras["distinct_items"] = len({(op["s"], op["i"]) for op in ops}) == len(ops)

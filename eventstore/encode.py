@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import orjson
 
@@ -17,35 +16,35 @@ from eventstore.types import CommandKey, Event, Json, Lease, Work, Write, stored
 
 Key = str | tuple[str, ...]
 EventRow = tuple[str, int, str, str, str]  # stream, version, type, data, metadata
-StreamRow = tuple[str, int, str, bool]  # stream, version, root, closed
+StreamRow = tuple[str, int, int, str]  # stream, the version it must have, the version it will have, root ("": itself)
 
 NUL_IN_JSON = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: one is made for every append, and a frozen one costs three times as much to make
 class Encoded:
     """An append, ready to send.
 
     `keys`: what no other append of its batch may touch (streams written; its command; the roots of its work).
-    `reads`: streams that no other append of its batch may write.
-    `checks`: streams and the versions they must be at. `ops`: claims and releases in the order in which they take effect.
+    `unchanged`: streams only read, with the versions they must have; no other append of its batch may write them.
+    `ops`: claims and releases in the order in which they take effect. `closed`: streams whose last event closes them.
     """
 
-    keys: tuple[Key, ...]
-    reads: tuple[str, ...]
-    checks: tuple[tuple[str, int], ...]
-    streams: tuple[StreamRow, ...]
-    events: tuple[EventRow, ...]
-    ops: tuple[Json, ...] = ()
+    keys: list[Key]
+    streams: list[StreamRow]
+    events: list[EventRow]
+    ops: Sequence[Json] = ()
+    closed: Sequence[str] = ()
+    unchanged: Mapping[str, int] | None = None
     lease: Lease | None = None
     command: CommandKey | None = None
-    work: tuple[Work, ...] = ()
-    done: tuple[str, ...] = ()
+    work: Sequence[Work] = ()
+    done: Sequence[str] = ()
 
     @property
     def plain(self) -> bool:
-        """Nothing but writes: no lease, command, claim or work."""
-        return not (self.ops or self.lease or self.command or self.work or self.done)
+        """Nothing but events for streams."""
+        return not (self.ops or self.closed or self.unchanged or self.lease or self.command or self.work or self.done)
 
 
 def encode_append(
@@ -59,35 +58,29 @@ def encode_append(
     """Raises BadData for what the log can't hold, ValueError for a call that makes no sense."""
     if len(writes) > 1 and len({write.stream for write in writes}) < len(writes):
         raise ValueError(f"an append writes each stream once, not {[write.stream for write in writes]}: join the events of a stream")
-    checks: list[tuple[str, int]] = []
-    streams: list[StreamRow] = []
-    events: list[EventRow] = []
-    ops: list[Json] = []
+    encoded = Encoded([], [], [])
     for write in writes:
-        _encode_write(write, checks, streams, events, ops)
-    keys: list[Key] = [row[0] for row in streams]
-    reads: list[str] = [stream for stream, _ in checks if stream not in keys] if len(checks) > len(streams) else []
+        _encode_write(write, encoded)
     if unchanged:
-        for stream, version in unchanged.items():
+        for stream in unchanged:
             check_text(stream, "a stream's name")
-            checks.append((stream, version))
-            if stream not in keys:
-                reads.append(stream)
+        encoded.unchanged = {**unchanged, **(encoded.unchanged or {})}
     if command is not None:
         for text in (command.account, command.key, command.request_hash):
             check_text(text, "a command's key")
-        keys.append(("command", command.account, command.key))
+        encoded.command = command
+        encoded.keys.append(("command", command.account, command.key))
     if lease is not None:
         check_text(lease.name, "a lease's name")
         check_text(lease.holder, "a lease's holder")
-    for root in {*(each.root for each in work), *done}:
-        check_text(root, "a root's name")
-        keys.append(("work", root))
-    if len(work) > 1:
-        work = tuple({each.root: each for each in work}.values())  # the last one counts
-    return Encoded(
-        tuple(keys), tuple(reads), tuple(checks), tuple(streams), tuple(events), tuple(ops), lease, command, tuple(work), tuple(done)
-    )
+        encoded.lease = lease
+    if work or done:
+        encoded.work = list({each.root: each for each in work}.values())  # the last one counts
+        encoded.done = done
+        for root in {*(each.root for each in work), *done}:
+            check_text(root, "a root's name")
+            encoded.keys.append(("work", root))
+    return encoded
 
 
 def check_text(text: str, what: str) -> None:
@@ -104,43 +97,45 @@ def check_text(text: str, what: str) -> None:
         raise BadData(f"{what} holds half a surrogate pair: {text!r}") from error
 
 
-def encode_json(value: Any, where: str) -> str:
-    """JSON text that jsonb takes; raises BadData with the place where it doesn't."""
+def encode_json(value: Json, part: str, event: Event, stream: str) -> str:
+    """JSON text that jsonb takes; BadData says where it doesn't."""
     try:
         raw = orjson.dumps(value)
     except orjson.JSONEncodeError as error:
-        raise BadData(f"{where} is not JSON: {error}") from error
+        raise BadData(f"the {part} of {event.type} for {stream} is not JSON: {error}") from error
     # The search for the six bytes is cheap; only a hit needs the exact look (a backslash may itself be escaped).
     if b"\\u0000" in raw and NUL_IN_JSON.search(raw):
-        raise BadData(f"{where} holds a NUL character")
+        raise BadData(f"the {part} of {event.type} for {stream} holds a NUL character")
     return raw.decode()
 
 
-def _encode_write(
-    write: Write, checks: list[tuple[str, int]], streams: list[StreamRow], events: list[EventRow], ops: list[Json]
-) -> None:
+def _encode_write(write: Write, encoded: Encoded) -> None:
     stream, version = write.stream, write.expected
     if not stream:
         raise ValueError("a stream needs a name")
     check_text(stream, "a stream's name")
-    checks.append((stream, version))
-    if not write.events:
+    if not write.events:  # nothing to write is still a promise about the version
+        encoded.unchanged = {**(encoded.unchanged or {}), stream: version}
         return
     if write.root:
         check_text(write.root, "a root's name")
     for event in write.events:
         version += 1
-        check_text(event.type, "an event's type")
-        if event.claims or event.releases:
-            ops.extend(_ops(event, stream))
         metadata = event.metadata
-        if event.claims or event.releases or write.root:
+        if event.claims or event.releases:
+            encoded.ops = [*encoded.ops, *_ops(event, stream)]
             metadata = stored_metadata(event, write)
-        where = f"{event.type} of {stream}"
-        told = encode_json(metadata, f"the metadata of {where}") if metadata else "{}"
-        events.append((stream, version, event.type, encode_json(event.data, where), told))
-    closed = bool(write.events[-1].metadata.get("closed"))
-    streams.append((stream, version, write.root or stream, closed))
+        elif write.root and write.root != stream:
+            metadata = stored_metadata(event, write)
+        check_text(event.type, "an event's type")
+        data, about = encode_json(event.data, "data", event, stream), "{}"
+        if metadata:
+            about = encode_json(metadata, "metadata", event, stream)
+        encoded.events.append((stream, version, event.type, data, about))
+    if write.events[-1].metadata.get("closed"):
+        encoded.closed = [*encoded.closed, stream]
+    encoded.keys.append(stream)
+    encoded.streams.append((stream, write.expected, version, write.root))
 
 
 def _ops(event: Event, stream: str) -> list[Json]:

@@ -18,12 +18,6 @@ from eventstore.types import Appended, Claim, CommandKey, Json, Lease, Loaded, R
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
-    version: int
-    root: str
-
-
-@dataclass(frozen=True, slots=True)
 class Held:
     holder: str
     claim: Claim
@@ -45,7 +39,7 @@ class MemoryStore:
         self._bell = Bell()
         self._rows: list[tuple[EventRow, datetime]] = []  # the row of position n is at n - 1
         self._positions: dict[str, list[int]] = {}
-        self._streams: dict[str, Stream] = {}
+        self._versions: dict[str, int] = {}
         self._roots: dict[str, list[str]] = {}
         self._claims: dict[tuple[str, str], Held] = {}
         self._totals: dict[str, int] = {}
@@ -170,8 +164,8 @@ class MemoryStore:
             raise Repeated(done.key, done.status, at.first, at.last, at.at)
         if wanted.lease and not self._holds(wanted.lease):
             raise LostLease(wanted.lease.name, wanted.lease.epoch)
-        for stream, expected in wanted.checks:
-            actual = self._streams[stream].version if stream in self._streams else 0
+        for stream, expected in [*((row[0], row[1]) for row in wanted.streams), *(wanted.unchanged or {}).items()]:
+            actual = self._versions.get(stream, 0)
             if actual != expected:
                 raise WrongVersion(stream, expected, actual)
 
@@ -212,11 +206,10 @@ class MemoryStore:
         for row in wanted.events:
             self._rows.append((row, at))
             self._positions.setdefault(row[0], []).append(len(self._rows))
-        for stream, version, root, _ in wanted.streams:
-            known = self._streams.get(stream)
-            if known is None:
-                self._roots.setdefault(root, []).append(stream)
-            self._streams[stream] = Stream(version, known.root if known else root)
+        for stream, _, version, root in wanted.streams:
+            if stream not in self._versions:
+                self._roots.setdefault(root or stream, []).append(stream)
+            self._versions[stream] = version
         for root in wanted.done:
             self._work.pop(root, None)
         for each in wanted.work:

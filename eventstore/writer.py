@@ -1,9 +1,9 @@
 """append() -> here -> log.append: the group-commit writer. One batch in flight a process; whatever waits meanwhile goes with the next.
 
-    pending --take_batch--> in flight --answered--> each caller told its own outcome
-       ^                       | connection lost
-       |                       v
-       +----not landed---- settle (again and again, until the database answers) ----landed----> told
+    draft --> in flight --answered--> each caller told its own outcome
+      ^           | connection lost
+      |           v
+      +-------- settle (again and again, until the database answers): landed? then told, else drafted again
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import asyncpg
 from asyncpg.connection import Connection
 from asyncpg.prepared_stmt import PreparedStatement
 
-from eventstore.batch import Member, Outcome, answers, arguments, take_batch
+from eventstore.batch import Draft, Member, Outcome, answers, draft_of
 from eventstore.connect import is_away
 from eventstore.encode import Encoded
 from eventstore.errors import BadData, StoreError, Unavailable
@@ -30,6 +30,8 @@ from eventstore.types import Appended
 log = logging.getLogger(__name__)
 
 SWEEP = 0.1  # seconds between looks for appends that are out of time
+LEAST = 64  # events a draft may always hold
+LOOKED_THROUGH = 4000  # left-out appends that are looked at for a draft, so that one hot stream can't make drafting slow
 BAD_DATA = ("22", "54")  # SQLSTATE classes: data exception, program limit exceeded
 
 
@@ -43,7 +45,8 @@ class Writer:
         self._id = uuid.uuid4()
         self._number = 0
         self._known = 0
-        self._pending: deque[Member] = deque()
+        self._draft = Draft(cap)
+        self._behind: deque[Member] = deque()  # left out of the draft, oldest first
         self._waiting: deque[Member] = deque()  # all that are not answered, oldest first
         self._some = asyncio.Event()
         self._closed = False
@@ -59,8 +62,9 @@ class Writer:
             raise Unavailable("the store is closed")
         answer: asyncio.Future[Appended] = self._loop.create_future()
         member = Member(encoded, answer, self._loop.time() + self._timeout)
-        self._pending.append(member)
         self._waiting.append(member)
+        if not self._draft.add(member):
+            self._behind.append(member)
         self._some.set()
         return await answer
 
@@ -77,22 +81,44 @@ class Writer:
         self._drop_connection()
 
     async def _write(self) -> None:
+        before = 0
         while True:
-            batch = take_batch(self._pending, self._cap)
-            if batch:
-                await self._send(batch)
+            draft = self._draft
+            if draft.members:
+                # Half of all that is about goes with a batch: while the database works on it, the callers of the one before are
+                # told and draft the next. Less than LEAST is not worth a commit of its own.
+                about = before + len(draft) + len(self._behind)
+                before = len(draft)
+                self._start_draft(min(max(LEAST, -(-about // 2)), self._cap))
+                await self._send(draft)
             elif self._closed:
                 return
             else:
+                before = 0
                 self._some.clear()
                 await self._some.wait()
 
-    async def _send(self, batch: Sequence[Member]) -> None:
-        """Sends a batch and has its members told; they go back to pending if it is sure that it did not land."""
+    def _start_draft(self, cap: int) -> None:
+        self._draft = draft = Draft(cap)
+        left: list[Member] = []
+        while self._behind and not draft.full and len(left) < LOOKED_THROUGH:
+            member = self._behind.popleft()
+            if not member.answer.done() and not draft.add(member):  # done: cancelled, or out of time
+                left.append(member)
+        draft.full = draft.full or bool(self._behind)  # nobody overtakes those that were not looked at
+        self._behind.extendleft(reversed(left))
+
+    async def _send(self, draft: Draft) -> None:
+        """Sends a batch and has its members told; they are drafted again if it is sure that it did not land."""
+        if any(member.answer.done() for member in draft.members):
+            draft = draft_of([member for member in draft.members if not member.answer.done()])
+        if not draft.members:
+            return
+        batch = draft.members
         self._number += 1
         outcome: Outcome | None
         try:
-            outcome = await self._call(batch)
+            outcome = await self._call(draft)
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -102,23 +128,24 @@ class Writer:
                 outcome = await self._settle(self._number)
             elif len(batch) > 1:
                 for member in batch:  # one of them is at fault: each alone, so that the others go through
-                    await self._send([member])
+                    await self._send(draft_of([member]))
                 return
             else:
                 _fail(batch[0], _own_fault(error))
                 return
         if outcome is None:
-            self._pending.extendleft(reversed(batch))
+            self._behind.extendleft(reversed([*batch, *self._draft.members]))
+            self._start_draft(self._cap)
             return
         # Later, so that the next batch is on its way before these callers run.
         self._loop.call_soon(self._tell, batch, outcome)
 
-    async def _call(self, batch: Sequence[Member]) -> Outcome:
+    async def _call(self, draft: Draft) -> Outcome:
         if self._append is None:
             self._connection = await self._connect()
             self._append = await self._connection.prepare(sql("append"))
         row = await self._append.fetchrow(
-            self._id, self._number, self._known, self._partition_size, *arguments(batch), timeout=self._timeout
+            self._id, self._number, self._known, self._partition_size, *draft.arguments(), timeout=self._timeout
         )
         return _outcome(row)
 

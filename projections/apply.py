@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+from asyncpg.connection import Connection
 
 from commands.resource import split_stream
 from eventstore import Recorded
@@ -15,8 +16,6 @@ from projections.errors import Superseded
 from projections.fold import Picture, Poison, touched
 from projections.processes import PROCESS_COLUMNS, ProcessRow
 from projections.rows import COLUMNS, from_record
-
-Connection = asyncpg.Connection[asyncpg.Record]
 
 REFS = COLUMNS.index("refs")
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
+from asyncpg.connection import Connection
 
-from projections.apply import Connection, sql
+from projections.apply import sql
 
 ROOT = Path(__file__).parents[1]
 

@@ -16,10 +16,11 @@ import zlib
 
 import asyncpg
 import structlog
+from asyncpg.connection import Connection
 
 from eventstore import Store, Unavailable
 from projections import generations
-from projections.apply import Connection, apply_all, checkpoint
+from projections.apply import apply_all, checkpoint
 from projections.errors import Superseded
 from projections.generations import generation
 from projections.progress import Progress

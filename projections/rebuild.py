@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import asyncpg
+from asyncpg.connection import Connection
 
 from eventstore import Store
 from projections import generations
-from projections.apply import Connection, apply_all, checkpoint
+from projections.apply import apply_all, checkpoint
 from projections.generations import ViewHash, generation
 
 BATCH = 1000

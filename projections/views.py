@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import asyncpg
+from asyncpg.pool import Pool
 
 from commands.catalogue.model import Catalogue, Link, ResourceType
 from projections import generations
@@ -38,7 +39,7 @@ class Status:
 class Views:
     """Made by `await Views.open(...)`. Every query ends within `timeout` seconds, or raises TooSlow or ViewsUnavailable."""
 
-    def __init__(self, pool: asyncpg.Pool[asyncpg.Record], catalogue: Catalogue, progress: Progress, schema: str, timeout: float) -> None:
+    def __init__(self, pool: Pool, catalogue: Catalogue, progress: Progress, schema: str, timeout: float) -> None:
         self._pool, self._catalogue, self._timeout = pool, catalogue, timeout
         self.progress, self.schema = progress, schema
         self._looked = 0.0
@@ -62,7 +63,7 @@ class Views:
             await generations.ensure(connection, chosen)
         finally:
             await connection.close(timeout=timeout)
-        pool: asyncpg.Pool[asyncpg.Record] = await asyncpg.create_pool(
+        pool: Pool = await asyncpg.create_pool(
             dsn,
             min_size=1,
             max_size=connections,

@@ -21,7 +21,7 @@ from urllib.parse import quote
 import asyncpg
 
 from deploy.embedded.home import Home, is_free
-from deploy.embedded.server import Program, Server, ServerFailed, Tell
+from deploy.embedded.server import Program, Server, ServerFailed, Tell, kill_group
 
 USER = DATABASE = "corral"
 SETTINGS = {
@@ -140,8 +140,10 @@ class EmbeddedPostgres:
 
         initdb syncs what it wrote before it returns, so that the rename never names a half-written database.
         """
-        fresh = folder / "data.new"
-        shutil.rmtree(fresh, ignore_errors=True)
+        for left in folder.glob("data.new*"):
+            shutil.rmtree(left, ignore_errors=True)
+        # A name of its own: the last words of an initdb that was killed just now may still be on their way to disk.
+        fresh = folder / f"data.new-{secrets.token_hex(4)}"
         password = self._password()
         password.touch(mode=0o600)
         password.write_text(secrets.token_urlsafe(24) + "\n")
@@ -158,9 +160,7 @@ class EmbeddedPostgres:
             async with asyncio.timeout(180):
                 status = await process.wait()
         except BaseException:
-            with suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+            await kill_group(process)
             raise
         if status != 0:
             raise ServerFailed(f"initdb could not make a database in {folder} (status {status}):\n{program.last_words()}")

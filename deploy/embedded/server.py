@@ -185,6 +185,18 @@ class Server:
                 return
 
 
+async def kill_group(process: asyncio.subprocess.Process) -> None:
+    """Ends a program at once with all that it started, and waits, for a moment, until none of them is left."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    await process.wait()
+    deadline = monotonic() + 0.3  # dead children are init's to collect, and some take their time for that
+    with suppress(ProcessLookupError, PermissionError):
+        while monotonic() < deadline:
+            os.killpg(process.pid, 0)
+            await asyncio.sleep(0.01)
+
+
 def _turn_over(log: Path) -> None:
     """Servers write with O_APPEND, so that a log may be cut under them."""
     log.with_suffix(".old").write_bytes(log.read_bytes())

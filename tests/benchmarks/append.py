@@ -19,11 +19,11 @@ from statistics import median
 from typing import Any
 
 import asyncpg
+import orjson
 import uvloop
 
 from deploy.embedded import EmbeddedPostgres, hold
 from eventstore import Event, Write
-from eventstore.encode import encode_json
 from eventstore.postgres import PostgresStore
 
 ROUNDS = 5
@@ -94,7 +94,7 @@ def appends(store: PostgresStore) -> Callable[[int], Callable[[], Awaitable[int]
 
 def raw(connections: list[asyncpg.Connection], position: Iterator[int], rows: int) -> Callable[[int], Callable[[], Awaitable[int]]]:
     """Inserts of `rows` events, with everything but their positions and streams made beforehand."""
-    data, metadata = [encode_json(DATA, "")] * rows, [encode_json(METADATA, "")] * rows
+    data, metadata = [orjson.dumps(DATA).decode()] * rows, [orjson.dumps(METADATA).decode()] * rows
     versions, types = [1] * rows, ["transitioned"] * rows
 
     def caller(number: int) -> Callable[[], Awaitable[int]]:

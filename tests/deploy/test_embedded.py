@@ -225,7 +225,7 @@ async def test_a_pid_file_that_names_another_program_is_no_obstacle(home: Path) 
 
 
 async def test_an_interrupted_first_start_is_begun_anew(home: Path) -> None:
-    half = home / "postgres" / "data.new"
+    half = home / "postgres" / "data.new-1234"
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("18\n")
     with own_servers(home) as (_, said):

@@ -8,15 +8,12 @@ CREATE FUNCTION log.lock() RETURNS void LANGUAGE sql AS $$ SELECT pg_advisory_xa
 --
 -- writer, batch   who sends; a batch not above the writer's last is refused (it was settled as lost, see log.settle)
 -- known           a position not above the head, to look no further back for it
--- sizes           the number of events of each member
--- v_*             versions to check (streams written or only read)
--- s_*             streams written, with their new versions
+-- s_*             streams written, with the versions they must have and will have (root '': the stream itself)
 -- e_*             events, in order
--- extras          NULL, or {leases, commands, claims, distinct_items, done, work}, each row with its member m
+-- extras          NULL, or {unchanged, closed, leases, commands, sizes, claims, distinct_items, done, work}, rows with their member m
 CREATE FUNCTION log.append(
-    p_writer uuid, p_batch bigint, p_known bigint, p_partition bigint, p_sizes integer[],
-    v_member integer[], v_stream text[], v_expected integer[],
-    s_member integer[], s_stream text[], s_version integer[], s_root text[], s_closed boolean[],
+    p_writer uuid, p_batch bigint, p_known bigint, p_partition bigint,
+    s_member integer[], s_stream text[], s_expected integer[], s_version integer[], s_root text[],
     e_member integer[], e_stream text[], e_version integer[], e_type text[], e_data text[], e_metadata text[],
     extras jsonb,
     OUT first bigint, OUT at timestamptz, OUT refused jsonb
@@ -70,13 +67,23 @@ BEGIN
         refusals := refusals || coalesce(found, '[]');
     END IF;
 
-    SELECT jsonb_agg(jsonb_build_object('member', v.m, 'why', 'version', 'stream', v.stream,
-                                        'expected', v.expected, 'actual', coalesce(s.version, 0)) ORDER BY v.n)
+    SELECT jsonb_agg(jsonb_build_object('member', w.m, 'why', 'version', 'stream', w.stream,
+                                        'expected', w.expected, 'actual', coalesce(s.version, 0)) ORDER BY w.n)
     INTO found
-    FROM unnest(v_member, v_stream, v_expected) WITH ORDINALITY AS v (m, stream, expected, n)
-    LEFT JOIN log.streams s ON s.stream = v.stream
-    WHERE coalesce(s.version, 0) <> v.expected;
+    FROM unnest(s_member, s_stream, s_expected) WITH ORDINALITY AS w (m, stream, expected, n)
+    LEFT JOIN log.streams s ON s.stream = w.stream
+    WHERE coalesce(s.version, 0) <> w.expected;
     refusals := refusals || coalesce(found, '[]');
+
+    IF extras ? 'unchanged' THEN
+        SELECT jsonb_agg(jsonb_build_object('member', x.m, 'why', 'version', 'stream', x.stream,
+                                            'expected', x.expected, 'actual', coalesce(s.version, 0)))
+        INTO found
+        FROM jsonb_to_recordset(extras -> 'unchanged') AS x (m integer, stream text, expected integer)
+        LEFT JOIN log.streams s ON s.stream = x.stream
+        WHERE coalesce(s.version, 0) <> x.expected;
+        refusals := refusals || coalesce(found, '[]');
+    END IF;
 
     IF refusals <> '[]' THEN
         losers := ARRAY(SELECT DISTINCT (r ->> 'member')::integer FROM jsonb_array_elements(refusals) r);
@@ -94,9 +101,9 @@ BEGIN
         SELECT head + e.n, e.stream, e.version, e.type, e.data::jsonb, e.metadata::jsonb, stamp
         FROM unnest(e_stream, e_version, e_type, e_data, e_metadata) WITH ORDINALITY AS e (stream, version, type, data, metadata, n)
         ORDER BY e.n;
-        INSERT INTO log.streams AS s (stream, version, root, closed)
-        SELECT * FROM unnest(s_stream, s_version, s_root, s_closed)
-        ON CONFLICT (stream) DO UPDATE SET version = excluded.version, closed = excluded.closed;
+        INSERT INTO log.streams AS s (stream, version, root)
+        SELECT w.stream, w.version, coalesce(nullif(w.root, ''), w.stream) FROM unnest(s_stream, s_version, s_root) AS w (stream, version, root)
+        ON CONFLICT (stream) DO UPDATE SET version = excluded.version, closed = false;
     ELSE
         INSERT INTO log.events (position, stream, version, type, data, metadata, at)
         SELECT head + row_number() OVER (ORDER BY e.n), e.stream, e.version, e.type, e.data::jsonb, e.metadata::jsonb, stamp
@@ -105,11 +112,15 @@ BEGIN
         WHERE e.m <> ALL (losers)
         ORDER BY e.n;
         GET DIAGNOSTICS total = ROW_COUNT;
-        INSERT INTO log.streams AS s (stream, version, root, closed)
-        SELECT n.stream, n.version, n.root, n.closed
-        FROM unnest(s_member, s_stream, s_version, s_root, s_closed) AS n (m, stream, version, root, closed)
-        WHERE n.m <> ALL (losers)
-        ON CONFLICT (stream) DO UPDATE SET version = excluded.version, closed = excluded.closed;
+        INSERT INTO log.streams AS s (stream, version, root)
+        SELECT w.stream, w.version, coalesce(nullif(w.root, ''), w.stream)
+        FROM unnest(s_member, s_stream, s_version, s_root) AS w (m, stream, version, root)
+        WHERE w.m <> ALL (losers)
+        ON CONFLICT (stream) DO UPDATE SET version = excluded.version, closed = false;
+    END IF;
+    IF extras ? 'closed' THEN
+        UPDATE log.streams s SET closed = true FROM jsonb_to_recordset(extras -> 'closed') AS x (m integer, stream text)
+        WHERE s.stream = x.stream AND x.m <> ALL (losers);
     END IF;
 
     IF extras ? 'commands' THEN
@@ -117,7 +128,7 @@ BEGIN
         SELECT x.account, x.key, x.hash, x.status, head + 1 + p.before, head + p.before + p.size, stamp
         FROM jsonb_to_recordset(extras -> 'commands') AS x (m integer, account text, key text, hash text, status integer)
         JOIN (SELECT z.m, z.size, sum(z.size) OVER (ORDER BY z.m) - z.size AS before
-              FROM unnest(p_sizes) WITH ORDINALITY AS z (size, m) WHERE z.m <> ALL (losers)) p ON p.m = x.m;
+              FROM jsonb_to_recordset(extras -> 'sizes') AS z (m integer, size bigint) WHERE z.m <> ALL (losers)) p ON p.m = x.m;
     END IF;
     IF extras ? 'done' THEN
         DELETE FROM log.work w USING jsonb_to_recordset(extras -> 'done') AS x (m integer, root text)

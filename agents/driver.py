@@ -1,0 +1,133 @@
+"""The driver: what an agent asks of the thing that really runs instances. Owned by the agent side; libvirt, docker and the simulator fulfil it.
+
+An agent (process.py) does what is the same for all: messages, duplicates, epochs, order, heartbeats. A driver only does the work.
+Every command may come twice, and again after a crash in its middle: activating what runs and stopping or removing what is absent succeed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from agents.wire import Message
+
+Json = dict[str, Any]
+
+Report = Callable[[str, int | None], None]
+"""Tells of progress: a message for the user, and percent where they are known. Callable from any thread; gathered to one a second."""
+
+RUNNING, STOPPED = "running", "stopped"
+
+IMAGE_COMMANDS = ("storage.image.activate", "storage.image.deactivate", "storage.image.remove")
+VOLUME_COMMANDS = ("storage.volume.activate", "storage.volume.deactivate", "storage.volume.remove")
+INSTANCE_COMMANDS = ("compute.instance.activate", "compute.instance.deactivate", "compute.instance.remove")
+"""`compute.instance.remove` is Corral's own: it removes what was left of an instance. Cattle's agents never hear it."""
+
+
+class DriverError(Exception):
+    """It can't be done: the text is for the user; `internal` adds what a person who debugs wants to see."""
+
+    def __init__(self, message: str, internal: str | None = None) -> None:
+        super().__init__(message)
+        self.internal = internal
+
+
+class UnknownCommand(DriverError):
+    """The driver doesn't know the command."""
+
+    def __init__(self, name: str, kind: str) -> None:
+        super().__init__(f"agents of kind {kind} do not know the command {name!r}")
+
+
+class Driver(Protocol):
+    """What every driver can do."""
+
+    @property
+    def kind(self) -> str:
+        """docker, libvirt, sim: the kind of its hosts and pools."""
+
+    async def open(self) -> None:
+        """Gets ready; the engine may be away. Whatever a crash left half done is put right here or at the next command."""
+
+    async def close(self) -> None: ...
+
+    async def carry_out(self, request: Message, report: Report) -> Json:
+        """Does what the command says and returns the reply's data. Raises DriverError. Any command but ping."""
+
+    async def instances(self) -> dict[str, str]:
+        """uuid -> "running" or "stopped" of all it holds. Raises DriverError when that can't be known."""
+
+    async def resources(self, ping: Json) -> list[Json]:
+        """The physicalHost, host and storagePool elements for the answer to a ping with this data. Raises DriverError."""
+
+
+@runtime_checkable
+class RemembersEpochs(Protocol):
+    """An ability of drivers whose instances carry the epoch of their making themselves, so that a lost ledger is made good."""
+
+    async def epochs(self) -> Mapping[str, int]:
+        """uuid -> epoch of the instances it holds. Raises DriverError."""
+
+
+@runtime_checkable
+class AnswersBadly(Protocol):
+    """An ability of drivers made for tests: answers get lost or come twice after the work was done."""
+
+    def copies(self, request: Message) -> int:
+        """How often the answer is sent: 0 loses it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """Whom a command is about, read from its data."""
+
+    lane: str | None
+    """Commands of one lane are carried out one after the other. A root volume shares the lane of its instance."""
+    guarded: tuple[str, ...] = ()
+    """The instances and volumes whose epoch the command must not be behind."""
+
+
+def subjects_of(name: str, data: Mapping[str, Any]) -> Subjects:
+    """Raises DriverError, naming the missing key, for a command that tells not whom it is about."""
+    if name in INSTANCE_COMMANDS:
+        instance = f"instance {uuid_at(data, 'instanceHostMap', 'instance')}"
+        return Subjects(instance, (instance,))
+    if name in VOLUME_COMMANDS:
+        volume = f"volume {uuid_at(data, 'volumeStoragePoolMap', 'volume')}"
+        owner = instance_of_root_volume(data)
+        if owner is None:
+            return Subjects(volume, (volume,))
+        # Removing a root volume ends what the instance has here: no older activation may bring it back, none newer may be undone.
+        guarded = (volume, f"instance {owner}") if name == "storage.volume.remove" else (volume,)
+        return Subjects(f"instance {owner}", guarded)
+    if name in IMAGE_COMMANDS:
+        return Subjects(f"image {uuid_at(data, 'imageStoragePoolMap', 'image')}")
+    return Subjects(None)
+
+
+def part(data: Mapping[str, Any], *path: str) -> Json:
+    """The object at a path of the data. Raises DriverError that names the path where there is none."""
+    here: Any = data
+    for depth, key in enumerate(path):
+        here = here.get(key) if isinstance(here, Mapping) else None
+        if not isinstance(here, Mapping):
+            raise DriverError(f"the command's data has no object at data.{'.'.join(path[: depth + 1])}")
+    return dict(here)
+
+
+def uuid_at(data: Mapping[str, Any], *path: str) -> str:
+    value = part(data, *path).get("uuid")
+    if not isinstance(value, str) or not value:
+        raise DriverError(f"the command's data has no text at data.{'.'.join(path)}.uuid")
+    return value
+
+
+def instance_of_root_volume(data: Mapping[str, Any]) -> str | None:
+    """The uuid of the instance whose root volume (deviceNumber 0) a storage.volume command is about."""
+    volume = part(data, "volumeStoragePoolMap", "volume")
+    instance = volume.get("instance")
+    if volume.get("deviceNumber") != 0 or not isinstance(instance, Mapping):
+        return None
+    uuid = instance.get("uuid")
+    return uuid if isinstance(uuid, str) and uuid else None

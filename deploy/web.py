@@ -1,0 +1,69 @@
+"""The HTTP server: uvicorn on a socket that we bound ourselves, started and stopped as a part among others."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+
+GRACE = 3
+"""Seconds that open requests get to finish at the end."""
+
+
+class PortTaken(Exception):
+    """Somebody else listens there; the message says what to do."""
+
+
+def bind(address: str, port: int) -> socket.socket:
+    """A listening socket; raises PortTaken naming the variable that moves it."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((address, port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise PortTaken(
+            f"can't listen on {address} port {port}: {error.strerror or error}. "
+            f"Choose another port with CORRAL_PORT (CORRAL_PORT=0 takes any free one), or stop what uses it"
+        ) from error
+    listener.setblocking(False)
+    return listener
+
+
+class Web(uvicorn.Server):
+    """Serves an app on a bound socket until stop()."""
+
+    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app, log_config=None, access_log=False, lifespan="off", loop="none", http="httptools", timeout_graceful_shutdown=GRACE,
+                server_header=False, backlog=2048,
+            )
+        )
+        self._listener = listener
+
+    @property
+    def port(self) -> int:
+        return int(self._listener.getsockname()[1])
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the whole server's, not uvicorn's."""
+        yield
+
+    async def run_until_stopped(self) -> None:
+        await self.serve(sockets=[self._listener])
+
+    async def ready(self, timeout: float = 10.0) -> None:
+        async with asyncio.timeout(timeout):
+            while not self.started:
+                await asyncio.sleep(0.002)
+
+    def stop(self) -> None:
+        self.should_exit = True

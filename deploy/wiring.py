@@ -1,0 +1,131 @@
+"""The composition root: the parts of one server, made in the order in which a request flows through them."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from commands.bus import Bus
+from commands.catalogue.builtin import CATALOGUE
+from commands.engine import Engine
+from commands.seed import seed
+from commands.service import Commands
+from commands.settings import DEFAULTS
+from deploy.settings import Role, Settings
+from deploy.web import Web
+from eventstore import Store
+from eventstore.postgres import PostgresStore
+from gateway.app import Services, build_app
+from projections.progress import Progress
+from projections.projector import Projector
+from projections.views import Views
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the servers are that this process works with."""
+
+    postgres: str
+    nats: str
+    nats_for_others: str
+    """What agents on other machines are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the roles of this process are made of; None for a role that it has not."""
+
+    store: Store
+    commands: Commands
+    admin: int
+    """The number of the admin account."""
+    new: bool
+    """The log was empty."""
+    views: Views
+    engine: Engine | None
+    web: Web | None
+
+
+@asynccontextmanager
+async def server(settings: Settings, addresses: Addresses, node: str, listener: socket.socket | None) -> AsyncIterator[Parts]:
+    """All parts running; leaving stops them, in the opposite order. `node` names this process among those that hold leases."""
+    async with AsyncExitStack() as stack:
+        store = await PostgresStore.open(addresses.postgres)
+        stack.push_async_callback(store.close)
+        commands = Commands(store, CATALOGUE, DEFAULTS)
+        new = await store.head() == 0
+        admin = await seed(commands)
+
+        tasks = await stack.enter_async_context(_running())
+        progress = Progress()
+        if settings.has(Role.PROJECTOR):
+            tasks.start(Projector(store, addresses.postgres, progress).run(), "projector")
+        views = await Views.open(addresses.postgres, CATALOGUE, progress)
+        stack.push_async_callback(views.close)
+
+        engine = None
+        if settings.has(Role.ENGINE):
+            bus = Bus(addresses.nats)
+            await bus.start()
+            stack.push_async_callback(bus.close)
+            engine = Engine(store, bus, CATALOGUE, DEFAULTS, holder=node)
+            tasks.start(engine.run(), "engine")
+
+        web = None
+        if settings.has(Role.GATEWAY) and listener is not None:
+            app = build_app(Services(store, views, commands, CATALOGUE, addresses.nats_for_others, admin))
+            web = Web(app, listener)
+            tasks.start(web.run_until_stopped(), "web")
+            stack.callback(web.stop)
+            await web.ready()
+        if engine is not None:
+            async with asyncio.timeout(30):
+                await engine.ready.wait()
+        yield Parts(store, commands, admin, new, views, engine, web)
+        if web is not None:
+            web.stop()
+            await tasks.ended("web", 5.0)
+
+
+class _Tasks:
+    """The server's background tasks. One that ends by itself in an error ends the server with it."""
+
+    def __init__(self) -> None:
+        self._owner = asyncio.current_task()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self.failed: BaseException | None = None
+
+    def start(self, work: object, name: str) -> None:
+        task = asyncio.create_task(work, name=name)  # type: ignore[arg-type]
+        task.add_done_callback(self._done)
+        self._tasks[name] = task
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and task.exception() is not None and self.failed is None:
+            self.failed = task.exception()
+            if self._owner is not None:
+                self._owner.cancel()
+
+    async def ended(self, name: str, seconds: float) -> None:
+        await asyncio.wait({self._tasks[name]}, timeout=seconds)
+
+    async def stop(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.wait(self._tasks.values(), timeout=10.0) if self._tasks else None
+
+
+@asynccontextmanager
+async def _running() -> AsyncIterator[_Tasks]:
+    tasks = _Tasks()
+    try:
+        yield tasks
+    except asyncio.CancelledError:
+        if tasks.failed is None:
+            raise
+        raise tasks.failed from None
+    finally:
+        await tasks.stop()
