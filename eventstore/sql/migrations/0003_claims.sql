@@ -28,15 +28,15 @@ BEGIN
            WHERE coalesce(t.used, 0) + wants.wanted > wants.at_most)
     THEN
         -- Nobody can lose: all at once.
-        WITH op AS MATERIALIZED (
+        WITH wanted AS MATERIALIZED (
             SELECT * FROM jsonb_to_recordset(ops) AS x (m integer, o text, h text, s text, i text, a bigint, l bigint)
             WHERE x.m <> ALL (losers)
         ), freed AS (
-            DELETE FROM log.claims c USING op WHERE op.o = 'release' AND c.scope = op.s AND c.item = op.i AND c.holder = op.h
+            DELETE FROM log.claims c USING wanted WHERE wanted.o = 'release' AND c.scope = wanted.s AND c.item = wanted.i AND c.holder = wanted.h
             RETURNING c.scope, -c.amount AS change, c.at_most
         ), taken AS (
             INSERT INTO log.claims AS c (scope, item, holder, amount, at_most)
-            SELECT op.s, op.i, op.h, op.a, op.l FROM op WHERE op.o = 'claim'
+            SELECT wanted.s, wanted.i, wanted.h, wanted.a, wanted.l FROM wanted WHERE wanted.o = 'claim'
             ON CONFLICT DO NOTHING
             RETURNING c.scope, c.amount AS change, c.at_most
         )
