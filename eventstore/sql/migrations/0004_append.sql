@@ -29,6 +29,9 @@ DECLARE
     room     bigint;
     refusals jsonb := '[]';
     losers   integer[] := '{}';
+    places   tid[];
+    wrong    bigint;
+    fresh    bigint;
     found    jsonb;
 BEGIN
     PERFORM log.lock();
@@ -67,13 +70,19 @@ BEGIN
         refusals := refusals || coalesce(found, '[]');
     END IF;
 
-    SELECT jsonb_agg(jsonb_build_object('member', w.m, 'why', 'version', 'stream', w.stream,
-                                        'expected', w.expected, 'actual', coalesce(s.version, 0)) ORDER BY w.n)
-    INTO found
-    FROM unnest(s_member, s_stream, s_expected) WITH ORDINALITY AS w (m, stream, expected, n)
-    LEFT JOIN log.streams s ON s.stream = w.stream
-    WHERE coalesce(s.version, 0) <> w.expected;
-    refusals := refusals || coalesce(found, '[]');
+    -- Where the streams' rows are is kept for the update below: under the lock they stay there, and it saves a second search.
+    SELECT array_agg(s.ctid ORDER BY w.n), count(*) FILTER (WHERE coalesce(s.version, 0) <> w.expected), count(*) FILTER (WHERE s.version IS NULL)
+    INTO places, wrong, fresh
+    FROM unnest(s_stream, s_expected) WITH ORDINALITY AS w (stream, expected, n) LEFT JOIN log.streams s ON s.stream = w.stream;
+    IF wrong > 0 THEN
+        SELECT jsonb_agg(jsonb_build_object('member', w.m, 'why', 'version', 'stream', w.stream,
+                                            'expected', w.expected, 'actual', coalesce(s.version, 0)) ORDER BY w.n)
+        INTO found
+        FROM unnest(s_member, s_stream, s_expected) WITH ORDINALITY AS w (m, stream, expected, n)
+        LEFT JOIN log.streams s ON s.stream = w.stream
+        WHERE coalesce(s.version, 0) <> w.expected;
+        refusals := refusals || coalesce(found, '[]');
+    END IF;
 
     IF extras ? 'unchanged' THEN
         SELECT jsonb_agg(jsonb_build_object('member', x.m, 'why', 'version', 'stream', x.stream,
@@ -101,9 +110,6 @@ BEGIN
         SELECT head + e.n, e.stream, e.version, e.type, e.data::jsonb, e.metadata::jsonb, stamp
         FROM unnest(e_stream, e_version, e_type, e_data, e_metadata) WITH ORDINALITY AS e (stream, version, type, data, metadata, n)
         ORDER BY e.n;
-        INSERT INTO log.streams AS s (stream, version, root)
-        SELECT w.stream, w.version, coalesce(nullif(w.root, ''), w.stream) FROM unnest(s_stream, s_version, s_root) AS w (stream, version, root)
-        ON CONFLICT (stream) DO UPDATE SET version = excluded.version, closed = false;
     ELSE
         INSERT INTO log.events (position, stream, version, type, data, metadata, at)
         SELECT head + row_number() OVER (ORDER BY e.n), e.stream, e.version, e.type, e.data::jsonb, e.metadata::jsonb, stamp
@@ -112,11 +118,15 @@ BEGIN
         WHERE e.m <> ALL (losers)
         ORDER BY e.n;
         GET DIAGNOSTICS total = ROW_COUNT;
-        INSERT INTO log.streams AS s (stream, version, root)
+    END IF;
+
+    UPDATE log.streams s SET version = w.version, closed = false
+    FROM unnest(s_member, places, s_version) AS w (m, place, version) WHERE s.ctid = w.place AND w.m <> ALL (losers);
+    IF fresh > 0 THEN
+        INSERT INTO log.streams (stream, version, root)
         SELECT w.stream, w.version, coalesce(nullif(w.root, ''), w.stream)
-        FROM unnest(s_member, s_stream, s_version, s_root) AS w (m, stream, version, root)
-        WHERE w.m <> ALL (losers)
-        ON CONFLICT (stream) DO UPDATE SET version = excluded.version, closed = false;
+        FROM unnest(s_member, s_stream, s_expected, s_version, s_root) AS w (m, stream, expected, version, root)
+        WHERE w.expected = 0 AND w.m <> ALL (losers);
     END IF;
     IF extras ? 'closed' THEN
         UPDATE log.streams s SET closed = true FROM jsonb_to_recordset(extras -> 'closed') AS x (m integer, stream text)

@@ -1,0 +1,61 @@
+"""An agent's NATS connection: reconnects for ever, says what happens to it. Agents in one process may share one."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+import structlog
+from nats.aio.client import Client
+from nats.errors import SlowConsumerError
+
+log = structlog.get_logger("corral.agent.connection")
+
+RETRY_SECONDS = 1
+PING_SECONDS = 10
+"""NATS pings: a connection whose other end vanished without a word is noticed after two of them."""
+
+
+async def connect(url: str, name: str) -> Client:
+    """Waits until NATS answers, however long that takes; cancel it to give up."""
+    while True:
+        client = Client()
+        try:
+            await client.connect(
+                url,
+                name=name,
+                error_cb=_on_error,
+                disconnected_cb=partial(_note, "The connection to NATS is lost; it is tried again", "nats-lost", url),
+                reconnected_cb=partial(_note, "NATS is there again", "nats-back", url),
+                allow_reconnect=True,
+                max_reconnect_attempts=-1,
+                reconnect_time_wait=RETRY_SECONDS,
+                connect_timeout=2,
+                ping_interval=PING_SECONDS,
+            )
+            return client
+        except Exception as error:  # the client raises its own, asyncio's and the system's errors here
+            log.warning("NATS does not answer; it is tried again", action="nats-away", url=url, error=repr(error))
+            await disconnect(client)
+            await asyncio.sleep(RETRY_SECONDS)
+        except asyncio.CancelledError:
+            await disconnect(client)
+            raise
+
+
+async def disconnect(client: Client) -> None:
+    try:
+        await asyncio.wait_for(client.close(), 2)
+    except Exception as error:  # whatever it is, nobody waits for this connection any more
+        log.warning("The connection to NATS did not close in order", action="nats-close", error=repr(error))
+
+
+async def _note(sentence: str, action: str, url: str) -> None:
+    log.info(sentence, action=action, url=url)
+
+
+async def _on_error(error: Exception) -> None:
+    if isinstance(error, SlowConsumerError):
+        log.error("Commands came in faster than they were taken; some are lost and will be sent again", action="slow-consumer", error=str(error))
+    else:
+        log.warning("NATS reports an error", action="nats-error", error=repr(error))

@@ -1,0 +1,254 @@
+"""The simulated driver: hosts that exist on paper alone. Cattle's simulator as a user sees it, and knobs that make it misbehave for tests.
+
+Its boxes are kept in a file beside the ledger, with a count of how often each was created: what a real engine would show after a crash.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import orjson
+
+from agents.driver import (
+    IMAGE_COMMANDS,
+    RUNNING,
+    STOPPED,
+    VOLUME_COMMANDS,
+    DriverError,
+    Json,
+    Report,
+    instance_of_root_volume,
+    part,
+    uuid_at,
+)
+from agents.wire import Message
+
+SETTINGS_KEY = "io.cattle.platform.agent.connection.simulator.AgentConnectionSimulator"
+"""Where an agent's data holds how many hosts and pools it is to report."""
+
+_FORGET_AT_ONCE = "simForgetImmediately"
+_FORGET_LATER = re.compile(r'simShutdownAfter","(\d+)')
+
+_SCHEMA = """
+create table if not exists boxes (
+    owner text not null, uuid text not null, state text not null, epoch integer not null,
+    created integer not null default 0, forgotten_at real,
+    primary key (owner, uuid)
+) without rowid;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Knobs:
+    """How it misbehaves. Maps are by command name; counts are of this process's life."""
+
+    delay: Mapping[str, float] = field(default_factory=dict)
+    """Seconds before the work is done."""
+    linger: Mapping[str, float] = field(default_factory=dict)
+    """Seconds after the work is done, before it is told: the place to kill it."""
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """The first so many fail."""
+    lost: Mapping[str, int] = field(default_factory=dict)
+    """The first so many are done and recorded, and the answer is lost."""
+    copies: Mapping[str, int] = field(default_factory=dict)
+    """Answers come so often."""
+    forgets: bool = False
+    """It reports none of the instances that it runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What it reports when it is asked for its resources."""
+
+    physical_host: bool = True
+    hosts: int = 1
+    pools_per_host: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A simulated instance."""
+
+    uuid: str
+    state: str
+    """running, stopped or removed."""
+    epoch: int
+    created: int
+    """How often it was made from nothing: 1, unless it was removed in between or something went wrong."""
+
+
+class SimulatedDriver:
+    """`uuid` is the agent's; `data` is the agent row's data (a ping may bring a newer one)."""
+
+    kind = "sim"
+
+    def __init__(self, uuid: str, folder: Path, *, data: Json | None = None, knobs: Knobs | None = None, owner: str = "") -> None:
+        self._uuid, self._folder, self._owner = uuid, folder, owner
+        self._data: Json = data or {}
+        self._knobs = knobs or Knobs()
+        self._seen: Counter[str] = Counter()
+        self._told: Counter[str] = Counter()
+        self._database: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self._folder / "simulated.db"
+        database = sqlite3.connect(path, isolation_level=None, timeout=5)
+        os.chmod(path, 0o600)
+        database.execute("pragma journal_mode = wal")
+        database.execute("pragma synchronous = off")  # it outlives a killed process, as an engine does; a lost machine may lose paper
+        database.executescript(_SCHEMA)
+        self._database = database
+
+    async def close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
+
+    async def carry_out(self, request: Message, report: Report) -> Json:
+        name = request.name
+        self._seen[name] += 1
+        await asyncio.sleep(self._knobs.delay.get(name, 0))
+        if self._seen[name] <= self._knobs.failures.get(name, 0):
+            raise DriverError(f"Failing [{name}]", "a knob says so")
+        text = _text(request)
+        if f"{name}::fail" in text:
+            raise DriverError(f"Failing [{name}]")
+        answer = await self._do(request, text, report)
+        await asyncio.sleep(self._knobs.linger.get(name, 0))
+        return answer
+
+    async def instances(self) -> dict[str, str]:
+        if self._knobs.forgets or self._delegated:
+            return {}
+        rows = self._open().execute(
+            "select uuid from boxes where owner = ? and state = ? and (forgotten_at is null or forgotten_at > ?)",
+            (self._owner, RUNNING, time.time()),
+        )
+        return {uuid: RUNNING for (uuid,) in rows}
+
+    async def resources(self, ping: Json) -> list[Json]:
+        """Pools, hosts, physical host: what depends on another comes before it, as Cattle's simulator does on purpose."""
+        agent = ping.get("agent")
+        if isinstance(agent, Mapping) and isinstance(agent.get("data"), Mapping):
+            self._data = dict(agent["data"])
+        if "ping::fail" in orjson.dumps(ping).decode():
+            raise DriverError("Failing [ping]")
+        if self._delegated:
+            return []
+        shape = shape_of(self._data)
+        physical = {"physicalHostUuid": f"{self._uuid}-physical-host"} if shape.physical_host else {}
+        hosts = [f"{self._uuid}-{number}" for number in range(shape.hosts)]
+        pools = [(host, f"{host}-{number}") for host in hosts for number in range(shape.pools_per_host)]
+        return [
+            *({"type": "storagePool", "kind": "sim", "uuid": pool, "name": None, "hostUuid": host} for host, pool in pools),
+            *({"type": "host", "kind": "sim", "uuid": host, "name": None, **physical} for host in hosts),
+            *({"type": "physicalHost", "kind": "sim", "uuid": uuid, "name": None} for uuid in physical.values()),
+        ]
+
+    def copies(self, request: Message) -> int:
+        """An ability for tests: lost and repeated answers."""
+        self._told[request.name] += 1
+        if self._told[request.name] <= self._knobs.lost.get(request.name, 0):
+            return 0
+        return self._knobs.copies.get(request.name, 1)
+
+    def boxes(self) -> dict[str, Box]:
+        """All that ever was, removed ones too; for tests, and for whoever wonders what it did."""
+        rows = self._open().execute("select uuid, state, epoch, created from boxes where owner = ?", (self._owner,))
+        return {row[0]: Box(*row) for row in rows}
+
+    async def _do(self, request: Message, text: str, report: Report) -> Json:
+        data = request.data
+        match request.name:
+            case "compute.instance.activate":
+                self._activate(uuid_at(data, "instanceHostMap", "instance"), request.epoch, text)
+            case "compute.instance.deactivate":
+                self._set_state(uuid_at(data, "instanceHostMap", "instance"), STOPPED)
+            case "compute.instance.remove":
+                self._set_state(uuid_at(data, "instanceHostMap", "instance"), "removed")
+            case "storage.volume.remove":
+                owner = instance_of_root_volume(data)
+                if owner is not None:
+                    self._set_state(owner, "removed")
+            case "console.access":
+                return {"kind": "fake", "url": "http://localhost/console"}
+            case "delegate.request":
+                return await self._delegate(data, report)
+            case "config.update":
+                raise DriverError("simulated agents do not apply configuration: register them with managedConfig false")
+            case name if name in IMAGE_COMMANDS or name in VOLUME_COMMANDS:
+                pass
+            case _:
+                pass  # "Answers every event at once with an empty success"
+        return {}
+
+    def _activate(self, uuid: str, epoch: int, text: str) -> None:
+        later = _FORGET_LATER.search(text)
+        if _FORGET_AT_ONCE in text:
+            forgotten_at: float | None = 0.0
+        else:
+            forgotten_at = time.time() + int(later[1]) if later else None
+        # One statement, so that a kill leaves all of it or nothing. A box that runs is left as it is.
+        self._open().execute(
+            "insert into boxes (owner, uuid, state, epoch, created, forgotten_at) values (?, ?, ?, ?, 1, ?)"
+            " on conflict (owner, uuid) do update set state = excluded.state, forgotten_at = excluded.forgotten_at,"
+            " created = created + (state = 'removed'), epoch = case state when 'removed' then excluded.epoch else epoch end"
+            " where state <> excluded.state",
+            (self._owner, uuid, RUNNING, epoch, forgotten_at),
+        )
+
+    def _set_state(self, uuid: str, state: str) -> None:
+        self._open().execute(
+            "update boxes set state = ? where owner = ? and uuid = ? and state <> 'removed'", (state, self._owner, uuid)
+        )
+
+    async def _delegate(self, data: Json, report: Report) -> Json:
+        """A command for an agent that lives in an instance: a simulator of its own, whose reply is this one's data."""
+        inner = Message.model_validate(part(data, "event"))
+        agent = part(data, "instanceData").get("agentId")
+        if inner.name == "ping":
+            options = inner.data.get("options")
+            return inner.reply({"resources": [], **({"options": options} if options is not None else {})}).model_dump()
+        nested = SimulatedDriver(self._uuid, self._folder, knobs=replace(self._knobs, lost={}), owner=f"agent {agent}")
+        await nested.open()
+        try:
+            return inner.reply(await nested.carry_out(inner, report)).model_dump()
+        except DriverError as error:
+            return inner.reply(transitioning="error", message=str(error), internal=error.internal).model_dump()
+        finally:
+            await nested.close()
+
+    @property
+    def _delegated(self) -> bool:
+        return bool(self._owner)
+
+    def _open(self) -> sqlite3.Connection:
+        if self._database is None:
+            raise DriverError("the simulator is closed")
+        return self._database
+
+
+def shape_of(data: Mapping[str, object]) -> Shape:
+    """From an agent row's data; what is missing or no number has its default."""
+    given = data.get(SETTINGS_KEY)
+    if not isinstance(given, Mapping):
+        return Shape()
+    hosts, pools = given.get("hosts", 1), given.get("storagePoolsPerHost", 1)
+    return Shape(
+        physical_host=given.get("addPhysicalHost") is not False,
+        hosts=hosts if isinstance(hosts, int) and hosts >= 0 else 1,
+        pools_per_host=pools if isinstance(pools, int) and pools >= 0 else 1,
+    )
+
+
+def _text(request: Message) -> str:
+    return request.encode().decode()

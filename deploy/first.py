@@ -1,0 +1,66 @@
+"""The first instance of an empty cloud: created as any other, waited for, and its timeline shown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from rich.console import Console
+
+from commands.resource import Resource, fold
+from commands.service import Actor
+from deploy.local import LocalHosts
+from deploy.wiring import Parts
+from eventstore import Recorded, Store
+
+SECONDS = 60.0
+NAME = "hello-corral"
+
+
+async def first_instance(parts: Parts, hosts: LocalHosts, say: Console) -> None:
+    """On Docker where an engine answers and has an image (or can be given one), else on the simulated host."""
+    image, command = await hosts.first_image()
+    say.print(f"[bold]A first instance[/] from {image} ...")
+    await hosts.active()
+    fields: dict[str, object] = {"imageUuid": image, "name": NAME}
+    if command:
+        fields.update(command=command[0], commandArgs=command[1:])
+    outcome = await parts.commands.create("container", fields, Actor(parts.admin, "first-instance"))
+    stream = outcome.resource.stream
+    try:
+        async with asyncio.timeout(SECONDS):
+            resource = await _ended(parts.store, stream)
+    except TimeoutError:
+        say.print(f"[yellow]It is not running after {SECONDS:.0f} s, and goes on: see `corral why {NAME}`[/]")
+        return
+    events = await parts.store.read_root(stream)
+    for line in timeline(events):
+        say.print(f"  [dim]{line}[/]")
+    if resource.state == "running":
+        say.print(f"[green]{NAME} is running[/] (1i{resource.id})")
+    else:
+        say.print(f"[yellow]{NAME} is {resource.state}[/]: {resource.fields.get('transitioningMessage')}")
+
+
+async def _ended(store: Store, stream: str) -> Resource:
+    """The instance once nothing is under way on it any more."""
+    while True:
+        resource = fold(stream, await store.read(stream))
+        if not resource.open and resource.state != "requested":
+            return resource
+        await asyncio.sleep(0.02)
+
+
+def timeline(events: Iterable[Recorded]) -> list[str]:
+    """One line an event: milliseconds since the first, the stream, what happened."""
+    lines: list[str] = []
+    start = None
+    for event in events:
+        start = start or event.at
+        data = event.data
+        parts = [str(data[key]) for key in ("process", "command", "error", "reason") if data.get(key)]
+        if data.get("to"):
+            parts.append(f"-> {data['to']}")
+        elapsed = (event.at - start).total_seconds() * 1000
+        lines.append(f"{elapsed:7.1f} ms  {event.stream:<24} {event.type:<18} {' '.join(parts)}")
+    return lines

@@ -1,0 +1,143 @@
+"""The agents that live in the server: one for each sim:// agent of the cloud, and this machine's own hosts (Docker, simulated)."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from types import TracebackType
+from typing import Self
+
+import structlog
+from nats.aio.client import Client
+
+from agents.connection import connect, disconnect
+from agents.docker import DockerDriver, NoEngine, default_image, reach
+from agents.driver import Driver
+from agents.process import Agent
+from agents.simulated import SimulatedDriver
+from commands.errors import Conflict
+from commands.fleet import Fleet
+from commands.resource import Resource
+from commands.service import Actor
+from deploy.embedded import Home
+from deploy.settings import LocalHost, Role, Settings
+from deploy.wiring import Parts
+
+log = structlog.get_logger("corral.local")
+
+ACTIVE_SECONDS = 20.0
+
+
+class LocalHosts:
+    """Runs them while it is entered. Who comes and goes is read off the log."""
+
+    def __init__(self, settings: Settings, home: Home, parts: Parts, nats: str, node: str) -> None:
+        self._settings, self._home, self._parts, self._nats, self._node = settings, home, parts, nats, node
+        self._fleet = Fleet()
+        self._running: dict[int, Agent] = {}
+        self._ours: dict[str, tuple[int, Driver | None]] = {}
+        self._client: Client | None = None
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        if not self._settings.has(Role.AGENTS):
+            return self
+        self._client = await asyncio.wait_for(connect(self._nats, "corral local agents"), 20)
+        self._fleet = Fleet.load(await self._parts.store.load(["agent", "host"]))
+        if LocalHost.DOCKER in self._settings.hosts:
+            try:
+                await self._add("docker", await reach(self._settings.docker or None))
+            except NoEngine as reason:
+                log.info("No local Docker engine; the simulated host serves alone", action="no-docker", reason=str(reason))
+        if LocalHost.SIM in self._settings.hosts:
+            await self._add("sim", None)
+        await self._keep_up()
+        self._task = asyncio.create_task(self._follow())
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task}, timeout=5)
+        await asyncio.gather(*(agent.stop(grace=2.0) for agent in self._running.values()), return_exceptions=True)
+        if self._client is not None:
+            await disconnect(self._client)
+
+    async def active(self) -> None:
+        """Waits until this machine's own hosts can take instances (or says that they can't yet, and goes on)."""
+        try:
+            async with asyncio.timeout(ACTIVE_SECONDS):
+                while not self._all_active():
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            log.warning("The local hosts are not active yet", action="hosts-late", seconds=ACTIVE_SECONDS)
+
+    async def first_image(self) -> tuple[str, list[str]]:
+        """(image uuid, command) for a first instance: from Docker where its engine has an image or can be given one."""
+        for name, (_, driver) in self._ours.items():
+            if name == "docker" and isinstance(driver, DockerDriver):
+                image = await default_image(driver)
+                if image is not None:
+                    return f"docker:{image.name}", image.command
+        return "sim:hello", []
+
+    def _all_active(self) -> bool:
+        hosts = list(self._fleet.all("host"))
+        pools = {each.row.get("agentId") for each in self._fleet.all("storagePoolHostMap")}
+        del pools
+        return all(
+            any(host.row.get("agentId") == number and host.state == "active" for host in hosts) for number, _ in self._ours.values()
+        )
+
+    async def _add(self, kind: str, driver: Driver | None) -> None:
+        """This machine's own host of a kind: its agent found by uuid, or created."""
+        uuid = f"{kind}-{self._node}"
+        found = self._fleet.by_uuid("agent", uuid)
+        if found is None:
+            uri = "sim://" if kind == "sim" else f"event://{uuid}"
+            fields = {"uuid": uuid, "uri": uri, "name": f"this machine ({kind})", "managedConfig": False}
+            try:
+                found = (await self._parts.commands.create("agent", fields, Actor(self._parts.admin, "local-hosts"))).resource
+            except Conflict:
+                holder = await self._parts.store.holder("agent.uuid", uuid)
+                number = int((holder or "agent-0").rpartition("-")[2])
+            else:
+                number = found.id
+        else:
+            number = found.id
+        self._ours[kind] = (number, driver)
+        if driver is not None:
+            await self._start(number, uuid, driver)
+
+    async def _follow(self) -> None:
+        async for batch in self._parts.store.follow(self._fleet.position):
+            before = self._fleet.position
+            self._fleet.apply(batch)
+            if any(event.stream.startswith("agent-") for event in batch) and self._fleet.position > before:
+                await self._keep_up()
+
+    async def _keep_up(self) -> None:
+        """Every sim:// agent that is not removed runs here; those that are removed run no longer."""
+        for agent in list(self._fleet.all("agent")):
+            if str(agent.row.get("uri") or "").startswith("sim://") and agent.id not in self._running:
+                await self._start(agent.id, agent.row["uuid"], self._simulated(agent))
+        for number in list(self._running):
+            present = self._fleet.get("agent", number)
+            if present is not None and present.removed:
+                await self._running.pop(number).stop(grace=2.0)
+                shutil.rmtree(self._folder(number), ignore_errors=True)
+
+    def _simulated(self, agent: Resource) -> Driver:
+        return SimulatedDriver(self._folder(agent.id), agent.row["uuid"], agent.row.get("data") or {})
+
+    async def _start(self, number: int, uuid: str, driver: Driver) -> None:
+        if self._client is None:
+            raise AssertionError("agents are started once NATS is connected")
+        agent = Agent(number, uuid, driver, self._folder(number), self._client)
+        await agent.start()
+        self._running[number] = agent
+
+    def _folder(self, number: int):  # type: ignore[no-untyped-def]
+        folder = self._home.folder("agents") / f"a{number}"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        return folder

@@ -1,0 +1,140 @@
+"""corral up: the servers, the roles of this process, its local hosts; then serving until a signal says stop.
+
+    hold the home -> Postgres, NATS -> log, views, engine, HTTP -> local hosts -> (empty log: a first instance) -> serve -> stop, in reverse
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import sys
+import time
+import uuid
+from contextlib import AsyncExitStack
+
+import uvloop
+from rich.console import Console
+
+from deploy.embedded import EmbeddedNats, EmbeddedPostgres, Home, HomeInUse, HomeUnusable, ServerFailed, hold, noted
+from deploy.first import first_instance
+from deploy.local import LocalHosts
+from deploy.logs import configure
+from deploy.settings import Role, Settings
+from deploy.web import PortTaken, bind
+from deploy.wiring import Addresses, Parts, server
+from eventstore import NewerSchema, Unavailable
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+
+
+def run(settings: Settings) -> int:
+    """The whole life of a server; -> the exit status. Everything that can go wrong at the start is one sentence on stderr."""
+    configure(settings.log_level, settings.log_format)
+    try:
+        uvloop.run(_serve(settings))
+    except (HomeInUse, HomeUnusable, PortTaken, ServerFailed, NewerSchema, Unavailable) as error:
+        Console(stderr=True).print(f"[red]Corral can't start:[/] {error}", highlight=False, soft_wrap=True)
+        return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 130
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    stop = _Stop()
+    began = time.monotonic()
+    say = Console(highlight=False, soft_wrap=True)
+    listener = bind(settings.listen, settings.port) if settings.has(Role.GATEWAY) else None
+    with hold(settings.home) as home:
+        async with AsyncExitStack() as stack:
+            addresses = await _servers(settings, home, stack, say)
+            parts = await stack.enter_async_context(server(settings, addresses, _node(home), listener))
+            hosts = await stack.enter_async_context(LocalHosts(settings, home, parts, addresses.nats))
+            url = _note(settings, home, addresses, listener)
+            if parts.new and settings.hosts and parts.engine is not None:
+                await first_instance(parts, hosts, say)
+            _say_what_is_next(settings, home, parts, addresses, url, say)
+            port = listener.getsockname()[1] if listener else 0
+            say.print(f"[dim]Ready after {time.monotonic() - began:.1f} s[/]")
+            say.print(f"[bold green]Startup Succeeded, Listening on port {port}[/]" if listener else "[bold green]Startup Succeeded[/]")
+            sys.stdout.flush()
+            await stop.wait()
+            say.print("Stopping ...")
+    say.print("Stopped. What it knows is kept in " + str(settings.home))
+
+
+async def _servers(settings: Settings, home: Home, stack: AsyncExitStack, say: Console) -> Addresses:
+    """Postgres and NATS: ours, side by side, or those that the settings name."""
+
+    def tell(text: str) -> None:
+        say.print(f"[dim]{text}[/]")
+
+    postgres = EmbeddedPostgres(home, port=settings.postgres_port, tell=tell) if not settings.postgres else None
+    nats_listen = settings.nats_listen if settings.nats_listen not in LOOPBACK else settings.listen
+    nats = EmbeddedNats(home, listen=nats_listen, port=settings.nats_port or None, tell=tell) if not settings.nats else None
+    started = [stack.enter_async_context(each) for each in (postgres, nats) if each is not None]
+    for outcome in await asyncio.gather(*started, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
+    nats_url = nats.url if nats else settings.nats
+    return Addresses(postgres.dsn if postgres else settings.postgres, nats_url, nats_url)
+
+
+def _node(home: Home) -> str:
+    """This home's name among those that hold leases: the same after a restart, which so takes its partitions back at once."""
+    node = noted(home.path).get("node")
+    if not isinstance(node, str):
+        node = f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}"
+        home.note(node=node)
+    return node
+
+
+def _note(settings: Settings, home: Home, addresses: Addresses, listener: socket.socket | None) -> str:
+    """Remembers where everything is, for `corral env` and the other commands; -> the URL."""
+    port = listener.getsockname()[1] if listener else settings.port
+    host = "127.0.0.1" if settings.listen in ("0.0.0.0", *LOOPBACK) else settings.listen
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    home.note(url=url, nats=addresses.nats, postgres=addresses.postgres)
+    return url
+
+
+def _say_what_is_next(settings: Settings, home: Home, parts: Parts, addresses: Addresses, url: str, say: Console) -> None:
+    say.print()
+    say.print("[bold]Next things to try[/]")
+    rows = [
+        ("the API", f"{url}/v1"),
+        ("list instances", "corral ps"),
+        ("run another", "corral run sim:anything --name second"),
+        ("how it came to be", "corral replay instance-1"),
+        ("watch the agents", f"nats -s {addresses.nats} sub 'corral.>'      (or: corral watch)"),
+        ("a host elsewhere", "corral agent --url http://<this machine>:" + url.rpartition(":")[2]),
+    ]
+    for what, how in rows:
+        say.print(f"  {what:<18} {how}")
+    if settings.listen in LOOPBACK:
+        say.print("  [dim]Only this machine can reach it. Let others in with: corral up --listen 0.0.0.0  (CORRAL_LISTEN)[/]")
+    if settings.home != settings.home.home() / ".corral":
+        say.print(f"  [dim]In another terminal, first: export CORRAL_HOME={home.path}[/]")
+
+
+class _Stop:
+    """SIGINT or SIGTERM: ends the start where it is, or the serving; a second one ends at once."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+        self._task = asyncio.current_task()
+        self._serving = False
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._on_signal)
+
+    def _on_signal(self) -> None:
+        if self._serving and not self._event.is_set():
+            self._event.set()
+        elif self._task is not None:
+            self._task.cancel()
+
+    async def wait(self) -> None:
+        self._serving = True
+        await self._event.wait()

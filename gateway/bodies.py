@@ -1,0 +1,105 @@
+"""A request's body and parameters as the fields they carry: JSON whatever its content type, forms, multipart forms, or nothing."""
+
+from __future__ import annotations
+
+import json
+from email import message_from_bytes
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.requests import Request
+
+from gateway.errors import InvalidBody, TooLarge
+
+Json = dict[str, Any]
+Pairs = list[tuple[str, str]]
+
+LARGEST = 1024 * 1024
+LARGEST_MULTIPART = 100 * 1024
+
+
+async def read_body(request: Request) -> bytes:
+    """At most what a body may have; more is refused before it is read."""
+    kind = request.headers.get("content-type", "").lower()
+    limit = LARGEST_MULTIPART if kind.startswith("multipart/") else LARGEST
+    length = request.headers.get("content-length", "")
+    if length.isdigit() and int(length) > limit:
+        raise TooLarge(limit)
+    chunks: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise TooLarge(limit)
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def parse_body(content_type: str, body: bytes) -> tuple[Pairs, Any]:
+    """-> form parameters, JSON value ({} where there is none)."""
+    kind = content_type.lower()
+    text = body.strip()
+    if not text:
+        return [], {}
+    if kind.startswith("multipart/form-data"):
+        return _multipart(content_type, body), {}
+    if kind.startswith("application/x-www-form-urlencoded") and text[:1] not in (b"{", b"["):
+        return pairs_of(text.decode("utf-8", "replace")), {}
+    return [], _json(text)
+
+
+def pairs_of(query: str) -> Pairs:
+    return parse_qsl(query, keep_blank_values=True)
+
+
+def fields_of(pairs: Pairs) -> Json:
+    """Parameters as fields: repeated names become lists."""
+    fields: Json = {}
+    for name, value in pairs:
+        if name in fields:
+            present = fields[name]
+            fields[name] = [*present, value] if isinstance(present, list) else [present, value]
+        else:
+            fields[name] = value
+    return fields
+
+
+def _json(text: bytes) -> Any:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        value = _with_lone_surrogates(text)
+    if value is None:
+        return {}
+    if not isinstance(value, dict | list):
+        raise InvalidBody("a JSON object or array is expected")
+    if isinstance(value, list) and not all(isinstance(each, dict) for each in value):
+        raise InvalidBody("an array of JSON objects is expected")
+    return value
+
+
+def _with_lone_surrogates(text: bytes) -> Any:
+    """What orjson refuses for its characters alone is valid JSON; validation then says which field is wrong."""
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise InvalidBody(f"the body is not JSON: {error}") from None
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not a number of JSON's")
+
+
+def _multipart(content_type: str, body: bytes) -> Pairs:
+    """The plain parts (files are left out)."""
+    message = message_from_bytes(b"Content-Type: " + content_type.encode("latin-1", "replace") + b"\r\n\r\n" + body)
+    if not message.is_multipart():
+        raise InvalidBody("the multipart body has no boundary")
+    pairs: Pairs = []
+    for part in message.walk():
+        name = part.get_param("name", header="content-disposition")
+        if isinstance(name, str) and part.get_filename() is None:
+            payload = part.get_payload(decode=True)
+            pairs.append((name, payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""))
+    return pairs

@@ -1,0 +1,175 @@
+"""Resources and collections as the JSON documents that Cattle's clients read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from commands.catalogue.fields import parsed_date
+from commands.catalogue.filters import filters_of
+from commands.catalogue.ids import api_id
+from commands.catalogue.model import Action, Catalogue, Field, Link, ResourceType
+from commands.resource import Resource
+from gateway.callers import Caller
+from gateway.request import ApiRequest
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Documents:
+    """Writes the documents of one answer: for its caller, under its base URL."""
+
+    catalogue: Catalogue
+    request: ApiRequest
+
+    @property
+    def caller(self) -> Caller:
+        return self.request.caller
+
+    def id_of(self, type_name: str, number: int) -> str:
+        return str(number) if self.request.plain_ids else api_id(type_name, number, self.catalogue)
+
+    def type_of(self, resource: Resource) -> ResourceType:
+        """The child type that the row's kind names, if the caller may see it, else the root type."""
+        kind = self.catalogue.types.get(resource.kind)
+        if kind is not None and kind.parent == resource.type and self.caller.sees(kind):
+            return kind
+        return self.catalogue.type(resource.type)
+
+    def resource(self, resource: Resource, included: Mapping[str, Any] | None = None) -> Json:
+        type = self.type_of(resource)
+        number = self.id_of(resource.type, resource.id)
+        self_link = self.request.link(type.plural, number)
+        document: Json = {
+            "id": number,
+            "type": type.name,
+            "links": {"self": self_link, **self._links(type, resource, self_link)},
+            "actions": {name: f"{self_link}/?action={name.lower()}" for name in self.actions(type, resource)},
+        }
+        for field in type.fields.values():
+            if field.name != "id" and not field.hidden and self.caller.reads(field):
+                self._show(document, field, resource)
+        document.update(transitioning(self.catalogue, resource) if "transitioning" in type.fields else {})
+        document.update(included or {})
+        return document
+
+    def actions(self, type: ResourceType, resource: Resource) -> list[str]:
+        """The actions offered now."""
+        return [action.name for action in type.actions.values() if offered(self.catalogue, type, action, resource)]
+
+    def links(self, type: ResourceType) -> list[Link]:
+        """The links of a type that the caller may follow."""
+        return [link for link in type.links.values() if self.caller.sees_link(type, link, self.catalogue.type(link.to))]
+
+    def collection(
+        self,
+        type: ResourceType,
+        data: list[Json],
+        *,
+        pagination: Json | None = None,
+        sort: Json | None = None,
+        filters: Mapping[str, Any] | None = None,
+        create_defaults: Json | None = None,
+    ) -> Json:
+        sortable = filters_of(type, user=self.caller.user)
+        return {
+            "type": "collection",
+            "resourceType": type.name,
+            "links": {"self": self.request.url},
+            "createTypes": self._create_types(type),
+            "actions": {},
+            "data": data,
+            "sortLinks": {name: self.request.with_params(sort=name, order=None, marker=None) for name in sortable},
+            "pagination": pagination,
+            "sort": sort,
+            "filters": {name: (filters or {}).get(name) for name in sortable},
+            "createDefaults": create_defaults or {},
+        }
+
+    def _links(self, type: ResourceType, resource: Resource, self_link: str) -> dict[str, str]:
+        return {
+            link.name: f"{self_link}/{link.name.lower()}"
+            for link in self.links(type)
+            if link.cardinality != "ref" or resource.get(link.via) is not None
+        }
+
+    def _create_types(self, type: ResourceType) -> dict[str, str]:
+        children = (self.catalogue.types.get(name) for name in type.children)
+        return {
+            child.name: self.request.link(child.plural) for child in children if child and "POST" in self.caller.methods(child).collection
+        }
+
+    def _show(self, document: Json, field: Field, resource: Resource) -> None:
+        stored = resource.row if field.store == "col" else resource.fields
+        value = stored.get(field.name)
+        if field.type == "date":
+            when = _date(value)
+            document[field.name] = when and when.strftime("%Y-%m-%dT%H:%M:%SZ")
+            document[f"{field.name}TS"] = when and int(when.timestamp() * 1000)
+        elif field.reference:
+            document[field.name] = self._referred(field.reference, value)
+        else:
+            document[field.name] = value
+
+    def _referred(self, type_name: str, value: Any) -> Any:
+        match value:
+            case list():
+                return [self._referred(type_name, each) for each in value]
+            case dict():
+                return {key: self._referred(type_name, each) for key, each in value.items()}
+            case int():
+                return self.id_of(type_name, value)
+        return value
+
+
+def transitioning(catalogue: Catalogue, resource: Resource) -> Json:
+    """yes in the via states of a process, error after a failed one, else no."""
+    stored = resource.fields.get("transitioningMessage")
+    if catalogue.transitioning(resource.type, resource.state):
+        bracket = resource.open.get("state")
+        parked = bracket.parked if bracket else None
+        progress = resource.fields.get("transitioningProgress")
+        return _transitioning("yes", parked or stored or "In Progress", progress)
+    if resource.fields.get("transitioning") == "error":
+        return _transitioning("error", stored, None)
+    return _transitioning("no", None, None)
+
+
+def offered(catalogue: Catalogue, type: ResourceType, action: Action, resource: Resource) -> bool:
+    """Whether the action's process accepts the row's state: a start or a transitioning state of it."""
+    if action.capability and action.capability not in (resource.fields.get("capabilities") or ()):
+        return False
+    if action.state is not None and resource.state != action.state:
+        return False
+    process = catalogue.process_of(type.name, action.name)
+    return process is not None and process.field == "state" and (resource.state in process.start or resource.state in process.vias)
+
+
+def hidden_from_lists(resource: Resource, now: datetime, show_removed: float) -> bool:
+    """Removed too long ago, or about to be purged."""
+    removed, remove_time = _date(resource.row.get("removed")), _date(resource.row.get("removeTime"))
+    if remove_time is not None and remove_time <= now:
+        return True
+    return removed is not None and (now - removed).total_seconds() > show_removed
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def by_name(links: Iterable[Link]) -> dict[str, Link]:
+    return {link.name.lower(): link for link in links}
+
+
+def _transitioning(value: str, message: Any, progress: Any) -> Json:
+    return {"transitioning": value, "transitioningMessage": message, "transitioningProgress": progress}
+
+
+def _date(value: Any) -> datetime | None:
+    try:
+        return parsed_date(value) if isinstance(value, str) else None
+    except ValueError:
+        return None

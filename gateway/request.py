@@ -1,0 +1,124 @@
+"""A request as the API reads it: whose it is, what it names, what it carries, and under which URLs its answer's links stand."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+
+from commands.errors import Refused
+from commands.service import Actor
+from eventstore import CommandKey
+from gateway.bodies import Pairs, fields_of, pairs_of, parse_body, read_body
+from gateway.callers import Caller, Callers
+
+Json = dict[str, Any]
+
+VERSION = "v1"
+
+VERBS = frozenset({"GET", "POST", "PUT", "DELETE"})
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRequest:
+    """`parts`: the path behind the version. `items`: the objects a body carries, each with the parameters as fields."""
+
+    method: str
+    parts: tuple[str, ...]
+    params: Pairs
+    items: list[Json]
+    is_list: bool
+    base: str
+    url: str
+    client_ip: str
+    caller: Caller
+    plain_ids: bool
+    key: CommandKey | None
+    correlation: str
+    trace: str | None
+
+    def param(self, name: str) -> str | None:
+        """The last one of that name."""
+        found = [value for key, value in self.params if key == name]
+        return found[-1] if found else None
+
+    def all(self, name: str) -> list[str]:
+        return [value for key, value in self.params if key == name]
+
+    def link(self, *parts: str) -> str:
+        """An absolute URL; every generated segment is lower case."""
+        return "/".join((self.base, VERSION, *(part.lower() for part in parts)))
+
+    def with_params(self, **changed: str | None) -> str:
+        """This request's URL with some parameters set, or (None) taken away."""
+        kept = [(key, value) for key, value in self.params if key not in changed]
+        kept += [(key, value) for key, value in changed.items() if value is not None]
+        path = self.url.partition("?")[0]
+        return f"{path}?{urlencode(kept)}" if kept else path
+
+    def one(self) -> Json:
+        """The body's only object."""
+        if self.is_list:
+            raise Refused("InvalidBodyContent", "one JSON object is expected here, not an array", status=400)
+        return self.items[0]
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(self.caller.account, self.correlation, not self.caller.user, self.trace)
+
+
+def base_url(request: Request) -> str:
+    return f"{request.url.scheme}://{request.headers.get('host') or request.url.netloc}"
+
+
+def client_ip(request: Request) -> str:
+    forwarded = request.headers.get("x-forwarded-for")
+    return forwarded or (request.client.host if request.client else "")
+
+
+def path_parts(request: Request) -> list[str]:
+    """Segments; duplicate slashes count as one."""
+    return [part for part in request.url.path.split("/") if part]
+
+
+async def read_request(request: Request, callers: Callers, settings: Mapping[str, Any], correlation: str) -> ApiRequest:
+    """Raises Refused for what can't be read, and Unauthorized."""
+    caller = await callers.of(request.headers.get("authorization"))
+    query = pairs_of(request.url.query)
+    body = await read_body(request) if request.method not in ("GET", "HEAD") else b""
+    form, value = parse_body(request.headers.get("content-type", ""), body)
+    pairs = query + form
+    shared = fields_of([pair for pair in pairs if not pair[0].startswith("_") and pair[0] != "action"])
+    objects = value if isinstance(value, list) else [value]
+    method = next((given.upper() for name, given in reversed(pairs) if name == "_method"), request.method)
+    base, override = base_url(request), settings.get("api.allow.client.override", False)
+    if override and request.headers.get("x-api-request-url"):
+        base = request.headers["x-api-request-url"].partition(f"/{VERSION}")[0].rstrip("/")
+    path = "/" + "/".join(path_parts(request))
+    return ApiRequest(
+        method="GET" if method == "HEAD" else method,
+        parts=tuple(path_parts(request)[1:]),
+        params=query,
+        items=[{**shared, **each} for each in objects],
+        is_list=isinstance(value, list),
+        base=base,
+        url=base + path + (f"?{request.url.query}" if request.url.query else ""),
+        client_ip=(override and request.headers.get("x-api-client-ip")) or client_ip(request),
+        caller=caller,
+        plain_ids=caller.sees_all and any(name == "_plainId" and given.lower() == "true" for name, given in pairs),
+        key=_command_key(request, caller, body),
+        correlation=correlation,
+        trace=request.headers.get("traceparent"),
+    )
+
+
+def _command_key(request: Request, caller: Caller, body: bytes) -> CommandKey | None:
+    key = request.headers.get("idempotency-key")
+    if not key or request.method in ("GET", "HEAD"):
+        return None
+    asked = b"\n".join((request.method.encode(), request.url.path.encode(), request.url.query.encode(), body))
+    return CommandKey(str(caller.account or 0), key, hashlib.sha256(asked).hexdigest())

@@ -1,0 +1,24 @@
+"""What the gateway works with, handed in by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from commands.catalogue.model import Catalogue
+from commands.service import Commands
+from eventstore import Store
+from projections.views import Views
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """`info`: what /corral/info tells beside the position, e.g. {"version": ..., "nats": ...}."""
+
+    store: Store
+    views: Views
+    commands: Commands
+    catalogue: Catalogue
+    settings: Mapping[str, Any]
+    info: Mapping[str, Any] = field(default_factory=dict)
