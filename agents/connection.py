@@ -56,6 +56,7 @@ async def _note(sentence: str, action: str, url: str) -> None:
 
 async def _on_error(error: Exception) -> None:
     if isinstance(error, SlowConsumerError):
-        log.error("Commands came in faster than they were taken; some are lost and will be sent again", action="slow-consumer", error=str(error))
+        sentence = "Commands came in faster than they were taken; some are lost and will be sent again"
+        log.error(sentence, action="slow-consumer", error=str(error))
     else:
         log.warning("NATS reports an error", action="nats-error", error=repr(error))

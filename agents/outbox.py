@@ -23,7 +23,7 @@ log = structlog.get_logger("corral.agent.outbox")
 MOST = 10_000
 """Messages kept while NATS is away. What is dropped beyond is on disk: it is answered again when it is asked for again."""
 RETRY_SECONDS = 0.2
-FLUSH_SECONDS = 5
+FLUSH_SECONDS = 2
 BATCH = 256
 
 
@@ -89,7 +89,7 @@ class Outbox:
             while self._unsent:
                 batch = [self._unsent.popleft() for _ in range(min(BATCH, len(self._unsent)))]
                 self._sending = len(batch)
-                while not await self._published(batch):
+                while not await self._published(batch):  # noqa: ASYNC110 - whether a shared connection is back is nobody's event
                     await asyncio.sleep(RETRY_SECONDS)
                 self._sending = 0
 

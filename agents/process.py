@@ -41,6 +41,7 @@ LONGEST = 3600.0
 LOOK_SECONDS = 10.0
 """For looking at what runs, for a ping."""
 PROGRESS_SECONDS = 1.0
+SUBSCRIBE_SECONDS = 0.05
 
 
 @dataclass(slots=True)
@@ -157,7 +158,8 @@ class Agent:
 
     async def _work_until_stopped(self) -> None:
         async with self._group as group:
-            forever = [group.create_task(each) for each in (self._outbox.record(), self._outbox.send(), self._take_in(), self._heartbeat.run())]
+            work = (self._outbox.record(), self._outbox.send(), self._take_in(), self._heartbeat.run())
+            forever = [group.create_task(each) for each in work]
             listening = group.create_task(self._listen())
             await self._stop.wait()
             listening.cancel()
@@ -186,12 +188,23 @@ class Agent:
         await self._learn_epochs()
         client = self._client or await connect(self._url, f"corral agent a{self.number}")
         self._client = client
-        while not client.is_connected:  # a connection that was handed over may be in the middle of a reconnect
-            await asyncio.sleep(0.05)
-        self._subscription = await client.subscribe(agent_commands(self.number), cb=self._inbox.put)
-        await client.flush(5)
+        while not await self._subscribed(client):  # noqa: ASYNC110 - whether a shared connection is back is nobody's event
+            await asyncio.sleep(SUBSCRIBE_SECONDS)
         self._heartbeat.announce()
         self.ready.set()
+
+    async def _subscribed(self, client: Client) -> bool:
+        """Once made, a subscription lasts: the client makes it again after each reconnect."""
+        if not client.is_connected:
+            return False
+        try:
+            if self._subscription is None:
+                self._subscription = await client.subscribe(agent_commands(self.number), cb=self._inbox.put)
+            await client.flush(5)
+        except Exception as error:  # lost in this moment
+            log.warning("Commands can't be listened to yet", action="subscribe-failed", agent=self.number, error=repr(error))
+            return False
+        return True
 
     async def _learn_epochs(self) -> None:
         """What the instances themselves tell of their epochs goes into the ledger, before any command is heard (if it can be known now)."""
@@ -202,7 +215,8 @@ class Agent:
                 epochs = await self.driver.epochs()
             await asyncio.to_thread(self._ledger.learn, {f"instance {uuid}": epoch for uuid, epoch in epochs.items()})
         except (DriverError, TimeoutError) as error:
-            log.warning("What runs here can't be seen yet", action="reconcile-failed", agent=self.number, error=str(error) or "no answer in time")
+            said = str(error) or "no answer in time"
+            log.warning("What runs here can't be seen yet", action="reconcile-failed", agent=self.number, error=said)
 
     async def _take_in(self) -> None:
         while True:
@@ -219,19 +233,21 @@ class Agent:
         for heard in batch:
             try:
                 request = read_command(self.number, heard.subject, heard.reply, heard.data)
-                subjects = subjects_of(request.name, request.data)
             except BadCommand as error:
                 log.warning("A message is no command", action="bad-command", subject=heard.subject, error=str(error))
                 self._outbox.put(Outgoing(error.reply))
+                continue
+            try:
+                subjects = subjects_of(request.name, request.data)
             except DriverError as error:
                 self._outbox.put(Outgoing(Outcome(error=f"{request.name}: {error}").reply_to(request)))
+                continue
+            if request.name == "ping":
+                self._work(self._answer_ping(request))
+            elif request.id in self._jobs:
+                self._ask_again(self._jobs[request.id], request)
             else:
-                if request.name == "ping":
-                    self._work(self._answer_ping(request))
-                elif request.id in self._jobs:
-                    self._ask_again(self._jobs[request.id], request)
-                else:
-                    fresh[request.id] = (request, subjects)
+                fresh[request.id] = (request, subjects)
         if not fresh:
             return
         # A job stays in _jobs until its answer is on disk: a command is known there, or to the ledger, or is new.
@@ -377,5 +393,5 @@ class Agent:
 
 
 def _stale(request: Message, behind: Behind) -> Outcome:
-    said = f"{request.name} of epoch {request.epoch} is behind epoch {behind.newest} of {behind.subject}, which this agent knows: nothing was done"
-    return Outcome(error=said, stale=True)
+    known = f"epoch {behind.newest} of {behind.subject}, which this agent knows"
+    return Outcome(error=f"{request.name} of epoch {request.epoch} is behind {known}: nothing was done", stale=True)

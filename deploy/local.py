@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -11,12 +12,11 @@ import structlog
 from nats.aio.client import Client
 
 from agents.connection import connect, disconnect
-from agents.docker import DockerDriver, NoEngine, default_image, reach
 from agents.driver import Driver
 from agents.process import Agent
 from agents.simulated import SimulatedDriver
 from commands.errors import Conflict
-from commands.fleet import Fleet
+from commands.fleet import CATEGORIES, Fleet
 from commands.resource import Resource
 from commands.service import Actor
 from deploy.embedded import Home
@@ -43,8 +43,10 @@ class LocalHosts:
         if not self._settings.has(Role.AGENTS):
             return self
         self._client = await asyncio.wait_for(connect(self._nats, "corral local agents"), 20)
-        self._fleet = Fleet.load(await self._parts.store.load(["agent", "host"]))
+        self._fleet = Fleet.load(await self._parts.store.load(CATEGORIES))
         if LocalHost.DOCKER in self._settings.hosts:
+            from agents.docker import NoEngine, reach  # the docker package takes long to import, and many have no engine
+
             try:
                 await self._add("docker", await reach(self._settings.docker or None))
             except NoEngine as reason:
@@ -75,19 +77,22 @@ class LocalHosts:
     async def first_image(self) -> tuple[str, list[str]]:
         """(image uuid, command) for a first instance: from Docker where its engine has an image or can be given one."""
         for name, (_, driver) in self._ours.items():
-            if name == "docker" and isinstance(driver, DockerDriver):
+            if name == "docker" and driver is not None:
+                from agents.docker import default_image
+
                 image = await default_image(driver)
                 if image is not None:
                     return f"docker:{image.name}", image.command
         return "sim:hello", []
 
     def _all_active(self) -> bool:
-        hosts = list(self._fleet.all("host"))
-        pools = {each.row.get("agentId") for each in self._fleet.all("storagePoolHostMap")}
-        del pools
-        return all(
-            any(host.row.get("agentId") == number and host.state == "active" for host in hosts) for number, _ in self._ours.values()
-        )
+        def takes_instances(agent: int) -> bool:
+            hosts = [host for host in self._fleet.all("host") if host.row.get("agentId") == agent and host.state == "active"]
+            pools = [pool for host in hosts for pool in self._fleet.pools_of(host.id) if pool.state == "active"]
+            present = self._fleet.get("agent", agent)
+            return bool(pools) and present is not None and present.state == "active"
+
+        return all(takes_instances(number) for number, _ in self._ours.values())
 
     async def _add(self, kind: str, driver: Driver | None) -> None:
         """This machine's own host of a kind: its agent found by uuid, or created."""
@@ -128,7 +133,7 @@ class LocalHosts:
                 shutil.rmtree(self._folder(number), ignore_errors=True)
 
     def _simulated(self, agent: Resource) -> Driver:
-        return SimulatedDriver(self._folder(agent.id), agent.row["uuid"], agent.row.get("data") or {})
+        return SimulatedDriver(agent.row["uuid"], self._folder(agent.id), data=agent.row.get("data") or {})
 
     async def _start(self, number: int, uuid: str, driver: Driver) -> None:
         if self._client is None:
@@ -137,7 +142,7 @@ class LocalHosts:
         await agent.start()
         self._running[number] = agent
 
-    def _folder(self, number: int):  # type: ignore[no-untyped-def]
+    def _folder(self, number: int) -> Path:
         folder = self._home.folder("agents") / f"a{number}"
         folder.mkdir(mode=0o700, exist_ok=True)
         return folder

@@ -77,7 +77,7 @@ class Settings(BaseSettings):
         int | None, Field(ge=0, le=65535, description="Also serve the embedded Postgres on this port of 127.0.0.1; 0 for any free one.")
     ] = None
     docker: Annotated[str, Field(description="Where the local Docker engine answers; without it, DOCKER_HOST or the usual socket.")] = ""
-    log_level: Annotated[LogLevel, Field(description="What is logged: debug, info, warning or error, and all above.")] = LogLevel.INFO
+    log_level: Annotated[LogLevel, Field(description="What is logged: debug, info, warning or error, and all above.")] = LogLevel.WARNING
     log_format: Annotated[LogFormat, Field(description="How: text, json, or auto (text on a terminal).")] = LogFormat.AUTO
 
     @field_validator("hosts", mode="before")

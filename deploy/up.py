@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import signal
 import socket
 import sys
 import time
 import uuid
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import uvloop
 from rich.console import Console
@@ -49,8 +52,9 @@ async def _serve(settings: Settings) -> None:
     with hold(settings.home) as home:
         async with AsyncExitStack() as stack:
             addresses = await _servers(settings, home, stack, say)
-            parts = await stack.enter_async_context(server(settings, addresses, _node(home), listener))
-            hosts = await stack.enter_async_context(LocalHosts(settings, home, parts, addresses.nats))
+            node = _node(home)
+            parts = await stack.enter_async_context(server(settings, addresses, node, listener))
+            hosts = await stack.enter_async_context(LocalHosts(settings, home, parts, addresses.nats, node))
             url = _note(settings, home, addresses, listener)
             if parts.new and settings.hosts and parts.engine is not None:
                 await first_instance(parts, hosts, say)
@@ -102,20 +106,29 @@ def _note(settings: Settings, home: Home, addresses: Addresses, listener: socket
 def _say_what_is_next(settings: Settings, home: Home, parts: Parts, addresses: Addresses, url: str, say: Console) -> None:
     say.print()
     say.print("[bold]Next things to try[/]")
+    corral = _corral()
     rows = [
-        ("the API", f"{url}/v1"),
-        ("list instances", "corral ps"),
-        ("run another", "corral run sim:anything --name second"),
-        ("how it came to be", "corral replay instance-1"),
-        ("watch the agents", f"nats -s {addresses.nats} sub 'corral.>'      (or: corral watch)"),
-        ("a host elsewhere", "corral agent --url http://<this machine>:" + url.rpartition(":")[2]),
+        ("the page", f"{url}/v1"),
+        ("list instances", f"{corral} ps"),
+        ("run another", f"{corral} run sim:anything --name second"),
+        ("how it came to be", f"{corral} replay instance-1"),
+        ("watch the agents", f"nats -s {addresses.nats} sub 'corral.>'      (or: {corral} watch)"),
+        ("a host elsewhere", "corral agent --url http://<this machine>:" + url.rpartition(":")[2] + "      (run there)"),
     ]
     for what, how in rows:
         say.print(f"  {what:<18} {how}")
     if settings.listen in LOOPBACK:
-        say.print("  [dim]Only this machine can reach it. Let others in with: corral up --listen 0.0.0.0  (CORRAL_LISTEN)[/]")
-    if settings.home != settings.home.home() / ".corral":
+        say.print("  [dim]Only this machine can reach it. Let others in with: CORRAL_LISTEN=0.0.0.0 make run  (or: corral up --listen 0.0.0.0)[/]")
+    if settings.home != Path.home() / ".corral":
         say.print(f"  [dim]In another terminal, first: export CORRAL_HOME={home.path}[/]")
+
+
+def _corral() -> str:
+    """The command as it can be typed here: by name where it is on the path, else by where it is."""
+    beside = Path(sys.executable).with_name("corral")
+    if shutil.which("corral") or not beside.exists():
+        return "corral"
+    return os.path.relpath(beside) if beside.is_relative_to(Path.cwd()) else str(beside)
 
 
 class _Stop:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 
 from commands.bus import Bus
 from commands.catalogue.builtin import CATALOGUE
@@ -18,7 +19,8 @@ from deploy.settings import Role, Settings
 from deploy.web import Web
 from eventstore import Store
 from eventstore.postgres import PostgresStore
-from gateway.app import Services, build_app
+from gateway.app import build_app
+from gateway.services import Services
 from projections.progress import Progress
 from projections.projector import Projector
 from projections.views import Views
@@ -76,7 +78,8 @@ async def server(settings: Settings, addresses: Addresses, node: str, listener: 
 
         web = None
         if settings.has(Role.GATEWAY) and listener is not None:
-            app = build_app(Services(store, views, commands, CATALOGUE, addresses.nats_for_others, admin))
+            info = {"version": version("corral"), "nats": addresses.nats_for_others}
+            app = build_app(Services(store, views, commands, CATALOGUE, DEFAULTS, info))
             web = Web(app, listener)
             tasks.start(web.run_until_stopped(), "web")
             stack.callback(web.stop)

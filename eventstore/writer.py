@@ -47,7 +47,7 @@ class Writer:
         self._known = 0
         self._draft = Draft(cap)
         self._behind: deque[Member] = deque()  # left out of the draft, oldest first
-        self._waiting: deque[Member] = deque()  # all that are not answered, oldest first
+        self._flying: Sequence[Member] = ()  # sent, and not answered
         self._some = asyncio.Event()
         self._closed = False
         self._connection: Connection | None = None
@@ -62,7 +62,6 @@ class Writer:
             raise Unavailable("the store is closed")
         answer: asyncio.Future[Appended] = self._loop.create_future()
         member = Member(encoded, answer, self._loop.time() + self._timeout)
-        self._waiting.append(member)
         if not self._draft.add(member):
             self._behind.append(member)
         self._some.set()
@@ -76,7 +75,7 @@ class Writer:
         for task in (self._run, self._sweep):
             task.cancel()
         await asyncio.wait({self._run, self._sweep}, timeout=self._timeout)
-        for member in self._waiting:
+        for member in self._unanswered():
             _fail(member, Unavailable("the store was closed before the append was answered"))
         self._drop_connection()
 
@@ -90,7 +89,9 @@ class Writer:
                 about = before + len(draft) + len(self._behind)
                 before = len(draft)
                 self._start_draft(min(max(LEAST, -(-about // 2)), self._cap))
+                self._flying = draft.members
                 await self._send(draft)
+                self._flying = ()
             elif self._closed:
                 return
             else:
@@ -185,11 +186,12 @@ class Writer:
         while True:
             await asyncio.sleep(SWEEP)
             now = self._loop.time()
-            while self._waiting and (self._waiting[0].answer.done() or self._waiting[0].deadline <= now):
-                _fail(
-                    self._waiting.popleft(),
-                    Unavailable(f"the database did not answer an append within {self._timeout:g} s: try later, after a reload"),
-                )
+            for member in self._unanswered():
+                if member.deadline <= now and not member.answer.done():
+                    _fail(member, Unavailable(f"the database did not answer an append within {self._timeout:g} s: reload, and try later"))
+
+    def _unanswered(self) -> list[Member]:
+        return [*self._flying, *self._draft.members, *self._behind]
 
     def _drop_connection(self) -> None:
         if self._connection is not None:

@@ -23,10 +23,11 @@ def visible_types(documents: Documents) -> list[ResourceType]:
 def schema(documents: Documents, type: ResourceType) -> Json:
     request, caller = documents.request, documents.caller
     methods = caller.methods(type)
-    links = {"self": f"{request.link('schemas')}/{type.name}"}
+    links = {"self": request.link("schemas", type.name)}
     if methods.collection:
         links["collection"] = request.link(type.plural)
-    filters = filters_of(type, user=caller.user)
+    filters = filters_of(type, user=caller.user) if "GET" in methods.collection else {}
+    children = (documents.catalogue.types.get(child) for child in type.children)
     return {
         "id": type.name,
         "type": "schema",
@@ -34,14 +35,14 @@ def schema(documents: Documents, type: ResourceType) -> Json:
         "actions": {},
         "pluralName": type.plural,
         "parent": type.parent,
-        "children": [child for child in type.children if child in documents.catalogue.types and caller.sees(documents.catalogue.type(child))],
+        "children": [child.name for child in children if child and caller.sees(child)],
         "resourceMethods": list(methods.resource),
         "collectionMethods": list(methods.collection),
         "resourceFields": {field.name: _field(documents, field) for field in type.fields.values() if _letters(documents, field)},
         "resourceActions": {action.name: _action(action) for action in type.actions.values()} if _acts(documents, type) else {},
         "collectionActions": {},
         "collectionFields": {},
-        "collectionFilters": {name: {"modifiers": list(modifiers)} for name, modifiers in filters.items()} if "GET" in methods.collection else {},
+        "collectionFilters": {name: {"modifiers": list(modifiers)} for name, modifiers in filters.items()},
         "includeableLinks": [link.name for link in documents.links(type)],
     }
 

@@ -1,0 +1,178 @@
+"""The HTTP application: one door for /v1, and the few paths beside it. Everything that fails becomes a document of gateway.errors."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+import orjson
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from commands.catalogue.model import ResourceType
+from commands.errors import NotFound, Refused
+from eventstore import StoreError
+from gateway.callers import Callers
+from gateway.documents import Documents
+from gateway.errors import MethodNotAllowed, error_document, error_headers
+from gateway.reads import Reads
+from gateway.request import VERBS, ApiRequest, base_url, client_ip, path_parts, read_request
+from gateway.schemas import version, versions
+from gateway.services import Services
+from gateway.writes import Answer, Writes
+from projections.errors import ViewsError
+
+MIN_POSITION_WAIT = 5.0
+"""Seconds for which a read waits for the position it asked for."""
+
+MOST_PARTS = 3
+
+_VERSION = re.compile(r"v[0-9][0-9.a-z-]*", re.IGNORECASE)
+
+
+def build_app(services: Services) -> Starlette:
+    """The application over these services; it starts and stops nothing."""
+    gateway = Gateway(services)
+    every = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "TRACE"]
+    return Starlette(
+        routes=[
+            Route("/ping", _ping),
+            Route("/healthcheck", gateway.health),
+            Route("/corral/info", gateway.info),
+            Route("/{path:path}", gateway.api, methods=every),
+        ]
+    )
+
+
+class Gateway:
+    """Answers requests. Holds nothing but what callers' keys were a moment ago."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._callers = Callers(services)
+
+    async def api(self, request: Request) -> Response:
+        correlation = request.headers.get("x-correlation-id", "")[:100] or uuid.uuid4().hex
+        headers = {
+            "X-API-Schemas": f"{base_url(request)}/v1/schemas",
+            "X-API-Client-IP": _latin(client_ip(request)),
+            "X-Correlation-Id": _latin(correlation),
+        }
+        try:
+            answer = await self._answer(request, correlation)
+        except Exception as error:  # the boundary: whatever happened becomes a status and a document
+            document = error_document(error)
+            return _json(document, document["status"], headers | error_headers(document["status"]))
+        return _json(answer.document, answer.status, headers | {"X-Corral-Position": str(answer.position)})
+
+    async def health(self, request: Request) -> Response:
+        """200 while the log and the views answer and nothing is poisoned."""
+        checks: dict[str, Any] = {}
+        try:
+            checks["log"] = {"healthy": True, "position": await self._services.store.head()}
+        except StoreError as error:
+            checks["log"] = {"healthy": False, "message": str(error)}
+        try:
+            status = await self._services.views.status()
+            behind = max(0, checks["log"].get("position", 0) - status.position)
+            checks["views"] = {
+                "healthy": not status.poisoned, "position": status.position, "behind": behind, "poisoned": status.poisoned,
+            }  # fmt: skip
+        except ViewsError as error:
+            checks["views"] = {"healthy": False, "message": str(error)}
+        healthy = all(check["healthy"] for check in checks.values())
+        return _json({"healthy": healthy, "checks": checks}, 200 if healthy else 503, {})
+
+    async def info(self, request: Request) -> Response:
+        """What the CLI asks a server: its version, where NATS is, and how far the log is."""
+        try:
+            position = await self._services.store.head()
+        except StoreError as error:
+            document = error_document(error)
+            return _json(document, document["status"], error_headers(document["status"]))
+        return _json({**self._services.info, "position": position}, 200, {})
+
+    async def _answer(self, request: Request, correlation: str) -> Answer:
+        _check_version(path_parts(request))
+        read = await read_request(request, self._callers, self._services.settings, correlation)
+        if read.method not in VERBS:
+            raise MethodNotAllowed(read.method, "this")
+        await self._wait_for_position(read)
+        if read.method == "GET":
+            return Answer(200, await self._read(read, path_parts(request)), self._services.views.progress.position)
+        return await self._write(read)
+
+    async def _read(self, request: ApiRequest, path: list[str]) -> Any:
+        documents = Documents(self._services.catalogue, request)
+        reads = Reads(self._services, request)
+        match request.parts:
+            case ():
+                return version(documents) if path else versions(documents)
+            case (segment,):
+                return await reads.collection(self._type(request, segment))
+            case (segment, text):
+                return await reads.resource(self._type(request, segment), text)
+            case (segment, text, link):
+                return await reads.link(self._type(request, segment), text, link)
+        raise NotFound("there is nothing under this path")
+
+    async def _write(self, request: ApiRequest) -> Answer:
+        writes = Writes(self._services, request)
+        action = request.param("action")
+        match request.method, request.parts:
+            case "POST", (segment,) if action:
+                raise Refused("InvalidAction", f"the collection {self._type(request, segment).plural} has no action {action}")
+            case "POST", (segment,):
+                return await writes.create(self._type(request, segment))
+            case "POST", (segment, text) if action:
+                return await writes.act(self._type(request, segment), text, action)
+            case "POST", (segment, text, link):
+                return await writes.create_child(self._type(request, segment), text, link)
+            case "PUT", (segment, text):
+                return await writes.update(self._type(request, segment), text)
+            case "DELETE", (segment, text):
+                return await writes.delete(self._type(request, segment), text)
+        if len(request.parts) > MOST_PARTS:
+            raise NotFound("there is nothing under this path")
+        if request.parts:
+            self._type(request, request.parts[0])
+        raise MethodNotAllowed(request.method, "this path")
+
+    def _type(self, request: ApiRequest, segment: str) -> ResourceType:
+        type = self._services.catalogue.by_path(segment)
+        if type is None or not request.caller.sees(type):
+            raise NotFound(f"there is no type {segment}")
+        return type
+
+    async def _wait_for_position(self, request: ApiRequest) -> None:
+        """min_position: the read answers from views that hold at least this position, or says that they don't yet."""
+        wanted = request.param("min_position")
+        if request.method == "GET" and wanted is not None:
+            if not wanted.isascii() or not wanted.isdigit() or len(wanted) > 18:
+                raise Refused("InvalidFormat", "min_position must be a position, e.g. that of the header X-Corral-Position", "min_position")
+            await self._services.views.require(int(wanted), MIN_POSITION_WAIT)
+
+
+def _check_version(path: list[str]) -> None:
+    if not path or path[0].lower() == "v1":
+        return
+    if _VERSION.fullmatch(path[0]):
+        raise Refused("UnsupportedVersion", f"there is no version {path[0]}, only v1")
+    raise NotFound("the API is under /v1")
+
+
+async def _ping(request: Request) -> Response:
+    return PlainTextResponse("pong")
+
+
+def _latin(text: str) -> str:
+    """Text that can stand in a header."""
+    return text.encode("latin-1", "replace").decode("latin-1").replace("\n", " ").replace("\r", " ")
+
+
+def _json(document: Any, status: int, headers: dict[str, str]) -> Response:
+    body = orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS)
+    return Response(body, status, headers, media_type="application/json; charset=utf-8")

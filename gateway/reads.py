@@ -1,0 +1,218 @@
+"""GET: documents, lists, resources, links and history, from the views and the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from commands.catalogue.model import Catalogue, Link, ResourceType
+from commands.errors import NotFound
+from commands.resource import Resource
+from eventstore import Recorded
+from gateway.documents import Documents, by_name, hidden_from_lists, now
+from gateway.errors import MethodNotAllowed
+from gateway.listing import Listing, read_listing
+from gateway.request import ApiRequest
+from gateway.resources import current, found
+from gateway.schemas import schema, schemas
+from gateway.services import Services
+from projections.query import SHOW_REMOVED, Query
+from projections.rows import Seen
+
+Json = dict[str, Any]
+
+
+class Reads:
+    """One request's reading."""
+
+    def __init__(self, services: Services, request: ApiRequest) -> None:
+        self._services, self._request = services, request
+        self._catalogue = services.catalogue
+        self._documents = Documents(services.catalogue, request)
+        self._show_removed = float(services.settings.get("api.show.removed.for.seconds", SHOW_REMOVED))
+
+    async def collection(self, type: ResourceType) -> Json:
+        """GET /v1/containers"""
+        self._allow(type, self._request.caller.methods(type).collection)
+        if type.name == "schema":
+            return self._documents.collection(type, schemas(self._documents))
+        if not type.stored:
+            raise MethodNotAllowed("GET", type.plural)
+        listing = read_listing(type, self._request)
+        rows: list[Seen] = []
+        if not listing.nothing:
+            root = self._catalogue.root_type(type.name)
+            query = Query(
+                root,
+                kind=type.name if type.parent else None,
+                filters=listing.filters,
+                sort=listing.sort,
+                descending=listing.descending,
+                limit=listing.limit + 1,  # one more tells whether there is a next page
+                offset=listing.offset,
+                account=self._request.caller.scope,
+                show_removed=self._show_removed,
+            )
+            rows = await self._services.views.rows(query)
+        page = rows[: listing.limit]
+        return self._documents.collection(
+            type,
+            await self._written(type, page),
+            pagination=listing.pagination(self._request, len(rows) > listing.limit),
+            sort=listing.sort_document(self._request),
+            filters=listing.shown,
+        )
+
+    async def resource(self, type: ResourceType, text: str) -> Json:
+        """GET /v1/containers/1i5"""
+        self._allow(type, self._request.caller.methods(type).resource)
+        if type.name == "schema":
+            return self._schema(text)
+        if not type.stored:
+            raise NotFound(f"{type.plural} are not kept")
+        resource = await found(self._services, self._request, type, text)
+        included = await self._included(type, [resource])
+        return self._documents.resource(resource, included[resource.id])
+
+    async def link(self, type: ResourceType, text: str, name: str) -> Json | list[Json]:
+        """GET /v1/containers/1i5/volumes"""
+        if not type.stored:
+            raise NotFound(f"{type.plural} have no links")
+        resource = await found(self._services, self._request, type, text)
+        if name.lower() == "history":
+            return await self._history(resource)
+        own = self._documents.type_of(resource)
+        link = by_name(self._documents.links(own)).get(name.lower())
+        if link is None:
+            raise NotFound(f"a {own.name} has no link {name}")
+        if link.cardinality == "ref":
+            return await self._one(resource, link)
+        target = self._catalogue.type(link.to)
+        rows = (await self._services.views.linked(link, [resource.id], account=self._request.caller.scope))[resource.id]
+        return await self._mapped(target, rows) if link.cardinality == "map" else self._many(resource, link, target, rows)
+
+    # --- links ---
+
+    async def _one(self, resource: Resource, link: Link) -> Json:
+        """Through the target's list visibility: what lists no longer show is not there."""
+        number = resource.get(link.via)
+        root = self._catalogue.root_type(link.to)
+        seen = await current(self._services, root, number) if isinstance(number, int) else None
+        if seen is None or not self._request.caller.sees_row(root, seen.resource):
+            raise NotFound(f"{resource.name} has no {link.name}")
+        if hidden_from_lists(seen.resource, now(), self._show_removed):
+            raise NotFound(f"the {link.name} of {resource.name} is removed")
+        return self._documents.resource(seen.shown)
+
+    def _many(self, resource: Resource, link: Link, target: ResourceType, rows: Sequence[Seen]) -> Json:
+        creatable = "POST" in self._request.caller.methods(target).collection
+        defaults = {link.via: self._documents.id_of(resource.type, resource.id)} if creatable else None
+        return self._documents.collection(target, [self._documents.resource(seen.shown) for seen in rows], create_defaults=defaults)
+
+    async def _mapped(self, target: ResourceType, rows: list[Seen]) -> Json:
+        """Paged, sorted and with includes, but without filters."""
+        listing = read_listing(target, self._request)
+        if listing.sort is not None:
+            rows = _sorted(rows, listing)
+        page = rows[listing.offset : listing.offset + listing.limit]
+        return self._documents.collection(
+            target,
+            await self._written(target, page),
+            pagination=listing.pagination(self._request, len(rows) > listing.offset + listing.limit),
+            sort=listing.sort_document(self._request),
+        )
+
+    async def _written(self, type: ResourceType, rows: Sequence[Seen]) -> list[Json]:
+        resources = [seen.shown for seen in rows]
+        included = await self._included(type, resources)
+        return [self._documents.resource(resource, included[resource.id]) for resource in resources]
+
+    async def _included(self, type: ResourceType, resources: Sequence[Resource]) -> dict[int, Json]:
+        """What include= asks for, in one query a link whatever the number of resources."""
+        included: dict[int, Json] = {resource.id: {} for resource in resources}
+        wanted = {name.lower() for name in self._request.all("include")}
+        for link in self._documents.links(type) if wanted and resources else ():
+            if link.name.lower() not in wanted:
+                continue
+            if link.cardinality == "ref":
+                await self._include_one(link, resources, included)
+                continue
+            linked = await self._services.views.linked(link, list(included), account=self._request.caller.scope)
+            for number, rows in linked.items():
+                included[number][link.name] = [self._documents.resource(seen.shown) for seen in rows]
+        return included
+
+    async def _include_one(self, link: Link, resources: Sequence[Resource], included: dict[int, Json]) -> None:
+        root = self._catalogue.root_type(link.to)
+        numbers = {resource.id: resource.get(link.via) for resource in resources}
+        targets = await self._services.views.get_many(root.name, sorted({n for n in numbers.values() if isinstance(n, int)}))
+        for resource in resources:
+            seen = targets.get(numbers[resource.id] or 0)
+            visible = seen is not None and self._request.caller.sees_row(root, seen.resource)
+            included[resource.id][link.name] = self._documents.resource(seen.shown) if seen is not None and visible else None
+
+    # --- others ---
+
+    def _schema(self, name: str) -> Json:
+        type = self._catalogue.by_path(name)
+        if type is None or not self._request.caller.sees(type):
+            raise NotFound(f"there is no type {name}")
+        return schema(self._documents, type)
+
+    async def _history(self, resource: Resource) -> list[Json]:
+        """Every event of the resource's stream, oldest first (root=true: of all that share its root); secrets are masked."""
+        if self._request.caller.user:
+            raise NotFound("only admins see the history")
+        if self._request.param("root") == "true":
+            events = await self._services.store.read_root(resource.root or resource.stream)
+        else:
+            events = await self._services.store.read(resource.stream)
+        return [event_document(event, self._catalogue) for event in events]
+
+    def _allow(self, type: ResourceType, methods: Sequence[str]) -> None:
+        if "GET" not in methods:
+            raise MethodNotAllowed("GET", type.plural)
+
+
+def event_document(event: Recorded, catalogue: Catalogue) -> Json:
+    """An event as the API and the CLI show it."""
+    secrets = secret_names(catalogue)
+    return {
+        "id": event.id,
+        "position": event.position,
+        "stream": event.stream,
+        "version": event.version,
+        "type": event.type,
+        "data": masked(event.data, secrets),
+        "metadata": event.metadata,
+        "at": event.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+    }
+
+
+def secret_names(catalogue: Catalogue) -> frozenset[str]:
+    return frozenset(field.name for type in catalogue.types.values() for field in type.fields.values() if field.secret)
+
+
+def masked(value: Any, names: frozenset[str]) -> Any:
+    """The value with every secret, however deep, replaced."""
+    match value:
+        case dict():
+            return {key: "***" if key in names and each is not None else masked(each, names) for key, each in value.items()}
+        case list():
+            return [masked(each, names) for each in value]
+    return value
+
+
+def _sorted(rows: list[Seen], listing: Listing) -> list[Seen]:
+    """As the views sort: nulls first, then by value; descending the other way round."""
+    field = listing.sort
+    assert field is not None
+
+    def key(seen: Seen) -> tuple[bool, Any]:
+        value = seen.resource.id if field.name == "id" else seen.shown.row.get(field.name)
+        number = field.reference or field.type in ("int", "boolean")
+        if value is None or (number and not isinstance(value, int)):
+            return (False, 0 if number else "")
+        return (True, value if number else str(value))
+
+    return sorted(rows, key=key, reverse=listing.descending)

@@ -1,0 +1,55 @@
+"""One resource as it is now: its row in the views, with what its stream tells beyond that folded over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from commands.catalogue.ids import number_of
+from commands.catalogue.model import ResourceType
+from commands.errors import NotFound
+from commands.resource import Resource, empty, evolve
+from eventstore import Recorded
+from gateway.request import ApiRequest
+from gateway.services import Services
+from projections.errors import ViewsError
+from projections.rows import Seen
+
+
+async def current(services: Services, root: ResourceType, number: int) -> Seen | None:
+    """Also while the views lag, are being rebuilt, or can't be read: then folded from its first event. None: it never was."""
+    try:
+        seen = await services.views.get(root.name, number)
+    except ViewsError:
+        seen = None
+    if seen is None:
+        seen = Seen(empty(f"{root.name}-{number}"))
+    newer = await services.store.read(seen.resource.stream, after=seen.resource.version)
+    resource = _folded(seen.resource, newer)
+    return Seen(resource, seen.claimed) if resource.exists else None
+
+
+async def found(services: Services, request: ApiRequest, type: ResourceType, text: str) -> Resource:
+    """The resource that a path or a reference names, as its caller sees it; NotFound where they see none."""
+    number = number_of(text, plain=request.plain_ids)
+    root = services.catalogue.root_type(type.name)
+    seen = await current(services, root, number) if number is not None else None
+    if seen is None or not request.caller.sees_row(root, seen.resource):
+        raise NotFound(f"there is no {type.name} {text}")
+    return seen.shown
+
+
+async def shown(services: Services, resource: Resource) -> Resource:
+    """A command's own result, with what only the views know (what is claimed of a host)."""
+    if "computeFree" not in resource.row:
+        return resource
+    try:
+        seen = await services.views.get(resource.type, resource.id)
+    except ViewsError:
+        return resource
+    return Seen(resource, seen.claimed if seen else 0).shown
+
+
+def _folded(resource: Resource, events: Iterable[Recorded]) -> Resource:
+    for event in events:
+        resource = evolve(resource, event)
+    return resource

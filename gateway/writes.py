@@ -1,0 +1,182 @@
+"""POST, PUT and DELETE: a request becomes validated fields, then a command; its answer is folded from the command's own events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from commands.catalogue.fields import Submission, validated
+from commands.catalogue.ids import number_of
+from commands.catalogue.model import ResourceType
+from commands.catalogue.ports import parse_port
+from commands.errors import NotFound, Refused
+from commands.resource import Resource
+from commands.service import Outcome
+from eventstore import CommandKey
+from gateway.documents import Documents, by_name, offered
+from gateway.errors import MethodNotAllowed
+from gateway.request import ApiRequest
+from gateway.resources import current, found, shown
+from gateway.services import Services
+
+Json = dict[str, Any]
+
+READ_YOUR_WRITES = 0.25
+"""Seconds at most for which an answer waits for the views to hold what was done. Then it is given anyway."""
+
+MOST_AT_ONCE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    document: Json
+    position: int
+
+
+class Writes:
+    """One request's writing."""
+
+    def __init__(self, services: Services, request: ApiRequest) -> None:
+        self._services, self._request = services, request
+        self._catalogue = services.catalogue
+        self._documents = Documents(services.catalogue, request)
+
+    async def create(self, type: ResourceType, preset: Json | None = None) -> Answer:
+        """POST /v1/containers: one object, an array of them, or `count` of one."""
+        if "POST" not in self._request.caller.methods(type).collection or not type.stored:
+            raise MethodNotAllowed("POST", type.plural)
+        accepted = [{**await self._fields(type, item), **(preset or {})} for item in self._request.items]
+        wanted = [fields for each in accepted for fields in [each] * _count(type, each)]
+        if len(wanted) > MOST_AT_ONCE:
+            raise Refused("MaxLimitExceeded", f"at most {MOST_AT_ONCE} can be created at once", "count")
+        keys = [self._key(number if len(wanted) > 1 else None) for number in range(len(wanted))]
+        create = self._services.commands.create
+        outcomes = await asyncio.gather(
+            *(create(type.name, fields, self._request.actor, key) for fields, key in zip(wanted, keys, strict=True))
+        )
+        if not self._request.is_list and len(wanted) == 1:
+            return await self._answer(201, outcomes[0])
+        position = max((outcome.position for outcome in outcomes), default=0)
+        await self._services.views.wait_for(position, READ_YOUR_WRITES)
+        data = [self._documents.resource(await shown(self._services, outcome.resource)) for outcome in outcomes]
+        return Answer(201, self._documents.collection(type, data), position)
+
+    async def create_child(self, type: ResourceType, text: str, name: str) -> Answer:
+        """POST /v1/hosts/1h2/instancehostmaps: a create with the foreign key from the path."""
+        resource = await found(self._services, self._request, type, text)
+        link = by_name(self._documents.links(self._documents.type_of(resource))).get(name.lower())
+        if link is None:
+            raise NotFound(f"a {type.name} has no link {name}")
+        if link.cardinality != "many":
+            raise MethodNotAllowed("POST", f"the link {link.name}")
+        return await self.create(self._catalogue.type(link.to), {link.via: resource.id})
+
+    async def update(self, type: ResourceType, text: str) -> Answer:
+        """PUT /v1/containers/1i5: what differs from the resource as its caller sees it."""
+        if "PUT" not in self._request.caller.methods(type).resource:
+            raise MethodNotAllowed("PUT", type.plural)
+        resource = await self._stored(type, text)
+        # A client may send the whole object back: what it did not change is no wish of its own, and not validated.
+        seen = self._documents.resource(resource)
+        wanted = {key: value for key, value in self._request.one().items() if key not in seen or seen[key] != value}
+        fields = await self._validated(type, wanted, self._submission(type, "update", resource))
+        outcome = await self._services.commands.update(type.name, resource.id, fields, self._request.actor, self._key())
+        return await self._answer(200, outcome)
+
+    async def delete(self, type: ResourceType, text: str) -> Answer:
+        """DELETE /v1/containers/1i5"""
+        if "DELETE" not in self._request.caller.methods(type).resource:
+            raise MethodNotAllowed("DELETE", type.plural)
+        resource = await self._stored(type, text)
+        return await self._answer(200, await self._services.commands.delete(type.name, resource.id, self._request.actor, self._key()))
+
+    async def act(self, type: ResourceType, text: str, name: str) -> Answer:
+        """POST /v1/containers/1i5?action=stop"""
+        actions = {action.name.lower(): action for action in type.actions.values()}
+        action = actions.get(name.lower())
+        if action is None or self._request.caller.kind == "readAdmin":
+            raise Refused("InvalidAction", f"a {type.name} has no action {name}: it has {', '.join(sorted(type.actions)) or 'none'}")
+        resource = await self._stored(type, text)
+        if not offered(self._catalogue, type, action, resource):
+            now = ", ".join(self._documents.actions(type, resource)) or "none"
+            raise Refused("ActionNotAvailable", f"{name} is not possible while {resource.name} is {resource.state}; possible: {now}")
+        given: Json = {}
+        if action.input is not None:
+            given = await validated(self._catalogue.type(action.input), self._request.one(), self._submission(type, "create"))
+        outcome = await self._services.commands.run(
+            type.name, resource.id, action.name, given, self._request.actor, self._key()
+        )
+        return await self._answer(202, outcome)
+
+    # --- fields ---
+
+    async def _fields(self, type: ResourceType, item: Mapping[str, Any]) -> Json:
+        if type.name == "agent" and not item.get("uri"):
+            item = {**item, "uri": f"ssh://{item.get('user') or 'root'}@{await host_name(self._request.client_ip)}:22"}
+        return await self._validated(type, item, self._submission(type, "create"))
+
+    async def _validated(self, type: ResourceType, item: Mapping[str, Any], submission: Submission) -> Json:
+        fields = await validated(type, item, submission)
+        if "ports" in type.fields:
+            for port in fields.get("ports") or ():
+                parse_port(port)
+        if "networkIds" in type.fields and fields.get("networkIds") and fields.get("subnetIds"):
+            raise Refused("NetworkIdsSubnetIdsMutuallyExclusive", "give networkIds or subnetIds, not both", "networkIds")
+        return fields
+
+    def _submission(self, type: ResourceType, purpose: str, present: Resource | None = None) -> Submission:
+        return Submission(
+            "update" if purpose == "update" else "create", self._request.caller.user, self._lookup, self._is_taken(type, present)
+        )
+
+    async def _lookup(self, type_name: str, text: str) -> int | None:
+        """A reference's target, if it is there and the caller may see it."""
+        number = number_of(text, plain=self._request.plain_ids)
+        if number is None or type_name not in self._catalogue.types:
+            return None
+        root = self._catalogue.root_type(type_name)
+        seen = await current(self._services, root, number)
+        return number if seen is not None and self._request.caller.sees_row(root, seen.resource) else None
+
+    def _is_taken(self, type: ResourceType, present: Resource | None) -> Callable[[str, Any], Awaitable[bool]]:
+        root = self._catalogue.root_type(type.name)
+
+        async def is_taken(name: str, value: Any) -> bool:
+            having = await self._services.views.having(root, name, value, account=self._request.caller.scope)
+            return any(present is None or number != present.id for number in having)
+
+        return is_taken
+
+    # --- answers ---
+
+    async def _stored(self, type: ResourceType, text: str) -> Resource:
+        if not type.stored:
+            raise MethodNotAllowed(self._request.method, type.plural)
+        return await found(self._services, self._request, type, text)
+
+    async def _answer(self, status: int, outcome: Outcome) -> Answer:
+        await self._services.views.wait_for(outcome.position, READ_YOUR_WRITES)
+        document = self._documents.resource(await shown(self._services, outcome.resource))
+        return Answer(outcome.status or status, document, outcome.position)
+
+    def _key(self, number: int | None = None) -> CommandKey | None:
+        """The request's idempotency key; each of many things made by one request has one of its own."""
+        key = self._request.key
+        return replace(key, key=f"{key.key}/{number}") if key and number is not None else key
+
+
+def _count(type: ResourceType, fields: Json) -> int:
+    return max(1, int(fields.get("count") or 1)) if "count" in type.fields else 1
+
+
+async def host_name(address: str) -> str:
+    """The name of a client's address, or the address itself where nobody tells within a second."""
+    try:
+        async with asyncio.timeout(1):
+            name, _ = await asyncio.get_running_loop().getnameinfo((address, 0))
+    except (OSError, TimeoutError):
+        return address
+    return name

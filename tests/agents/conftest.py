@@ -1,0 +1,45 @@
+"""Fixtures for the tests of agents: a number nobody else uses, an ear at its subjects, and a simulated agent."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from agents.process import Agent
+from agents.simulated import Knobs, SimulatedDriver
+from tests.agents.orders import Ear
+
+_numbers = itertools.count(90_000)
+
+StartSimulated = Callable[..., Awaitable[tuple[Agent, SimulatedDriver]]]
+
+
+@pytest.fixture
+def number() -> int:
+    """An agent's id; NATS is shared by all tests."""
+    return next(_numbers)
+
+
+@pytest.fixture
+async def ear(nats_url: str, number: int) -> AsyncIterator[Ear]:
+    async with Ear(nats_url, number) as ear:
+        yield ear
+
+
+@pytest.fixture
+async def start_simulated(nats_url: str, number: int, tmp_path: Path) -> AsyncIterator[StartSimulated]:
+    """Starts a simulated agent that hears; it is stopped after the test."""
+    async with AsyncExitStack() as stack:
+
+        async def start(knobs: Knobs | None = None, concurrency: int = 8, heartbeat: float = 5.0) -> tuple[Agent, SimulatedDriver]:
+            driver = SimulatedDriver("agent1", tmp_path / "agent", knobs=knobs)
+            agent = Agent(number, "agent1", driver, tmp_path / "agent", nats_url, concurrency=concurrency, heartbeat_seconds=heartbeat)
+            await stack.enter_async_context(agent)
+            await agent.ready.wait()
+            return agent, driver
+
+        yield start

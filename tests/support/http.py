@@ -1,0 +1,127 @@
+"""The gateway served for a test on a free port of 127.0.0.1, over a store and views of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import httpx
+import uvicorn
+
+from commands.catalogue.builtin import CATALOGUE
+from commands.seed import seed
+from commands.service import Actor, Commands
+from commands.settings import DEFAULTS
+from eventstore import Event, Store, Write
+from gateway.app import build_app
+from gateway.services import Services
+from projections.progress import Progress
+from projections.projector import Projector
+from projections.views import Views
+from tests.support.cattle_client import cattle_client
+
+T = TypeVar("T")
+
+
+@dataclass
+class Api:
+    """`http` answers relative to the server's address; `admin` is the seeded account."""
+
+    url: str
+    http: httpx.AsyncClient
+    store: Store
+    views: Views
+    commands: Commands
+    admin: int
+    project: Callable[[], contextlib.AbstractAsyncContextManager[Projector]]
+
+    async def get(self, path: str, **params: Any) -> Any:
+        """The document; the request must succeed."""
+        response = await self.http.get(path, params=params or None)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    async def post(self, path: str, status: int = 201, **fields: Any) -> Any:
+        response = await self.http.post(path, json=fields)
+        assert response.status_code == status, response.text
+        return response.json()
+
+    async def add(self, type_name: str, **fields: Any) -> int:
+        """A resource made by a command, without validation. -> its number"""
+        return (await self.commands.create(type_name, fields, Actor(self.admin))).resource.id
+
+    async def happened(self, stream: str, *events: Event) -> int:
+        """Facts of a stream, as an engine would have appended them."""
+        version = len(await self.store.read(stream))
+        return (await self.store.append([Write(stream, version, events)])).last
+
+    async def settled(self) -> None:
+        """The views hold all that is in the log."""
+        assert await self.views.wait_for(await self.store.head(), 10)
+
+    async def with_client(self, use: Callable[[Any], T], key: tuple[str, str] | None = None) -> T:
+        """Runs what uses Cattle's blocking client in a thread."""
+        return await asyncio.to_thread(lambda: use(cattle_client(f"{self.url}/v1", *(key or (None, None)))))
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    store: Store, dsn: str, *, settings: dict[str, Any] | None = None, projecting: bool = True, commands: Commands | None = None
+) -> AsyncIterator[Api]:
+    chosen = {**DEFAULTS, **(settings or {})}
+    commands = commands or Commands(store, CATALOGUE, chosen)
+    admin = await seed(commands)
+    progress = Progress()
+    views = await Views.open(dsn, CATALOGUE, progress)
+    app = build_app(Services(store, views, commands, CATALOGUE, chosen, {"version": "test", "nats": "nats://127.0.0.1:1"}))
+
+    @contextlib.asynccontextmanager
+    async def project() -> AsyncIterator[Projector]:
+        projector = Projector(store, dsn, progress, stand_by=0.1)
+        async with background(projector.run()):
+            yield projector
+
+    async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(views.close)
+        if projecting:
+            await stack.enter_async_context(project())
+        url = await stack.enter_async_context(listening(app))
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=20))
+        api = Api(url, http, store, views, commands, admin, project)
+        if projecting:
+            await api.settled()
+        yield api
+
+
+@contextlib.asynccontextmanager
+async def listening(app: Any) -> AsyncIterator[str]:
+    """uvicorn in this event loop. -> its address"""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2))
+        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # older versions'; signals are pytest's
+        task = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            async with asyncio.timeout(10):
+                while not server.started:
+                    await asyncio.sleep(0.005)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            async with asyncio.timeout(10):
+                await task
+
+
+@contextlib.asynccontextmanager
+async def background(work: Awaitable[Any]) -> AsyncIterator[None]:
+    task = asyncio.ensure_future(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
