@@ -22,6 +22,7 @@ import structlog
 
 from agents.wire import PARTITIONS, Message, partition_of
 from commands import events
+from commands.announce import Announcer
 from commands.bus import Bus
 from commands.catalogue.model import Catalogue
 from commands.dispatch import Dispatch
@@ -97,6 +98,7 @@ class Engine:
                 group.create_task(self._poll_work())
                 group.create_task(self._dispatch.run())
                 group.create_task(self._presence().run())
+                group.create_task(Announcer(self.store, self._bus, self.holder).run())
         finally:
             for timer in self._timers.values():
                 timer.cancel()

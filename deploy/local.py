@@ -38,6 +38,7 @@ class LocalHosts:
         self._ours: dict[str, tuple[int, Driver | None]] = {}
         self._client: Client | None = None
         self._task: asyncio.Task[None] | None = None
+        self._moved = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         if not self._settings.has(Role.AGENTS):
@@ -70,7 +71,8 @@ class LocalHosts:
         try:
             async with asyncio.timeout(ACTIVE_SECONDS):
                 while not self._all_active():
-                    await asyncio.sleep(0.01)
+                    self._moved.clear()
+                    await self._moved.wait()
         except TimeoutError:
             log.warning("The local hosts are not active yet", action="hosts-late", seconds=ACTIVE_SECONDS)
 
@@ -116,9 +118,9 @@ class LocalHosts:
 
     async def _follow(self) -> None:
         async for batch in self._parts.store.follow(self._fleet.position):
-            before = self._fleet.position
             self._fleet.apply(batch)
-            if any(event.stream.startswith("agent-") for event in batch) and self._fleet.position > before:
+            self._moved.set()
+            if any(event.stream.startswith("agent-") for event in batch):
                 await self._keep_up()
 
     async def _keep_up(self) -> None:

@@ -118,7 +118,7 @@ def _say_what_is_next(settings: Settings, home: Home, parts: Parts, addresses: A
     for what, how in rows:
         say.print(f"  {what:<18} {how}")
     if settings.listen in LOOPBACK:
-        say.print("  [dim]Only this machine can reach it. Let others in with: CORRAL_LISTEN=0.0.0.0 make run  (or: corral up --listen 0.0.0.0)[/]")
+        say.print("  [dim]Only this machine can reach it. Let others in: CORRAL_LISTEN=0.0.0.0 make run (corral up --listen 0.0.0.0)[/]")
     if settings.home != Path.home() / ".corral":
         say.print(f"  [dim]In another terminal, first: export CORRAL_HOME={home.path}[/]")
 

@@ -62,7 +62,7 @@ class Web(uvicorn.Server):
 
     async def ready(self, timeout: float = 10.0) -> None:
         async with asyncio.timeout(timeout):
-            while not self.started:
+            while not self.started:  # noqa: ASYNC110  # uvicorn tells by this attribute alone
                 await asyncio.sleep(0.002)
 
     def stop(self) -> None:

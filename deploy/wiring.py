@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
 from commands.bus import Bus
 from commands.catalogue.builtin import CATALOGUE
@@ -101,8 +102,8 @@ class _Tasks:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.failed: BaseException | None = None
 
-    def start(self, work: object, name: str) -> None:
-        task = asyncio.create_task(work, name=name)  # type: ignore[arg-type]
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._done)
         self._tasks[name] = task
 

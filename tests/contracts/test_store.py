@@ -32,13 +32,12 @@ from eventstore import (
 )
 from eventstore.memory import MemoryStore
 from eventstore.postgres import PostgresStore
+from tests.support.servers import NewDatabase
 
 
 @pytest.fixture(params=["memory", "postgres"])
-async def store(request: pytest.FixtureRequest) -> AsyncIterator[Store]:
-    opened: Store = (
-        MemoryStore() if request.param == "memory" else await PostgresStore.open(await request.getfixturevalue("database_factory")())
-    )
+async def store(request: pytest.FixtureRequest, database_factory: NewDatabase) -> AsyncIterator[Store]:
+    opened: Store = MemoryStore() if request.param == "memory" else await PostgresStore.open(await database_factory())
     yield opened
     await opened.close()
 
