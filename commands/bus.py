@@ -35,6 +35,8 @@ class Bus:
         self._replies: dict[int, Subscription | None] = {}
         self._presence: Subscription | None = None
         self._connecting: asyncio.Task[None] | None = None
+        self._connected_once = False
+        self._unsubscribing: set[asyncio.Task[None]] = set()
 
     @property
     def connected(self) -> bool:
@@ -57,8 +59,9 @@ class Bus:
                 log.warning("NATS does not answer; it is tried again", action="nats-away", url=self.url, error=str(error))
                 self._nats = Client()
                 await asyncio.sleep(0.5)
+        self._connected_once = True  # from here on the client itself renews subscriptions after every reconnect
         self._presence = await self._nats.subscribe(wire.ALL_PRESENCE, cb=self._presence_message)
-        for partition in self._replies:
+        for partition in list(self._replies):
             await self._subscribe(partition)
 
     async def listen(self, partition: int) -> None:
@@ -66,14 +69,16 @@ class Bus:
         if partition in self._replies and self._replies[partition] is not None:
             return
         self._replies[partition] = None
-        if self._nats.is_connected:
+        if self._connected_once:
             await self._subscribe(partition)
 
     def ignore(self, partition: int) -> None:
         """Another engine has the partition now. (Its late messages are dropped by whoever reads them.)"""
         subscription = self._replies.pop(partition, None)
         if subscription is not None and self._nats.is_connected:
-            self._unsubscribing = asyncio.ensure_future(subscription.unsubscribe())
+            task = asyncio.create_task(self._unsubscribe(subscription))
+            self._unsubscribing.add(task)
+            task.add_done_callback(self._unsubscribing.discard)
 
     async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
         """Fire and forget: raises nothing when NATS is away."""
@@ -98,6 +103,12 @@ class Bus:
         if self._replies.get(partition) is None:
             subject = wire.replies(partition)
             self._replies[partition] = await self._nats.subscribe(subject, cb=self._reply_message, pending_bytes_limit=PENDING_BYTES)
+
+    async def _unsubscribe(self, subscription: Subscription) -> None:
+        try:
+            await subscription.unsubscribe()
+        except Exception as error:  # the connection went meanwhile, and the subscription with it
+            log.debug("A subscription could not be ended", action="unsubscribe", error=str(error))
 
     async def _reply_message(self, message: Msg) -> None:
         if not message.data:  # NATS' own word that nobody listens: a hint at most, since any watcher hides it

@@ -11,7 +11,7 @@ from commands.resource import Resource, fold
 from commands.service import Actor
 from deploy.local import LocalHosts
 from deploy.wiring import Parts
-from eventstore import Recorded, Store
+from eventstore import CommandKey, Recorded, Store
 
 SECONDS = 60.0
 NAME = "hello-corral"
@@ -25,7 +25,9 @@ async def first_instance(parts: Parts, hosts: LocalHosts, say: Console) -> None:
     fields: dict[str, object] = {"imageUuid": image, "name": NAME}
     if command:
         fields.update(command=command[0], commandArgs=command[1:])
-    outcome = await parts.commands.create("container", fields, Actor(parts.admin, "first-instance"))
+    # The key makes it one instance, also when an earlier first start was cut off after creating it.
+    key = CommandKey(str(parts.admin), "first-instance", NAME, 201)
+    outcome = await parts.commands.create("container", fields, Actor(parts.admin, "first-instance"), key)
     stream = outcome.resource.stream
     try:
         async with asyncio.timeout(SECONDS):

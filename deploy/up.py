@@ -51,13 +51,18 @@ async def _serve(settings: Settings) -> None:
     listener = bind(settings.listen, settings.port) if settings.has(Role.GATEWAY) else None
     with hold(settings.home) as home:
         async with AsyncExitStack() as stack:
+            if "first_instance" not in noted(home.path):
+                home.note(first_instance="wanted")  # until it is there, also when this start is cut off
             addresses = await _servers(settings, home, stack, say)
             node = _node(home)
             parts = await stack.enter_async_context(server(settings, addresses, node, listener))
             hosts = await stack.enter_async_context(LocalHosts(settings, home, parts, addresses.nats, node))
             url = _note(settings, home, addresses, listener)
-            if parts.new and settings.hosts and parts.engine is not None:
+            # With a Postgres of others the log tells whether this cloud is new; our own is as new as the home.
+            new = parts.new if settings.postgres else noted(home.path).get("first_instance") == "wanted"
+            if new and settings.hosts and parts.engine is not None:
                 await first_instance(parts, hosts, say)
+            home.note(first_instance="done")
             _say_what_is_next(settings, home, parts, addresses, url, say)
             port = listener.getsockname()[1] if listener else 0
             say.print(f"[dim]Ready after {time.monotonic() - began:.1f} s[/]")

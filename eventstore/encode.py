@@ -18,6 +18,8 @@ Key = str | tuple[str, ...]
 EventRow = tuple[str, int, str, str, str]  # stream, version, type, data, metadata
 StreamRow = tuple[str, int, int, str]  # stream, the version it must have, the version it will have, root ("": itself)
 
+RESERVED = frozenset({"root", "claims", "releases"})  # see types.stored_metadata
+LONGEST = 1000  # bytes in a name; an index row of Postgres holds two and a half times that
 NUL_IN_JSON = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
@@ -84,17 +86,15 @@ def encode_append(
 
 
 def check_text(text: str, what: str) -> None:
-    """Raises BadData for text that Postgres can't hold."""
-    if text.isascii():
-        if "\0" in text:
-            raise BadData(f"{what} holds a NUL character: {text!r}")
-        return
-    if "\0" in text:
-        raise BadData(f"{what} holds a NUL character: {text!r}")
+    """Raises BadData for a name that Postgres can't hold."""
     try:
-        text.encode()
+        size = len(text) if text.isascii() else len(text.encode())
     except UnicodeEncodeError as error:
         raise BadData(f"{what} holds half a surrogate pair: {text!r}") from error
+    if "\0" in text:
+        raise BadData(f"{what} holds a NUL character: {text!r}")
+    if size > LONGEST:
+        raise BadData(f"{what} is {size} bytes long, and {LONGEST} are the most: {text[:60]!r}...")
 
 
 def encode_json(value: Json, part: str, event: Event, stream: str) -> str:
@@ -122,6 +122,8 @@ def _encode_write(write: Write, encoded: Encoded) -> None:
     for event in write.events:
         version += 1
         metadata = event.metadata
+        if metadata and not RESERVED.isdisjoint(metadata):
+            raise ValueError(f"{event.type} for {stream}: the store itself writes {sorted(RESERVED)} into the metadata")
         if event.claims or event.releases:
             encoded.ops = [*encoded.ops, *_ops(event, stream)]
             metadata = stored_metadata(event, write)
@@ -132,7 +134,7 @@ def _encode_write(write: Write, encoded: Encoded) -> None:
         if metadata:
             about = encode_json(metadata, "metadata", event, stream)
         encoded.events.append((stream, version, event.type, data, about))
-    if write.events[-1].metadata.get("closed"):
+    if write.events[-1].metadata.get("closed") is True:
         encoded.closed = [*encoded.closed, stream]
     encoded.keys.append(stream)
     encoded.streams.append((stream, write.expected, version, write.root))

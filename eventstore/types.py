@@ -32,7 +32,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Gives (scope, item) back. Releasing what nobody holds changes nothing."""
+    """Gives (scope, item) back. Releasing what nobody holds, or what another stream holds by now, changes nothing.
+
+    An event's releases come before its claims, so that one event can swap them.
+    """
 
     scope: str
     item: str

@@ -12,7 +12,7 @@ A page's `next` is the `after` of the following one; it has reached `head`, or `
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -139,6 +139,8 @@ class Log:
         finally:
             following.cancel()
             await asyncio.wait({following}, timeout=5.0)
+            if isinstance(batches, AsyncGenerator):
+                await batches.aclose()
 
 
 def document_of(event: Recorded) -> Json:

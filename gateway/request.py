@@ -82,7 +82,7 @@ def client_ip(request: Request) -> str:
 
 def path_parts(request: Request) -> list[str]:
     """Segments; duplicate slashes count as one."""
-    return [part for part in request.url.path.split("/") if part]
+    return [part for part in str(request.scope["path"]).split("/") if part]
 
 
 async def read_request(request: Request, callers: Callers, settings: Mapping[str, Any], correlation: str) -> ApiRequest:

@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
+import orjson
 import pytest
+from nats.aio.msg import Msg
 
 from agents.wire import Message
 from commands.errors import Conflict, Refused
@@ -43,7 +45,8 @@ async def test_a_command_carries_the_position_of_its_request_as_its_epoch(store:
         created = await cloud.create("container", imageUuid="sim:x")
         await cloud.until(created.stream, "running")
         message = cloud.agent.commands(ACTIVATE)[0]
-        [request] = [event for event in await store.read_all(0, 1000) if event.data.get("id") == message.id and event.type == "step-requested"]
+        requests = await store.read_all(0, 1000, types=["step-requested"])
+        [request] = [event for event in requests if event.data["id"] == message.id]
         assert message.epoch == request.position
 
 
@@ -135,3 +138,24 @@ async def test_many_who_name_a_new_image_at_once_register_it_once(store: Store, 
         for each in created:
             await cloud.until(each.stream, "running")
         assert len(cloud.agent.commands("storage.image.activate")) == 1
+
+
+async def test_every_event_is_announced_in_order_with_its_position_and_without_secrets(store: Store, nats_url: str) -> None:
+    async with a_running_cloud(store, nats_url) as cloud:
+        heard: list[dict[str, Any]] = []
+
+        async def on_event(message: Msg) -> None:
+            heard.append(orjson.loads(message.data))
+
+        await cloud.agent.nats.subscribe("corral.event.>", cb=on_event)
+        await cloud.agent.nats.flush()
+        head = await store.head()
+        created = await cloud.create("account", name="somebody", kind="user")
+        await cloud.until(created.stream, "active")
+        last = await store.head()
+        while not heard or heard[-1]["position"] < last:
+            await asyncio.sleep(0.01)
+        assert [each["position"] for each in heard] == list(range(head + 1, last + 1))
+        secrets = [each["data"]["changes"]["secretValue"] for each in heard if "secretValue" in each["data"].get("changes", {})]
+        assert secrets
+        assert set(secrets) == {"***"}

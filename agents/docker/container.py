@@ -1,0 +1,190 @@
+"""What a container is to be: from an instance of a command to the body of Docker's create request, and its reply. Pure."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+
+from agents.docker.ports import bindings, exposed, published, wanted_ports
+from agents.driver import DriverError, Json
+
+UUID_LABEL = "corral.instance.uuid"
+EPOCH_LABEL = "corral.instance.epoch"
+NAME_LABEL = "corral.instance.name"
+
+STOP_SECONDS = 10
+MOST_STOP_SECONDS = 600
+
+_NO_NAME = re.compile(r"[^a-zA-Z0-9_.-]+")
+
+
+def create_body(instance: Mapping[str, object], epoch: int, image: str) -> Json:
+    """The body of POST /containers/create. Raises DriverError that names the field which can't be understood.
+
+    The memoryMb column is not a limit: every instance has it, 256 by default. The field `memory` is, in bytes.
+    """
+    fields = fields_of(instance)
+    ports = wanted_ports(_rows(instance.get("ports")), _list(fields, "ports"))
+    binds, volumes = _volumes(_list(fields, "dockerVolumes"))
+    body: Json = {
+        "Image": image,
+        "Cmd": _command(fields),
+        "Entrypoint": _list(fields, "entryPoint") or None,
+        "Env": [f"{name}={'' if value is None else value}" for name, value in _map(fields, "environment").items()],
+        "User": _text(fields, "user"),
+        "WorkingDir": _text(fields, "directory"),
+        "Hostname": _text(instance, "hostname"),
+        "Domainname": _text(instance, "domain"),
+        "Labels": {
+            UUID_LABEL: str(instance["uuid"]),
+            EPOCH_LABEL: str(epoch),
+            NAME_LABEL: str(instance.get("name") or ""),
+        },
+        "ExposedPorts": exposed(ports),
+        "Volumes": volumes,
+        "HostConfig": {
+            "Binds": binds,
+            "PortBindings": bindings(ports),
+            "PublishAllPorts": bool(fields.get("publishAllPorts")),
+            "Privileged": bool(fields.get("privileged")),
+            "Memory": _memory(fields),
+        },
+    }
+    return {key: value for key, value in body.items() if value is not None}
+
+
+def names_for(instance: Mapping[str, object]) -> list[str]:
+    """Names for the container, the nicest first; the last can't be taken by another instance."""
+    uuid = str(instance["uuid"])
+    safe = _NO_NAME.sub("-", str(instance.get("name") or "")).strip("-._")[:100]
+    if len(safe) < 2:  # Docker's least
+        safe = f"instance-{safe}".rstrip("-")
+        return [f"{safe}-{uuid[:8]}", f"{safe}-{_NO_NAME.sub('-', uuid)}"]
+    return [safe, f"{safe}-{uuid[:8]}", f"{safe}-{_NO_NAME.sub('-', uuid)}"]
+
+
+def image_of(instance: Mapping[str, object]) -> str:
+    """What Docker calls the instance's image."""
+    image = instance.get("image")
+    name = image_name(image) if isinstance(image, Mapping) else None
+    uuid = fields_of(instance).get("imageUuid")
+    if name is None and isinstance(uuid, str):
+        name = uuid.removeprefix("docker:")
+    if not name:
+        raise DriverError(f"instance {instance.get('uuid')} has no Docker image: its imageUuid must be of the form docker:<name>")
+    return name
+
+
+def image_name(image: Mapping[str, object]) -> str | None:
+    """From an image's row: what the engine said at its activation, or its uuid docker:<name>."""
+    data = image.get("data")
+    known = data.get("dockerImage") if isinstance(data, Mapping) else None
+    if isinstance(known, Mapping) and known.get("fullName"):
+        return str(known["fullName"])
+    uuid = str(image.get("uuid") or "")
+    return uuid.removeprefix("docker:") if uuid.startswith("docker:") else None
+
+
+def stop_seconds(instance: Mapping[str, object]) -> int:
+    """How long a container may take to end itself before it is killed."""
+    given = fields_of(instance).get("stopTimeout")
+    if given is None:
+        return STOP_SECONDS
+    if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= MOST_STOP_SECONDS:
+        raise DriverError(f"stopTimeout must be a number of seconds from 0 to {MOST_STOP_SECONDS}, not {given!r}")
+    return given
+
+
+def running_reply(listed: Json | None, inspected: Json, host_ip: str) -> Json:
+    fields = {"dockerHostIp": host_ip, "dockerIp": address_of(inspected), "dockerPorts": published(inspected)}
+    return {"instance": {"+data": {"dockerContainer": listed, "dockerInspect": inspected, "+fields": fields}}}
+
+
+def stopped_reply(listed: Json | None, inspected: Json | None) -> Json:
+    """A container that is gone has nothing to tell but that it publishes no port."""
+    told = {"dockerContainer": listed, "dockerInspect": inspected} if inspected is not None else {}
+    return {"instance": {"+data": {**told, "+fields": {"dockerPorts": {}}}}}
+
+
+def address_of(inspected: Mapping[str, object]) -> str:
+    """Of the default network, else of the first one; empty for a container on the host's network."""
+    settings = inspected.get("NetworkSettings")
+    if not isinstance(settings, Mapping):
+        return ""
+    networks = settings.get("Networks")
+    others = [each.get("IPAddress") for each in networks.values()] if isinstance(networks, Mapping) else []
+    return next((str(each) for each in (settings.get("IPAddress"), *others) if each), "")
+
+
+def fields_of(instance: Mapping[str, object]) -> Json:
+    data = instance.get("data")
+    fields = data.get("fields") if isinstance(data, Mapping) else None
+    return dict(fields) if isinstance(fields, Mapping) else {}
+
+
+def _command(fields: Json) -> list[str] | None:
+    """A command alone is split as a shell would; with arguments it is the program and they are its arguments."""
+    command, arguments = _text(fields, "command"), _list(fields, "commandArgs")
+    if arguments:
+        return [*([command] if command else []), *arguments]
+    if command is None:
+        return None
+    try:
+        return shlex.split(command)
+    except ValueError as error:
+        hint = "give the words after the first as commandArgs"
+        raise DriverError(f"command {command!r} can't be split into words ({error}): {hint}") from None
+
+
+def _volumes(given: Sequence[str]) -> tuple[list[str], Json]:
+    """host:container[:mode] are binds, a bare path is a volume of the container's own."""
+    binds: list[str] = []
+    volumes: Json = {}
+    for each in given:
+        parts = each.split(":")
+        if len(parts) > 3 or not parts[-1 if len(parts) < 3 else 1].startswith("/"):
+            raise DriverError(f"volume {each!r} is not of the form /on/host:/in/container[:ro], or /in/container")
+        if len(parts) == 1:
+            volumes[each] = {}
+        else:
+            binds.append(each)
+    return binds, volumes
+
+
+def _memory(fields: Json) -> int | None:
+    memory = fields.get("memory")
+    if memory is not None and (not isinstance(memory, int) or isinstance(memory, bool) or memory < 0):
+        raise DriverError(f"memory must be a number of bytes, not {memory!r}")
+    return memory or None
+
+
+def _text(of: Mapping[str, object], key: str) -> str | None:
+    value = of.get(key)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str):
+        raise DriverError(f"{key} must be text, not {value!r}")
+    return value
+
+
+def _list(fields: Json, key: str) -> list[str]:
+    value = fields.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise DriverError(f"{key} must be a list, not {value!r}")
+    return [str(each) for each in value]
+
+
+def _map(fields: Json, key: str) -> Json:
+    value = fields.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise DriverError(f"{key} must be a map, not {value!r}")
+    return value
+
+
+def _rows(value: object) -> list[Json]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

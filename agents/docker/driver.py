@@ -1,0 +1,264 @@
+"""The Docker driver: an instance is a container that carries the instance's uuid and epoch as labels.
+
+At most one container an instance, whatever dies when: containers are found by label, created under a name that the engine gives once,
+and started only after a second look. The container of a removed instance goes with its root volume.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+
+import docker
+import orjson
+import structlog
+from docker.errors import APIError, ImageNotFound, NotFound
+
+from agents.docker.container import (
+    EPOCH_LABEL,
+    UUID_LABEL,
+    create_body,
+    image_name,
+    image_of,
+    names_for,
+    running_reply,
+    stop_seconds,
+    stopped_reply,
+)
+from agents.docker.engine import Engine, EngineAway, outward_address
+from agents.docker.images import activate_image, ensure_image, inspect_image, remove_image
+from agents.driver import RUNNING, STOPPED, DriverError, Json, Report, UnknownCommand, instance_of_root_volume, part
+from agents.wire import Message
+
+log = structlog.get_logger("corral.agent.docker")
+
+PATIENCE = 10.0
+"""Seconds that a command waits for an engine that is away, a restart of it say, before it fails."""
+REMOVE_SECONDS = 30.0
+
+_HOSTS = uuid.UUID("7b9f3c5e-2f0a-4a57-9d53-6c1f0a2be1d4")
+"""The space in which an engine's id becomes a host's uuid: the same engine is the same host, also to an agent that lost its folder."""
+
+
+class DockerDriver:
+    """`folder`: kept over restarts; `images` in it holds the files that may be imported. `host_ip`: where published ports are reached."""
+
+    kind = "docker"
+
+    def __init__(self, url: str, folder: Path, *, name: str | None = None, host_ip: str | None = None, patience: float = PATIENCE) -> None:
+        self._engine = Engine(url)
+        self._folder = folder
+        self._name = name
+        self._host_ip = host_ip or outward_address(url)
+        self._patience = patience
+        self._image_owners: dict[str, str | None] = {}
+
+    async def open(self) -> None:
+        (self._folder / "images").mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    async def close(self) -> None:
+        self._engine.close()
+
+    async def carry_out(self, request: Message, report: Report) -> Json:
+        deadline = asyncio.get_running_loop().time() + self._patience
+        while True:
+            try:
+                return await self._engine.work(lambda client: self._do(client, request, report))
+            except EngineAway:
+                # Everything here can be begun again: what the first try left is found by its label.
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise
+                report("Waiting for the Docker engine", None)
+                await asyncio.sleep(0.5)
+
+    async def instances(self) -> dict[str, str]:
+        listed = await self._engine.look(self._all)
+        result: dict[str, str] = {}
+        for each in listed:
+            running = each["State"] in ("running", "restarting", "paused")
+            if running or each["Labels"][UUID_LABEL] not in result:
+                result[each["Labels"][UUID_LABEL]] = RUNNING if running else STOPPED
+        return result
+
+    async def epochs(self) -> Mapping[str, int]:
+        result: dict[str, int] = {}
+        for each in await self._engine.look(self._all):
+            owner = each["Labels"][UUID_LABEL]
+            result[owner] = max(result.get(owner, 0), _epoch(each))
+        return result
+
+    async def resources(self, ping: Json) -> list[Json]:
+        """An engine that is away is still the host it was: what is remembered of it is told."""
+        path = self._folder / "host.json"
+        try:
+            info: Json = await self._engine.look(lambda client: client.info())
+        except EngineAway:
+            try:
+                host: Json = orjson.loads(path.read_bytes())
+            except (OSError, ValueError):
+                host = {}
+            if not host:
+                raise
+        else:
+            host = {"uuid": str(uuid.uuid5(_HOSTS, info["ID"])), "name": self._name or info["Name"], "engine": info["ID"]}
+            half = path.with_suffix(".new")
+            half.write_bytes(orjson.dumps(host))
+            half.replace(path)
+        own, name = host["uuid"], host["name"]
+        return [
+            {"type": "physicalHost", "kind": "physicalHost", "uuid": f"{own}-physical-host", "name": name},
+            {"type": "host", "kind": "docker", "uuid": own, "name": name, "physicalHostUuid": f"{own}-physical-host"},
+            {"type": "storagePool", "kind": "docker", "uuid": f"{own}-pool", "name": f"{name} Docker images", "hostUuid": own},
+        ]
+
+    def _do(self, client: docker.APIClient, request: Message, report: Report) -> Json:
+        data = request.data
+        match request.name:
+            case "storage.image.activate":
+                return activate_image(client, part(data, "imageStoragePoolMap", "image"), self._folder / "images", report)
+            case "storage.image.deactivate":
+                return {}
+            case "storage.image.remove":
+                remove_image(client, image_name(part(data, "imageStoragePoolMap", "image")) or "")
+                return {}
+            case "storage.volume.activate":
+                return {"volume": {"format": "docker"}}
+            case "storage.volume.deactivate":
+                return {}
+            case "storage.volume.remove":
+                owner = instance_of_root_volume(data)
+                if owner is not None:
+                    self._remove(client, owner)
+                return {}
+            case "compute.instance.activate":
+                return self._activate(client, part(data, "instanceHostMap", "instance"), request.epoch, report)
+            case "compute.instance.deactivate":
+                return self._deactivate(client, part(data, "instanceHostMap", "instance"))
+            case "compute.instance.remove":
+                self._remove(client, str(part(data, "instanceHostMap", "instance")["uuid"]))
+                return {}
+            case _:
+                raise UnknownCommand(request.name, self.kind)
+
+    def _activate(self, client: docker.APIClient, instance: Json, epoch: int, report: Report) -> Json:
+        owner = str(instance["uuid"])
+        found = self._only(client, owner)
+        if found is not None and found["State"] == "created" and _epoch(found) < epoch:
+            # An earlier start made it and never came to run it: what is wanted may have changed since.
+            client.remove_container(found["Id"], force=True, v=True)
+            found = None
+        if found is None:
+            body = create_body(instance, epoch, image_of(instance))
+            self._create(client, instance, body, report)
+            found = self._only(client, owner)
+            if found is None:
+                raise DriverError(f"the container of {owner} was created and is gone: somebody removes containers of this engine")
+        self._start(client, found)
+        inspected: Json = client.inspect_container(found["Id"])
+        listed = next((each for each in self._of(client, owner) if each["Id"] == found["Id"]), None)
+        return running_reply(listed, inspected, self._host_ip)
+
+    def _create(self, client: docker.APIClient, instance: Json, body: Json, report: Report) -> None:
+        """Raises the engine's error. When a name is taken by the instance's own container, that is the one."""
+        names = names_for(instance)
+        for name in names:
+            try:
+                self._create_named(client, body, name, report)
+                return
+            except APIError as error:
+                if error.status_code != 409 or "name" not in str(error.explanation).lower():
+                    raise
+                if self._of(client, str(instance["uuid"])):
+                    return
+        raise DriverError(f"no name is free for the container of {instance['uuid']}: {', '.join(names)} are taken on this engine")
+
+    def _create_named(self, client: docker.APIClient, body: Json, name: str, report: Report) -> None:
+        try:
+            client.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
+        except ImageNotFound:
+            # It was there when it was activated; somebody removed it since.
+            ensure_image(client, body["Image"], None, self._folder / "images", report)
+            client.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
+
+    def _start(self, client: docker.APIClient, found: Json) -> None:
+        if found["State"] == "paused":
+            client.unpause(found["Id"])
+        elif found["State"] not in ("running", "restarting"):
+            try:
+                client.start(found["Id"])
+            except APIError:
+                if found["State"] == "created":
+                    # It never ran and holds nothing: it must not stay behind when the instance is given up.
+                    client.remove_container(found["Id"], force=True, v=True)
+                raise
+
+    def _deactivate(self, client: docker.APIClient, instance: Json) -> Json:
+        seconds = stop_seconds(instance)
+        owner = str(instance["uuid"])
+        inspected: Json | None = None
+        for each in self._of(client, owner):
+            try:
+                if each["State"] == "paused":
+                    client.unpause(each["Id"])
+                client.stop(each["Id"], timeout=seconds)
+                inspected = client.inspect_container(each["Id"])
+            except NotFound:
+                continue  # it is gone, which is more than was asked for
+        return stopped_reply(next(iter(self._of(client, owner)), None), inspected)
+
+    def _remove(self, client: docker.APIClient, owner: str) -> None:
+        deadline = time.monotonic() + REMOVE_SECONDS
+        while found := self._of(client, owner, also_going=True):
+            for each in found:
+                try:
+                    client.remove_container(each["Id"], force=True, v=True)
+                except NotFound:
+                    continue
+                except APIError as error:
+                    if error.status_code != 409:  # its removal is under way already
+                        raise
+            if time.monotonic() > deadline:
+                raise DriverError(f"the container of {owner} could not be removed within {REMOVE_SECONDS:.0f} seconds")
+            time.sleep(0.05)
+
+    def _only(self, client: docker.APIClient, owner: str) -> Json | None:
+        """The one container of an instance. What a killed agent's request left beside it, and never ran, is removed."""
+        rank = {"running": 0, "restarting": 0, "paused": 0, "exited": 1, "created": 2}
+        found = sorted(self._of(client, owner), key=lambda each: (rank.get(each["State"], 3), -_epoch(each), each["Created"], each["Id"]))
+        for spare in found[1:]:
+            if spare["State"] == "created":
+                log.warning("A second container of an instance is removed", action="spare-removed", instance=owner, container=spare["Id"])
+                client.remove_container(spare["Id"], force=True, v=True)
+            else:
+                log.error("An instance has a second container; it is left alone", action="spare", instance=owner, container=spare["Id"])
+        return found[0] if found else None
+
+    def _of(self, client: docker.APIClient, owner: str, also_going: bool = False) -> list[Json]:
+        listed = self._listed(client, f"{UUID_LABEL}={owner}")
+        return [each for each in listed if also_going or each["State"] not in ("removing", "dead")]
+
+    def _all(self, client: docker.APIClient) -> list[Json]:
+        return self._listed(client, UUID_LABEL)
+
+    def _listed(self, client: docker.APIClient, label: str) -> list[Json]:
+        listed: list[Json] = client.containers(all=True, filters={"label": [label]})
+        return [each for each in listed if not self._inherited(client, each)]
+
+    def _inherited(self, client: docker.APIClient, listed: Json) -> bool:
+        """A user's own container of an image that was committed from an instance bears that instance's labels, and is none of ours."""
+        image: str = listed["ImageID"]
+        if image not in self._image_owners:
+            try:
+                labels = (inspect_image(client, image).get("Config") or {}).get("Labels") or {}
+            except ImageNotFound:
+                labels = {}
+            self._image_owners[image] = labels.get(UUID_LABEL)
+        return self._image_owners[image] == str(listed["Labels"][UUID_LABEL])
+
+
+def _epoch(listed: Json) -> int:
+    text = listed["Labels"].get(EPOCH_LABEL, "")
+    return int(text) if text.isdigit() else 0

@@ -1,0 +1,136 @@
+"""The way to a Docker engine: its blocking client in a few threads, and what its errors mean for the user."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import docker
+import requests
+from docker.errors import APIError, DockerException
+from docker.tls import TLSConfig
+from docker.utils import kwargs_from_env
+
+from agents.driver import DriverError
+
+DEFAULT_URL = "unix:///var/run/docker.sock"
+
+WORKERS = 8
+LOOKERS = 2
+"""Threads of their own for quick looks, so that a heartbeat does not wait behind pulls."""
+SECONDS = 120
+"""For one answer of the engine, or one further line of a pull."""
+LOOK_SECONDS = 8
+
+Result = TypeVar("Result")
+
+
+class EngineAway(DriverError):
+    """The engine can't be reached."""
+
+
+def engine_url(given: str | None = None) -> str:
+    """The one that is given, else the one of DOCKER_HOST, else the usual socket."""
+    return given or os.environ.get("DOCKER_HOST") or DEFAULT_URL
+
+
+class Engine:
+    """Runs functions of a docker.APIClient in threads. Raises DriverError for whatever goes wrong."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._local = threading.local()
+        self._clients: set[docker.APIClient] = set()
+        self._pools: dict[bool, ThreadPoolExecutor] = {}
+
+    async def work(self, what: Callable[[docker.APIClient], Result]) -> Result:
+        """For what may take long."""
+        return await self._run(what, WORKERS, SECONDS)
+
+    async def look(self, what: Callable[[docker.APIClient], Result]) -> Result:
+        """For what is quick or not worth waiting for."""
+        return await self._run(what, LOOKERS, LOOK_SECONDS)
+
+    def close(self) -> None:
+        """Does not wait for threads that still wait for the engine; they end with their requests."""
+        for pool in self._pools.values():
+            pool.shutdown(wait=False, cancel_futures=True)
+        self._pools.clear()
+        for client in list(self._clients):
+            client.close()
+        self._clients.clear()
+
+    async def _run(self, what: Callable[[docker.APIClient], Result], threads: int, seconds: int) -> Result:
+        quick = threads == LOOKERS
+        if quick not in self._pools:
+            self._pools[quick] = ThreadPoolExecutor(threads, thread_name_prefix="docker-look" if quick else "docker-work")
+        return await asyncio.get_running_loop().run_in_executor(self._pools[quick], self._call, what, seconds)
+
+    def _call(self, what: Callable[[docker.APIClient], Result], seconds: int) -> Result:
+        try:
+            return what(self._client(seconds))
+        except DriverError:
+            raise
+        except APIError as error:
+            raise DriverError(said(error), str(error)) from error
+        except (DockerException, requests.exceptions.RequestException, OSError) as error:
+            self._drop()
+            raise EngineAway(self._away(error, seconds), repr(error)) from error
+
+    def _client(self, seconds: int) -> docker.APIClient:
+        """One a thread: the client is not made to be shared. Making it asks the engine for its version."""
+        client: docker.APIClient | None = getattr(self._local, "client", None)
+        if client is None:
+            client = docker.APIClient(base_url=self.url, version="auto", timeout=seconds, **self._tls())
+            self._local.client = client
+            self._clients.add(client)
+        return client
+
+    def _drop(self) -> None:
+        client: docker.APIClient | None = getattr(self._local, "client", None)
+        if client is not None:
+            self._local.client = None
+            self._clients.discard(client)
+            with suppress(Exception):
+                client.close()
+
+    def _tls(self) -> dict[str, Any]:
+        if not self.url.startswith(("tcp://", "https://")):
+            return {}
+        tls: TLSConfig | None = kwargs_from_env().get("tls")
+        return {"tls": tls} if tls else {}
+
+    def _away(self, error: Exception, seconds: int) -> str:
+        text = f"{error!r} {error.__cause__!r}"
+        if "PermissionError" in text or "Permission denied" in text:
+            reason = "this user may not open it (add it to the group docker, or run the agent as root)"
+        elif isinstance(error, requests.exceptions.ReadTimeout):
+            reason = f"it took the request and did not answer within {seconds} seconds (look at its log)"
+        else:
+            reason = "nothing answers there (start it, or point the agent at another engine with --docker)"
+        return f"the Docker engine at {self.url} can't be reached: {reason}"
+
+
+def said(error: APIError) -> str:
+    """What the engine itself says is wrong."""
+    return f"Docker says: {error.explanation or error.response.reason if error.response is not None else error}"
+
+
+def outward_address(url: str) -> str:
+    """The address at which the engine's published ports are reached: the engine's own, or this machine's on its way out."""
+    parts = urlsplit(url)
+    if parts.scheme in ("tcp", "http", "https") and parts.hostname:
+        return parts.hostname
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: it only picks the route (the address is kept for documentation)
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"

@@ -1,0 +1,239 @@
+"""The CLI's way to a running server: its HTTP API, with the standard library alone, so that a command starts fast.
+
+Requests that write carry an idempotency key: one whose connection broke is sent again, and done once.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from deploy.cli.errors import NotAnswering, ServerRefused, WrongUse
+
+Json = dict[str, Any]
+Params = Mapping[str, Any]
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+TIMEOUT = 30.0
+SILENCE = 40.0
+"""Seconds without a line after which a stream counts as broken: a living server writes one every 15 s."""
+BUSY_TRIES = 5
+"""How often a server that says 503 (its database is away, say) is asked again, a second apart."""
+
+
+def home() -> Path:
+    """$CORRAL_HOME, or ~/.corral."""
+    return Path(os.environ.get("CORRAL_HOME") or "~/.corral").expanduser().absolute()
+
+
+def remembered(name: str, folder: Path | None = None) -> str:
+    """An address that the Corral of this home noted when it last started ("": none)."""
+    from deploy.embedded.home import noted
+
+    return str(noted(folder or home()).get(name, ""))
+
+
+def base_url(given: str | None) -> str:
+    """What was given, or what the home remembers, or the default; a /v1 at its end is no harm."""
+    url = (given or remembered("url") or DEFAULT_URL).rstrip("/")
+    url = url if "//" in url else f"http://{url}"
+    parts = urlsplit(url)
+    try:
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable:
+        raise WrongUse(f"{given} is not an address such as {DEFAULT_URL}")
+    return url.removesuffix("/v1")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: Mapping[str, str]
+    document: Any
+
+
+class Client:
+    """`with Client(url) as client: client.get("/v1/hosts")`. Raises NotAnswering and ServerRefused."""
+
+    def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
+        self.url = url
+        self._parts = urlsplit(url)
+        self._timeout = timeout
+        self._connection: http.client.HTTPConnection | None = None
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def get(self, path: str, **params: Any) -> Any:
+        """The answer's document. None values are left out; lists repeat the parameter."""
+        return self.send("GET", path, params=params).document
+
+    def find(self, path: str) -> Json | None:
+        """A document, or None where there is none."""
+        try:
+            found: Json = self.get(path)
+        except ServerRefused as refused:
+            if refused.http_status == 404:
+                return None
+            raise
+        return found
+
+    def all(self, path: str, **params: Any) -> list[Json]:
+        """Every page of a collection."""
+        found: list[Json] = []
+        page = self.get(path, limit=1000, **params)
+        while True:
+            found += page["data"]
+            following = (page.get("pagination") or {}).get("next")
+            if not following:
+                return found
+            parts = urlsplit(following)
+            page = self.get(f"{parts.path}?{parts.query}")
+
+    def events(self, after: int = 0, to: int | None = None, **params: Any) -> Iterator[Json]:
+        """The log's events as documents, page by page, up to where it is now (or to `to`)."""
+        end = to
+        while True:
+            page = self.get("/v1/events", after=after, to=end, limit=1000, **params)
+            end = min(end, page["head"]) if end is not None else page["head"]
+            yield from page["data"]
+            after = page["next"]
+            if after >= end:
+                return
+
+    def follow(self, after: int = 0, **params: Any) -> Iterator[Json]:
+        """The log from `after` on, for ever; a server that goes away is waited for and nothing is missed or repeated."""
+        connected = False
+        while True:
+            try:
+                for event in self._lines(after, params):
+                    connected = True
+                    after = event["position"]
+                    yield event
+            except (OSError, http.client.HTTPException) as error:
+                if not connected:
+                    raise NotAnswering(self.url, _reason(error)) from None
+            except ServerRefused as refused:
+                if refused.http_status != 503:
+                    raise
+            time.sleep(0.5)
+
+    def head(self) -> int:
+        """The last position of the log."""
+        return int(self.get("/v1/events", limit=1, after=10**17)["head"])
+
+    def post(self, path: str, body: Json | None = None, **params: Any) -> Answer:
+        return self.send("POST", path, params=params, body=body or {})
+
+    def delete(self, path: str) -> Answer:
+        return self.send("DELETE", path)
+
+    def send(self, method: str, path: str, *, params: Params | None = None, body: Json | None = None) -> Answer:
+        headers = self._headers()
+        if method != "GET":
+            headers["Idempotency-Key"] = str(uuid.uuid4())
+        content = json.dumps(body).encode() if body is not None else None
+        if content is not None:
+            headers["Content-Type"] = "application/json"
+        target = self._target(path, params or {})
+        answer = self._once(method, target, content, headers)
+        for _ in range(BUSY_TRIES - 1):
+            if answer.status != 503:
+                break
+            time.sleep(1.0)
+            answer = self._once(method, target, content, headers)
+        if answer.status >= 400:
+            raise self._refusal(answer)
+        return answer
+
+    def _once(self, method: str, target: str, content: bytes | None, headers: Mapping[str, str]) -> Answer:
+        for attempt in (1, 2):
+            fresh = self._connection is None
+            connection = self._connection or self._connect(self._timeout)
+            self._connection = connection
+            try:
+                connection.request(method, target, content, dict(headers))
+                response = connection.getresponse()
+                raw = response.read()
+            except (OSError, http.client.HTTPException) as error:
+                self.close()
+                # A kept connection may have been closed since, and a write is done once whatever comes: once more.
+                if attempt == 2 or (fresh and isinstance(error, ConnectionRefusedError)):
+                    raise NotAnswering(self.url, _reason(error)) from None
+                continue
+            return Answer(response.status, dict(response.getheaders()), self._read(raw, response.status))
+        raise AssertionError("unreachable: the second attempt returns or raises")
+
+    def _lines(self, after: int, params: Params) -> Iterator[Json]:
+        """One connection's worth of the stream."""
+        connection = self._connect(SILENCE)
+        try:
+            connection.request("GET", self._target("/v1/events", {"follow": "true", "after": after, **params}), headers=self._headers())
+            response = connection.getresponse()
+            if response.status >= 400:
+                raise self._refusal(Answer(response.status, dict(response.getheaders()), self._read(response.read(), response.status)))
+            while line := response.readline():
+                if line.strip():
+                    yield json.loads(line)
+        finally:
+            connection.close()
+
+    def _connect(self, timeout: float) -> http.client.HTTPConnection:
+        host = self._parts.hostname or ""
+        if self._parts.scheme == "https":
+            return http.client.HTTPSConnection(host, self._parts.port, timeout=timeout)
+        return http.client.HTTPConnection(host, self._parts.port, timeout=timeout)
+
+    def _headers(self) -> dict[str, str]:
+        """With the keys of $CATTLE_ACCESS_KEY and $CATTLE_SECRET_KEY, as Cattle's own client takes them."""
+        headers = {"Accept": "application/json", "User-Agent": "corral"}
+        access, secret = os.environ.get("CATTLE_ACCESS_KEY"), os.environ.get("CATTLE_SECRET_KEY")
+        if access and secret:
+            headers["Authorization"] = "Basic " + base64.b64encode(f"{access}:{secret}".encode()).decode()
+        return headers
+
+    def _target(self, path: str, params: Params) -> str:
+        query = urlencode([pair for pair in params.items() if pair[1] is not None], doseq=True)
+        joined = f"{path}{'&' if '?' in path else '?'}{query}" if query else path
+        return self._parts.path.rstrip("/") + joined
+
+    def _read(self, raw: bytes, status: int) -> Any:
+        try:
+            return json.loads(raw) if raw else None
+        except ValueError:
+            raise NotAnswering(self.url, f"something else answers there: status {status}, and no JSON") from None
+
+    def _refusal(self, answer: Answer) -> ServerRefused:
+        document = answer.document if isinstance(answer.document, dict) else {}
+        code, message, field = (str(document.get(key) or "") for key in ("code", "message", "fieldName"))
+        text = f"{field}: {message or code}" if field and field not in message else message or code
+        if answer.status == 401:
+            text += ": set CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY"
+        return ServerRefused(answer.status, code, text or f"status {answer.status}")
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror.lower()
+    return str(error) or type(error).__name__

@@ -1,0 +1,196 @@
+"""Events -> words. Everything that shows events (events, logs, replay, why, trace, run --timeline) speaks through this.
+
+`gist` says what an event says by itself; a `Teller` has heard the events before and so can say which host, which command, how long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from commands import events
+from commands.resource import Resource, empty, evolve
+from eventstore import Recorded
+
+Json = dict[str, Any]
+
+TOLD_VALUES = ("name", "imageUuid", "hostId", "instanceId", "storagePoolId", "imageId", "uri")
+"""What is worth saying of a new resource, besides its kind."""
+
+
+def recorded(document: Json) -> Recorded:
+    """An event as the server shows it, as the log's own type, so that commands.resource.evolve folds it."""
+    at = datetime.fromisoformat(document["at"])
+    return Recorded(
+        document["position"], document["stream"], document["version"], document["type"], document["data"], document["metadata"], at
+    )
+
+
+def document(event: Recorded) -> Json:
+    """The other way round, for programs."""
+    return {
+        "position": event.position, "id": event.id, "stream": event.stream, "version": event.version, "type": event.type,
+        "data": event.data, "metadata": event.metadata, "at": event.at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+    }  # fmt: skip
+
+
+def gist(event: Recorded) -> str:
+    """In a few words, from the event alone."""
+    data = event.data
+    match event.type:
+        case events.CREATED:
+            return _created(event)
+        case events.UPDATED:
+            return "changed: " + ", ".join(sorted(changed_names(data.get("changes") or {})))
+        case events.TRANSITIONED:
+            steps = " -> ".join((str(data["from"]), *map(str, data["via"]), str(data["to"])))
+            return f"{data['process']}: {_field(data)}{steps}"
+        case events.PROCESS_STARTED:
+            extra = " (to undo what failed)" if data.get("compensation") else ""
+            return f"{data['process']}: {_field(data)}{data['from']} -> {data['via']}{extra}"
+        case events.STEP_REQUESTED:
+            again = f", try {data['try']}" if data.get("try", 1) > 1 else ""
+            return f"agent {data['agent']} is asked to {data['command']}{again}"
+        case events.STEP_SUCCEEDED:
+            return "done" + (" (late)" if data.get("late") else "")
+        case events.STEP_FAILED:
+            return f"error: {data['error']}" + (" (late)" if data.get("late") else "")
+        case events.PROCESS_SUCCEEDED:
+            return f"{data['process']}: {_field(data)}-> {data['to']}" if data.get("to") else f"{data['process']} is done; more follows"
+        case events.PROCESS_FAILED:
+            back = f" -> {data['to']}" if data.get("to") else ""
+            return f"{data['process']} failed{back}: {data['error']}"
+        case events.PROCESS_PARKED:
+            return str(data["reason"])
+        case events.PROCESS_CANCELLED:
+            return f"{data['process']} is given up: {data['reason']}"
+    return ", ".join(sorted(data))
+
+
+def changed_names(changes: Mapping[str, Any]) -> list[str]:
+    """The columns and fields that changes in merge syntax touch."""
+    names: list[str] = []
+    for key, value in changes.items():
+        if key in ("+data", "data", "+fields", "fields") and isinstance(value, dict):
+            names += changed_names(value)
+        else:
+            names.append(key.removeprefix("+"))
+    return names
+
+
+class Teller:
+    """Hears the events of one or several streams in the order of the log, and tells each in a sentence."""
+
+    def __init__(self, names: Mapping[str, str] | None = None) -> None:
+        """`names`: what people call streams that are not heard themselves, e.g. {"host-1": "rack-3"}."""
+        self._names = dict(names or {})
+        self._resources: dict[str, Resource] = {}
+        self._asked: dict[str, Recorded] = {}
+
+    def hear(self, event: Recorded) -> Resource:
+        """The event's resource after it."""
+        present = self._resources.get(event.stream) or empty(event.stream)
+        self._resources[event.stream] = after = evolve(present, event)
+        if after.row.get("name"):
+            self._names[event.stream] = after.row["name"]
+        if event.type == events.STEP_REQUESTED:
+            self._asked[event.data["id"]] = event
+        return after
+
+    def hear_all(self, heard: Iterable[Recorded]) -> None:
+        for event in heard:
+            self.hear(event)
+
+    def named(self, stream: str) -> str:
+        """host-1 (rack-3), or just host-1."""
+        name = self._names.get(stream)
+        return f"{stream} ({name})" if name else stream
+
+    def tell(self, event: Recorded) -> str:
+        """A sentence without its subject's name in front. Hear the event first."""
+        data = event.data
+        resource = self._resources.get(event.stream) or empty(event.stream)
+        match event.type:
+            case events.CREATED if resource.type == "instanceHostMap":
+                return f"gets its place on {self.named(_stream('host', data['changes'].get('hostId')))}"
+            case events.CREATED if resource.type == "volumeStoragePoolMap":
+                return f"gets its place in {self.named(_stream('storagePool', data['changes'].get('storagePoolId')))}"
+            case events.CREATED if (actor := event.metadata.get("actor")) is not None and not event.metadata.get("causation"):
+                return f"{gist(event)}, for {self.named(_stream('account', actor))}"
+            case events.STEP_REQUESTED:
+                return gist(event).replace(f"agent {data['agent']} ", f"{self.named(_stream('agent', data['agent']))} ", 1) + self._where(resource)
+            case events.STEP_SUCCEEDED:
+                return self._answer(event, "has done", "")
+            case events.STEP_FAILED:
+                return self._answer(event, "can't", f": {data['error']}")
+        return gist(event)
+
+    def asked(self, ask: str) -> Recorded | None:
+        """The request that an answer belongs to."""
+        return self._asked.get(ask)
+
+    def _answer(self, event: Recorded, verb: str, rest: str) -> str:
+        request = self._asked.get(event.data["id"])
+        if request is None:
+            return gist(event)
+        late = ", after it was given up" if event.data.get("late") else ""
+        agent = self.named(_stream("agent", request.data["agent"]))
+        return f"{agent} {verb} {request.data['command']}, after {span(event, request)}{late}{rest}"
+
+    def _where(self, resource: Resource) -> str:
+        host = resource.row.get("hostId")
+        return f" on {self.named(_stream('host', host))}" if host is not None else ""
+
+
+def span(later: Recorded, earlier: Recorded) -> str:
+    return duration((later.at - earlier.at).total_seconds())
+
+
+def duration(seconds: float) -> str:
+    """0.0384 -> 38 ms; 3700 -> 61 min."""
+    for limit, text in ((0.01, f"{seconds * 1000:.1f} ms"), (1, f"{seconds * 1000:.0f} ms"), (120, f"{seconds:.1f} s"), (7200, f"{seconds / 60:.0f} min")):
+        if seconds < limit:
+            return text
+    return f"{seconds / 3600:.0f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"
+
+
+def clock(at: datetime, today: datetime) -> str:
+    """Local time of day; with the date in front where it was not today."""
+    local = at.astimezone()
+    text = local.strftime("%H:%M:%S.") + f"{local.microsecond // 1000:03d}"
+    return text if local.date() == today.astimezone().date() else f"{local:%Y-%m-%d} {text}"
+
+
+def timeline(told: Iterable[Recorded], names: Mapping[str, str] | None = None) -> list[tuple[float, Recorded, str]]:
+    """(milliseconds since the first event, event, sentence) of each, by position."""
+    teller = Teller(names)
+    lines: list[tuple[float, Recorded, str]] = []
+    first: Recorded | None = None
+    for event in told:
+        first = first or event
+        teller.hear(event)
+        lines.append(((event.at - first.at).total_seconds() * 1000, event, teller.tell(event)))
+    return lines
+
+
+def _created(event: Recorded) -> str:
+    changes = event.data.get("changes") or {}
+    values = {**changes, **((changes.get("+data") or {}).get("+fields") or {})}
+    kind = values.get("kind") or event.stream.rpartition("-")[0]
+    name = values.get("name")
+    text = f"{kind} {name!r} is created" if name else f"{kind} is created"
+    if values.get("imageUuid"):
+        text += f" from {values['imageUuid']}"
+    told = [f"{key[:-2]} {values[key]}" for key in TOLD_VALUES if key.endswith("Id") and values.get(key) is not None]
+    if event.stream.startswith(("instance-", "image-", "agent-")):
+        told = []
+    return f"{text} ({', '.join(told)})" if told else text
+
+
+def _field(data: Json) -> str:
+    return "" if data.get("field", "state") == "state" else f"{data['field']} "
+
+
+def _stream(kind: str, number: Any) -> str:
+    return f"{kind}-{number}"

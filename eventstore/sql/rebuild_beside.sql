@@ -1,0 +1,1 @@
+SELECT what, name, live, rebuilt FROM log.rebuild_beside($1)

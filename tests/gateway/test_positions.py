@@ -1,0 +1,78 @@
+"""Reads and writes while the views lag, cannot be read, or must hold a position."""
+
+from __future__ import annotations
+
+import time
+
+import asyncpg
+
+from eventstore.postgres import PostgresStore
+from tests.support.http import Api, serving
+
+
+async def test_without_a_projector_commands_are_accepted_and_answered_by_id(store: PostgresStore, database: str) -> None:
+    async with serving(store, database, projecting=False) as api:
+        started = time.monotonic()
+        made = await api.post("/v1/hosts", name="h")
+        assert time.monotonic() - started < 2
+        assert (await api.get(f"/v1/hosts/{made['id']}"))["name"] == "h"
+        assert (await api.get("/v1/hosts"))["data"] == []  # lists may lag
+        changed = await api.http.put(f"/v1/hosts/{made['id']}", json={"name": "renamed"})
+        assert changed.json()["name"] == "renamed"
+        async with api.project():
+            await api.settled()
+        assert [each["name"] for each in (await api.get("/v1/hosts"))["data"]] == ["renamed"]
+
+
+async def test_a_read_can_ask_for_a_position(store: PostgresStore, database: str) -> None:
+    async with serving(store, database, projecting=False) as api:
+        response = await api.http.post("/v1/hosts", json={"name": "h"})
+        position = response.headers["X-Corral-Position"]
+        refused = await api.http.get("/v1/hosts", params={"min_position": position})
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+        async with api.project():
+            listed = await api.get("/v1/hosts", min_position=position)
+            assert [each["name"] for each in listed["data"]] == ["h"]
+        assert (await api.http.get("/v1/hosts?min_position=soon")).status_code == 422
+
+
+async def test_a_client_sees_what_it_just_did(api: Api) -> None:
+    for number in range(20):
+        made = await api.post("/v1/hosts", name=f"host {number}")
+        found = (await api.get("/v1/hosts", name=f"host {number}"))["data"]
+        assert [each["id"] for each in found] == [made["id"]]
+
+
+async def test_by_id_is_newer_than_the_views(store: PostgresStore, database: str) -> None:
+    async with serving(store, database, projecting=False) as api:
+        made = await api.post("/v1/hosts", name="first")
+        async with api.project():
+            await api.settled()
+        await api.http.put(f"/v1/hosts/{made['id']}", json={"name": "second"})
+        assert (await api.get("/v1/hosts"))["data"][0]["name"] == "first"
+        assert (await api.get(f"/v1/hosts/{made['id']}"))["name"] == "second"
+
+
+async def test_views_that_are_gone_are_503_for_lists_and_nothing_for_the_rest(store: PostgresStore, database: str) -> None:
+    async with serving(store, database, projecting=False) as api:
+        made = await api.post("/v1/hosts", name="h")
+        connection = await asyncpg.connect(database)
+        await connection.execute(f'drop schema "{api.views.schema}" cascade')
+        await connection.close()
+        assert (await api.get(f"/v1/hosts/{made['id']}"))["name"] == "h"
+        listed = await api.http.get("/v1/hosts")
+        assert (listed.status_code, listed.json()["code"], listed.headers["Retry-After"]) == (503, "Service Unavailable", "1")
+        assert (await api.post("/v1/hosts", name="another"))["name"] == "another"
+        health = await api.http.get("/healthcheck")
+        assert health.status_code == 503
+        assert health.json()["checks"]["log"]["healthy"] is True
+        async with api.project():  # the projector makes them anew
+            await api.settled()
+        assert len((await api.get("/v1/hosts"))["data"]) == 2
+
+
+async def test_a_closed_log_is_503(api: Api) -> None:
+    await api.store.close()
+    response = await api.http.post("/v1/hosts", json={"name": "h"})
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
+    assert response.json()["status"] == 503

@@ -1,0 +1,145 @@
+"""Bodies and parameters in every form that Cattle's clients, scripts and command lines send them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.support.http import Api
+
+
+async def test_json_without_a_content_type(api: Api) -> None:
+    response = await api.http.post("/v1/hosts", content=b'{"name": "h", "computeTotal": "5"}')
+    assert (response.status_code, response.json()["name"], response.json()["computeTotal"]) == (201, "h", 5)
+
+
+async def test_json_under_any_content_type(api: Api) -> None:
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "application/json"):
+        response = await api.http.post("/v1/hosts", content=b' {"name": "h"}', headers={"Content-Type": kind})
+        assert (response.status_code, response.json()["name"]) == (201, "h"), kind
+
+
+async def test_forms_multipart_forms_and_the_query(api: Api) -> None:
+    for response in (
+        await api.http.post("/v1/containers", data={"name": "a", "imageUuid": "sim:1", "commandArgs": ["x", "y"]}),
+        await api.http.post(
+            "/v1/containers",
+            files=[(name, (None, value)) for name, value in (("name", "a"), ("imageUuid", "sim:1"), ("commandArgs", "x"), ("commandArgs", "y"))],
+        ),
+        await api.http.post("/v1/containers?name=a&imageUuid=sim:1&commandArgs=x&commandArgs=y"),
+    ):
+        assert response.status_code == 201, response.text
+        assert (response.json()["name"], response.json()["commandArgs"]) == ("a", ["x", "y"])
+
+
+async def test_files_in_a_form_are_left_out(api: Api) -> None:
+    response = await api.http.post("/v1/hosts", data={"name": "h"}, files={"description": ("a.txt", b"content")})
+    assert (response.json()["name"], response.json()["description"]) == ("h", None)
+
+
+async def test_the_body_wins_over_parameters(api: Api) -> None:
+    response = await api.http.post("/v1/hosts?name=parameter&description=d", json={"name": "body"})
+    assert (response.json()["name"], response.json()["description"]) == ("body", "d")
+
+
+async def test_a_scalar_for_an_array_is_an_array_of_one(api: Api) -> None:
+    made = await api.post("/v1/containers", imageUuid="sim:1", commandArgs="one")
+    assert made["commandArgs"] == ["one"]
+
+
+async def test_an_array_creates_each_of_its_objects(api: Api) -> None:
+    response = await api.http.post("/v1/hosts", json=[{"name": "a"}, {"name": "b"}])
+    document = response.json()
+    assert (response.status_code, document["type"], document["resourceType"]) == (201, "collection", "host")
+    assert [each["name"] for each in document["data"]] == ["a", "b"]
+
+
+@pytest.mark.parametrize("body", [b"{", b"name=x", b'"text"', b"5", b"[1]", b"[" * 100_000, b'{"name": NaN}', b"\xff\xfe{"])
+async def test_what_is_no_json_object_is_400(api: Api, body: bytes) -> None:
+    response = await api.http.post("/v1/hosts", content=body)
+    assert (response.status_code, response.json()["code"]) == (400, "InvalidBodyContent")
+
+
+@pytest.mark.parametrize("name", ["a\\u0000b", "\\ud800", "a\\udc00b"])
+async def test_characters_that_cannot_be_kept_are_refused(api: Api, name: str) -> None:
+    for body in (f'{{"name": "{name}"}}', f'{{"data": {{"deep": ["{name}"]}}}}', f'{{"data": {{"{name}": 1}}}}'):
+        response = await api.http.post("/v1/hosts", content=body.encode())
+        assert (response.status_code, response.json()["code"]) == (422, "InvalidCharacters"), response.text
+
+
+async def test_unknown_fields_are_never_an_error(api: Api) -> None:
+    made = await api.post("/v1/hosts", name="h", nothing={"like": "this"}, state="active", id="1h77", _cache=True, links={}, type="host")
+    assert made["state"] == "registering"
+    assert made["id"] != "1h77"
+    assert "nothing" not in str(made)
+
+
+async def test_huge_bodies_are_refused(api: Api) -> None:
+    response = await api.http.post("/v1/hosts", content=b'{"name": "' + b"x" * 1024 * 1024 + b'"}')
+    assert (response.status_code, response.json()["status"]) == (413, 413)
+    response = await api.http.post("/v1/hosts", data={"name": "h"}, files={"file": ("a", b"x" * 101 * 1024)})
+    assert response.status_code == 413
+
+
+async def test_a_parameter_can_say_the_method(api: Api) -> None:
+    response = await api.http.get("/v1/hosts?_method=POST&name=h")
+    assert (response.status_code, response.json()["name"]) == (201, "h")
+    response = await api.http.post(f"/v1/hosts/{response.json()['id']}?_method=DELETE")
+    assert (response.status_code, response.json()["type"]) == (200, "host")
+    assert (await api.http.get("/v1/hosts?_method=NONSENSE")).status_code == 405
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "code", "field"),
+    [
+        ("containers", {}, "MissingRequired", "imageUuid"),
+        ("containers", {"imageUuid": "nothing:1"}, "InvalidReference", "imageUuid"),
+        ("containers", {"imageId": "1i99"}, "InvalidReference", "imageId"),
+        ("containers", {"imageId": "99"}, "InvalidReference", "imageId"),
+        ("containers", {"imageUuid": "sim:1", "ports": ["x"]}, "PortWrongFormat", "ports"),
+        ("containers", {"imageUuid": "sim:1", "ports": ["80:"]}, "PortWrongFormat", "ports"),
+        ("containers", {"imageUuid": "sim:1", "ports": ["0:80"]}, "PortInvalidPublicPort", "ports"),
+        ("containers", {"imageUuid": "sim:1", "ports": ["1:70000"]}, "PortInvalidPrivatePort", "ports"),
+        ("containers", {"imageUuid": "sim:1", "ports": ["80/icmp"]}, "PortInvalidProtocol", "ports"),
+        ("containers", {"imageUuid": "sim:1", "ports": [None]}, "NotNullable", "ports"),
+        ("containers", {"imageUuid": "sim:1", "networkIds": ["1n1"]}, "InvalidReference", "networkIds"),
+        ("containers", {"imageUuid": "sim:1", "startOnCreate": "maybe"}, "InvalidFormat", "startOnCreate"),
+        ("containers", {"imageUuid": "sim:1", "startOnCreate": None}, "NotNullable", "startOnCreate"),
+        ("containers", {"imageUuid": "sim:1", "instanceTriggeredStop": "explode"}, "InvalidOption", "instanceTriggeredStop"),
+        ("containers", {"imageUuid": "sim:1", "hostname": ""}, "MinLengthExceeded", "hostname"),
+        ("containers", {"imageUuid": "sim:1", "name": "x" * 256}, "MaxLengthExceeded", "name"),
+        ("containers", {"imageUuid": "sim:1", "environment": "text"}, "InvalidFormat", "environment"),
+        ("containers", {"imageUuid": "sim:1", "name": {"a": 1}}, "InvalidFormat", "name"),
+        ("containers", {"imageUuid": "sim:1", "compute": 1.5}, "InvalidFormat", "compute"),
+        ("containers", {"imageUuid": "sim:1", "compute": 10**30}, "InvalidFormat", "compute"),
+        ("hosts", {"agentId": "1a99"}, "InvalidReference", "agentId"),
+    ],
+)
+async def test_what_is_wrong_is_named(api: Api, path: str, fields: dict[str, object], code: str, field: str) -> None:
+    response = await api.http.post(f"/v1/{path}", json=fields)
+    error = response.json()
+    assert (response.status_code, error["code"], error.get("fieldName")) == (422, code, field), error
+    assert error["message"]
+
+
+async def test_strings_become_what_the_field_is(api: Api) -> None:
+    made = await api.post("/v1/virtualmachines", imageUuid="sim:1", memoryMb="64", startOnCreate="false", _format="table", _trim=True)
+    assert (made["memoryMb"], made["startOnCreate"]) == (64, False)
+
+
+async def test_two_agents_cannot_have_one_uri(api: Api) -> None:
+    await api.post("/v1/agents", uri="sim://one")
+    response = await api.http.post("/v1/agents", json={"uri": "sim://one"})
+    assert (response.status_code, response.json()["code"], response.json()["fieldName"]) == (422, "NotUnique", "uri")
+    made = await api.post("/v1/agents")
+    assert made["uri"].startswith("ssh://root@")
+
+
+async def test_a_client_that_hangs_up_harms_nobody(api: Api) -> None:
+    port = int(api.url.rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"POST /v1/hosts HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+    await writer.drain()
+    writer.close()
+    assert (await api.get("/v1"))["id"] == "v1"

@@ -1,0 +1,143 @@
+"""Creating, changing, removing and acting: the codes, and what is answered."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from commands import events
+from eventstore import Event
+from tests.support.http import Api
+
+
+async def test_a_created_resource_is_answered_in_its_first_state(api: Api) -> None:
+    response = await api.http.post("/v1/hosts", json={"name": "h"})
+    assert response.status_code == 201
+    document = response.json()
+    assert (document["state"], document["transitioning"], document["kind"]) == ("registering", "yes", "host")
+    assert int(response.headers["X-Corral-Position"]) == await api.store.head()
+    assert document == await api.get(f"/v1/hosts/{document['id']}")
+
+
+async def test_many_of_one_kind_at_once(api: Api) -> None:
+    document = await api.post("/v1/containers", imageUuid="sim:1", name="web", count=3)
+    assert document["type"] == "collection"
+    assert [each["name"] for each in document["data"]] == ["web"] * 3
+    assert len({each["id"] for each in document["data"]}) == 3
+    one = await api.post("/v1/containers", imageUuid="sim:1", count=1)
+    assert one["type"] == "container"
+    response = await api.http.post("/v1/containers", json={"imageUuid": "sim:1", "count": 100_000})
+    assert response.json()["code"] == "MaxLimitExceeded"
+
+
+async def test_a_uuid_belongs_to_one(api: Api) -> None:
+    await api.post("/v1/hosts", uuid="mine")
+    response = await api.http.post("/v1/hosts", json={"uuid": "mine"})
+    assert (response.status_code, response.json()["code"]) == (409, "Conflict")
+
+
+async def test_an_image_of_another_kind_is_refused(api: Api) -> None:
+    image = await api.add("image", name="i", instanceKind="virtualMachine")
+    response = await api.http.post("/v1/containers", json={"imageId": f"1i{image}"})
+    assert (response.status_code, response.json()["code"]) == (422, "InvalidImageInstanceKind")
+
+
+async def test_a_change_is_answered_and_nothing_changed_is_nothing_done(api: Api) -> None:
+    made = await api.post("/v1/hosts", name="h")
+    response = await api.http.put(f"/v1/hosts/{made['id']}", json={"name": "renamed", "uuid": "not to be changed"})
+    assert (response.status_code, response.json()["name"], response.json()["uuid"]) == (200, "renamed", made["uuid"])
+    head = await api.store.head()
+    response = await api.http.put(f"/v1/hosts/{made['id']}", json={"name": "renamed"})
+    assert (response.status_code, await api.store.head()) == (200, head)
+
+
+async def test_sending_the_whole_object_back_changes_nothing(api: Api) -> None:
+    for path, fields in (("hosts", {"name": "h", "data": {"a": {"b": 1}}}), ("containers", {"imageUuid": "sim:1", "environment": {"A": "b"}})):
+        made = await api.post(f"/v1/{path}", **fields)
+        head = await api.store.head()
+        response = await api.http.put(f"/v1/{path}/{made['id']}", json=made)
+        assert response.status_code == 200, response.text
+        assert await api.store.head() == head
+        assert response.json() == made
+
+
+async def test_free_data_keeps_what_a_change_does_not_name(api: Api) -> None:
+    made = await api.post("/v1/containers", imageUuid="sim:1", data={"mine": {"a": 1}}, environment={"A": "b"})
+    response = await api.http.put(f"/v1/containers/{made['id']}", json={"data": {"other": 2}})
+    data = response.json()["data"]
+    assert (data["mine"], data["other"], data["fields"]["environment"]) == ({"a": 1}, 2, {"A": "b"})
+
+
+async def test_removing_is_answered_with_the_resource(api: Api) -> None:
+    made = await api.post("/v1/containers", imageUuid="sim:1")
+    response = await api.http.delete(f"/v1/containers/{made['id']}")
+    document = response.json()
+    assert (response.status_code, document["state"], document["transitioning"]) == (200, "removing", "yes")
+    assert (await api.http.delete("/v1/containers/1i99")).status_code == 404
+
+
+async def active_host(api: Api) -> str:
+    made = await api.post("/v1/hosts", name="h")
+    (history,) = [e for e in await api.get(f"/v1/hosts/{made['id']}/history") if e["type"] == "process-started"]
+    ended = {"pid": history["data"]["pid"], "process": "host.create", "field": "state", "to": "active"}
+    await api.happened(history["stream"], Event(events.PROCESS_SUCCEEDED, ended))
+    return str(made["id"])
+
+
+async def test_an_action_is_accepted_when_the_state_has_it(api: Api) -> None:
+    host = await active_host(api)
+    shown = await api.get(f"/v1/hosts/{host}")
+    assert shown["transitioning"] == "no"
+    assert {"deactivate", "update"} <= set(shown["actions"])
+    assert "activate" not in shown["actions"]
+    response = await api.http.post(shown["actions"]["deactivate"], content=b"{}")
+    assert (response.status_code, response.json()["state"]) == (202, "deactivating")
+
+
+async def test_actions_that_are_not_there_or_not_now(api: Api) -> None:
+    host = await active_host(api)
+    for action, status, code in (("explode", 422, "InvalidAction"), ("activate", 422, "ActionNotAvailable"), ("", 405, "Method not allowed")):
+        response = await api.http.post(f"/v1/hosts/{host}?action={action}")
+        assert (response.status_code, response.json()["code"]) == (status, code)
+    assert (await api.http.post("/v1/hosts/1h99?action=activate")).status_code == 404
+    response = await api.http.post("/v1/hosts?action=activate")
+    assert (response.status_code, response.json()["code"]) == (422, "InvalidAction")
+
+
+async def test_the_input_of_an_action_is_checked(api: Api) -> None:
+    made = await api.post("/v1/containers", imageUuid="sim:1")
+    instance = f"instance-{made['id'][2:]}"
+    await api.happened(instance, Event(events.UPDATED, {"changes": {"state": "running"}}))
+    response = await api.http.post(f"/v1/containers/{made['id']}?action=stop", json={"remove": "maybe"})
+    assert (response.status_code, response.json()["code"], response.json()["fieldName"]) == (422, "InvalidFormat", "remove")
+    response = await api.http.post(f"/v1/containers/{made['id']}/?action=stop", json={"remove": "true", "id": made["id"]})
+    assert (response.status_code, response.json()["state"]) == (202, "stopping")
+
+
+async def test_an_idempotent_request_is_carried_out_once(api: Api) -> None:
+    async def create(key: str, **fields: Any) -> Any:
+        return await api.http.post("/v1/hosts", json=fields, headers={"Idempotency-Key": key})
+
+    first, second = await asyncio.gather(create("k", name="h"), create("k", name="h"))
+    third = await create("k", name="h")
+    assert [each.status_code for each in (first, second, third)] == [201] * 3
+    assert first.json()["id"] == second.json()["id"] == third.json()["id"]
+    assert (await create("k", name="another")).status_code == 422
+    assert (await create("other", name="h")).json()["id"] != first.json()["id"]
+
+    many = [await api.http.post("/v1/containers", json={"imageUuid": "sim:1", "count": 2}, headers={"Idempotency-Key": "m"}) for _ in "ab"]
+    assert [each["id"] for each in many[0].json()["data"]] == [each["id"] for each in many[1].json()["data"]]
+
+
+async def test_a_failed_process_shows_why(api: Api) -> None:
+    made = await api.post("/v1/containers", imageUuid="sim:1")
+    stream = f"instance-{made['id'][2:]}"
+    (started,) = [e for e in await api.get(f"/v1/containers/{made['id']}/history") if e["type"] == "process-started"]
+    parked = {"pid": started["data"]["pid"], "id": "x", "reason": "agent 7 does not answer"}
+    await api.happened(stream, Event(events.PROCESS_PARKED, parked))
+    waiting = await api.get(f"/v1/containers/{made['id']}")
+    assert (waiting["transitioning"], waiting["transitioningMessage"]) == ("yes", "agent 7 does not answer")
+    failed = {"pid": started["data"]["pid"], "process": "instance.create", "field": "state", "error": "no host", "to": "stopped"}
+    await api.happened(stream, Event(events.PROCESS_FAILED, failed))
+    shown = await api.get(f"/v1/containers/{made['id']}")
+    assert (shown["state"], shown["transitioning"], shown["transitioningMessage"]) == ("stopped", "error", "no host")
