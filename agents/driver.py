@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from agents.wire import Message
@@ -47,8 +48,8 @@ class Driver(Protocol):
     def kind(self) -> str:
         """docker, libvirt, sim: the kind of its hosts and pools."""
 
-    async def open(self) -> None:
-        """Gets ready; the engine may be away. Whatever a crash left half done is put right here or at the next command."""
+    async def open(self, folder: Path) -> None:
+        """Gets ready; the engine may be away. `folder` is the agent's, kept over restarts: the driver may keep files of its own there."""
 
     async def close(self) -> None: ...
 

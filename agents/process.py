@@ -115,7 +115,7 @@ class Agent:
         """Returns at once; NATS and the engine may be away. Raises LedgerInUse."""
         await asyncio.to_thread(self._ledger.open)
         try:
-            await self.driver.open()
+            await self.driver.open(self._ledger.folder)
         except BaseException:
             self._ledger.close()
             raise

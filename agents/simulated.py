@@ -86,11 +86,11 @@ class Box:
 
 
 class SimulatedDriver:
-    """`uuid` is the agent's; `data` is the agent row's data (a ping may bring a newer one)."""
+    """`uuid` is the agent's; `data` is the agent row's data (a ping may bring a newer one). `folder`: if not the agent's."""
 
     kind = "sim"
 
-    def __init__(self, uuid: str, folder: Path, *, data: Json | None = None, knobs: Knobs | None = None, owner: str = "") -> None:
+    def __init__(self, uuid: str, folder: Path | None = None, *, data: Json | None = None, knobs: Knobs | None = None, owner: str = "") -> None:
         self._uuid, self._folder, self._owner = uuid, folder, owner
         self._data: Json = data or {}
         self._knobs = knobs or Knobs()
@@ -98,7 +98,8 @@ class SimulatedDriver:
         self._told: Counter[str] = Counter()
         self._database: sqlite3.Connection | None = None
 
-    async def open(self) -> None:
+    async def open(self, folder: Path) -> None:
+        self._folder = self._folder or folder
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self._folder / "simulated.db"
         database = sqlite3.connect(path, isolation_level=None, timeout=5)
@@ -218,8 +219,10 @@ class SimulatedDriver:
         if inner.name == "ping":
             options = inner.data.get("options")
             return inner.reply({"resources": [], **({"options": options} if options is not None else {})}).model_dump()
-        nested = SimulatedDriver(self._uuid, self._folder, knobs=replace(self._knobs, lost={}), owner=f"agent {agent}")
-        await nested.open()
+        if self._folder is None:
+            raise DriverError("the simulator is closed")
+        nested = SimulatedDriver(self._uuid, knobs=replace(self._knobs, lost={}), owner=f"agent {agent}")
+        await nested.open(self._folder)
         try:
             return inner.reply(await nested.carry_out(inner, report)).model_dump()
         except DriverError as error:

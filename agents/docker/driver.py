@@ -28,7 +28,7 @@ from agents.docker.container import (
     stop_seconds,
     stopped_reply,
 )
-from agents.docker.engine import Engine, EngineAway, outward_address
+from agents.docker.engine import Engine, NoEngine, outward_address
 from agents.docker.images import activate_image, ensure_image, inspect_image, remove_image
 from agents.driver import RUNNING, STOPPED, DriverError, Json, Report, UnknownCommand, instance_of_root_volume, part
 from agents.wire import Message
@@ -44,30 +44,31 @@ _HOSTS = uuid.UUID("7b9f3c5e-2f0a-4a57-9d53-6c1f0a2be1d4")
 
 
 class DockerDriver:
-    """`folder`: kept over restarts; `images` in it holds the files that may be imported. `host_ip`: where published ports are reached."""
+    """`host_ip`: where published ports are reached. The folder `images` in the agent's folder holds the files that may be imported."""
 
     kind = "docker"
 
-    def __init__(self, url: str, folder: Path, *, name: str | None = None, host_ip: str | None = None, patience: float = PATIENCE) -> None:
-        self._engine = Engine(url)
-        self._folder = folder
+    def __init__(self, url: str, *, name: str | None = None, host_ip: str | None = None, patience: float = PATIENCE) -> None:
+        self.engine = Engine(url)
+        self._folder = Path()
         self._name = name
         self._host_ip = host_ip or outward_address(url)
         self._patience = patience
         self._image_owners: dict[str, str | None] = {}
 
-    async def open(self) -> None:
+    async def open(self, folder: Path) -> None:
+        self._folder = folder
         (self._folder / "images").mkdir(parents=True, exist_ok=True, mode=0o700)
 
     async def close(self) -> None:
-        self._engine.close()
+        self.engine.close()
 
     async def carry_out(self, request: Message, report: Report) -> Json:
         deadline = asyncio.get_running_loop().time() + self._patience
         while True:
             try:
-                return await self._engine.work(lambda client: self._do(client, request, report))
-            except EngineAway:
+                return await self.engine.work(lambda client: self._do(client, request, report))
+            except NoEngine:
                 # Everything here can be begun again: what the first try left is found by its label.
                 if asyncio.get_running_loop().time() >= deadline:
                     raise
@@ -75,7 +76,7 @@ class DockerDriver:
                 await asyncio.sleep(0.5)
 
     async def instances(self) -> dict[str, str]:
-        listed = await self._engine.look(self._all)
+        listed = await self.engine.look(self._all)
         result: dict[str, str] = {}
         for each in listed:
             running = each["State"] in ("running", "restarting", "paused")
@@ -85,7 +86,7 @@ class DockerDriver:
 
     async def epochs(self) -> Mapping[str, int]:
         result: dict[str, int] = {}
-        for each in await self._engine.look(self._all):
+        for each in await self.engine.look(self._all):
             owner = each["Labels"][UUID_LABEL]
             result[owner] = max(result.get(owner, 0), _epoch(each))
         return result
@@ -94,8 +95,8 @@ class DockerDriver:
         """An engine that is away is still the host it was: what is remembered of it is told."""
         path = self._folder / "host.json"
         try:
-            info: Json = await self._engine.look(lambda client: client.info())
-        except EngineAway:
+            info: Json = await self.engine.look(lambda client: client.info())
+        except NoEngine:
             try:
                 host: Json = orjson.loads(path.read_bytes())
             except (OSError, ValueError):

@@ -32,7 +32,7 @@ LOOK_SECONDS = 8
 Result = TypeVar("Result")
 
 
-class EngineAway(DriverError):
+class NoEngine(DriverError):
     """The engine can't be reached."""
 
 
@@ -82,7 +82,7 @@ class Engine:
             raise DriverError(said(error), str(error)) from error
         except (DockerException, requests.exceptions.RequestException, OSError) as error:
             self._drop()
-            raise EngineAway(self._away(error, seconds), repr(error)) from error
+            raise NoEngine(self._away(error, seconds), repr(error)) from error
 
     def _client(self, seconds: int) -> docker.APIClient:
         """One a thread: the client is not made to be shared. Making it asks the engine for its version."""

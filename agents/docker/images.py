@@ -98,6 +98,11 @@ def ensure_default_image(client: docker.APIClient) -> str | None:
     return DEFAULT_IMAGE
 
 
+def default_command() -> list[str]:
+    """For an instance of a default image: runs until it is stopped, and stops at once (a first process ignores what it does not trap)."""
+    return ["sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done"]
+
+
 def image_from_busybox(client: docker.APIClient, program: Path, name: str) -> None:
     """Makes an image of one file and its links. Made again it replaces the image of that name."""
     repository, tag = _split(name)
@@ -168,7 +173,7 @@ def _pull(client: docker.APIClient, name: str, report: Report) -> None:
 
 
 def _load(client: docker.APIClient, name: str, url: str, folder: Path, report: Report) -> None:
-    """A file made by `docker save`, or a tar of a root file system. It lies in the agent's folder: users don't read the host's other files."""
+    """A file made by `docker save`, or a tar of a root file system; in the agent's folder, for a user is not to read the host's other files."""
     path = Path(os.path.realpath(unquote(urlsplit(url).path)))
     if not path.is_relative_to(os.path.realpath(folder)):
         raise DriverError(f"image {name} can't be imported from {url}: only files in the agent's folder {folder} can be")

@@ -81,7 +81,7 @@ class Server:
         own = {f"CORRAL_{name.upper()}": value for name, value in {**self._variables, **variables}.items()}
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "deploy.cli", "up"],
+                command(),
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={**kept, **own}, cwd=CHECKOUT,
                 start_new_session=True,  # a Ctrl-C at the tests is not one at the server
             )  # fmt: skip
@@ -91,16 +91,28 @@ class Server:
         """Returns when it serves; raises DidNotServe."""
         began = time.monotonic()
         self.launch(**variables)
-        while not (serving := SERVING.search(self.said())):
-            if not self.alive:
-                raise DidNotServe(f"the server ended with status {self.status(0)}:\n{self.said()}")
-            if time.monotonic() - began > seconds:
-                self.kill()
-                raise DidNotServe(f"the server did not serve within {seconds:.0f} s:\n{self.said()}")
-            time.sleep(0.005)
+        serving = self.until_it_says(SERVING, seconds)
         self.took = time.monotonic() - began
         self.url = f"http://127.0.0.1:{serving[1]}"
         return self
+
+    def until_it_says(self, words: str | re.Pattern[str], seconds: float = START) -> re.Match[str]:
+        """Raises DidNotServe when it ends or takes too long."""
+        deadline = time.monotonic() + seconds
+        while True:
+            alive = self.alive
+            if found := re.search(words, self.said()):
+                return found
+            if not alive:
+                raise DidNotServe(f"the server ended with status {self.status(0)}:\n{self.said()}")
+            if time.monotonic() > deadline:
+                self.kill()
+                raise DidNotServe(f"the server did not say {words!r} within {seconds:.0f} s:\n{self.said()}")
+            time.sleep(0.005)
+
+    def send(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def status(self, seconds: float) -> int:
         """How it ended; fails when it does not within the seconds."""
@@ -127,8 +139,7 @@ class Server:
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> None:
         """As Ctrl-C does; it must end well, within seconds, and leave no process behind."""
-        assert self._process is not None
-        self._process.send_signal(number)
+        self.send(number)
         try:
             status = self.status(STOP)
             left = self.processes()
@@ -163,6 +174,14 @@ class Server:
             return driver.boxes()
         finally:
             await driver.close()
+
+
+def command() -> list[str]:
+    """What `make run` runs, by this interpreter."""
+    if (CHECKOUT / "deploy" / "cli" / "__main__.py").exists():
+        return [sys.executable, "-m", "deploy.cli", "up"]
+    start = "from deploy.up import run; from deploy.settings import read_settings; raise SystemExit(run(read_settings()))"
+    return [sys.executable, "-c", start]
 
 
 def processes_of(home: Path) -> dict[int, str]:
