@@ -90,7 +90,9 @@ class SimulatedDriver:
 
     kind = "sim"
 
-    def __init__(self, uuid: str, folder: Path | None = None, *, data: Json | None = None, knobs: Knobs | None = None, owner: str = "") -> None:
+    def __init__(
+        self, uuid: str, folder: Path | None = None, *, data: Json | None = None, knobs: Knobs | None = None, owner: str = ""
+    ) -> None:
         self._uuid, self._folder, self._owner = uuid, folder, owner
         self._data: Json = data or {}
         self._knobs = knobs or Knobs()

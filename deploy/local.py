@@ -80,9 +80,9 @@ class LocalHosts:
         """(image uuid, command) for a first instance: from Docker where its engine has an image or can be given one."""
         for name, (_, driver) in self._ours.items():
             if name == "docker" and driver is not None:
-                from agents.docker import default_image
+                from agents.docker import DockerDriver, default_image
 
-                image = await default_image(driver)
+                image = await default_image(driver) if isinstance(driver, DockerDriver) else None
                 if image is not None:
                     return f"docker:{image.name}", image.command
         return "sim:hello", []
@@ -135,7 +135,7 @@ class LocalHosts:
                 shutil.rmtree(self._folder(number), ignore_errors=True)
 
     def _simulated(self, agent: Resource) -> Driver:
-        return SimulatedDriver(agent.row["uuid"], self._folder(agent.id), data=agent.row.get("data") or {})
+        return SimulatedDriver(agent.row["uuid"], data=agent.row.get("data") or {})
 
     async def _start(self, number: int, uuid: str, driver: Driver) -> None:
         if self._client is None:

@@ -54,7 +54,8 @@ class Store(Protocol):
         ...
 
     async def load(self, categories: Sequence[str], claim_prefix: str = "") -> Loaded:
-        """All events of all streams named `<category>-...`, and the counted claims whose scope starts with claim_prefix, in one snapshot."""
+        """All events of all streams named `<category>-...`, and the counted claims whose scope starts with claim_prefix, in one snapshot.
+        """
         ...
 
     async def head(self) -> int:

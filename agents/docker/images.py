@@ -173,7 +173,7 @@ def _pull(client: docker.APIClient, name: str, report: Report) -> None:
 
 
 def _load(client: docker.APIClient, name: str, url: str, folder: Path, report: Report) -> None:
-    """A file made by `docker save`, or a tar of a root file system; in the agent's folder, for a user is not to read the host's other files."""
+    """A file made by `docker save`, or a tar of a root file system; in the agent's folder alone, for it is users who name it."""
     path = Path(os.path.realpath(unquote(urlsplit(url).path)))
     if not path.is_relative_to(os.path.realpath(folder)):
         raise DriverError(f"image {name} can't be imported from {url}: only files in the agent's folder {folder} can be")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from agents.docker.driver import DockerDriver
 from agents.docker.engine import engine_url
 from agents.docker.images import default_command, ensure_default_image
+from agents.driver import Driver
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,9 @@ async def reach(url: str | None = None, *, name: str | None = None, host_ip: str
     return driver
 
 
-async def default_image(driver: DockerDriver) -> DefaultImage | None:
-    """An image for a first instance, imported if need be; no registry is asked. None: this machine has nothing to make one of."""
+async def default_image(driver: Driver) -> DefaultImage | None:
+    """An image for a first instance, imported if need be; no registry is asked. None: not Docker's, or there is nothing to make one of."""
+    if not isinstance(driver, DockerDriver):
+        return None
     name = await driver.engine.work(ensure_default_image)
     return None if name is None else DefaultImage(name, default_command())

@@ -6,7 +6,7 @@ the event that its metadata names; the beginning of its own process; its parent 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from commands import events
 from commands.resource import Resource, empty, evolve
@@ -112,9 +112,3 @@ def _chains(before: Recorded, started: Recorded) -> bool:
 
 def _same_request(one: Recorded, other: Recorded) -> bool:
     return one.metadata.get("correlation") == other.metadata.get("correlation")
-
-
-def steps_back(found: Sequence[Recorded]) -> Iterator[tuple[Recorded, Recorded | None]]:
-    """Each event of a chain with its cause."""
-    for number, event in enumerate(found):
-        yield event, found[number + 1] if number + 1 < len(found) else None

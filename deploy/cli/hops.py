@@ -78,7 +78,8 @@ def total(heard: Sequence[Recorded]) -> str:
 
 def _request(group: Sequence[Recorded], teller: Teller) -> str:
     told = next((event for event in group if event.type in (events.CREATED, events.PROCESS_STARTED)), group[0])
-    return f"accepted: {teller.named(told.stream)}: {teller.tell(told)}" if told.type != events.CREATED else f"accepted: {teller.tell(told)}"
+    subject = "" if told.type == events.CREATED else f"{teller.named(told.stream)}: "
+    return f"accepted: {subject}{teller.tell(told)}"
 
 
 def _appended(group: Sequence[Recorded]) -> str:

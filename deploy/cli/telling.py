@@ -119,7 +119,8 @@ class Teller:
             case events.CREATED if (actor := event.metadata.get("actor")) is not None and not event.metadata.get("causation"):
                 return f"{gist(event)}, for {self.named(_stream('account', actor))}"
             case events.STEP_REQUESTED:
-                return gist(event).replace(f"agent {data['agent']} ", f"{self.named(_stream('agent', data['agent']))} ", 1) + self._where(resource)
+                agent = self.named(_stream("agent", data["agent"]))
+                return gist(event).replace(f"agent {data['agent']}", agent, 1) + self._where(resource)
             case events.STEP_SUCCEEDED:
                 return self._answer(event, "has done", "")
             case events.STEP_FAILED:
@@ -149,9 +150,12 @@ def span(later: Recorded, earlier: Recorded) -> str:
 
 def duration(seconds: float) -> str:
     """0.0384 -> 38 ms; 3700 -> 61 min."""
-    for limit, text in ((0.01, f"{seconds * 1000:.1f} ms"), (1, f"{seconds * 1000:.0f} ms"), (120, f"{seconds:.1f} s"), (7200, f"{seconds / 60:.0f} min")):
-        if seconds < limit:
-            return text
+    if seconds < 1:
+        return f"{seconds * 1000:.{1 if seconds < 0.01 else 0}f} ms"
+    if seconds < 120:
+        return f"{seconds:.{1 if seconds < 10 else 0}f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.0f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.0f} days"
 
 

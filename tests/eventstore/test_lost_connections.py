@@ -66,7 +66,8 @@ class Wave:
     trouble: Trouble
 
 
-waves = st.lists(st.builds(Wave, st.lists(st.sampled_from(Kind), min_size=1, max_size=12), st.sampled_from(Trouble)), min_size=1, max_size=4)
+wave = st.builds(Wave, st.lists(st.sampled_from(Kind), min_size=1, max_size=12), st.sampled_from(Trouble))
+waves = st.lists(wave, min_size=1, max_size=4)
 
 
 async def act(store: Store, kind: Kind, wave: str, caller: int) -> Appended:

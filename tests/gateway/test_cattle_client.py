@@ -28,7 +28,7 @@ def _life(client: Any) -> None:
     assert container.state == "running"
     assert container.transitioningMessage is None
     assert container.image().uuid == "sim:nginx"
-    assert [each.id for each in container.hosts()][0] in [each.id for each in hosts]
+    assert container.hosts()[0].id in [each.id for each in hosts]
     assert len(container.volumes()) == 1
     assert container.instanceHostMaps()[0].state == "active"
     host = client.by_id("host", container.hosts()[0].id)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from commands import events
-from eventstore import Event
+from eventstore import Claim, Event
 from tests.support.http import Api
 
 
@@ -157,8 +157,6 @@ async def test_include_attaches_what_links_lead_to(api: Api, hosts: list[int]) -
 
 
 async def test_a_host_shows_what_is_free_of_it(api: Api) -> None:
-    from eventstore import Claim
-
     host = await api.add("host", name="h", computeFree=100)
     claim = Event(events.UPDATED, {"changes": {}}, claims=(Claim(f"host-{host}/compute", "instance-1", 30, 100),))
     await api.happened("instance-1", Event(events.CREATED, {"changes": {}}), claim)

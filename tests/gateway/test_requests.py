@@ -20,13 +20,13 @@ async def test_json_under_any_content_type(api: Api) -> None:
         assert (response.status_code, response.json()["name"]) == (201, "h"), kind
 
 
+FORM = (("name", "a"), ("imageUuid", "sim:1"), ("commandArgs", "x"), ("commandArgs", "y"))
+
+
 async def test_forms_multipart_forms_and_the_query(api: Api) -> None:
     for response in (
         await api.http.post("/v1/containers", data={"name": "a", "imageUuid": "sim:1", "commandArgs": ["x", "y"]}),
-        await api.http.post(
-            "/v1/containers",
-            files=[(name, (None, value)) for name, value in (("name", "a"), ("imageUuid", "sim:1"), ("commandArgs", "x"), ("commandArgs", "y"))],
-        ),
+        await api.http.post("/v1/containers", files=[(name, (None, value)) for name, value in FORM]),
         await api.http.post("/v1/containers?name=a&imageUuid=sim:1&commandArgs=x&commandArgs=y"),
     ):
         assert response.status_code == 201, response.text
@@ -141,7 +141,7 @@ async def test_two_agents_cannot_have_one_uri(api: Api) -> None:
 
 async def test_a_client_that_hangs_up_harms_nobody(api: Api) -> None:
     port = int(api.url.rpartition(":")[2])
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"POST /v1/hosts HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
     await writer.drain()
     writer.close()

@@ -52,8 +52,12 @@ async def test_a_change_is_answered_and_nothing_changed_is_nothing_done(api: Api
 
 
 async def test_sending_the_whole_object_back_changes_nothing(api: Api) -> None:
-    for path, fields in (("hosts", {"name": "h", "data": {"a": {"b": 1}}}), ("containers", {"imageUuid": "sim:1", "environment": {"A": "b"}})):
-        made = await api.post(f"/v1/{path}", **fields)
+    requests: list[tuple[str, dict[str, Any]]] = [
+        ("hosts", {"name": "h", "data": {"a": {"b": 1}}}),
+        ("containers", {"imageUuid": "sim:1", "environment": {"A": "b"}}),
+    ]
+    for path, fields in requests:
+        made = await api.post(f"/v1/{path}", 201, **fields)
         head = await api.store.head()
         response = await api.http.put(f"/v1/{path}/{made['id']}", json=made)
         assert response.status_code == 200, response.text
@@ -96,7 +100,8 @@ async def test_an_action_is_accepted_when_the_state_has_it(api: Api) -> None:
 
 async def test_actions_that_are_not_there_or_not_now(api: Api) -> None:
     host = await active_host(api)
-    for action, status, code in (("explode", 422, "InvalidAction"), ("activate", 422, "ActionNotAvailable"), ("", 405, "Method not allowed")):
+    wrong = (("explode", 422, "InvalidAction"), ("activate", 422, "ActionNotAvailable"), ("", 405, "Method not allowed"))
+    for action, status, code in wrong:
         response = await api.http.post(f"/v1/hosts/{host}?action={action}")
         assert (response.status_code, response.json()["code"]) == (status, code)
     assert (await api.http.post("/v1/hosts/1h99?action=activate")).status_code == 404

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import asyncpg
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commands import events
 from commands.resource import fold_all
-from eventstore import Event
+from eventstore import Event, Recorded
 from projections import generations
 from projections.fold import Picture
 from projections.rebuild import rebuild
@@ -116,13 +117,12 @@ async def test_generations_of_other_code_are_known_and_can_be_dropped(cloud: Clo
         await connection.close()
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.lists(st.tuples(st.integers(1, 4), st.sampled_from(["name", "state", "hostId"]), st.integers(0, 5)), max_size=40), st.integers(1, 9))
+FACTS = st.tuples(st.integers(1, 4), st.sampled_from(["name", "state", "hostId"]), st.integers(0, 5))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(FACTS, max_size=40), st.integers(1, 9))
 async def test_however_the_log_is_cut_into_batches_the_picture_is_the_same(facts: list[tuple[int, str, int]], size: int) -> None:
-    from datetime import UTC, datetime
-
-    from eventstore import Recorded
-
     log: list[Recorded] = []
     versions: dict[str, int] = {}
     for number, name, value in facts:

@@ -57,7 +57,10 @@ def patch() -> None:
     gdapi.Client._to_value = _to_value
 
 
-def cattle_client(url: str, access_key: str | None = None, secret_key: str | None = None) -> Any:
-    """A client of the API at `url` (…/v1). It blocks: in an async test, call it in a thread."""
+def cattle_client(url: str, access_key: str = "None", secret_key: str = "None") -> Any:
+    """A client of the API at `url` (.../v1). It blocks: in an async test, call it in a thread.
+
+    Without keys the client sends "None:None"; said as text here, because requests warns about None.
+    """
     patch()
     return cattle.Client(url=url, access_key=access_key, secret_key=secret_key, cache=False)

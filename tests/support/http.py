@@ -65,7 +65,13 @@ class Api:
 
     async def with_client(self, use: Callable[[Any], T], key: tuple[str, str] | None = None) -> T:
         """Runs what uses Cattle's blocking client in a thread."""
-        return await asyncio.to_thread(lambda: use(cattle_client(f"{self.url}/v1", *(key or (None, None)))))
+
+        def run() -> T:
+            client = cattle_client(f"{self.url}/v1", *(key or ()))
+            with client._session:
+                return use(client)
+
+        return await asyncio.to_thread(run)
 
 
 @contextlib.asynccontextmanager

@@ -168,8 +168,8 @@ class Server:
 
     async def boxes(self, agent: int) -> dict[str, Box]:
         """What the simulated hosts of an agent hold, by instance uuid; read off their file, as one looks at a real engine."""
-        driver = SimulatedDriver("", self.home / "agents" / f"a{agent}")
-        await driver.open()
+        driver = SimulatedDriver("")
+        await driver.open(self.home / "agents" / f"a{agent}")
         try:
             return driver.boxes()
         finally:

@@ -1,0 +1,281 @@
+"""corral run, ps, hosts, inspect, start, stop, rm: what people do with instances, over HTTP."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.text import Text
+
+from commands.catalogue.builtin import CATALOGUE
+from commands.service import IMAGE_DRIVERS
+from deploy.cli.client import Client
+from deploy.cli.errors import Failed, WrongUse
+from deploy.cli.options import Output, Thing, Things, Timeout, Url, Wait, command, connect
+from deploy.cli.show import Format, age, err, hint, out, print_json, state_text, table, waiting
+from deploy.cli.telling import clock, recorded, timeline
+from deploy.cli.things import INSTANCES, resolve
+from deploy.cli.things import Thing as Found
+from deploy.cli.waiting import until_settled
+
+Json = dict[str, Any]
+
+PANEL = "Instances and hosts"
+
+AT_REST = frozenset({"stopped", "removed", "purged"})
+
+RUN_SECONDS = 600.0
+"""An image may take long to be pulled."""
+
+
+def register(app: typer.Typer) -> None:
+    """Adds these commands to the CLI."""
+
+    @command(app, "run", PANEL, [
+        "corral run sim:hello --name web",
+        "corral run docker:nginx -p 8080:80 -e MODE=test",
+        "corral run nginx                        (the same as docker:nginx)",
+        "corral run busybox -- sleep 600         (-- ends corral's own options)",
+        "corral run sim:big --vm --host 1h2 --no-wait",
+    ])  # fmt: skip
+    def run(
+        image: Annotated[str, typer.Argument(help="docker:NAME, sim:NAME, or NAME alone for docker:NAME.", show_default=False)],
+        words: Annotated[
+            list[str] | None, typer.Argument(metavar="[COMMAND]...", help="What it runs, instead of the image's own.", show_default=False)
+        ] = None,
+        name: Annotated[str | None, typer.Option("--name", "-n", help="What people call it.")] = None,
+        env: Annotated[list[str] | None, typer.Option("--env", "-e", metavar="K=V", help="A variable; may be repeated.")] = None,
+        publish: Annotated[
+            list[str] | None, typer.Option("--publish", "-p", metavar="[PUBLIC:]PRIVATE[/udp]", help="A port; may be repeated.")
+        ] = None,
+        host: Annotated[str | None, typer.Option("--host", metavar="THING", help="The host it must run on.")] = None,
+        vm: Annotated[bool, typer.Option("--vm", help="A virtual machine instead of a container.")] = False,
+        wait: Wait = True,
+        show_timeline: Annotated[bool, typer.Option("--timeline", help="Then show what happened, event by event.")] = False,
+        timeout: Timeout = RUN_SECONDS,
+        url: Url = None,
+        output: Output = Format.TEXT,
+    ) -> None:
+        """Create an instance, wait until it runs, print its id."""
+        with connect(url) as client:
+            fields = new_instance(image, words or [], name, env or [], publish or [])
+            if host is not None:
+                fields["requestedHostId"] = resolve(client, host, ("host",)).id
+            answer = client.post("/v1/virtualmachines" if vm else "/v1/containers", fields)
+            found = Found("instance", answer.document)
+            if wait:
+                found = Found("instance", until_settled(client, found.path, timeout, found.title))
+            if output is Format.JSON:
+                print_json(found.document)
+            else:
+                out().print(found.id)
+            if show_timeline and output is Format.TEXT:
+                print_timeline(client, found)
+            if wait and found.state not in ("running", "stopped"):
+                raise Failed(_why(found, "running"))
+            if wait and found.state == "stopped" and fields.get("startOnCreate", True):
+                raise Failed(_why(found, "running"))
+
+    @command(app, "ps", PANEL, ["corral ps", "corral ps -a            (stopped and just removed ones too)", "corral ps -o json | jq '.[].name'"])
+    def ps(
+        everything: Annotated[bool, typer.Option("--all", "-a", help="Stopped and just removed ones too.")] = False,
+        url: Url = None,
+        output: Output = Format.TEXT,
+    ) -> None:
+        """List the instances."""
+        with connect(url) as client, waiting("asking for the instances"):
+            every = client.all("/v1/instances", include=["hosts"])
+        shown = every if everything else [each for each in every if each["state"] not in AT_REST or each["transitioning"] == "yes"]
+        if output is Format.JSON:
+            print_json(shown)
+            return
+        table(("ID", "NAME", "STATE", "IMAGE", "HOST", "PORTS", "AGE"), [_row(each) for each in shown])
+        if len(every) > len(shown):
+            hint(f"{len(every) - len(shown)} more not running: corral ps -a")
+        elif not every:
+            hint("No instances yet: corral run sim:hello --name first")
+
+    @command(app, "hosts", PANEL, ["corral hosts", "corral hosts -o json"])
+    def hosts(url: Url = None, output: Output = Format.TEXT) -> None:
+        """List the hosts, with the state of the agent that answers for each and the compute units still free."""
+        with connect(url) as client, waiting("asking for the hosts"):
+            found = client.all("/v1/hosts", include=["agent", "instances"])
+        if output is Format.JSON:
+            print_json(found)
+            return
+        rows = []
+        for each in found:
+            agent = each.get("agent") or {}
+            living = [one for one in each.get("instances") or [] if one.get("removed") is None]
+            total = each.get("computeTotal")
+            free = f"{each.get('computeFree')} of {total}" if total is not None else str(each.get("computeFree"))
+            rows.append((
+                each["id"], each.get("name") or agent.get("name") or "", each.get("kind") or "", state_text(each),
+                state_text(agent), str(len(living)), free,
+            ))  # fmt: skip
+        table(("ID", "NAME", "KIND", "STATE", "AGENT", "INSTANCES", "FREE COMPUTE"), rows)
+        if not found:
+            hint("No hosts yet: corral agent --sim, here or on another machine")
+
+    @command(app, "inspect", PANEL, ["corral inspect web", "corral inspect host-1 -o json", "corral inspect 1i5 -o json | jq .data"])
+    def inspect(thing: Thing, url: Url = None, output: Output = Format.TEXT) -> None:
+        """Show everything that is known about a thing."""
+        with connect(url) as client:
+            found = resolve(client, thing)
+        if output is Format.JSON:
+            print_json(found.document)
+        else:
+            _describe(found)
+
+    @command(app, "start", PANEL, ["corral start web", "corral start 1i5 1i6 --no-wait"])
+    def start(things: Things, wait: Wait = True, timeout: Timeout = RUN_SECONDS, url: Url = None, output: Output = Format.TEXT) -> None:
+        """Start stopped instances."""
+        with connect(url) as client:
+            _each(client, things, output, lambda found: _act(client, found, "start", "running", wait, timeout))
+
+    @command(app, "stop", PANEL, ["corral stop web", "corral stop web db"])
+    def stop(things: Things, wait: Wait = True, timeout: Timeout = 120.0, url: Url = None, output: Output = Format.TEXT) -> None:
+        """Stop running instances; they keep their place and their data."""
+        with connect(url) as client:
+            _each(client, things, output, lambda found: _act(client, found, "stop", "stopped", wait, timeout))
+
+    @command(app, "rm", PANEL, ["corral rm web", "corral rm web db --purge"])
+    def rm(
+        things: Things,
+        purge: Annotated[bool, typer.Option("--purge", help="Also let go of what removal keeps for a restore (its volumes).")] = False,
+        wait: Wait = True,
+        timeout: Timeout = 120.0,
+        url: Url = None,
+        output: Output = Format.TEXT,
+    ) -> None:
+        """Remove instances (a running one is stopped first), or other things that may be removed."""
+        if purge and not wait:
+            raise WrongUse("--purge comes after the removal, and so has to wait for it: leave out --no-wait")
+        with connect(url) as client:
+            _each(client, things, output, lambda found: _remove(client, found, purge, wait, timeout), None)
+
+
+def new_instance(image: str, words: Sequence[str], name: str | None, env: Sequence[str], ports: Sequence[str]) -> Json:
+    """The fields of a new instance, from what was typed."""
+    driver, colon, _ = image.partition(":")
+    fields: Json = {"imageUuid": image if colon and driver in IMAGE_DRIVERS else f"docker:{image}"}
+    if name:
+        fields["name"] = name
+    if words:
+        fields.update(command=words[0], commandArgs=list(words[1:]))
+    if env:
+        pairs = [each.partition("=") for each in env]
+        if bad := next((each for each in pairs if not each[1] or not each[0]), None):
+            raise WrongUse(f"--env {''.join(bad)} is not NAME=VALUE")
+        fields["environment"] = {key: value for key, _, value in pairs}
+    if ports:
+        fields["ports"] = list(ports)
+    return fields
+
+
+def print_timeline(client: Client, found: Found) -> None:
+    events = [recorded(each) for each in client.events(root=found.stream)]
+    console = out()
+    for ms, event, told in timeline(events):
+        console.print(Text.assemble((f"  {ms:8.1f} ms  ", "dim"), f"{event.stream:<26}", told))
+
+
+def _each(client: Client, things: Sequence[str], output: Format, do: Any, types: Sequence[str] | None = INSTANCES) -> None:
+    """One after the other; all are tried, and if any fails so does the command."""
+    done: list[Json] = []
+    failed: Failed | None = None
+    for text in things:
+        try:
+            document = do(resolve(client, text, types))
+        except Failed as failure:
+            if failed is not None:
+                err().print(Text(str(failed), style="red"))
+            failed = failure
+            continue
+        done.append(document)
+        if output is Format.TEXT:
+            out().print(f"{document['id']} {document['state']}")
+    if output is Format.JSON:
+        print_json(done)
+    if failed is not None:
+        raise failed
+
+
+def _act(client: Client, found: Found, action: str, goal: str, wait: bool, timeout: float) -> Json:
+    if found.state == goal and found.document.get("transitioning") != "yes":
+        hint(f"{found.title} is {goal} already")
+        return found.document
+    if action not in (found.document.get("actions") or {}):
+        offered = ", ".join(sorted(found.document.get("actions") or {})) or "nothing"
+        raise Failed(f"{found.title} is {found.state}: it can't {action} now. What it can: {offered}")
+    document: Json = client.post(found.path, action=action).document
+    if not wait:
+        return document
+    found = Found(found.type, until_settled(client, found.path, timeout, found.title))
+    if found.state != goal or found.document.get("transitioning") == "error":
+        raise Failed(_why(found, goal))
+    return found.document
+
+
+def _remove(client: Client, found: Found, purge: bool, wait: bool, timeout: float) -> Json:
+    document = found.document
+    if document.get("removed") is None:
+        document = client.delete(found.path).document
+        if not wait:
+            return document
+        document = until_settled(client, found.path, timeout, found.title)
+        if document.get("removed") is None:
+            raise Failed(_why(Found(found.type, document), "removed"))
+    if purge and document["state"] == "removed":
+        client.post(found.path, action="purge")
+        document = until_settled(client, found.path, timeout, found.title)
+        if document["state"] != "purged":
+            raise Failed(_why(Found(found.type, document), "purged"))
+    return document
+
+
+def _why(found: Found, goal: str) -> str:
+    message = found.document.get("transitioningMessage")
+    return f"{found.title} is {found.state}, not {goal}{f': {message}' if message else ''}. See `corral why {found.id}`"
+
+
+def _row(each: Json) -> tuple[str | Text, ...]:
+    hosts = ", ".join(str(host.get("name") or host["id"]) for host in each.get("hosts") or [])
+    return (each["id"], each.get("name") or "", state_text(each), each.get("imageUuid") or "", hosts, ports_of(each), age(each.get("createdTS")))
+
+
+def ports_of(document: Json) -> str:
+    """What an agent says is published, else what was asked for."""
+    fields = (document.get("data") or {}).get("fields") or {}
+    published = document.get("dockerPorts") or fields.get("dockerPorts")
+    if isinstance(published, dict) and published:
+        return ", ".join(f"{public}->{private}" if public else str(private) for private, public in sorted(published.items()))
+    return ", ".join(str(each) for each in fields.get("ports") or [])
+
+
+def _describe(found: Found) -> None:
+    """What is set, one a line; then where its links lead and what can be done."""
+    console = out()
+    document = dict(found.document)
+    links, actions = sorted(document.pop("links", {})), sorted(document.pop("actions", {}))
+    console.print(Text.assemble((found.title, "bold"), f"  {found.document['type']}, {found.stream}, ", state_text(found.document)))
+    facts = {
+        name: value
+        for name, value in document.items()
+        if value not in (None, [], {}) and not name.endswith("TS") and name not in ("id", "type", "state", "transitioning")
+    }
+    width = max((len(name) for name in facts), default=0)
+    known = CATALOGUE.types[found.document["type"]].fields if found.document["type"] in CATALOGUE.types else {}
+    for name in sorted(facts, key=lambda each: (each == "data", each not in known, each)):
+        value = facts[name]
+        text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+        console.print(Text.assemble((f"  {name:<{width}}  ", "dim"), text.replace("\n", "\n" + " " * (width + 4))))
+    console.print(Text.assemble((f"  {'links':<{width}}  ", "dim"), ", ".join(links)))
+    console.print(Text.assemble((f"  {'actions':<{width}}  ", "dim"), ", ".join(actions) or "none now"))
+    if found.type == "instance":
+        hint(f"How it came to be: corral replay {found.stream}")
+
+
+__all__ = ["clock", "new_instance", "ports_of", "print_timeline", "register"]

@@ -1,0 +1,41 @@
+"""The options that several commands share, and the help that all have: examples under each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Annotated, TypeVar
+
+import typer
+
+from deploy.cli.client import Client, base_url
+from deploy.cli.show import Format
+
+Output = Annotated[Format, typer.Option("--output", "-o", help="text for people, json for programs.")]
+
+Url = Annotated[
+    str | None,
+    typer.Option("--url", envvar="CORRAL_URL", help="Where Corral answers.", show_default="what its home remembers, else http://127.0.0.1:8080"),
+]
+
+THING_HELP = "An API id (1i54), a stream (instance-54), a name, a uuid, or the beginning of a container engine's id."
+
+Thing = Annotated[str, typer.Argument(help=THING_HELP, show_default=False)]
+
+Things = Annotated[list[str], typer.Argument(metavar="THING...", help=THING_HELP, show_default=False)]
+
+Timeout = Annotated[float, typer.Option("--timeout", metavar="SECONDS", help="How long to wait.", min=0.0)]
+
+Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is done.")]
+
+F = TypeVar("F", bound=Callable[..., None])
+
+
+def command(app: typer.Typer, name: str, panel: str, examples: Sequence[str]) -> Callable[[F], F]:
+    """Registers a function as `corral <name>`, with its docstring as help and the examples below."""
+    # Blank lines: rich's help would run the examples together.
+    epilog = "[bold]Examples[/bold]\n\n" + "\n\n".join(f"  {each}" for each in examples)
+    return app.command(name, rich_help_panel=panel, epilog=epilog)
+
+
+def connect(url: str | None) -> Client:
+    return Client(base_url(url))

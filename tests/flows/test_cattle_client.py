@@ -1,0 +1,125 @@
+"""Cattle's own Python client against the real server: what its programs did with Cattle, they do with Corral."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.cattle_client import cattle_client
+from tests.support.server import Server
+
+
+@pytest.fixture(scope="module")
+def cattle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A client of a server with a simulated host."""
+    home: Path = tmp_path_factory.mktemp("cattle") / "home"
+    with Server(home) as server:
+        yield cattle_client(f"{server.url}/v1")
+
+
+def actions(resource: Any) -> set[str]:
+    return set(resource.actions.__dict__)
+
+
+def test_a_container_is_made_followed_stopped_started_restarted_removed_and_purged(cattle: Any) -> None:
+    (host,) = cattle.list_host()
+    assert (host.state, host.kind) == ("active", "sim")
+
+    made = cattle.create_container(imageUuid="sim:x", name="web", environment={"A": "1"}, data={"mine": {"b.c": 2}})
+    assert made.type == "container"
+    assert made.transitioning == "yes"
+    assert made.state in ("requested", "creating", "starting")
+
+    container = cattle.wait_success(made, timeout=20)
+    assert (container.state, container.name, container.imageUuid) == ("running", "web", "sim:x")
+    assert container.environment == {"A": "1"}
+    assert container.data.mine == {"b.c": 2}
+    assert container.firstRunning is not None
+    assert {"stop", "restart"} <= actions(container)
+    assert "start" not in actions(container)
+
+    follow_links(cattle, container, host)
+
+    stopped = cattle.wait_success(container.stop(), timeout=20)
+    assert stopped.state == "stopped"
+    assert {"start", "remove"} <= actions(stopped)
+
+    running = cattle.wait_success(stopped.start(), timeout=20)
+    assert running.state == "running"
+
+    again = running.restart()
+    assert again.transitioning == "yes"
+    assert cattle.wait_success(again, timeout=20).state == "running"
+
+    removing = cattle.delete(cattle.reload(running))
+    assert removing.state in ("stopping", "removing")
+    removed = cattle.wait_success(removing, timeout=20)
+    assert removed.state == "removed"
+    assert removed.removed is not None
+    assert {"restore", "purge"} <= actions(removed)
+
+    purged = cattle.wait_success(removed.purge(), timeout=20)
+    assert purged.state == "purged"
+    assert cattle.by_id_container(container.id).state == "purged", "it stays readable by its id"
+
+
+def follow_links(cattle: Any, container: Any, host: Any) -> None:
+    (on,) = container.hosts()
+    assert on.id == host.id
+    assert container.id in [each.id for each in host.instances()]
+
+    (volume,) = container.volumes()
+    assert (volume.state, volume.deviceNumber, volume.instanceId) == ("active", 0, container.id)
+    assert volume.instance().id == container.id
+    (pool,) = volume.storagePools()
+    assert pool.id in [each.id for each in host.storagePools()]
+
+    image = container.image()
+    assert (image.uuid, image.state) == ("sim:x", "active")
+    assert volume.image().id == image.id
+
+    assert container.account().id == container.accountId
+
+    (tie,) = container.instanceHostMaps()
+    assert (tie.state, tie.hostId, tie.instanceId) == ("active", host.id, container.id)
+    assert tie.host().id == host.id
+
+    (listed,) = cattle.list_container(name="web", include=["hosts", "instanceHostMaps"])
+    assert [each.id for each in listed.hosts] == [host.id]
+    assert len(listed.instanceHostMaps) == 1
+
+
+def test_a_list_is_walked_page_by_page(cattle: Any) -> None:
+    made = cattle.create_container(imageUuid="sim:x", name="of-many", count=5)
+    assert len(made) == 5
+    for each in made:
+        assert cattle.wait_success(each, timeout=20).state == "running"
+
+    page, seen = cattle.list_container(name="of-many", limit=2, sort="id"), []
+    pages = 1
+    seen += [each.id for each in page]
+    while "next" in page.pagination and page.pagination.next is not None:
+        page = page.next()
+        pages += 1
+        seen += [each.id for each in page]
+
+    assert seen == sorted((each.id for each in made), key=lambda id: int(id[2:]))
+    assert pages == 3
+
+
+def test_a_wish_that_cannot_be_met_is_the_clients_own_error(cattle: Any) -> None:
+    import cattle as library
+
+    with pytest.raises(library.ApiError) as missing:
+        cattle.create_container(name="no image")
+    assert (missing.value.error.status, missing.value.error.code) == (422, "MissingRequired")
+    assert missing.value.error.fieldName == "imageUuid"
+    assert cattle.by_id_container("1i999999") is None
+
+    failed = cattle.create_container(imageUuid="sim:x", name="compute.instance.activate::fail")
+    with pytest.raises(library.ClientApiError, match=r"Failing \[compute\.instance\.activate\]"):
+        cattle.wait_success(failed, timeout=20)
+    assert cattle.wait_transitioning(failed, timeout=20).state == "removed"
