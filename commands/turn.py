@@ -12,29 +12,26 @@ taken again at any time, after a crash or a conflict, and goes on from what the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, assert_never
 
 from agents.wire import partition_of
 from commands import events
-from commands.catalogue.fields import changes_for, date_text, parsed_date
+from commands.catalogue.fields import parsed_date
 from commands.catalogue.model import Ask, Catalogue, Child, Decide, Join, Own, Process, Step, Target
+from commands.draft import Draft
 from commands.fleet import Fleet
-from commands.merge import composed, merged
-from commands.resource import Asked, Json, Open, Resource, empty, evolve
-from commands.world import World
-from eventstore import Claim, Event, Recorded, Release, Work, Write
+from commands.replies import merge_related, reply_changes
+from commands.resource import Asked, Json, Open, Resource
+from eventstore import Claim, Work
 
 MAX_BACKOFF = 15.0
 """Seconds at most between two tries of a command that is answered with an error."""
 
 PARK_AFTER = 3
 """Error answers to a command that is never given up, until people are told (it goes on being asked)."""
-
-NEVER_MERGED = frozenset({"id", "uuid", "kind", "accountId", "state", "removed"})
-"""What a reply's data may not set."""
 
 
 class Failure(Exception):
@@ -72,45 +69,21 @@ class Triggers:
     """Asks that had no answer within their time."""
 
 
-class Turn(World):
+class Turn(Draft):
     """One turn over one root. Drafts events; the engine appends them and then sends what they ask for."""
 
     def __init__(
-        self,
-        catalogue: Catalogue,
-        resources: Mapping[str, Resource],
-        fleet: Fleet,
-        *,
-        root: str,
-        now: datetime,
-        new_id: Callable[[], str],
-        ids: Callable[[str], int],
-        secret: Callable[[int], bytes],
-        settings: Mapping[str, Any],
-        triggers: Triggers = Triggers(),
-        actor: int | None = None,
-        correlation: str | None = None,
+        self, catalogue: Catalogue, resources: Mapping[str, Resource], fleet: Fleet, *, triggers: Triggers = Triggers(), **surroundings: Any
     ) -> None:
-        super().__init__(catalogue, resources, fleet)
-        self.root = root
-        self.now = now
-        self.new_id = new_id
-        self.ids = ids
-        self.secret = secret
-        self.settings = settings
+        """`surroundings`: what Draft takes (root, clock, ids, chance, settings, actor, correlation)."""
+        super().__init__(catalogue, resources, fleet, cause=triggers.cause, **surroundings)
         self.triggers = triggers
         self.answered: dict[str, Json] = {}
         """pid -> the data of an answer taken in this turn (a ping's inventory is used, but is no event)."""
         self.waits_for: set[str] = set()
         """Streams of other roots whose process we joined."""
         self.wake_at: datetime | None = None
-        self._base: dict[str, int] = {}
-        self._drafts: dict[str, list[Event]] = {}
-        self._roots: dict[str, str] = {}
         self._delegating: set[str] = set()
-        self._actor, self._correlation = actor, correlation
-        self._pid: str | None = None
-        self._cause = triggers.cause
 
     # --- what the engine calls ---
 
@@ -121,35 +94,18 @@ class Turn(World):
         self._cancel_orphans()
         for stream in list(self.resources):
             for bracket in list(self.resources[stream].open.values()):
-                if bracket.parent is None and self._open(stream, bracket.pid):
+                if bracket.parent is None and self.find(stream, bracket.pid):
                     self.advance(stream, bracket.pid)
         self._purge_due()
         self._park_silent()
 
-    def writes(self) -> list[Write]:
-        return [
-            Write(stream, self._base[stream], tuple(drafts), self._root_of(stream))
-            for stream, drafts in self._drafts.items()
-            if drafts
-        ]
-
-    def claims(self) -> list[Claim]:
-        """The counted claims drafted, for the fleet to note."""
-        return [
-            claim
-            for drafts in self._drafts.values()
-            for event in drafts
-            for claim in event.claims
-            if claim.limit is not None
-        ]
-
     def work(self) -> tuple[list[Work], list[str]]:
         """(roots that have something left to do, roots that have not) after this turn, as far as it changes anything."""
-        touched = {self._root_of(stream) for stream in self._drafts} - {self.root}
+        touched = {self.root_of(stream) for stream in self._drafts} - {self.root}
         todo = [
             Work(root, partition_of(root))
             for root in sorted(touched)
-            if any(self.resources[stream].open for stream in self._drafts if self._root_of(stream) == root)
+            if any(self.resources[stream].open for stream in self._drafts if self.root_of(stream) == root)
         ]
         mine = [each for each in self.resources.values() if (each.root or each.stream) == self.root]
         if any(each.open for each in mine):
@@ -163,112 +119,21 @@ class Turn(World):
     def create(
         self, type_name: str, row: Json, *, kind: str | None = None, claims: tuple[Claim, ...] = (), run: bool = True
     ) -> Resource:
-        """A new resource, with its create process taken as far as it goes. `row`: columns and fields, plain.
-
-        It shares our root if its type is owned (volume, maps of an instance), else it is a root of its own.
-        """
-        root_type = self.catalogue.root_type(type_name)
-        number = self.ids(root_type.name)
-        stream = f"{root_type.name}-{number}"
-        owned = root_type.owner is not None
-        columns = {
-            "uuid": row.get("uuid") or self.new_id(),
-            "kind": kind or type_name,
-            "created": date_text(self.now),
-            "state": "requested",
-        }
-        if "allocationState" in root_type.fields:
-            columns["allocationState"] = "inactive"
-        uuid = Claim(f"{root_type.name}.uuid", columns["uuid"])
-        changes = changes_for(self.catalogue.type(type_name), {key: value for key, value in row.items() if value is not None})
-        self._roots[stream] = self.root if owned else stream
-        self.emit(stream, events.CREATED, {"changes": {**columns, **changes}}, (uuid, *claims))
-        process = self.catalogue.process_of(type_name, "create")
-        if process is not None:
-            pid = self.begin(stream, process, parent=self._pid if owned else None)
-            if run:
-                self.advance(stream, pid)
+        """A new resource, with its create process taken as far as it goes. `row`: columns and fields, plain."""
+        stream, pid = self.new_row(type_name, row, kind, claims)
+        if run and pid is not None:
+            self.advance(stream, pid)
         return self.resources[stream]
-
-    def change(self, resource: Resource, values: Json, claims: tuple[Claim, ...] = (), releases: tuple[Release, ...] = ()) -> None:
-        """Sets columns and fields of a resource."""
-        type_name = resource.kind if resource.kind in self.catalogue.types else resource.type
-        self.merge(resource.stream, changes_for(self.catalogue.type(type_name), values), claims, releases)
-
-    def merge(self, stream: str, changes: Json, claims: tuple[Claim, ...] = (), releases: tuple[Release, ...] = ()) -> None:
-        """Changes in merge syntax, put on the stream's last draft where there is one, else an event of their own."""
-        drafts = self._drafts.get(stream)
-        if not drafts:
-            self.emit(stream, events.UPDATED, {"changes": changes}, claims, releases)
-            return
-        last = drafts[-1]
-        data = {**last.data, "changes": composed(last.data.get("changes") or {}, changes)}
-        drafts[-1] = replace(last, data=data, claims=last.claims + claims, releases=last.releases + releases)
-        present = self.resources[stream]
-        self.resources[stream] = replace(present, row=merged(present.row, changes))
 
     def delegate(self) -> None:
         """The process that runs now hands its bracket to its delegate when its steps are done."""
         if self._pid is not None:
             self._delegating.add(self._pid)
 
-    def after(self, seconds: float) -> datetime:
-        return self.now + timedelta(seconds=seconds)
-
-    def input(self, resource: Resource, state_field: str = "state") -> Json:
-        """What the process under way was started with."""
-        bracket = resource.open.get(state_field)
-        return bracket.input if bracket else {}
-
-    def emit(
-        self, stream: str, kind: str, data: Json, claims: tuple[Claim, ...] = (), releases: tuple[Release, ...] = ()
-    ) -> Resource:
-        """Drafts an event and folds it into the working copy."""
-        present = self.resources.get(stream) or self.fleet.resources.get(stream) or empty(stream)
-        self._base.setdefault(stream, present.version)
-        metadata = {
-            key: value
-            for key, value in (
-                ("causation", self._cause),
-                ("correlation", self._correlation),
-                ("pid", data.get("pid") or self._pid),
-                ("actor", self._actor),
-            )
-            if value
-        }
-        self._drafts.setdefault(stream, []).append(Event(kind, data, metadata, claims, releases))
-        root = self._roots.get(stream) or present.root or stream
-        recorded = Recorded(0, stream, present.version + 1, kind, data, {**metadata, "root": root}, self.now)
-        self.resources[stream] = evolved = evolve(present, recorded)
-        return evolved
-
-    def begin(
-        self, stream: str, process: Process, *, input: Json | None = None, parent: str | None = None, compensation: bool = False
-    ) -> str:
-        """Starts a process on a resource whose state allows it; one under way on the same field is superseded. -> its pid."""
-        resource = self.resources.get(stream) or self.fleet.resources[stream]
-        state = resource.row.get(process.field) or ""
-        present = resource.open.get(process.field)
-        if present is not None:
-            self._cancel(stream, present, process.field, f"superseded by {process.name}")
-        pid = self.new_id()
-        via = state if state in process.vias else process.via_of(state)
-        data: Json = {"pid": pid, "process": process.name, "field": process.field, "from": state, "via": via}
-        for key, value in (("input", input), ("parent", parent), ("compensation", compensation)):
-            if value:
-                data[key] = value
-        self.emit(stream, events.PROCESS_STARTED, data)
-        return pid
-
-    def accepts(self, resource: Resource, process: Process) -> bool:
-        """Whether the process may start (or start again) in the resource's state."""
-        state = resource.row.get(process.field) or ""
-        return state in process.start or state in process.vias
-
     def advance(self, stream: str, pid: str) -> str | None:
         """Runs a bracket's steps. -> "done", "failed: why", or None while it waits."""
         before = (self._pid, self._actor, self._correlation)
-        bracket = self._bracket(stream, pid)
+        bracket = self.bracket(stream, pid)
         self._actor, self._correlation = bracket.actor or self._actor, bracket.correlation or self._correlation
         try:
             return self._advance(stream, pid)
@@ -278,7 +143,7 @@ class Turn(World):
     def _advance(self, stream: str, pid: str) -> str | None:
         while True:
             self._pid = pid
-            bracket = self._bracket(stream, pid)
+            bracket = self.bracket(stream, pid)
             process = self.catalogue.process(bracket.process)
             try:
                 if not all(self._step(stream, pid, step) for step in process.steps):  # stops at the first that waits
@@ -303,7 +168,7 @@ class Turn(World):
                 self.emit(stream, events.PROCESS_SUCCEEDED, {"pid": pid, "process": process.name, "field": process.field})
                 pid = self.begin(stream, self.catalogue.process(chained[0]), input=chained[1])
                 continue
-            self._finish(stream, pid, process)
+            self.close(stream, pid, process)
             return "done"
 
     # --- steps ---
@@ -381,7 +246,7 @@ class Turn(World):
 
     def _ask(self, stream: str, pid: str, step: Ask) -> bool:
         """A command to an agent: requested, answered, or asked again after an error answer."""
-        bracket = self._bracket(stream, pid)
+        bracket = self.bracket(stream, pid)
         asked = bracket.asked.get(step.command)
         if asked is not None and asked.answered:
             return True
@@ -412,69 +277,25 @@ class Turn(World):
 
     # --- ends ---
 
-    def _finish(self, stream: str, pid: str, process: Process) -> None:
-        """The done state. A bracket that this very turn opened becomes a single transitioned."""
-        resource = self.resources[stream]
-        bracket = self._bracket(stream, pid)
-        to = process.done_of(resource.row[process.field])
-        drafts = self._drafts.get(stream, [])
-        own = [i for i, each in enumerate(drafts) if each.data.get("pid") == pid and each.type == events.PROCESS_STARTED]
-        others = [each for each in drafts if each.data.get("pid") == pid and each.type != events.PROCESS_STARTED]
-        first_is_ours = bool(own) and bracket.cause == f"{stream}@{self._base[stream] + own[0] + 1}"
-        if not first_is_ours or others:
-            data: Json = {"pid": pid, "process": process.name, "field": process.field, "to": to}
-            if drafts and drafts[-1].type == events.UPDATED and not drafts[-1].claims and not drafts[-1].releases:
-                # What the last step changed is part of the end, not an event of its own.
-                data["changes"] = drafts.pop().data["changes"]
-                self.resources[stream] = replace(resource, version=resource.version - 1)
-            self.emit(stream, events.PROCESS_SUCCEEDED, data)
-            return
-        # Only the first draft stays, at its place: later ones carry changes of this stream alone, which compose.
-        changes: Json = {}
-        for index in own:
-            changes = composed(changes, drafts[index].data.get("changes") or {})
-        data = {
-            "process": bracket.origin, "field": process.field, "from": bracket.came_from,
-            "via": [drafts[index].data["via"] for index in own], "to": to,
-        }
-        if drafts[own[0]].data.get("compensation"):
-            data["compensation"] = True
-        if changes:
-            data["changes"] = changes
-        claims = tuple(claim for index in own for claim in drafts[index].claims)
-        releases = tuple(release for index in own for release in drafts[index].releases)
-        drafts[own[0]] = Event(events.TRANSITIONED, data, drafts[own[0]].metadata, claims, releases)
-        for index in reversed(own[1:]):
-            del drafts[index]
-        row = {**resource.row, process.field: to}
-        brackets = {key: value for key, value in resource.open.items() if key != process.field}
-        self.resources[stream] = replace(resource, row=row, open=brackets, version=resource.version - len(own) + 1)
-
     def _fail(self, stream: str, pid: str, process: Process, reason: str) -> str | None:
         """Ends a bracket in failure; -> the pid of the compensation that follows from the via state, if any."""
-        bracket = self._bracket(stream, pid)
+        bracket = self.bracket(stream, pid)
         data: Json = {"pid": pid, "process": process.name, "field": process.field, "error": reason}
         self._delegating.discard(pid)
         if bracket.parent is not None:
             self.emit(stream, events.PROCESS_FAILED, {**data, "parent": bracket.parent})
-            self._cancel_children(pid)
+            self.cancel_children(pid)
             return None
         follower = process.compensate(self, self.resources[stream]) if process.compensate else None
         if follower is None:
             state = self.resources[stream].row[process.field]
             back = process.failed or (bracket.came_from if bracket.came_from != state else None)
             self.emit(stream, events.PROCESS_FAILED, {**data, "to": back} if back else data)
-            self._cancel_children(pid)
+            self.cancel_children(pid)
             return None
         self.emit(stream, events.PROCESS_FAILED, data)
-        self._cancel_children(pid)
+        self.cancel_children(pid)
         return self.begin(stream, self.catalogue.process(follower), compensation=True)
-
-    def _cancel_children(self, pid: str) -> None:
-        for stream in list(self.resources):
-            for state_field, bracket in list(self.resources[stream].open.items()):
-                if bracket.parent == pid:
-                    self._cancel(stream, bracket, state_field, "its parent process ended")
 
     def _cancel_orphans(self) -> None:
         """Brackets whose parent was superseded by a command that saw only the parent's stream."""
@@ -482,13 +303,7 @@ class Turn(World):
         for stream, resource in list(self.resources.items()):
             for state_field, bracket in resource.open.items():
                 if bracket.parent is not None and bracket.parent not in live:
-                    self._cancel(stream, bracket, state_field, "its parent process ended")
-
-    def _cancel(self, stream: str, bracket: Open, state_field: str, reason: str) -> None:
-        self.emit(
-            stream, events.PROCESS_CANCELLED, {"pid": bracket.pid, "process": bracket.process, "field": state_field, "reason": reason}
-        )
-        self._cancel_children(bracket.pid)
+                    self.cancel(stream, bracket, state_field, "its parent process ended")
 
     # --- triggers ---
 
@@ -509,35 +324,10 @@ class Turn(World):
         else:
             self.answered[bracket.pid] = answer.data
             resource = self.resources[stream]
-            changes = self.reply_changes(resource, answer.data)
+            changes = reply_changes(self, resource, answer.data)
             self.emit(stream, events.STEP_SUCCEEDED, {**data, "changes": changes} if changes else data)
-            self._merge_related(self.resources[stream], answer.data)
+            merge_related(self, self.resources[stream], answer.data)
         self._cause = f"{stream}@{self.resources[stream].version}"
-
-    def reply_changes(self, resource: Resource, data: Json) -> Json:
-        """The part of a reply that concerns the resource itself: known columns and fields, and + merges."""
-        kind = self.catalogue.type(resource.kind if resource.kind in self.catalogue.types else resource.type)
-        plain = {key: value for key, value in data.items() if key in kind.fields and key not in NEVER_MERGED and key != "data"}
-        changes = changes_for(kind, plain)
-        for key in ("+data", "data"):
-            if isinstance(data.get(key), dict):
-                changes = composed(changes, {key: data[key]})
-        return changes
-
-    def _merge_related(self, resource: Resource, data: Json) -> None:
-        """Keys named as to-one relations (instance, host, volume, ...) merge into that row."""
-        kind = self.catalogue.type(resource.type)
-        for name, value in data.items():
-            link = kind.links.get(name)
-            if link is None or link.cardinality != "ref" or not isinstance(value, dict):
-                continue
-            related = self.get(self.catalogue.root_type(link.to).name, resource.row.get(link.via))
-            if related is None:
-                continue
-            changes = self.reply_changes(related, value)
-            if changes:
-                self.merge(related.stream, changes)
-            self._merge_related(related, value)
 
     def _park_silent(self) -> None:
         for stream, resource in list(self.resources.items()):
@@ -563,21 +353,6 @@ class Turn(World):
     def _next_purge(self, resources: list[Resource]) -> datetime | None:
         dues = [due for each in resources if each.state == "removed" and (due := removal_due(each))]
         return min(dues, default=None)
-
-    # --- lookups ---
-
-    def _root_of(self, stream: str) -> str:
-        return self._roots.get(stream) or self.resources[stream].root or stream
-
-    def _bracket(self, stream: str, pid: str) -> Open:
-        found = self._open(stream, pid)
-        if found is None:
-            raise AssertionError(f"{stream} has no process {pid} under way")
-        return found
-
-    def _open(self, stream: str, pid: str) -> Open | None:
-        return next((each for each in self.resources[stream].open.values() if each.pid == pid), None)
-
 
 def removal_due(resource: Resource) -> datetime | None:
     due = resource.row.get("removeTime")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any
 
 from asyncpg.connection import Connection
@@ -62,7 +62,7 @@ class Bell:
 
 async def follow(
     read: Callable[[int, int], Awaitable[list[Recorded]]], bell: Bell, after: int, poll: float
-) -> AsyncIterator[list[Recorded]]:
+) -> AsyncGenerator[list[Recorded], None]:
     """Reads on from `after` for ever; `read(after, limit)` is the store's read_all."""
     while not bell.closed:
         rung = bell.position

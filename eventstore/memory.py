@@ -5,7 +5,8 @@ Every append is checked and applied without a pause in between, so each is its o
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -86,9 +87,10 @@ class MemoryStore:
                 found.append(self._recorded(position))
         return found
 
-    async def follow(self, after: int = 0) -> AsyncIterator[list[Recorded]]:
-        async for events in follow(self.read_all, self._bell, after, self._poll):
-            yield events
+    async def follow(self, after: int = 0) -> AsyncGenerator[list[Recorded], None]:
+        async with aclosing(follow(self.read_all, self._bell, after, self._poll)) as batches:
+            async for events in batches:
+                yield events
 
     async def load(self, categories: Sequence[str], claim_prefix: str = "") -> Loaded:
         self._open()

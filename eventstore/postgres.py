@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing
 from typing import Any, Self, TypeVar
 
 import asyncpg
@@ -25,6 +26,7 @@ Pooled = Connection | PoolConnectionProxy
 
 EVERYTHING = 2**63 - 1
 PARTITION_SIZE = 4_000_000
+MIGRATION = 3600  # seconds
 
 
 class PostgresStore:
@@ -50,19 +52,24 @@ class PostgresStore:
         `connections`: for reads, at most; the writer and, once somebody follows, the listener have one each besides.
         `poll`: seconds after which a follower looks by itself. Raises Unavailable, NewerSchema.
         """
-
-        async def attempt() -> Pool:
-            connection = await connect(dsn, timeout)
-            try:
+        connection = await _again_until(timeout, lambda: connect(dsn, timeout))
+        try:
+            async with asyncio.timeout(MIGRATION):  # of its own: a migration of a long log takes what it takes
                 await migrate(connection)
                 await connection.execute(sql("forget_writers"))
-            finally:
-                await connection.close(timeout=timeout)
+        except Exception as error:
+            if is_away(error):
+                raise Unavailable(f"the database went away, or took over {MIGRATION} s, while its schema was migrated: {error}") from error
+            raise
+        finally:
+            connection.terminate()
+
+        async def make_pool() -> Pool:
             return await asyncpg.create_pool(
                 dsn, min_size=1, max_size=connections, init=prepare, reset=no_reset, timeout=timeout, server_settings=settings(timeout)
             )
 
-        pool = await _again_until(timeout, attempt)
+        pool = await _again_until(timeout, make_pool)
         return cls(dsn, pool, timeout=timeout, poll=poll, partition_size=partition_size)
 
     async def append(
@@ -91,11 +98,12 @@ class PostgresStore:
             return await self._events("read_all", after, limit, last)
         return await self._events("read_types", after, limit, last, list(types))
 
-    async def follow(self, after: int = 0) -> AsyncIterator[list[Recorded]]:
+    async def follow(self, after: int = 0) -> AsyncGenerator[list[Recorded], None]:
         if not self._closed:
             self._listener.start()
-        async for events in follow(self.read_all, self._bell, after, self._poll):
-            yield events
+        async with aclosing(follow(self.read_all, self._bell, after, self._poll)) as batches:
+            async for events in batches:
+                yield events
 
     async def load(self, categories: Sequence[str], claim_prefix: str = "") -> Loaded:
         low, high = [f"{each}-" for each in categories], [f"{each}." for each in categories]  # "." comes right after "-"

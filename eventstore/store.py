@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol
 
 from eventstore.types import Appended, CommandKey, Lease, Loaded, Recorded, Work, Write
@@ -46,7 +46,7 @@ class Store(Protocol):
         """The log's events with position > after, by position."""
         ...
 
-    def follow(self, after: int = 0) -> AsyncIterator[list[Recorded]]:
+    def follow(self, after: int = 0) -> AsyncGenerator[list[Recorded], None]:
         """The log from `after` on, in batches (at most 1000 events), for ever: catch-up, then live. Misses nothing, repeats nothing.
 
         Survives the database's restarts (it waits and goes on); ends when it is closed (aclose) or the store is.

@@ -15,6 +15,7 @@ from starlette.routing import Route
 from commands.catalogue.model import ResourceType
 from commands.errors import NotFound, Refused
 from eventstore import StoreError
+from gateway import log
 from gateway.callers import Callers
 from gateway.documents import Documents
 from gateway.errors import MethodNotAllowed, error_document, error_headers
@@ -42,6 +43,7 @@ def build_app(services: Services) -> Starlette:
             Route("/ping", _ping),
             Route("/healthcheck", gateway.health),
             Route("/corral/info", gateway.info),
+            *log.routes(services.store, gateway.callers),
             Route("/{path:path}", gateway.api, methods=every),
         ]
     )
@@ -52,7 +54,7 @@ class Gateway:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._callers = Callers(services)
+        self.callers = Callers(services)
 
     async def api(self, request: Request) -> Response:
         correlation = request.headers.get("x-correlation-id", "")[:100] or uuid.uuid4().hex
@@ -97,7 +99,7 @@ class Gateway:
 
     async def _answer(self, request: Request, correlation: str) -> Answer:
         _check_version(path_parts(request))
-        read = await read_request(request, self._callers, self._services.settings, correlation)
+        read = await read_request(request, self.callers, self._services.settings, correlation)
         if read.method not in VERBS:
             raise MethodNotAllowed(read.method, "this")
         await self._wait_for_position(read)

@@ -176,16 +176,15 @@ class Reads:
 
 def event_document(event: Recorded, catalogue: Catalogue) -> Json:
     """An event as the API and the CLI show it."""
-    secrets = secret_names(catalogue)
     return {
         "id": event.id,
         "position": event.position,
         "stream": event.stream,
         "version": event.version,
         "type": event.type,
-        "data": masked(event.data, secrets),
+        "data": masked(event.data, secret_names(catalogue)),
         "metadata": event.metadata,
-        "at": event.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "at": event.at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
     }
 
 

@@ -75,6 +75,7 @@ class Engine:
 
     def _call(self, what: Callable[[docker.APIClient], Result], seconds: int) -> Result:
         try:
+            self._knock()
             return what(self._client(seconds))
         except DriverError:
             raise
@@ -83,6 +84,13 @@ class Engine:
         except (DockerException, requests.exceptions.RequestException, OSError) as error:
             self._drop()
             raise NoEngine(self._away(error, seconds), repr(error)) from error
+
+    def _knock(self) -> None:
+        """Says at once why a socket can't be opened; the client would leave its own socket open then, and hide the reason."""
+        if self.url.startswith("unix://"):
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                probe.settimeout(LOOK_SECONDS)
+                probe.connect(self.url.removeprefix("unix://"))
 
     def _client(self, seconds: int) -> docker.APIClient:
         """One a thread: the client is not made to be shared. Making it asks the engine for its version."""

@@ -95,6 +95,10 @@ def itself(world: World, agent: Resource) -> int | None:
     return agent.id
 
 
+def is_root(volume: Resource) -> bool:
+    return volume.row.get("deviceNumber") == 0
+
+
 def to_pool(command: str, payload_of: Callable[[World, Resource], dict[str, Any]], **more: Any) -> Ask:
     return Ask(command, agent_of_pool, payload_of, **more)
 
@@ -136,7 +140,7 @@ INSTANCE = [
     Process(
         "instance.remove", "instance",
         ("requested", "stopped", "starting", "stopping", "creating", "updating-running", "updating-stopped"), "removing", "removed",
-        handlers=(*STOP, Child("volume", "instanceId", "volume.remove", when=lambda volume: volume.row.get("deviceNumber") == 0)),
+        handlers=(*STOP, Child("volume", "instanceId", "volume.remove", when=is_root, ignore_invalid=True)),
         post=(REMOVED,),
     ),
     Process(

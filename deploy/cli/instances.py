@@ -13,16 +13,15 @@ from commands.catalogue.builtin import CATALOGUE
 from commands.service import IMAGE_DRIVERS
 from deploy.cli.client import Client
 from deploy.cli.errors import Failed, WrongUse
-from deploy.cli.options import Output, Thing, Things, Timeout, Url, Wait, command, connect
+from deploy.cli.options import INSTANCES, Output, Thing, Things, Timeout, Url, Wait, command, connect
 from deploy.cli.show import Format, age, err, hint, out, print_json, state_text, table, waiting
-from deploy.cli.telling import clock, recorded, timeline
-from deploy.cli.things import INSTANCES, resolve
+from deploy.cli.telling import recorded, timeline
+from deploy.cli.things import INSTANCES as ONLY_INSTANCES
+from deploy.cli.things import resolve
 from deploy.cli.things import Thing as Found
 from deploy.cli.waiting import until_settled
 
 Json = dict[str, Any]
-
-PANEL = "Instances and hosts"
 
 AT_REST = frozenset({"stopped", "removed", "purged"})
 
@@ -33,7 +32,7 @@ RUN_SECONDS = 600.0
 def register(app: typer.Typer) -> None:
     """Adds these commands to the CLI."""
 
-    @command(app, "run", PANEL, [
+    @command(app, "run", INSTANCES, [
         "corral run sim:hello --name web",
         "corral run docker:nginx -p 8080:80 -e MODE=test",
         "corral run nginx                        (the same as docker:nginx)",
@@ -73,12 +72,10 @@ def register(app: typer.Typer) -> None:
                 out().print(found.id)
             if show_timeline and output is Format.TEXT:
                 print_timeline(client, found)
-            if wait and found.state not in ("running", "stopped"):
-                raise Failed(_why(found, "running"))
-            if wait and found.state == "stopped" and fields.get("startOnCreate", True):
+            if wait and found.state != "running":
                 raise Failed(_why(found, "running"))
 
-    @command(app, "ps", PANEL, ["corral ps", "corral ps -a            (stopped and just removed ones too)", "corral ps -o json | jq '.[].name'"])
+    @command(app, "ps", INSTANCES, ["corral ps", "corral ps -a", "corral ps -o json | jq '.[].name'"])
     def ps(
         everything: Annotated[bool, typer.Option("--all", "-a", help="Stopped and just removed ones too.")] = False,
         url: Url = None,
@@ -97,7 +94,7 @@ def register(app: typer.Typer) -> None:
         elif not every:
             hint("No instances yet: corral run sim:hello --name first")
 
-    @command(app, "hosts", PANEL, ["corral hosts", "corral hosts -o json"])
+    @command(app, "hosts", INSTANCES, ["corral hosts", "corral hosts -o json"])
     def hosts(url: Url = None, output: Output = Format.TEXT) -> None:
         """List the hosts, with the state of the agent that answers for each and the compute units still free."""
         with connect(url) as client, waiting("asking for the hosts"):
@@ -119,7 +116,7 @@ def register(app: typer.Typer) -> None:
         if not found:
             hint("No hosts yet: corral agent --sim, here or on another machine")
 
-    @command(app, "inspect", PANEL, ["corral inspect web", "corral inspect host-1 -o json", "corral inspect 1i5 -o json | jq .data"])
+    @command(app, "inspect", INSTANCES, ["corral inspect web", "corral inspect host-1 -o json", "corral inspect 1i5 -o json | jq .data"])
     def inspect(thing: Thing, url: Url = None, output: Output = Format.TEXT) -> None:
         """Show everything that is known about a thing."""
         with connect(url) as client:
@@ -129,19 +126,19 @@ def register(app: typer.Typer) -> None:
         else:
             _describe(found)
 
-    @command(app, "start", PANEL, ["corral start web", "corral start 1i5 1i6 --no-wait"])
+    @command(app, "start", INSTANCES, ["corral start web", "corral start 1i5 1i6 --no-wait"])
     def start(things: Things, wait: Wait = True, timeout: Timeout = RUN_SECONDS, url: Url = None, output: Output = Format.TEXT) -> None:
         """Start stopped instances."""
         with connect(url) as client:
             _each(client, things, output, lambda found: _act(client, found, "start", "running", wait, timeout))
 
-    @command(app, "stop", PANEL, ["corral stop web", "corral stop web db"])
+    @command(app, "stop", INSTANCES, ["corral stop web", "corral stop web db"])
     def stop(things: Things, wait: Wait = True, timeout: Timeout = 120.0, url: Url = None, output: Output = Format.TEXT) -> None:
         """Stop running instances; they keep their place and their data."""
         with connect(url) as client:
             _each(client, things, output, lambda found: _act(client, found, "stop", "stopped", wait, timeout))
 
-    @command(app, "rm", PANEL, ["corral rm web", "corral rm web db --purge"])
+    @command(app, "rm", INSTANCES, ["corral rm web", "corral rm web db --purge"])
     def rm(
         things: Things,
         purge: Annotated[bool, typer.Option("--purge", help="Also let go of what removal keeps for a restore (its volumes).")] = False,
@@ -182,7 +179,7 @@ def print_timeline(client: Client, found: Found) -> None:
         console.print(Text.assemble((f"  {ms:8.1f} ms  ", "dim"), f"{event.stream:<26}", told))
 
 
-def _each(client: Client, things: Sequence[str], output: Format, do: Any, types: Sequence[str] | None = INSTANCES) -> None:
+def _each(client: Client, things: Sequence[str], output: Format, do: Any, types: Sequence[str] | None = ONLY_INSTANCES) -> None:
     """One after the other; all are tried, and if any fails so does the command."""
     done: list[Json] = []
     failed: Failed | None = None
@@ -222,7 +219,7 @@ def _act(client: Client, found: Found, action: str, goal: str, wait: bool, timeo
 def _remove(client: Client, found: Found, purge: bool, wait: bool, timeout: float) -> Json:
     document = found.document
     if document.get("removed") is None:
-        document = client.delete(found.path).document
+        document = dict(client.delete(found.path).document)
         if not wait:
             return document
         document = until_settled(client, found.path, timeout, found.title)
@@ -243,7 +240,8 @@ def _why(found: Found, goal: str) -> str:
 
 def _row(each: Json) -> tuple[str | Text, ...]:
     hosts = ", ".join(str(host.get("name") or host["id"]) for host in each.get("hosts") or [])
-    return (each["id"], each.get("name") or "", state_text(each), each.get("imageUuid") or "", hosts, ports_of(each), age(each.get("createdTS")))
+    name, image = each.get("name") or "", each.get("imageUuid") or ""
+    return (each["id"], name, state_text(each), image, hosts, ports_of(each), age(each.get("createdTS")))
 
 
 def ports_of(document: Json) -> str:
@@ -277,5 +275,3 @@ def _describe(found: Found) -> None:
     if found.type == "instance":
         hint(f"How it came to be: corral replay {found.stream}")
 
-
-__all__ = ["clock", "new_instance", "ports_of", "print_timeline", "register"]

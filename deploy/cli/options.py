@@ -10,6 +10,9 @@ import typer
 from deploy.cli.client import Client, base_url
 from deploy.cli.show import Format
 
+INSTANCES, HISTORY, SERVER = "Instances and hosts", "History: what happened, and why", "Servers"
+"""The panels of `corral --help`."""
+
 Output = Annotated[Format, typer.Option("--output", "-o", help="text for people, json for programs.")]
 
 Url = Annotated[

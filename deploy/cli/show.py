@@ -26,6 +26,11 @@ STATES = {
     "running": "green", "active": "green", "stopped": "yellow", "inactive": "yellow", "removed": "dim", "purged": "dim",
 }  # fmt: skip
 
+EVENT_COLOURS = {
+    "created": "green", "process-succeeded": "green", "step-failed": "red", "process-failed": "red", "process-parked": "yellow",
+    "process-cancelled": "yellow", "step-requested": "cyan", "step-succeeded": "cyan",
+}  # fmt: skip
+
 
 class Format(StrEnum):
     TEXT = "text"

@@ -102,6 +102,15 @@ class Teller:
         for event in heard:
             self.hear(event)
 
+    def heard(self, event: Recorded) -> str:
+        """Hears the event, and tells it."""
+        self.hear(event)
+        return self.tell(event)
+
+    def resource(self, stream: str) -> Resource:
+        """As it is after all that was heard."""
+        return self._resources.get(stream) or empty(stream)
+
     def named(self, stream: str) -> str:
         """host-1 (rack-3), or just host-1."""
         name = self._names.get(stream)
@@ -126,10 +135,6 @@ class Teller:
             case events.STEP_FAILED:
                 return self._answer(event, "can't", f": {data['error']}")
         return gist(event)
-
-    def asked(self, ask: str) -> Recorded | None:
-        """The request that an answer belongs to."""
-        return self._asked.get(ask)
 
     def _answer(self, event: Recorded, verb: str, rest: str) -> str:
         request = self._asked.get(event.data["id"])
@@ -173,8 +178,7 @@ def timeline(told: Iterable[Recorded], names: Mapping[str, str] | None = None) -
     first: Recorded | None = None
     for event in told:
         first = first or event
-        teller.hear(event)
-        lines.append(((event.at - first.at).total_seconds() * 1000, event, teller.tell(event)))
+        lines.append(((event.at - first.at).total_seconds() * 1000, event, teller.heard(event)))
     return lines
 
 

@@ -88,7 +88,8 @@ def test_ports_are_read_as_they_are_written(private: int, public: int | None, pr
 
 
 def test_a_port_resource_speaks_for_its_private_port() -> None:
-    rows = [{"publicPort": 9090, "privatePort": 80, "protocol": "tcp"}, {"publicPort": None, "privatePort": 53, "protocol": "udp"}]
+    rows: list[dict[str, object]] = [{"publicPort": 9090, "privatePort": 80, "protocol": "tcp"}]
+    rows.append({"publicPort": None, "privatePort": 53, "protocol": "udp"})
     assert wanted_ports(rows, ["8080:80", "81"]) == [Port(80, 9090), Port(53, None, "udp"), Port(81)]
 
 

@@ -499,7 +499,7 @@ async def test_a_follower_gets_what_was_there_and_then_what_comes(store: Store) 
     seen: list[Recorded] = []
 
     async def follower() -> None:
-        async with aclosing(store.follow(after=10)) as batches:  # type: ignore[type-var]  # an AsyncIterator that can be closed
+        async with aclosing(store.follow(after=10)) as batches:
             async for batch in batches:
                 assert 0 < len(batch) <= 1000
                 seen.extend(batch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from asyncio import Future, new_event_loop
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -65,10 +66,9 @@ def test_a_batch_touches_nothing_twice_and_order_is_kept(wanted: list[tuple[set[
 
 
 def test_positions_skip_the_refused() -> None:
-    from datetime import UTC, datetime
-
     now = datetime.now(UTC)
-    with members([({"s-1", "s-2"}, set(), "", False), ({"s-3"}, set(), "", False), (set(), {"s-5"}, "", False), ({"s-4"}, set(), "", False)]) as made:
+    written: list[set[str]] = [{"s-1", "s-2"}, {"s-3"}, set(), {"s-4"}]
+    with members([(each, set(), "", False) for each in written]) as made:
         refused = [{"member": 2, "why": "version", "stream": "s-3", "expected": 0, "actual": 4}, {"member": 2, "why": "reused", "key": "k"}]
         told = answers(made, Outcome(11, now, refused))
         assert [told[0], told[2], told[3]] == [Appended(11, 12, now), Appended(13, 12, now), Appended(13, 13, now)]

@@ -31,7 +31,7 @@ class Log:
 
 async def take(log: Log, bell: Bell, count: int, poll: float) -> list[int]:
     seen: list[int] = []
-    async with aclosing(follow(log.read, bell, 0, poll)) as batches:  # type: ignore[type-var]  # an AsyncIterator that can be closed
+    async with aclosing(follow(log.read, bell, 0, poll)) as batches:
         async for batch in batches:
             seen += [event.position for event in batch]
             if len(seen) >= count:
@@ -57,7 +57,7 @@ async def test_a_ring_during_a_read_is_not_lost() -> None:
             bell.ring(1)
         return found
 
-    async with asyncio.timeout(2), aclosing(follow(read, bell, 0, poll=60)) as batches:  # type: ignore[type-var]  # it can be closed
+    async with asyncio.timeout(2), aclosing(follow(read, bell, 0, poll=60)) as batches:
         assert [event.position for event in await anext(batches)] == [1]
 
 

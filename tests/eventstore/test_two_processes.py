@@ -28,7 +28,7 @@ async def appender(dsn: str, name: str, seconds: float) -> dict[str, list[str]]:
 
 
 async def collect(store: PostgresStore, seen: list[Recorded]) -> None:
-    async with aclosing(store.follow()) as batches:  # type: ignore[type-var]  # an AsyncIterator that can be closed
+    async with aclosing(store.follow()) as batches:
         async for batch in batches:
             seen.extend(batch)
 

@@ -1,0 +1,231 @@
+"""The draft of an append: events as a decision makes them, folded at once into a working copy, so that the next step sees them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from commands import events
+from commands.catalogue.fields import changes_for, date_text
+from commands.catalogue.model import Catalogue, Process
+from commands.fleet import Fleet
+from commands.merge import composed, merged
+from commands.resource import Json, Open, Resource, empty, evolve
+from commands.world import World
+from eventstore import Claim, Event, Recorded, Release, Write
+
+
+class Draft(World):
+    """What one decision writes, to streams of its root and to shared ones."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        resources: Mapping[str, Resource],
+        fleet: Fleet,
+        *,
+        root: str,
+        now: datetime,
+        new_id: Callable[[], str],
+        ids: Callable[[str], int],
+        secret: Callable[[int], bytes],
+        settings: Mapping[str, Any],
+        actor: int | None = None,
+        correlation: str | None = None,
+        cause: str = "",
+    ) -> None:
+        """Clock, ids and chance come from outside. `cause`: the id of the event that led here."""
+        super().__init__(catalogue, resources, fleet)
+        self.root = root
+        self.now = now
+        self.new_id = new_id
+        self.ids = ids
+        self.secret = secret
+        self.settings = settings
+        self._base: dict[str, int] = {}
+        self._drafts: dict[str, list[Event]] = {}
+        self._roots: dict[str, str] = {}
+        self._actor, self._correlation, self._cause = actor, correlation, cause
+        self._pid: str | None = None
+
+    # --- the append ---
+
+    def writes(self) -> list[Write]:
+        return [
+            Write(stream, self._base[stream], tuple(drafts), self.root_of(stream))
+            for stream, drafts in self._drafts.items()
+            if drafts
+        ]
+
+    def claims(self) -> list[Claim]:
+        """The counted claims drafted, for the fleet to note."""
+        return [
+            claim
+            for drafts in self._drafts.values()
+            for event in drafts
+            for claim in event.claims
+            if claim.limit is not None
+        ]
+
+    # --- what decisions call ---
+
+    def change(self, resource: Resource, values: Json, claims: tuple[Claim, ...] = (), releases: tuple[Release, ...] = ()) -> None:
+        """Sets columns and fields of a resource."""
+        type_name = resource.kind if resource.kind in self.catalogue.types else resource.type
+        self.merge(resource.stream, changes_for(self.catalogue.type(type_name), values), claims, releases)
+
+    def merge(self, stream: str, changes: Json, claims: tuple[Claim, ...] = (), releases: tuple[Release, ...] = ()) -> None:
+        """Changes in merge syntax, put on the stream's last draft where there is one, else an event of their own."""
+        drafts = self._drafts.get(stream)
+        if not drafts:
+            self.emit(stream, events.UPDATED, {"changes": changes}, claims, releases)
+            return
+        last = drafts[-1]
+        data = {**last.data, "changes": composed(last.data.get("changes") or {}, changes)}
+        drafts[-1] = replace(last, data=data, claims=last.claims + claims, releases=last.releases + releases)
+        present = self.resources[stream]
+        self.resources[stream] = replace(present, row=merged(present.row, changes))
+
+    def after(self, seconds: float) -> datetime:
+        return self.now + timedelta(seconds=seconds)
+
+    def input(self, resource: Resource, state_field: str = "state") -> Json:
+        """What the process under way was started with."""
+        bracket = resource.open.get(state_field)
+        return bracket.input if bracket else {}
+
+    def new_row(self, type_name: str, row: Json, kind: str | None, claims: tuple[Claim, ...]) -> tuple[str, str | None]:
+        """A new resource with its create process begun. -> its stream, and that process's pid (None: its type has none).
+
+        It shares our root if its type is owned (volume, maps of an instance), else it is a root of its own.
+        """
+        root_type = self.catalogue.root_type(type_name)
+        number = self.ids(root_type.name)
+        stream = f"{root_type.name}-{number}"
+        owned = root_type.owner is not None
+        columns = {
+            "uuid": row.get("uuid") or self.new_id(),
+            "kind": kind or type_name,
+            "created": date_text(self.now),
+            "state": "requested",
+        }
+        if "allocationState" in root_type.fields:
+            columns["allocationState"] = "inactive"
+        uuid = Claim(f"{root_type.name}.uuid", columns["uuid"])
+        changes = changes_for(self.catalogue.type(type_name), {key: value for key, value in row.items() if value is not None})
+        self._roots[stream] = self.root if owned else stream
+        self.emit(stream, events.CREATED, {"changes": {**columns, **changes}}, (uuid, *claims))
+        process = self.catalogue.process_of(type_name, "create")
+        return stream, self.begin(stream, process, parent=self._pid if owned else None) if process else None
+
+    def emit(
+        self, stream: str, kind: str, data: Json, claims: tuple[Claim, ...] = (), releases: tuple[Release, ...] = ()
+    ) -> Resource:
+        """Drafts an event and folds it into the working copy."""
+        present = self.resources.get(stream) or self.fleet.resources.get(stream) or empty(stream)
+        self._base.setdefault(stream, present.version)
+        metadata = {
+            key: value
+            for key, value in (
+                ("causation", self._cause),
+                ("correlation", self._correlation),
+                ("pid", data.get("pid") or self._pid),
+                ("actor", self._actor),
+            )
+            if value
+        }
+        self._drafts.setdefault(stream, []).append(Event(kind, data, metadata, claims, releases))
+        root = self._roots.get(stream) or present.root or stream
+        recorded = Recorded(0, stream, present.version + 1, kind, data, {**metadata, "root": root}, self.now)
+        self.resources[stream] = evolved = evolve(present, recorded)
+        return evolved
+
+    def begin(
+        self, stream: str, process: Process, *, input: Json | None = None, parent: str | None = None, compensation: bool = False
+    ) -> str:
+        """Starts a process on a resource whose state allows it; one under way on the same field is superseded. -> its pid."""
+        resource = self.resources.get(stream) or self.fleet.resources[stream]
+        state = resource.row.get(process.field) or ""
+        present = resource.open.get(process.field)
+        if present is not None:
+            self.cancel(stream, present, process.field, f"superseded by {process.name}")
+        pid = self.new_id()
+        via = state if state in process.vias else process.via_of(state)
+        data: Json = {"pid": pid, "process": process.name, "field": process.field, "from": state, "via": via}
+        for key, value in (("input", input), ("parent", parent), ("compensation", compensation)):
+            if value:
+                data[key] = value
+        self.emit(stream, events.PROCESS_STARTED, data)
+        return pid
+
+    def accepts(self, resource: Resource, process: Process) -> bool:
+        """Whether the process may start (or start again) in the resource's state."""
+        state = resource.row.get(process.field) or ""
+        return state in process.start or state in process.vias
+
+    def cancel_children(self, pid: str) -> None:
+        for stream in list(self.resources):
+            for state_field, bracket in list(self.resources[stream].open.items()):
+                if bracket.parent == pid:
+                    self.cancel(stream, bracket, state_field, "its parent process ended")
+
+    def cancel(self, stream: str, bracket: Open, state_field: str, reason: str) -> None:
+        """Ends a bracket, and those inside it, without success; the state stays where it is."""
+        self.emit(
+            stream, events.PROCESS_CANCELLED, {"pid": bracket.pid, "process": bracket.process, "field": state_field, "reason": reason}
+        )
+        self.cancel_children(bracket.pid)
+
+    def close(self, stream: str, pid: str, process: Process) -> None:
+        """The done state. A bracket that this very turn opened becomes a single transitioned."""
+        resource = self.resources[stream]
+        bracket = self.bracket(stream, pid)
+        to = process.done_of(resource.row[process.field])
+        drafts = self._drafts.get(stream, [])
+        own = [i for i, each in enumerate(drafts) if each.data.get("pid") == pid and each.type == events.PROCESS_STARTED]
+        others = [each for each in drafts if each.data.get("pid") == pid and each.type != events.PROCESS_STARTED]
+        first_is_ours = bool(own) and bracket.cause == f"{stream}@{self._base[stream] + own[0] + 1}"
+        if not first_is_ours or others:
+            data: Json = {"pid": pid, "process": process.name, "field": process.field, "to": to}
+            if drafts and drafts[-1].type == events.UPDATED and not drafts[-1].claims and not drafts[-1].releases:
+                # What the last step changed is part of the end, not an event of its own.
+                data["changes"] = drafts.pop().data["changes"]
+                self.resources[stream] = replace(resource, version=resource.version - 1)
+            self.emit(stream, events.PROCESS_SUCCEEDED, data)
+            return
+        # Only the first draft stays, at its place: later ones carry changes of this stream alone, which compose.
+        changes: Json = {}
+        for index in own:
+            changes = composed(changes, drafts[index].data.get("changes") or {})
+        data = {
+            "process": bracket.origin, "field": process.field, "from": bracket.came_from,
+            "via": [drafts[index].data["via"] for index in own], "to": to,
+        }
+        if drafts[own[0]].data.get("compensation"):
+            data["compensation"] = True
+        if changes:
+            data["changes"] = changes
+        claims = tuple(claim for index in own for claim in drafts[index].claims)
+        releases = tuple(release for index in own for release in drafts[index].releases)
+        drafts[own[0]] = Event(events.TRANSITIONED, data, drafts[own[0]].metadata, claims, releases)
+        for index in reversed(own[1:]):
+            del drafts[index]
+        row = {**resource.row, process.field: to}
+        brackets = {key: value for key, value in resource.open.items() if key != process.field}
+        self.resources[stream] = replace(resource, row=row, open=brackets, version=resource.version - len(own) + 1)
+
+    # --- lookups ---
+
+    def root_of(self, stream: str) -> str:
+        return self._roots.get(stream) or self.resources[stream].root or stream
+
+    def bracket(self, stream: str, pid: str) -> Open:
+        found = self.find(stream, pid)
+        if found is None:
+            raise AssertionError(f"{stream} has no process {pid} under way")
+        return found
+
+    def find(self, stream: str, pid: str) -> Open | None:
+        return next((each for each in self.resources[stream].open.values() if each.pid == pid), None)
