@@ -265,6 +265,8 @@ class Engine:
 
     def _on_event(self, event: Recorded) -> None:
         root = event.root
+        if event.version == 1 and event.stream == root and partition_of(root) in self._leases:
+            self._roots.setdefault(root, {})  # all that there is of it: no query needed to load it
         cached = self._roots.get(root)
         news = True
         if cached is not None:

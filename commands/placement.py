@@ -14,6 +14,9 @@ from commands.resource import Resource
 DRIVERS = ("sim", "docker", "libvirt")
 """The kinds of host and pool that an image can be tied to."""
 
+CAPACITY = 1_000_000
+"""Of a host whose capacity nobody has set."""
+
 NOT_PLACED = "Failed to find a placement"
 """The words that Cattle's users look for."""
 
@@ -41,7 +44,7 @@ def scope(host: Resource) -> str:
 def capacity(host: Resource) -> int:
     """What the host can carry in all (its computeFree as it was set, before any claim)."""
     free = host.row.get("computeFree")
-    return 1_000_000 if free is None else int(free)
+    return CAPACITY if free is None else int(free)
 
 
 def free(host: Resource, fleet: Fleet) -> int:

@@ -20,6 +20,7 @@ from commands.errors import Conflict, Refused
 from commands.failpoints import reach_all
 from commands.fleet import Fleet
 from commands.ids import Ids
+from commands.placement import CAPACITY
 from commands.resource import Json, Resource, empty, evolve, fold
 from commands.turn import NeedIds, Turn
 from eventstore import BadData, CommandKey, KeyReused, Recorded, Repeated, Store, Taken, Work, WrongVersion
@@ -60,6 +61,8 @@ class Commands:
         self.settings = settings
         self._ids = Ids(store)
         self._no_fleet = Fleet()
+        self._images: dict[str, str] = {}
+        """Image uuid -> stream, of those asked for: a uuid is claimed for ever."""
 
     async def create(self, type_name: str, fields: Json, actor: Actor, key: CommandKey | None = None) -> Outcome:
         """POST of a collection: a row in state requested, and its create process begun."""
@@ -115,8 +118,8 @@ class Commands:
         if "zoneId" in kind.fields:
             row.setdefault("zoneId", 1)
         if self.catalogue.root_type(type_name).name == "host":
-            row.setdefault("computeFree", 1_000_000)
-            row.setdefault("computeTotal", 1_000_000)
+            row.setdefault("computeFree", CAPACITY)
+            row.setdefault("computeTotal", CAPACITY)
         return row
 
     async def _root_of_owner(self, type_name: str, row: Json) -> str:
@@ -142,8 +145,9 @@ class Commands:
                 message = "an instance needs an image: give imageUuid (e.g. docker:nginx) or imageId"
                 raise Refused("MissingRequired", message, "imageUuid")
             return None
-        holder = await self.store.holder("image.uuid", uuid_given)
+        holder = self._images.get(uuid_given) or await self.store.holder("image.uuid", uuid_given)
         if holder is not None:
+            self._images[uuid_given] = holder
             return await self._image(holder, type_name, "imageUuid")
         if str(uuid_given).partition(":")[0] not in IMAGE_DRIVERS or ":" not in str(uuid_given):
             known = ", ".join(f"{name}:..." for name in IMAGE_DRIVERS)

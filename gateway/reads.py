@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from commands.catalogue.model import Catalogue, Link, ResourceType
@@ -188,6 +189,7 @@ def event_document(event: Recorded, catalogue: Catalogue) -> Json:
     }
 
 
+@cache
 def secret_names(catalogue: Catalogue) -> frozenset[str]:
     return frozenset(field.name for type in catalogue.types.values() for field in type.fields.values() if field.secret)
 

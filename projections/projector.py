@@ -77,7 +77,7 @@ class Projector:
         self._progress.reached(position)
         self.state = "working"
         log.info("Folding the log into the views", action="projector-starts", schema=self.schema, position=position)
-        async with contextlib.aclosing(self._store.follow(position)) as batches:  # type: ignore[type-var]  # both stores give generators
+        async with contextlib.aclosing(self._store.follow(position)) as batches:
             async for batch in batches:
                 for each in await apply_all(connection, batch, position):
                     log.error("An event can't be folded: its stream is parked", action="poisoned", stream=each.stream, error=each.error)

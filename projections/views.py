@@ -94,27 +94,6 @@ class Views:
         text, values = select(query, COLUMNS)
         return [from_record(record) for record in await self._fetch(text, *values)]
 
-    async def find(self, words: str, type_name: str | None = None) -> list[Seen]:
-        """What a person may mean: a stream, a uuid, a name, or the beginning of a uuid or of an engine's id (dockerId); not removed.
-
-        An exact match hides those that only begin with it.
-        """
-        found: list[asyncpg.Record] = []
-        for condition in (
-            "type || '-' || id = $1",
-            "(uuid = $1 or name = $1)",
-            "(starts_with(uuid, $1) or starts_with(row -> 'data' -> 'fields' ->> 'dockerId', $1))",
-        ):
-            found = await self._fetch(
-                f"select {COLUMNS} from resources t where {condition} and removed is null and ($2::text is null or type = $2)"
-                " order by type, id limit 50",
-                words,
-                type_name,
-            )
-            if found:
-                break
-        return [from_record(record) for record in found]
-
     async def having(self, root: ResourceType, field: str, value: Any, *, account: int | None = None) -> list[int]:
         """The numbers of live resources whose column or field holds the value."""
         statement = Statement()

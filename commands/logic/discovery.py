@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from commands.placement import CAPACITY
 from commands.resource import Json, Resource
 from commands.turn import Failure, Turn
 
@@ -21,7 +22,8 @@ def take_inventory(turn: Turn, agent: Resource) -> None:
         _find_or_create(turn, "physicalHost", each, {"accountId": account, "agentId": agent.id})
     for each in _of(elements, "host"):
         physical = _find(turn, "physicalHost", each.get("physicalHostUuid"))
-        host = _find_or_create(turn, "host", each, {**common, "physicalHostId": physical.id if physical else None})
+        capacity = {"computeFree": CAPACITY, "computeTotal": CAPACITY}
+        host = _find_or_create(turn, "host", each, {**common, **capacity, "physicalHostId": physical.id if physical else None})
         if physical is not None and host.row.get("physicalHostId") != physical.id:
             turn.change(host, {"physicalHostId": physical.id})
     for each in _of(elements, "storagePool"):

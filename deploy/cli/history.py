@@ -95,7 +95,7 @@ def print_events(found: Iterable[Json], output: Format) -> None:
 
 def _print_container(title: str, container: str, tail: int | None, output: Format) -> None:
     if not container:
-        raise Failed(f"{title} has no Docker container: its host is of another kind, or it never ran. Without --container its history is told")
+        raise Failed(f"{title} has no Docker container: its host is of another kind, or it never ran. Its history: corral logs")
     hint(f"What container {container[:12]} of {title} wrote, as this machine's Docker engine has it:")
     lines = container_output(container, tail)
     if output is Format.JSON:

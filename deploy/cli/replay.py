@@ -75,7 +75,7 @@ def register(app: typer.Typer) -> None:
         "corral replay web --full                (everything after each event, not only what changed)",
     ])  # fmt: skip
     def replay(
-        thing: Annotated[str, typer.Argument(metavar="STREAM", help="A stream (instance-54), or what else names a thing.", show_default=False)],
+        thing: Annotated[str, typer.Argument(metavar="STREAM", help="A stream (instance-54), or another name.", show_default=False)],
         at: Annotated[int | None, typer.Option("--at", metavar="POSITION", min=0, help="Stop at this position of the log.")] = None,
         full: Annotated[bool, typer.Option("--full", help="Show all of the state after each event.")] = False,
         url: Url = None,
@@ -86,7 +86,7 @@ def register(app: typer.Typer) -> None:
             stream = stream_of(client, thing)
             steps = list(after_each(of_stream(client, stream, at)))
         if not steps:
-            raise Failed(f"{stream} does not exist" + (f" at position {at}: its first event comes later, if ever" if at is not None else ""))
+            raise Failed(f"{stream} does not exist" + (f" at position {at}: it comes later, if ever" if at is not None else ""))
         if output is Format.JSON:
             print_json([step.document() for step in steps])
         else:
@@ -113,11 +113,10 @@ def _print_state(console: Console, step: After, full: bool) -> None:
         if name not in step.changed:
             console.print(Text(f"      {name:<{width}}  {written(step.state[name])}", style="dim"))
             continue
-        match step.changed[name]:
-            case (None, new):
-                mark, change, colour = "+", written(new), "green"
-            case (old, None):
-                mark, change, colour = "-", written(old), "red"
-            case (old, new):
-                mark, change, colour = "~", f"{written(old)} -> {written(new)}", "yellow"
+        old, new = step.changed[name]
+        mark, change, colour = "~", f"{written(old)} -> {written(new)}", "yellow"
+        if old is None:
+            mark, change, colour = "+", written(new), "green"
+        elif new is None:
+            mark, change, colour = "-", written(old), "red"
         console.print(Text(f"    {mark} {name:<{width}}  {change}", style=colour))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import typer
@@ -34,7 +35,7 @@ def register(app: typer.Typer) -> None:
     ])  # fmt: skip
     def trace(
         request: Annotated[
-            str, typer.Argument(metavar="ID", help="A correlation id, an event (instance-1@3, or its position), or a thing.", show_default=False)
+            str, typer.Argument(metavar="ID", help="A correlation id, an event (instance-1@3 or its position), a thing.", show_default=False)
         ],
         url: Url = None,
         output: Output = Format.TEXT,
@@ -47,8 +48,7 @@ def register(app: typer.Typer) -> None:
                 raise Failed(f"no event belongs to a request {correlation!r}: give an answer's X-Correlation-Id, a thing, or a position")
             found = hops(heard, Teller(names(client)))
         if output is Format.JSON:
-            lines = [{"ms": each.ms, "hop": each.hop, "what": each.what, "positions": each.positions, "stream": each.stream} for each in found]
-            print_json({"correlation": correlation, "hops": lines})
+            print_json({"correlation": correlation, "hops": [asdict(each) for each in found]})
         else:
             _print(correlation, heard, found)
 
@@ -56,6 +56,7 @@ def register(app: typer.Typer) -> None:
 def correlation_of(client: Client, text: str) -> str:
     """The request that is meant: by itself, or by an event or a thing of it."""
     stream, at, version = text.rpartition("@")
+    event: Json | None = None
     if text.isdigit():
         event = _at(client, int(text))
     elif at and version.isdigit():
@@ -65,11 +66,11 @@ def correlation_of(client: Client, text: str) -> str:
     elif re.fullmatch(r"[0-9a-f]{32}", text):
         return text
     else:
-        event = None
         with suppress(Failed):  # no thing: then it is a correlation id that a client chose
             event = next(iter(client.get("/v1/events", stream=stream_of(client, text), limit=1)["data"]), None)
         if event is None:
             return text
+    assert event is not None, "each way that finds none has ended"
     correlation = event["metadata"].get("correlation")
     if not correlation:
         raise Failed(f"event {event['id']} belongs to no request: Corral did it by itself")

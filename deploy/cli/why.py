@@ -46,7 +46,8 @@ def waits(resource: Resource, teller: Teller) -> list[str]:
     told = []
     for bracket in resource.open.values():
         silent = [each for each in bracket.asked.values() if not each.answered and each.error is None]
-        reason = bracket.parked or ", ".join(f"{teller.named(f'agent-{each.agent}')} has not answered {each.command} yet" for each in silent)
+        unanswered = (f"{teller.named(f'agent-{each.agent}')} has not answered {each.command} yet" for each in silent)
+        reason = bracket.parked or ", ".join(unanswered)
         told.append(bracket.process + (f": {reason}" if reason else ""))
     return told
 
@@ -66,8 +67,8 @@ def _print(now_is: Resource, chain: Sequence[Recorded], teller: Teller) -> None:
     console.print(Text.assemble((f"{teller.named(now_is.stream)} is ", "bold"), state, (f", since {since}", "bold")))
     if failed:
         console.print(Text(f"  {now_is.fields.get('transitioningMessage')}", style="red"))
-    for each in waits(now_is, teller):
-        console.print(Text(f"  under way: {each}", style="cyan"))
+    for waited in waits(now_is, teller):
+        console.print(Text(f"  under way: {waited}", style="cyan"))
     width = max(len(each.id) for each in chain)
     for number, each in enumerate(chain):
         place = (f"  {'because' if number else 'so it is by':<12}", "dim"), f"{each.id:<{width}}  ", (f"{clock(each.at, today)}  ", "dim")

@@ -13,7 +13,7 @@ from commands.resource import fold
 from eventstore import Event, Write
 from projections import generations
 from projections.apply import apply, checkpoint
-from projections.errors import Superseded
+from projections.errors import Superseded, TooSlow
 from projections.projector import Projector
 from projections.views import Views
 from tests.projections.conftest import Cloud, claimed, created, released, updated
@@ -190,3 +190,19 @@ async def test_a_reader_without_projector_of_its_own_sees_the_checkpoint(cloud: 
             assert await reader.wait_for(position, 5)
     finally:
         await reader.close()
+
+
+async def test_a_query_that_takes_too_long_is_told_so(cloud: Cloud) -> None:
+    await cloud.append("image-1", *(created(name="x"),))
+    await cloud.project()
+    impatient = await Views.open(cloud.dsn, CATALOGUE, timeout=0.2)
+    connection = await asyncpg.connect(cloud.dsn)
+    try:
+        async with connection.transaction():
+            await connection.execute(f'lock table "{cloud.views.schema}".resources in access exclusive mode')
+            with pytest.raises(TooSlow, match="takes too long"):
+                await impatient.get("image", 1)
+        assert await impatient.get("image", 1) is not None
+    finally:
+        await connection.close()
+        await impatient.close()

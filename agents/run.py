@@ -1,0 +1,114 @@
+"""`corral agent`: registers with a server, then works for it until it is stopped. Server, NATS and engine may come later, or go and come back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from agents.driver import Driver
+from agents.process import CONCURRENCY, Agent
+from agents.registration import Credentials, Place, RegistrationRefused, ServerAway, register
+from agents.simulated import SimulatedDriver
+
+log = structlog.get_logger("corral.agent.run")
+
+FIRST_RETRY, MOST_RETRY = 1.0, 15.0
+
+Say = Callable[[str], None]
+"""Tells the person at the terminal, in whole sentences."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentOptions:
+    """What `corral agent` was asked for."""
+
+    url: str
+    """Of the server, as in http://server:8080."""
+    folder: Path
+    """This agent's own, kept over restarts: who it is, and what it did."""
+    sim: bool = False
+    docker: str | None = None
+    """The engine's address; None: that of DOCKER_HOST, else the usual socket."""
+    name: str | None = None
+    uuid: str | None = None
+    """None: the one it had before, else a new one."""
+    host_ip: str | None = None
+    """Where the containers' published ports are reached; None: found out."""
+    nats: str | None = None
+    """None: where the server says."""
+    credentials: Credentials | None = None
+    concurrency: int = CONCURRENCY
+
+
+async def run_agent(options: AgentOptions, say: Say = lambda sentence: None) -> None:
+    """Works until it is cancelled, and stops in order then. Raises RegistrationRefused, LedgerInUse."""
+    own = own_uuid(options.folder, options.uuid)
+    kind = "sim" if options.sim else "docker"
+    name = options.name or socket.gethostname()
+    place = await _registered(options, own, name, kind, say)
+    nats = options.nats or place.nats
+    agent = Agent(place.number, own, _driver(options, own, name), options.folder, nats, concurrency=options.concurrency)
+    await agent.start()
+    try:
+        say(f"Agent {name} is 1a{place.number} ({'new' if place.created else 'known'}) at {options.url}; connecting to NATS at {nats}")
+        ready = asyncio.create_task(agent.ready.wait())
+        ended = asyncio.create_task(agent.wait())
+        try:
+            await asyncio.wait({ready, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if ready.done():
+                say("It hears commands. Ctrl-C stops it; what runs on this host goes on running")
+            await ended
+        finally:
+            ready.cancel()
+            ended.cancel()
+            await asyncio.wait({ready, ended}, timeout=1)
+    finally:
+        await agent.stop()
+
+
+def own_uuid(folder: Path, given: str | None = None) -> str:
+    """The agent's identity lies in its folder. Raises RegistrationRefused when another is given than the one that is there."""
+    path = folder / "uuid"
+    known = path.read_text().strip() if path.exists() else None
+    if known and given and known != given:
+        raise RegistrationRefused(f"{folder} belongs to agent {known}: give {given} another folder")
+    if known:
+        return known
+    own = given or str(uuid.uuid4())
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    half = path.with_suffix(".new")
+    with half.open("w") as file:
+        file.write(own + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    half.replace(path)
+    return own
+
+
+async def _registered(options: AgentOptions, own: str, name: str, kind: str, say: Say) -> Place:
+    pause, told = FIRST_RETRY, ""
+    while True:
+        try:
+            return await asyncio.to_thread(register, options.url, own, name, kind, options.credentials)
+        except ServerAway as error:
+            if str(error) != told:
+                say(f"{error}. Trying again until it does")
+            told = str(error)
+            log.info("The server does not answer yet", action="register-retry", seconds=pause, error=told)
+        await asyncio.sleep(pause)
+        pause = min(MOST_RETRY, 2 * pause)
+
+
+def _driver(options: AgentOptions, own: str, name: str) -> Driver:
+    if options.sim:
+        return SimulatedDriver(own)
+    from agents.docker import DockerDriver, engine_url  # the docker package takes long to import, and the simulator needs none of it
+
+    return DockerDriver(engine_url(options.docker), name=options.name, host_ip=options.host_ip)

@@ -1,0 +1,52 @@
+"""The `corral` command: all its sub-commands put together, and how it ends."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from deploy.cli import agent, history, instances, replay, servers, trace, watch, why
+from deploy.cli.errors import Failed
+
+ABOUT = """Corral runs containers and virtual machines on many hosts. Every step is an event in a log: what you see is folded from it.
+
+Start with `corral up`, and `corral ps` in another terminal. Things are named by API id (1i54), stream (instance-54), name, uuid, or the
+beginning of a container engine's id. Every command that prints data has -o json."""
+
+PARTS = (servers, agent, instances, history, replay, why, trace, watch)
+
+
+def build() -> typer.Typer:
+    app = typer.Typer(
+        name="corral", help=ABOUT, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )  # fmt: skip
+    app.callback()(_version_option)
+    for part in PARTS:
+        part.register(app)
+    return app
+
+
+def main() -> None:
+    """Exit status: 0 done, 1 refused or failed, 2 used in a wrong way."""
+    try:
+        build()(prog_name="corral")
+    except Failed as failure:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(str(failure), style="red"))
+        sys.exit(failure.status)
+
+
+def _version_option(
+    version: bool = typer.Option(False, "--version", help="Say which version this is.", is_eager=True, callback=lambda given: _say_version(given)),
+) -> None: ...
+
+
+def _say_version(given: bool) -> None:
+    if given:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"corral {version('corral')}\n")
+        raise typer.Exit

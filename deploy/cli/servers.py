@@ -1,0 +1,142 @@
+"""corral up, agent, rebuild, env: the commands that run or mend a server, and say where it is."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
+
+from deploy.cli.client import DEFAULT_URL, base_url, home, remembered
+from deploy.cli.errors import REFUSED, Failed, WrongUse
+from deploy.cli.options import SERVER, Output, Url, command
+from deploy.cli.show import Format, err, hint, out, print_json
+from deploy.settings import BadSetting, Settings, read_settings, unknown_variables, variable
+
+OWN_VARIABLES = frozenset({"CORRAL_URL", "CORRAL_FAILPOINT"})
+"""Variables that are ours without being settings of `corral up`."""
+
+Home = Annotated[Optional[Path], typer.Option("--home", envvar="CORRAL_HOME", help="Corral's home.", show_default="~/.corral")]  # noqa: UP045 - typer reads it
+
+
+def register(app: typer.Typer) -> None:
+    """Adds these commands to the CLI."""
+    command(app, "up", SERVER, [
+        "corral up",
+        "corral up --listen 0.0.0.0              (let other machines in)",
+        "corral up --port 9000 --hosts sim       (the same as CORRAL_PORT=9000 CORRAL_HOSTS=sim corral up)",
+        "corral up --hosts none                  (a bare control plane)",
+    ])(up_command())  # fmt: skip
+
+    @command(app, "env", SERVER, ["corral env", 'eval "$(corral env)"', "corral env -o json"])
+    def env(home_folder: Home = None, url: Url = None, output: Output = Format.TEXT) -> None:
+        """Print the addresses in force, as variables that a shell can take over."""
+        values = addresses(home_folder or home(), url)
+        if output is Format.JSON:
+            print_json(values)
+            return
+        for name, value in values.items():
+            out().print(Text(f"{name}={shlex.quote(value)}"))
+
+    @command(app, "rebuild", SERVER, [
+        "corral rebuild",
+        "corral rebuild --postgres postgresql://user:password@host/corral",
+    ])  # fmt: skip
+    def rebuild(
+        home_folder: Home = None,
+        postgres: Annotated[
+            Optional[str],  # noqa: UP045 - typer reads it
+            typer.Option("--postgres", envvar="CORRAL_POSTGRES", help="The database.", show_default="what Corral's home remembers"),
+        ] = None,
+        output: Output = Format.TEXT,
+    ) -> None:
+        """Build the views anew from the log, beside those in use, compare the two, and switch. Safe at any time."""
+        where = postgres or remembered("postgres", (home_folder or home()).expanduser())
+        if not where:
+            raise Failed(f"which database is not known: {home_folder or home()} has no Corral yet. Start one, or set CORRAL_HOME or --postgres")
+        asyncio.run(_rebuild(where, output))
+
+
+def addresses(folder: Path, url: str | None = None) -> dict[str, str]:
+    """Where everything of this home is; what is not known is left out."""
+    where = base_url(url or remembered("url", folder) or DEFAULT_URL)
+    found = {
+        "CORRAL_HOME": str(folder.expanduser().absolute()),
+        "CORRAL_URL": where,
+        "CORRAL_NATS": remembered("nats", folder),
+        "CORRAL_POSTGRES": remembered("postgres", folder),
+        "CATTLE_URL": f"{where}/v1",
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def up_command() -> Callable[..., None]:
+    """`corral up`, with an option for each setting there is: its name, its variable and its sentence are the setting's own."""
+
+    def up(**given: Any) -> None:
+        """Start Corral: its servers, engine, API and local hosts in one process, until Ctrl-C. Each option has its variable."""
+        try:
+            settings = read_settings(**given)
+        except BadSetting as bad:
+            raise WrongUse(str(bad)) from None
+        for name in unknown_variables():
+            if name not in OWN_VARIABLES:
+                err().print(Text(f"{name} is set and means nothing to Corral: `corral up --help` lists the variables", style="yellow"))
+        from deploy.up import run  # the whole server: what the other commands need not load
+
+        raise typer.Exit(run(settings))
+
+    parameters = []
+    for name, field in Settings.model_fields.items():
+        option = typer.Option(
+            f"--{name.replace('_', '-')}", envvar=variable(name), help=field.description, show_default=shown_default(field.default) or False,
+            metavar=name.upper(),
+        )  # fmt: skip
+        kind = Annotated[Optional[str], option]  # noqa: UP045 - typer reads it
+        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind))
+    up.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    up.__annotations__ = {each.name: each.annotation for each in parameters}
+    return up
+
+
+def shown_default(default: Any) -> str:
+    """As it would be typed."""
+    if isinstance(default, tuple):
+        return ",".join(str(each) for each in default)
+    return "" if default is None else str(default)
+
+
+async def _rebuild(where: str, output: Format) -> None:
+    from eventstore import StoreError
+    from eventstore.postgres import PostgresStore
+    from projections.rebuild import rebuild
+
+    columns = (TextColumn("building the views"), BarColumn(), MofNCompleteColumn(), TextColumn("events"), TimeElapsedColumn())
+    try:
+        store = await PostgresStore.open(where)
+    except (StoreError, OSError) as error:
+        raise Failed(f"the database does not answer ({error}): start Corral, or say --postgres") from None
+    try:
+        with Progress(*columns, console=err(), transient=True) as progress:
+            task = progress.add_task("", total=None)
+            done = await rebuild(store, where, lambda folded, of_all: progress.update(task, completed=folded, total=of_all))
+    except (RuntimeError, TimeoutError) as error:
+        raise Failed(str(error)) from None
+    finally:
+        await store.close()
+    if output is Format.JSON:
+        print_json({"schema": done.schema, "position": done.position, "equal": done.equal, "poisoned": done.poisoned})
+    elif done.equal:
+        out().print(f"The views were built anew from {done.position} events, and are equal to those that were in use.")
+    else:
+        out().print(f"The views were built anew from {done.position} events. Those in use before were not equal to them: they are replaced.")
+    for stream in done.poisoned:
+        hint(f"{stream} has an event that can't be folded, and is left out: corral events --stream {stream}")
+    if not done.equal:
+        raise typer.Exit(REFUSED)
