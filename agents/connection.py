@@ -20,13 +20,18 @@ async def connect(url: str, name: str) -> Client:
     """Waits until NATS answers, however long that takes; cancel it to give up."""
     while True:
         client = Client()
+
+        async def lost(client: Client = client) -> None:
+            if not client.is_closed:
+                log.info("The connection to NATS is lost; it is tried again", action="nats-lost", url=url)
+
         try:
             await client.connect(
                 url,
                 name=name,
                 error_cb=_on_error,
-                disconnected_cb=partial(_note, "The connection to NATS is lost; it is tried again", "nats-lost", url),
-                reconnected_cb=partial(_note, "NATS is there again", "nats-back", url),
+                disconnected_cb=lost,
+                reconnected_cb=partial(_back, url),
                 allow_reconnect=True,
                 max_reconnect_attempts=-1,
                 reconnect_time_wait=RETRY_SECONDS,
@@ -50,8 +55,8 @@ async def disconnect(client: Client) -> None:
         log.warning("The connection to NATS did not close in order", action="nats-close", error=repr(error))
 
 
-async def _note(sentence: str, action: str, url: str) -> None:
-    log.info(sentence, action=action, url=url)
+async def _back(url: str) -> None:
+    log.info("NATS is there again", action="nats-back", url=url)
 
 
 async def _on_error(error: Exception) -> None:

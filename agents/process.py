@@ -42,6 +42,7 @@ LOOK_SECONDS = 10.0
 """For looking at what runs, for a ping."""
 PROGRESS_SECONDS = 1.0
 SUBSCRIBE_SECONDS = 0.05
+LEARN_SECONDS = 2.0
 
 
 @dataclass(slots=True)
@@ -120,6 +121,7 @@ class Agent:
             self._ledger.close()
             raise
         self._main = asyncio.create_task(self._run(), name=f"agent a{self.number}")
+        self._main.add_done_callback(self._ended)
 
     async def stop(self, grace: float = 10.0) -> None:
         """Hears no more, gives what is under way `grace` seconds to end and be answered. What does not make it is asked for again."""
@@ -148,6 +150,10 @@ class Agent:
 
     async def __aexit__(self, *_: object) -> None:
         await self.stop()
+
+    def _ended(self, main: asyncio.Task[None]) -> None:
+        if not main.cancelled() and (error := main.exception()) is not None:
+            log.critical("An agent ended by itself", action="agent-ended", agent=self.number, exc_info=error)
 
     async def _run(self) -> None:
         try:
@@ -185,13 +191,16 @@ class Agent:
             log.debug("Ending a subscription failed", action="unsubscribe", error=repr(error))
 
     async def _listen(self) -> None:
-        await self._learn_epochs()
+        learned = await self._learn_epochs()
         client = self._client or await connect(self._url, f"corral agent a{self.number}")
         self._client = client
         while not await self._subscribed(client):  # noqa: ASYNC110 - whether a shared connection is back is nobody's event
             await asyncio.sleep(SUBSCRIBE_SECONDS)
         self._heartbeat.announce()
         self.ready.set()
+        while not learned:  # as long as the engine is away nothing can be done that should not be
+            await asyncio.sleep(LEARN_SECONDS)
+            learned = await self._learn_epochs()
 
     async def _subscribed(self, client: Client) -> bool:
         """Once made, a subscription lasts: the client makes it again after each reconnect."""
@@ -206,10 +215,10 @@ class Agent:
             return False
         return True
 
-    async def _learn_epochs(self) -> None:
+    async def _learn_epochs(self) -> bool:
         """What the instances themselves tell of their epochs goes into the ledger, before any command is heard (if it can be known now)."""
         if not isinstance(self.driver, RemembersEpochs):
-            return
+            return True
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 epochs = await self.driver.epochs()
@@ -217,6 +226,8 @@ class Agent:
         except (DriverError, TimeoutError) as error:
             said = str(error) or "no answer in time"
             log.warning("What runs here can't be seen yet", action="reconcile-failed", agent=self.number, error=said)
+            return False
+        return True
 
     async def _take_in(self) -> None:
         while True:

@@ -10,6 +10,9 @@ from pydantic import ValidationError
 
 from agents.wire import Message, command_subject
 
+MOST_EPOCH = 2**63 - 1
+"""What a position of the log can be."""
+
 _SUBJECT = re.compile(r"[^\s*>.]+(\.[^\s*>.]+)*")
 
 
@@ -39,7 +42,7 @@ def read_command(agent: int, subject: str, nats_reply: str, payload: bytes) -> M
         epoch = message.epoch
     except (TypeError, ValueError):
         epoch = -1
-    if epoch < 0:
+    if not 0 <= epoch <= MOST_EPOCH:
         raise _bad(f"context.epoch of {named} is no whole number: {(message.context or {}).get('epoch')!r}", known, nats_reply)
     if not message.id:
         raise _bad(f"the command {named} has an empty id", known, nats_reply)

@@ -1,4 +1,7 @@
-"""How an agent finds its place: its row on the server (made when there is none), its number, and where NATS is. Cattle's HTTP API, blocking."""
+"""How an agent finds its place: its row on the server (made when there is none), its number, and where NATS is.
+
+Over Cattle's HTTP API; functions here block.
+"""
 
 from __future__ import annotations
 
@@ -59,9 +62,8 @@ def register(url: str, uuid: str, name: str, kind: str, credentials: Credentials
         # Somebody was faster (an earlier try of ours, say), or the uuid belongs to a removed agent.
         created = server.find(uuid)
         if created is None:
-            raise RegistrationRefused(
-                f"{server.base} knows agent uuid {uuid} but does not list it: it was removed. Start this one with another uuid or an empty folder"
-            )
+            hint = "it was removed. Start this one with another uuid or an empty folder"
+            raise RegistrationRefused(f"{server.base} knows agent uuid {uuid} but does not list it: {hint}")
         return Place(_number(created, server.base), nats, created=False)
     return Place(_number(created, server.base), nats, created=True)
 

@@ -1,4 +1,4 @@
-"""`corral agent`: registers with a server, then works for it until it is stopped. Server, NATS and engine may come later, or go and come back."""
+"""`corral agent`: registers with a server, then works for it until it is stopped. Server, NATS and engine may come later, and come back."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -20,7 +19,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from agents.wire import PARTITIONS, Message, partition_of
+from agents.wire import Message, partition_of
 from commands import events
 from commands.announce import Announcer
 from commands.bus import Bus
@@ -29,8 +28,10 @@ from commands.dispatch import Dispatch
 from commands.failpoints import reach_all
 from commands.fleet import CATEGORIES, CLAIMS, Fleet
 from commands.ids import Ids
+from commands.partitions import Partitions
 from commands.presence import PresenceWatch
-from commands.resource import Asked, Open, Resource, empty, evolve, fold_all
+from commands.resource import Asked, Open, Resource, fold_all
+from commands.roots import Roots
 from commands.service import Commands
 from commands.turn import Answer, NeedIds, Triggers, Turn
 from commands.world import World
@@ -40,12 +41,12 @@ log = structlog.get_logger("corral.engine")
 
 T = TypeVar("T")
 
-LEASE_SECONDS = 4.0
-RENEW_SECONDS = 1.0
 WORK_SECONDS = 1.0
-"""How often due work (purges) is looked for; also what finds a root that every wake-up missed."""
+"""How often due work (purges) is looked for."""
 
-CACHED_ROOTS = 4096
+EVERYTHING = 30
+"""Every so many looks, all that is open takes a turn."""
+
 MAX_CONFLICTS = 50
 """Turns taken again for conflicts until the engine says that something is wrong with the root."""
 
@@ -77,12 +78,11 @@ class Engine:
         self._ids = Ids(store)
         self._dispatch = Dispatch(bus, self._on_silence)
         self._bus = bus
-        self._leases: dict[int, Lease] = {}
-        self._roots: OrderedDict[str, dict[str, Resource]] = OrderedDict()
+        self._partitions = Partitions(store, holder, gained=self._gained, lost=self._lost)
+        self._roots = Roots()
         self._inboxes: dict[str, _Inbox] = {}
         self._waiters: dict[str, set[str]] = {}
         self._slots = asyncio.Semaphore(parallel)
-        self._tasks: set[asyncio.Task[None]] = set()
         self._group: asyncio.TaskGroup | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
 
@@ -93,7 +93,7 @@ class Engine:
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
-                group.create_task(self._hold_leases())
+                group.create_task(self._partitions.run())
                 group.create_task(self._follow())
                 group.create_task(self._poll_work())
                 group.create_task(self._dispatch.run())
@@ -102,17 +102,14 @@ class Engine:
         finally:
             for timer in self._timers.values():
                 timer.cancel()
-            if self._leases:
-                try:
-                    await asyncio.wait_for(self.store.give_up(list(self._leases.values())), 2.0)
-                except (TimeoutError, Unavailable):
-                    log.info("Leases are left to expire: the database does not answer", action="leases-left")
+            await self._partitions.give_up()
 
     def _presence(self) -> PresenceWatch:
         commands = Commands(self.store, self.catalogue, self.settings)
-        return PresenceWatch(
-            self._bus, commands, self.fleet, mine=lambda partition: partition in self._leases, returned=self._dispatch.nudge
-        )
+        return PresenceWatch(self._bus, commands, self.fleet, mine=self._is_ours, returned=self._dispatch.nudge)
+
+    def _is_ours(self, root: str) -> bool:
+        return partition_of(root) in self._partitions.held
 
     # --- what makes a turn necessary ---
 
@@ -120,7 +117,7 @@ class Engine:
         self, root: str, *, cause: str = "", answer: Answer | None = None, failed: tuple[str, str] | None = None, silent: str | None = None
     ) -> None:
         """Has the root take a turn soon, once, however often this is called before it does."""
-        if partition_of(root) not in self._leases:
+        if not self._is_ours(root):
             return
         inbox = self._inboxes.setdefault(root, _Inbox())
         inbox.cause = cause or inbox.cause
@@ -146,7 +143,7 @@ class Engine:
                 except Exception:
                     # One root's trouble must not end the engine for all others; the work row keeps it from being forgotten.
                     log.exception("A turn failed; the root is left until it is woken again", action="turn-failed", root=root)
-                    self._forget(root)
+                    self._roots.forget(root)
                     self._dispatch.revive(root)
         inbox.running = False
         self._inboxes.pop(root, None)
@@ -154,7 +151,7 @@ class Engine:
     async def _take_turn(self, root: str, triggers: Triggers) -> None:
         """Decides and appends until it is in the log, then sends. Conflicts reload; an absent database is waited for."""
         for attempt in range(MAX_CONFLICTS):
-            lease = self._leases.get(partition_of(root))
+            lease = self._partitions.held.get(partition_of(root))
             if lease is None:
                 return
             resources = await self._load(root)
@@ -170,26 +167,27 @@ class Engine:
             try:
                 recorded = await self._append(turn, writes, lease, triggers)
             except WrongVersion as conflict:
-                self._forget(root)
+                self._roots.forget(root)
                 await self._catch_up_with(conflict.stream)
             except (Taken, Full) as conflict:
                 if isinstance(conflict, Full):
                     self.fleet.full(conflict.scope, conflict.used)
                 await asyncio.sleep(min(0.01 * 2**attempt, 1.0))  # the follower learns of the holder meanwhile
             except LostLease:
-                log.warning("Another engine has this partition now", action="lease-lost", root=root)
-                self._drop_partition(partition_of(root))
+                self._partitions.drop(partition_of(root))
                 return
             except Unavailable:
-                self._forget(root)
+                self._roots.forget(root)
                 await asyncio.sleep(0.2)
             else:
-                self._apply(root, resources, recorded)
+                for event in recorded:
+                    self._roots.follow(event)
+                self.fleet.apply(recorded)
                 for moment in (answer.command for answer in triggers.answers):
                     reach_all("after", "reply", [moment])
-                self._send(root, resources, recorded)
+                self._send(root, self._roots.get(root) or await self._load(root), recorded)
                 return
-        self._forget(root)
+        self._roots.forget(root)
         self._dispatch.revive(root)
         log.error("A root conflicts again and again; it is tried again with the next work poll", action="conflicts", root=root)
 
@@ -223,30 +221,9 @@ class Engine:
         reach_all("after", "append", moments)
         return appended.recorded(writes)
 
-    # --- the cache of roots ---
-
     async def _load(self, root: str) -> dict[str, Resource]:
-        cached = self._roots.get(root)
-        if cached is not None:
-            self._roots.move_to_end(root)
-            return cached
-        loaded = fold_all(await self._patiently(lambda: self.store.read_root(root)))
-        self._roots[root] = loaded
-        while len(self._roots) > CACHED_ROOTS:
-            self._roots.popitem(last=False)
-        return loaded
-
-    def _apply(self, root: str, resources: dict[str, Resource], recorded: list[Recorded]) -> None:
-        """Folds what a turn appended; the log's own copy of it, which follows, then changes nothing."""
-        for event in recorded:
-            if event.root == root:
-                present = resources.get(event.stream) or empty(event.stream)
-                if event.version == present.version + 1:
-                    resources[event.stream] = evolve(present, event)
-        self.fleet.apply(recorded)
-
-    def _forget(self, root: str) -> None:
-        self._roots.pop(root, None)
+        found = self._roots.get(root)
+        return self._roots.put(root, await self._patiently(lambda: self.store.read_root(root))) if found is None else found
 
     async def _catch_up_with(self, stream: str) -> None:
         """The fleet lags behind the log for this stream: reads what it misses."""
@@ -265,19 +242,9 @@ class Engine:
 
     def _on_event(self, event: Recorded) -> None:
         root = event.root
-        if event.version == 1 and event.stream == root and partition_of(root) in self._leases:
-            self._roots.setdefault(root, {})  # all that there is of it: no query needed to load it
-        cached = self._roots.get(root)
-        news = True
-        if cached is not None:
-            present = cached.get(event.stream)
-            version = present.version if present else 0
-            if event.version <= version:
-                news = False  # our own turn wrote it
-            elif event.version == version + 1:
-                cached[event.stream] = evolve(present or empty(event.stream), event)
-            else:
-                self._forget(root)
+        if event.version == 1 and event.stream == root and self._is_ours(root):
+            self._roots.begin(root)
+        news = self._roots.follow(event)
         if news and event.type == events.PROCESS_STARTED:
             self.schedule(root, cause=event.id)
         if event.type in events.ENDS and event.stream in self._waiters:
@@ -286,45 +253,33 @@ class Engine:
                 self.schedule(waiter, cause=event.id, failed=failed)
 
     async def _poll_work(self) -> None:
-        """Due work: at the start everything left open, later purges, and what a lost wake-up would have left lying."""
+        """Due work: at the start everything left open, later purges; now and then all of it, for whatever wake-up was lost."""
         known: set[int] = set()
+        rounds = 0
         while True:
-            held = set(self._leases)
+            held = set(self._partitions.held)
+            everything = not held <= known or rounds % EVERYTHING == 0
             try:
-                limit = 1_000 if held <= known else 1_000_000
-                for work in await self.store.due_work(sorted(held), limit) if held else []:
-                    new = work.partition not in known
-                    if new or work.due is not None or work.root not in self._roots:
+                due = await self.store.due_work(sorted(held), 1_000_000 if everything else 1_000) if held else []
+            except Unavailable:
+                known = set()
+            else:
+                for work in due:
+                    if everything or work.due is not None or work.root not in self._roots:
                         self.schedule(work.root)
                 known = held
                 if held:
                     self.ready.set()
-            except Unavailable:
-                known = set()
+                    rounds += 1
             await asyncio.sleep(WORK_SECONDS if held else 0.02)
 
-    async def _hold_leases(self) -> None:
-        names = [f"partition-{number}" for number in range(PARTITIONS)]
-        while True:
-            try:
-                held = await self.store.renew(list(self._leases.values()), LEASE_SECONDS) if self._leases else []
-                for lost in set(self._leases) - {_number(lease) for lease in held}:
-                    self._drop_partition(lost)
-                missing = [name for name in names if int(name.rpartition("-")[2]) not in self._leases]
-                if missing:
-                    for lease in await self.store.acquire(missing, self.holder, LEASE_SECONDS):
-                        await self._bus.listen(_number(lease))
-                        self._leases[_number(lease)] = lease
-            except Unavailable:
-                log.warning("The database does not answer; leases can't be renewed", action="leases-unrenewed")
-            await asyncio.sleep(RENEW_SECONDS)
+    async def _gained(self, partition: int) -> None:
+        await self._bus.listen(partition)
 
-    def _drop_partition(self, number: int) -> None:
-        self._leases.pop(number, None)
-        self._bus.ignore(number)
-        for root in [each for each in self._roots if partition_of(each) == number]:
-            self._forget(root)
-        self._dispatch.forget_partition(number)
+    def _lost(self, partition: int) -> None:
+        self._bus.ignore(partition)
+        self._roots.forget_all(lambda root: partition_of(root) == partition)
+        self._dispatch.forget_partition(partition)
 
     # --- agents ---
 
@@ -341,7 +296,10 @@ class Engine:
     async def _send_again(self, root: str, stream: str, bracket: Open, asked: Asked) -> None:
         """A command of before a restart, with the payload that it had: built from the root as of its request's position."""
         then = fold_all(await self._patiently(lambda: self.store.read_root(root, asked.epoch)))
-        self._dispatch.send(root, World(self.catalogue, then, self.fleet), stream, bracket, asked)
+        try:
+            self._dispatch.send(root, World(self.catalogue, then, self.fleet), stream, bracket, asked)
+        except Exception:  # one command that can't be built must not end the engine for all others
+            log.exception("A command can't be sent again", action="resend-failed", stream=stream, command=asked.command)
 
     def _on_reply(self, message: Message, ask: str) -> None:
         """An agent's answer. Duplicates and answers to what nobody waits for any more end here."""
@@ -383,10 +341,6 @@ class Engine:
 
 def _new_id() -> str:
     return str(uuid.UUID(bytes=os.urandom(16), version=4))
-
-
-def _number(lease: Lease) -> int:
-    return int(lease.name.rpartition("-")[2])
 
 
 def _moments(writes: list[Write]) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import structlog
 
-from agents.wire import Presence, partition_of
+from agents.wire import Presence
 from commands.bus import Bus
 from commands.errors import Refused
 from commands.fleet import Fleet
@@ -28,7 +28,7 @@ LOOK = 1.0
 class PresenceWatch:
     """Notices agents that fall silent, and those that come back."""
 
-    def __init__(self, bus: Bus, commands: Commands, fleet: Fleet, *, mine: Callable[[int], bool], returned: Callable[[int], None]) -> None:
+    def __init__(self, bus: Bus, commands: Commands, fleet: Fleet, *, mine: Callable[[str], bool], returned: Callable[[int], None]) -> None:
         self._bus, self._commands, self._fleet = bus, commands, fleet
         self._mine, self._returned = mine, returned
         self._silence: dict[int, float] = {}
@@ -47,7 +47,7 @@ class PresenceWatch:
                 continue
             for agent in list(self._fleet.all("agent")):
                 silent = self._silence[agent.id] = self._silence.get(agent.id, 0.0) + LOOK
-                if silent < SILENT or agent.state != "active" or not self._mine(partition_of(agent.stream)):
+                if silent < SILENT or agent.state != "active" or not self._mine(agent.stream):
                     continue
                 self._silence[agent.id] = LOOK
                 log.warning("An agent is silent; it is asked whether it is there", action="agent-silent", agent=agent.id)

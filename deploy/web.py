@@ -21,7 +21,7 @@ class PortTaken(Exception):
 def bind(address: str, port: int) -> socket.socket:
     """A listening socket; raises PortTaken naming the variable that moves it."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, else asyncio leaves Nagle on
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((address, port))

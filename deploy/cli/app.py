@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -24,7 +25,7 @@ def build() -> typer.Typer:
         name="corral", help=ABOUT, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )  # fmt: skip
-    app.callback()(_version_option)
+    app.callback()(_root)
     for part in PARTS:
         part.register(app)
     return app
@@ -39,14 +40,15 @@ def main() -> None:
         sys.exit(failure.status)
 
 
-def _version_option(
-    version: bool = typer.Option(False, "--version", help="Say which version this is.", is_eager=True, callback=lambda given: _say_version(given)),
-) -> None: ...
-
-
 def _say_version(given: bool) -> None:
     if given:
         from importlib.metadata import version
 
         sys.stdout.write(f"corral {version('corral')}\n")
         raise typer.Exit
+
+
+Version = Annotated[bool, typer.Option("--version", help="Say which version this is.", is_eager=True, callback=_say_version)]
+
+
+def _root(version: Version = False) -> None: ...

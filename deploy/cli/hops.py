@@ -1,7 +1,8 @@
 """corral trace: one request's events as the hops it took, with times. Pure.
 
     gateway    the request, as the write side accepted it
-    eventstore what an append put into the log
+    eventstore what that put into the log
+    engine     a turn, and what it appended
     wire       a command to an agent, and the subject it goes by
     agent      its answer
     commands   where a process ended
@@ -62,7 +63,9 @@ def hops(heard: Sequence[Recorded], teller: Teller) -> list[Hop]:
         ]
         if number == 0:
             found.append(Hop(ms, "gateway", _request(group, teller), span_of, first.stream))
-        found.append(Hop(ms, "eventstore", _appended(group), span_of))
+            found.append(Hop(ms, "eventstore", _appended(group), span_of))
+        else:
+            found.append(Hop(ms, "engine", f"took a turn: {_appended(group)}", span_of))
         for event in group:
             place = (event.position, event.position)
             if event.type == events.STEP_REQUESTED:
@@ -77,7 +80,8 @@ def total(heard: Sequence[Recorded]) -> str:
 
 
 def _request(group: Sequence[Recorded], teller: Teller) -> str:
-    told = next((event for event in group if event.type in (events.CREATED, events.PROCESS_STARTED)), group[0])
+    begun = next((event for event in group if event.type == events.PROCESS_STARTED), group[0])
+    told = next((event for event in group if event.type == events.CREATED and event.stream == begun.stream), begun)
     subject = "" if told.type == events.CREATED else f"{teller.named(told.stream)}: "
     return f"accepted: {subject}{teller.tell(told)}"
 

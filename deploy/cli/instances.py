@@ -14,11 +14,12 @@ from commands.service import IMAGE_DRIVERS
 from deploy.cli.client import Client
 from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.options import INSTANCES, Output, Thing, Things, Timeout, Url, Wait, command, connect
+from deploy.cli.reading import names
 from deploy.cli.show import Format, age, err, hint, out, print_json, state_text, table, waiting
 from deploy.cli.telling import recorded, timeline
 from deploy.cli.things import INSTANCES as ONLY_INSTANCES
-from deploy.cli.things import resolve
 from deploy.cli.things import Thing as Found
+from deploy.cli.things import resolve
 from deploy.cli.waiting import until_settled
 
 Json = dict[str, Any]
@@ -40,11 +41,11 @@ def register(app: typer.Typer) -> None:
         "corral run sim:big --vm --host 1h2 --no-wait",
     ])  # fmt: skip
     def run(
-        image: Annotated[str, typer.Argument(help="docker:NAME, sim:NAME, or NAME alone for docker:NAME.", show_default=False)],
+        image: Annotated[str, typer.Argument(metavar="IMAGE", help="docker:NAME, sim:NAME, or NAME alone: docker:NAME.", show_default=False)],
         words: Annotated[
-            list[str] | None, typer.Argument(metavar="[COMMAND]...", help="What it runs, instead of the image's own.", show_default=False)
+            list[str] | None, typer.Argument(metavar="COMMAND", help="What it runs, instead of the image's own.", show_default=False)
         ] = None,
-        name: Annotated[str | None, typer.Option("--name", "-n", help="What people call it.")] = None,
+        name: Annotated[str | None, typer.Option("--name", "-n", metavar="NAME", help="What people call it.")] = None,
         env: Annotated[list[str] | None, typer.Option("--env", "-e", metavar="K=V", help="A variable; may be repeated.")] = None,
         publish: Annotated[
             list[str] | None, typer.Option("--publish", "-p", metavar="[PUBLIC:]PRIVATE[/udp]", help="A port; may be repeated.")
@@ -175,7 +176,7 @@ def new_instance(image: str, words: Sequence[str], name: str | None, env: Sequen
 def print_timeline(client: Client, found: Found) -> None:
     events = [recorded(each) for each in client.events(root=found.stream)]
     console = out()
-    for ms, event, told in timeline(events):
+    for ms, event, told in timeline(events, names(client)):
         console.print(Text.assemble((f"  {ms:8.1f} ms  ", "dim"), f"{event.stream:<26}", told))
 
 

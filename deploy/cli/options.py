@@ -17,7 +17,9 @@ Output = Annotated[Format, typer.Option("--output", "-o", help="text for people,
 
 Url = Annotated[
     str | None,
-    typer.Option("--url", envvar="CORRAL_URL", help="Where Corral answers.", show_default="what its home remembers, else http://127.0.0.1:8080"),
+    typer.Option(
+        "--url", metavar="URL", envvar="CORRAL_URL", help="Where Corral answers.", show_default="what its home remembers, or 127.0.0.1:8080"
+    ),
 ]
 
 THING_HELP = "An API id (1i54), a stream (instance-54), a name, a uuid, or the beginning of a container engine's id."

@@ -7,7 +7,7 @@ import inspect
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -22,7 +22,7 @@ from deploy.settings import BadSetting, Settings, read_settings, unknown_variabl
 OWN_VARIABLES = frozenset({"CORRAL_URL", "CORRAL_FAILPOINT"})
 """Variables that are ours without being settings of `corral up`."""
 
-Home = Annotated[Optional[Path], typer.Option("--home", envvar="CORRAL_HOME", help="Corral's home.", show_default="~/.corral")]  # noqa: UP045 - typer reads it
+Home = Annotated[Path | None, typer.Option("--home", envvar="CORRAL_HOME", help="Corral's home.", show_default="~/.corral")]
 
 
 def register(app: typer.Typer) -> None:
@@ -51,7 +51,7 @@ def register(app: typer.Typer) -> None:
     def rebuild(
         home_folder: Home = None,
         postgres: Annotated[
-            Optional[str],  # noqa: UP045 - typer reads it
+            str | None,
             typer.Option("--postgres", envvar="CORRAL_POSTGRES", help="The database.", show_default="what Corral's home remembers"),
         ] = None,
         output: Output = Format.TEXT,
@@ -59,7 +59,7 @@ def register(app: typer.Typer) -> None:
         """Build the views anew from the log, beside those in use, compare the two, and switch. Safe at any time."""
         where = postgres or remembered("postgres", (home_folder or home()).expanduser())
         if not where:
-            raise Failed(f"which database is not known: {home_folder or home()} has no Corral yet. Start one, or set CORRAL_HOME or --postgres")
+            raise Failed(f"which database? {home_folder or home()} has no Corral yet: start one, or set CORRAL_HOME or --postgres")
         asyncio.run(_rebuild(where, output))
 
 
@@ -95,10 +95,10 @@ def up_command() -> Callable[..., None]:
     parameters = []
     for name, field in Settings.model_fields.items():
         option = typer.Option(
-            f"--{name.replace('_', '-')}", envvar=variable(name), help=field.description, show_default=shown_default(field.default) or False,
-            metavar=name.upper(),
+            f"--{name.replace('_', '-')}", envvar=variable(name), help=field.description, metavar=name.upper(),
+            show_default=shown_default(field.default) or False,
         )  # fmt: skip
-        kind = Annotated[Optional[str], option]  # noqa: UP045 - typer reads it
+        kind = Annotated[str | None, option]
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind))
     up.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     up.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -135,7 +135,7 @@ async def _rebuild(where: str, output: Format) -> None:
     elif done.equal:
         out().print(f"The views were built anew from {done.position} events, and are equal to those that were in use.")
     else:
-        out().print(f"The views were built anew from {done.position} events. Those in use before were not equal to them: they are replaced.")
+        out().print(f"The views were built anew from {done.position} events. Those in use were not equal to them, and are replaced.")
     for stream in done.poisoned:
         hint(f"{stream} has an event that can't be folded, and is left out: corral events --stream {stream}")
     if not done.equal:

@@ -51,7 +51,7 @@ def gist(event: Recorded) -> str:
             return f"{data['process']}: {_field(data)}{data['from']} -> {data['via']}{extra}"
         case events.STEP_REQUESTED:
             again = f", try {data['try']}" if data.get("try", 1) > 1 else ""
-            return f"agent {data['agent']} is asked to {data['command']}{again}"
+            return f"agent {data['agent']} is asked for {data['command']}{again}"
         case events.STEP_SUCCEEDED:
             return "done" + (" (late)" if data.get("late") else "")
         case events.STEP_FAILED:
@@ -59,7 +59,7 @@ def gist(event: Recorded) -> str:
         case events.PROCESS_SUCCEEDED:
             return f"{data['process']}: {_field(data)}-> {data['to']}" if data.get("to") else f"{data['process']} is done; more follows"
         case events.PROCESS_FAILED:
-            back = f" -> {data['to']}" if data.get("to") else ""
+            back = f" (back to {data['to']})" if data.get("to") else ""
             return f"{data['process']} failed{back}: {data['error']}"
         case events.PROCESS_PARKED:
             return str(data["reason"])
@@ -133,7 +133,14 @@ class Teller:
             case events.STEP_SUCCEEDED:
                 return self._answer(event, "has done", "")
             case events.STEP_FAILED:
-                return self._answer(event, "can't", f": {data['error']}")
+                return self._answer(event, "failed at", f": {data['error']}")
+            case events.PROCESS_STARTED:
+                undoing = " to undo what failed" if data.get("compensation") else ""
+                return f"{data['process']} begins{undoing}: {_field(data)}{data['via']}"
+            case events.PROCESS_SUCCEEDED if data.get("to"):
+                return f"{data['process']} is done: {_field(data)}{data['to']}"
+            case events.TRANSITIONED:
+                return f"{data['process']} is done at once: {_field(data)}{data['to']}"
         return gist(event)
 
     def _answer(self, event: Recorded, verb: str, rest: str) -> str:

@@ -71,7 +71,9 @@ class Thing:
 
     @property
     def path(self) -> str:
-        return path_of(self.type, self.number)
+        """Of the type that it is shown as: /v1/containers/1i54. Some roots can't be written to themselves."""
+        shown = self.document.get("type")
+        return path_of(shown if shown in CATALOGUE.types else self.type, self.number)
 
     @property
     def title(self) -> str:

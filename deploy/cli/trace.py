@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
     ])  # fmt: skip
     def trace(
         request: Annotated[
-            str, typer.Argument(metavar="ID", help="A correlation id, an event (instance-1@3 or its position), a thing.", show_default=False)
+            str, typer.Argument(metavar="ID", help="A correlation id, an event (instance-1@3, 42), a thing.", show_default=False)
         ],
         url: Url = None,
         output: Output = Format.TEXT,

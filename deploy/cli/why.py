@@ -70,8 +70,8 @@ def _print(now_is: Resource, chain: Sequence[Recorded], teller: Teller) -> None:
     for waited in waits(now_is, teller):
         console.print(Text(f"  under way: {waited}", style="cyan"))
     width = max(len(each.id) for each in chain)
-    for number, each in enumerate(chain):
-        place = (f"  {'because' if number else 'so it is by':<12}", "dim"), f"{each.id:<{width}}  ", (f"{clock(each.at, today)}  ", "dim")
+    for each in chain:
+        place = ("  because  ", "dim"), f"{each.id:<{width}}  ", (f"{clock(each.at, today)}  ", "dim")
         console.print(Text.assemble(*place, (teller.tell(each), EVENT_COLOURS.get(each.type, ""))))
     console.print(Text(f"  {began(chain[-1], teller)}", style="bold"))
     if request := chain[-1].metadata.get("correlation"):

@@ -194,6 +194,8 @@ async def test_hundreds_of_commands_at_once_are_all_answered_once(start_simulate
         (b'{"data": 7}', "data"),
         (b'{"name": "compute.instance.deactivate"}', "names another command"),
         (b'{"context": {"epoch": "soon"}}', "context.epoch"),
+        (b'{"context": {"epoch": -1}}', "context.epoch"),
+        (b'{"context": {"epoch": 9223372036854775808}}', "context.epoch"),
         (b'{"data": {}}', "data.instanceHostMap"),
         (b'{"data": {"instanceHostMap": {"instance": {"uuid": 3}}}}', "data.instanceHostMap.instance.uuid"),
     ],

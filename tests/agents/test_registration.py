@@ -113,7 +113,7 @@ def test_the_loser_of_a_race_finds_the_winners_row(cloud: Cloud) -> None:
 
 def test_a_removed_agent_is_refused_with_what_to_do(cloud: Cloud) -> None:
     cloud.agents["u1"] = {"uuid": "u1", "id": "9", "hidden": True}
-    with pytest.raises(RegistrationRefused, match="removed. Start this one with another uuid"):
+    with pytest.raises(RegistrationRefused, match=r"removed\. Start this one with another uuid"):
         register(cloud.url, "u1", "pi", "docker")
 
 

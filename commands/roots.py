@@ -1,0 +1,63 @@
+"""The engine's cache: the resources of the roots at work, folded; filled by one query, kept live by what is appended and followed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from commands.resource import Resource, empty, evolve, fold_all
+from eventstore import Recorded
+
+MOST = 4096
+"""Roots kept; the least recently used goes first, and is loaded again when it is needed."""
+
+Folded = dict[str, Resource]
+
+
+class Roots:
+    """Root -> its resources by stream. Versions tell whether an event is news, so each may come twice."""
+
+    def __init__(self) -> None:
+        self._roots: OrderedDict[str, Folded] = OrderedDict()
+
+    def __contains__(self, root: str) -> bool:
+        return root in self._roots
+
+    def get(self, root: str) -> Folded | None:
+        found = self._roots.get(root)
+        if found is not None:
+            self._roots.move_to_end(root)
+        return found
+
+    def put(self, root: str, events: Iterable[Recorded]) -> Folded:
+        """All events of a root, as they were read."""
+        folded = self._roots[root] = fold_all(events)
+        while len(self._roots) > MOST:
+            self._roots.popitem(last=False)
+        return folded
+
+    def begin(self, root: str) -> None:
+        """A root whose very first event follows: nothing need be read to know it whole."""
+        if root not in self._roots:
+            self.put(root, ())
+
+    def follow(self, event: Recorded) -> bool:
+        """Takes in an event of the log; False where it is known already. One that skips others makes the root forgotten."""
+        folded = self._roots.get(event.root)
+        if folded is None:
+            return True
+        present = folded.get(event.stream) or empty(event.stream)
+        if event.version <= present.version:
+            return False
+        if event.version == present.version + 1:
+            folded[event.stream] = evolve(present, event)
+        else:
+            self.forget(event.root)
+        return True
+
+    def forget(self, root: str) -> None:
+        self._roots.pop(root, None)
+
+    def forget_all(self, which: Callable[[str], bool]) -> None:
+        for root in [root for root in self._roots if which(root)]:
+            self.forget(root)
