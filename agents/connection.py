@@ -48,6 +48,15 @@ async def connect(url: str, name: str) -> Client:
             raise
 
 
+async def reached(client: Client, seconds: int) -> None:
+    """Returns when NATS has got all that was sent before. Raises what the client raises when it has not.
+
+    The client writes the ping of a flush ahead of what still waits to be written: only a second one comes behind all of it.
+    """
+    await client.flush(seconds)
+    await client.flush(seconds)
+
+
 async def disconnect(client: Client) -> None:
     try:
         await asyncio.wait_for(client.close(), 2)

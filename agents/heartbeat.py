@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 from nats.aio.client import Client
 
+from agents.connection import reached
 from agents.driver import Driver, DriverError
 from agents.wire import Presence, presence_subject
 
@@ -48,7 +49,7 @@ class Heartbeat:
         presence = Presence(agent=self._number, uuid=self._uuid, instances=self._seen, trouble=self._trouble)
         try:
             await client.publish(presence_subject(self._number), presence.encode())
-            await client.flush(2)
+            await reached(client, 2)
         except Exception as error:  # lost in this moment: the next one counts
             log.warning("A heartbeat could not be published", action="heartbeat-failed", agent=self._number, error=repr(error))
             return False

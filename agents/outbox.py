@@ -15,6 +15,7 @@ import structlog
 from nats.aio.client import Client
 from nats.errors import MaxPayloadError
 
+from agents.connection import reached
 from agents.ledger import Ledger
 from agents.wire import Message
 
@@ -82,7 +83,7 @@ class Outbox:
             self._to_send.set()
 
     async def send(self) -> None:
-        """Publishes, and makes sure by a flush that NATS has got it. What is sent twice in a bad moment is recognised by its reader."""
+        """Publishes, and makes sure that NATS has got it. What is sent twice in a bad moment is recognised by its reader."""
         while True:
             await self._to_send.wait()
             self._to_send.clear()
@@ -101,7 +102,7 @@ class Outbox:
             for each in batch:
                 for _ in range(each.copies if each.reply.name else 0):
                     await self._publish(client, each.reply)
-            await client.flush(FLUSH_SECONDS)
+            await reached(client, FLUSH_SECONDS)
         except Exception as error:  # lost in this moment: the whole batch again
             log.warning("Answers could not be published; they are kept", action="publish-failed", error=repr(error), answers=len(batch))
             return False

@@ -22,7 +22,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from agents.connection import connect, disconnect
+from agents.connection import connect, disconnect, reached
 from agents.driver import AnswersBadly, Driver, DriverError, Json, RemembersEpochs, Subjects, subjects_of
 from agents.heartbeat import Heartbeat
 from agents.ledger import Answered, Arrival, Behind, Ledger, Verdict
@@ -209,7 +209,7 @@ class Agent:
         try:
             if self._subscription is None:
                 self._subscription = await client.subscribe(agent_commands(self.number), cb=self._inbox.put)
-            await client.flush(5)
+            await reached(client, 5)
         except Exception as error:  # lost in this moment
             log.warning("Commands can't be listened to yet", action="subscribe-failed", agent=self.number, error=repr(error))
             return False

@@ -1,7 +1,7 @@
 """corral why: from a thing's present state back through what caused it, to the command or the observation that began it. Pure.
 
-An event's cause is, in this order: the request that an answer answers; the failure that an end in failure or its undoing follows;
-the event that its metadata names; the beginning of its own process; its parent process; the process it happened in.
+An event's cause is, in this order: the request that an answer answers; the failure behind an end in failure, an undoing, or another
+try; the event that its metadata names; the beginning of its own process; its parent process; the process it happened in.
 """
 
 from __future__ import annotations
@@ -60,13 +60,20 @@ class _Known:
             case events.PROCESS_FAILED:
                 if found := self._last(event, lambda e: _fails(e, event.data["pid"])):
                     return found
-            case events.PROCESS_STARTED if event.data.get("compensation"):
+            case events.PROCESS_STARTED | events.TRANSITIONED if event.data.get("compensation"):
                 if found := self._last(event, lambda e: e.stream == event.stream and e.type == events.PROCESS_FAILED):
+                    return found
+            case events.PROCESS_SUCCEEDED:
+                started = self._last(event, lambda e: e.type == events.PROCESS_STARTED and e.data["pid"] == event.data["pid"])
+                if started is not None and started.data.get("compensation"):
+                    return started  # what it undid tells more than how it was undone
+            case events.STEP_REQUESTED if event.data.get("try", 1) > 1:
+                if found := self._last(event, lambda e: e.type == events.STEP_FAILED and e.data["pid"] == event.data["pid"]):
                     return found
             case events.PROCESS_STARTED:
                 if found := self._last(event, lambda e: e.stream == event.stream and e.version == event.version - 1 and _chains(e, event)):
                     return found
-        return self._named(event) or self._bracket(event)
+        return self._named(event) or self._bracket(event) or self._removal(event)
 
     def _named(self, event: Recorded) -> Recorded | None:
         """The event that the metadata gives as the cause."""
@@ -80,7 +87,13 @@ class _Known:
         for pid in filter(None, (event.data.get("pid"), event.data.get("parent"), event.metadata.get("pid"))):
             if found := self._last(event, lambda e, pid=pid: e.type == events.PROCESS_STARTED and e.data["pid"] == pid):  # type: ignore[misc]
                 return found
-        return self._last(event, lambda e: e.type == events.CREATED and e.stream == event.stream and _same_request(e, event))
+        return self._last(event, lambda e: e.type == events.CREATED and e.stream == event.stream and _together(e, event))
+
+    def _removal(self, event: Recorded) -> Recorded | None:
+        """A purge that nobody asked for follows from the removal."""
+        if not str(event.data.get("process")).endswith(".purge") or event.metadata.get("correlation"):
+            return None
+        return deciding(e for e in self._events(event.stream) if e.stream == event.stream and e.position < event.position)
 
     def _last(self, event: Recorded, fits: Callable[[Recorded], bool]) -> Recorded | None:
         before = (e for e in reversed(self._events(event.stream)) if e.position < event.position)
@@ -110,5 +123,7 @@ def _chains(before: Recorded, started: Recorded) -> bool:
     return before.type == events.PROCESS_STARTED and bool(before.data["pid"] == started.data["pid"])
 
 
-def _same_request(one: Recorded, other: Recorded) -> bool:
-    return one.metadata.get("correlation") == other.metadata.get("correlation")
+def _together(one: Recorded, other: Recorded) -> bool:
+    """Whether one directly follows the other, by the same request: what is created, and its create process."""
+    same = one.metadata.get("correlation") == other.metadata.get("correlation")
+    return same and one.version + 1 == other.version and one.position + 1 == other.position

@@ -44,7 +44,7 @@ def remembered(name: str, folder: Path | None = None) -> str:
 
 def base_url(given: str | None) -> str:
     """What was given, or what the home remembers, or the default; a /v1 at its end is no harm."""
-    url = (given or remembered("url") or DEFAULT_URL).rstrip("/")
+    url = given or remembered("url") or DEFAULT_URL
     url = url if "//" in url else f"http://{url}"
     parts = urlsplit(url)
     try:
@@ -53,7 +53,7 @@ def base_url(given: str | None) -> str:
         usable = False
     if not usable:
         raise WrongUse(f"{given} is not an address such as {DEFAULT_URL}")
-    return url.removesuffix("/v1")
+    return url.rstrip("/").removesuffix("/v1")
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,21 +58,24 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Tell a thing's history, a sentence an event: what happened to it, on which host, with which error."""
         with connect(url) as client:
-            found = resolve(client, thing, INSTANCES if container else None)
             if container:
+                found = resolve(client, thing, INSTANCES)
                 _print_container(found.title, engine_id(found.document), tail, output)
                 return
+            stream = stream_of(client, thing)
             teller = Teller(names(client))
-            told = [(event, teller.heard(event)) for event in of_root(client, found.stream)]
+            told = [(event, teller.heard(event)) for event in of_root(client, stream)]
+        if not told:
+            raise Failed(f"{stream} does not exist: nothing ever happened to it")
         told = told[-tail:] if tail else told
         if output is Format.JSON:
             print_json([{**document(event), "told": sentence} for event, sentence in told])
             return
         console, today = out(), now()
         for event, sentence in told:
-            subject = "" if event.stream == found.stream else f"{event.stream}: "
+            subject = "" if event.stream == stream else f"{event.stream}: "
             console.print(Text.assemble((f"{clock(event.at, today)}  ", "dim"), subject, (sentence, EVENT_COLOURS.get(event.type, ""))))
-        if found.type == "instance":
+        if stream.startswith("instance-"):
             hint(f"This is what Corral did. What the container wrote, where this machine's Docker runs it: corral logs --container {thing}")
 
 

@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
         "corral run sim:big --vm --host 1h2 --no-wait",
     ])  # fmt: skip
     def run(
-        image: Annotated[str, typer.Argument(metavar="IMAGE", help="docker:NAME, sim:NAME, or NAME alone: docker:NAME.", show_default=False)],
+        image: Annotated[str, typer.Argument(metavar="IMAGE", help="docker:NAME, sim:NAME, or NAME: docker:NAME.", show_default=False)],
         words: Annotated[
             list[str] | None, typer.Argument(metavar="COMMAND", help="What it runs, instead of the image's own.", show_default=False)
         ] = None,

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
+from commands import events
 from commands.catalogue.ids import number_of
 from deploy.cli.client import Client
-from deploy.cli.errors import ServerRefused
+from deploy.cli.errors import Failed, ServerRefused
+from deploy.cli.show import waiting
 from deploy.cli.telling import recorded
-from deploy.cli.things import resolve, stream_meant
+from deploy.cli.things import Unknown, resolve, stream_meant
 from eventstore import Recorded
 
 NAMED = (("host", "/v1/hosts"), ("agent", "/v1/agents"), ("storagePool", "/v1/storagepools"), ("account", "/v1/accounts"))
 
 
 def stream_of(client: Client, text: str) -> str:
-    """A stream as it is written, whatever became of it; anything else is looked up."""
+    """A stream as it is written, whatever became of it; anything else is looked up, among what is long removed too."""
     meant = stream_meant(text)
-    return f"{meant[0]}-{meant[1]}" if meant is not None else resolve(client, text).stream
+    if meant is not None:
+        return f"{meant[0]}-{meant[1]}"
+    try:
+        return resolve(client, text).stream
+    except Unknown as unknown:
+        with waiting("looking through the log"):
+            found = [each["stream"] for each in client.events(type=events.CREATED) if _called(each["data"].get("changes") or {}, text)]
+        if len(found) == 1:
+            return str(found[0])
+        if found:
+            raise Failed(f"{text} was the name of several things, all long removed: name one of {', '.join(found)}") from None
+        raise unknown
+
+
+def _called(changes: Mapping[str, Any], text: str) -> bool:
+    return text in (changes.get("name"), changes.get("uuid"))
 
 
 def of_stream(client: Client, stream: str, to: int | None = None) -> list[Recorded]:

@@ -123,7 +123,7 @@ async def _rebuild(where: str, output: Format) -> None:
     except (StoreError, OSError) as error:
         raise Failed(f"the database does not answer ({error}): start Corral, or say --postgres") from None
     try:
-        with Progress(*columns, console=err(), transient=True) as progress:
+        with Progress(*columns, console=err(), transient=True, disable=not err().is_terminal) as progress:
             task = progress.add_task("", total=None)
             done = await rebuild(store, where, lambda folded, of_all: progress.update(task, completed=folded, total=of_all))
     except (RuntimeError, TimeoutError) as error:

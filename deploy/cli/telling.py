@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from commands import events
+from commands.catalogue.builtin import CATALOGUE
 from commands.resource import Resource, empty, evolve
 from eventstore import Recorded
 
@@ -192,9 +193,11 @@ def timeline(told: Iterable[Recorded], names: Mapping[str, str] | None = None) -
 def _created(event: Recorded) -> str:
     changes = event.data.get("changes") or {}
     values = {**changes, **((changes.get("+data") or {}).get("+fields") or {})}
-    kind = values.get("kind") or event.stream.rpartition("-")[0]
+    root = event.stream.rpartition("-")[0]
+    kind = str(values.get("kind") or root)
     name = values.get("name")
-    text = f"{kind} {name!r} is created" if name else f"{kind} is created"
+    what = kind if kind in CATALOGUE.types else f"{root} of kind {kind}"
+    text = f"{what} {name!r} is created" if name else f"{what} is created"
     if values.get("imageUuid"):
         text += f" from {values['imageUuid']}"
     told = [f"{key[:-2]} {values[key]}" for key in TOLD_VALUES if key.endswith("Id") and values.get(key) is not None]

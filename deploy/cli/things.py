@@ -157,6 +157,8 @@ def _one_of_each(things: Iterable[Thing]) -> list[Thing]:
 
 def _nothing(text: str, references: Sequence[tuple[str, int]], types: Sequence[str] | None) -> str:
     kinds = " or ".join(types) if types else "thing"
-    where = " with that id" if references else " of that name, uuid or engine id"
-    hint = "`corral ps -a` lists instances, `corral hosts` hosts"
-    return f"there is no {kinds} {text!r}{where}: {hint}. What was removed long ago is found by its stream, e.g. instance-54"
+    if references:
+        return f"there is no {kinds} {text}"
+    lists: dict[tuple[str, ...], str] = {("instance",): "`corral ps -a` lists them", ("host",): "`corral hosts` lists them"}
+    hint = lists.get(tuple(types or ()), "`corral ps -a` lists instances, `corral hosts` hosts")
+    return f"there is no {kinds} with the name, uuid or engine id {text!r}: {hint}"

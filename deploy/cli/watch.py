@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -81,7 +81,7 @@ async def _watch(where: str, subject: str, count: int | None, output: Format) ->
             return
 
 
-async def listen(where: str, subject: str) -> AsyncIterator[Heard]:
+async def listen(where: str, subject: str) -> AsyncGenerator[Heard, None]:
     """The messages under a subject from now on. A NATS that goes away is waited for; raises Failed if it is not there at first."""
     import nats
     from nats.errors import Error, SlowConsumerError
@@ -90,8 +90,11 @@ async def listen(where: str, subject: str) -> AsyncIterator[Heard]:
         if isinstance(error, SlowConsumerError):
             hint("more messages come than can be shown: some are left out")
 
+    ending = asyncio.Event()
+
     async def gone() -> None:
-        hint("NATS went away; waiting for it")
+        if not ending.is_set():
+            hint("NATS went away; waiting for it")
 
     async def back() -> None:
         hint("NATS is there again")
@@ -115,6 +118,7 @@ async def listen(where: str, subject: str) -> AsyncIterator[Heard]:
             message = await subscription.next_msg(timeout=None)
             yield Heard(message.subject, decoded(message.data), message.reply, now())
     finally:
+        ending.set()
         with contextlib.suppress(Exception):  # it only listened: nothing is lost
             await asyncio.wait_for(client.close(), 2)
 
@@ -149,6 +153,8 @@ def one_line(heard: Heard) -> str:
         with contextlib.suppress(KeyError, ValueError, TypeError):  # an event in another form is shown as what it is
             return f"#{data['position']} {gist(recorded(data))}"
     about = " ".join(str(data[key]) for key in ("resourceType", "resourceId") if data.get(key))
-    kind = "answered" if data.get("previousIds") else str(data.get("name") or "")
-    what = ", ".join(sorted(data["data"])) if isinstance(data.get("data"), dict) and data["data"] else ""
-    return " ".join(each for each in (kind, about, f"with {what}" if what else "") if each) or str(data)[:200]
+    if data.get("previousIds"):
+        return f"done: {', '.join(data.get('previousNames') or data['previousIds'])}, {about}"
+    if about:
+        return f"{about}, command {data.get('id')}"
+    return str(data)[:200]

@@ -11,6 +11,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from agents.connection import reached
 from agents.wire import Message, Presence, command_subject, presence_subject, reply_subject
 
 Json = dict[str, Any]
@@ -69,7 +70,7 @@ class Ear:
         await self._client.connect(self._url, max_reconnect_attempts=-1, reconnect_time_wait=1, error_cb=_quiet, ping_interval=1)
         await self._client.subscribe(reply_subject(3, self.agent, "*"), cb=self._reply)
         await self._client.subscribe(presence_subject(self.agent), cb=self._presence)
-        await self._client.flush(5)
+        await reached(self._client, 5)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -78,7 +79,7 @@ class Ear:
     async def send(self, *messages: Message) -> None:
         for message in messages:
             await self._client.publish(command_subject(self.agent, message.name), message.encode())
-        await self._client.flush(2)
+        await reached(self._client, 2)
 
     async def send_raw(self, name: str, payload: bytes) -> Message:
         """As any NATS client would, with an inbox for the answer."""

@@ -1,4 +1,4 @@
-"""kill -9 of the whole server before and after every append, publish and reply of a start: the next server goes on, and there is one container.
+"""kill -9 of the server before and after every append, publish and reply of a start: the next one goes on, and there is one container.
 
 The moments are enumerated from the catalogue. Each starts the server with the failpoint armed, asks for a container, sees the server die
 there with all that belonged to it, and starts it again.
@@ -114,8 +114,9 @@ def until_running(http: httpx.Client, number: str, seconds: float = 30) -> dict[
         instance: dict[str, Any] = http.get(f"/v1/containers/{number}").raise_for_status().json()
         if instance["state"] == "running":
             return instance
-        story = [f"{each['type']} {each['data']}" for each in http.get(f"/v1/containers/{number}/history?root=true").json()]
-        assert instance["state"] != "removed" and time.monotonic() < deadline, f"{instance['state']}:\n" + "\n".join(story)
+        if instance["state"] == "removed" or time.monotonic() > deadline:
+            story = [f"{each['type']} {each['data']}" for each in http.get(f"/v1/containers/{number}/history?root=true").json()]
+            pytest.fail(f"{number} is {instance['state']}, not running:\n" + "\n".join(story))
         time.sleep(0.02)
 
 

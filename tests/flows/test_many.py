@@ -62,14 +62,19 @@ async def all_ended(http: httpx.AsyncClient, wanted: set[str], seconds: float = 
 
 
 async def a_slot_given_back_is_taken(http: httpx.AsyncClient, leaving: dict[str, Any]) -> None:
+    """A purge gives it back: a removed instance keeps its place, so that it can be restored."""
     gone = await http.delete(leaving["links"]["self"])
     assert gone.status_code == 200, gone.text
     await until(http, leaving["id"], "removed")
+    purging = await http.post(f"/v1/containers/{leaving['id']}?action=purge")
+    assert purging.status_code == 202, purging.text
+    await until(http, leaving["id"], "purged")
     made = (await http.post("/v1/containers", json={"imageUuid": "sim:many"})).json()
     await until(http, made["id"], "running")
 
 
 async def until(http: httpx.AsyncClient, number: str, state: str) -> None:
     async with asyncio.timeout(20):
-        while (await http.get(f"/v1/instances/{number}")).json()["state"] != state:
+        while (instance := (await http.get(f"/v1/instances/{number}")).json())["state"] != state:
+            assert instance["transitioning"] != "error", instance["transitioningMessage"]
             await asyncio.sleep(0.02)

@@ -129,7 +129,7 @@ def test_with_a_docker_engine_the_first_instance_is_a_container_on_it(tmp_path: 
     try:
         with Server(tmp_path / "home", hosts="docker,sim", docker=docker_host) as server:
             instance = only_instance(server)
-            label = {"label": f"{UUID_LABEL}={instance['uuid']}"}
+            label: Any = {"label": f"{UUID_LABEL}={instance['uuid']}"}
             (container,) = client.containers.list(filters=label)
             assert instance["state"] == "running"
             assert instance["imageUuid"].startswith("docker:")

@@ -151,7 +151,7 @@ class Server:
 
     def restart(self, **variables: str) -> Self:
         self.stop()
-        return self.start(**variables)
+        return self.start(START, **variables)
 
     def processes(self) -> dict[int, str]:
         """Everything alive that works for this home: the server, the embedded ones, and what those started."""

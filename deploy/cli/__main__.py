@@ -1,0 +1,5 @@
+"""python -m deploy.cli is the corral command."""
+
+from deploy.cli.app import main
+
+main()

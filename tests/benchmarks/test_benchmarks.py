@@ -1,0 +1,52 @@
+"""The benchmarks themselves still run, with the smallest sizes; what they measure so is of no interest."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from tests.benchmarks import __main__ as every
+from tests.benchmarks import append, create, start
+from tests.benchmarks.report import Line, Report, share, show
+
+
+def shown(report: Report) -> str:
+    written = io.StringIO()
+    show(report, Console(file=written, width=120))
+    return written.getvalue()
+
+
+def test_appending_is_measured_beside_its_ceiling_and_floor(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(append, "ROUNDS", 1)
+    monkeypatch.setattr(append, "SECONDS", 0.02)
+    text = shown(every.appends())
+    assert "256 callers, of the ceiling" in text
+    assert "256 callers, of the floor" in text
+
+
+def test_starts_are_measured() -> None:
+    report = start.measure(rounds=1)
+    assert [line.target for line in report.lines] == ["at most 10 s", "at most 4 s"]
+    assert "later start" in shown(report)
+
+
+def test_creates_are_measured_beside_pings_and_plain_appends() -> None:
+    report = create.measure(samples=2, burst=4)
+    assert [line.target for line in report.lines if line.target] == ["at most 150 ms"]
+    assert "baseline: GET /ping" in shown(report)
+    assert "events a start" in report.notes[0]
+
+
+def test_a_missed_target_is_said_plainly() -> None:
+    report = Report("t", ("median",), (Line("slow", ("9 s",), "at most 1 s", met=False), Line("fine", ("1 s",), "at most 2 s")))
+    assert report.missed == ["slow: 9 s, wanted at most 1 s"]
+    assert "MISSED" in shown(report)
+    assert "met" in shown(report)
+
+
+def test_a_share_of_values_is_one_of_them() -> None:
+    assert share([3.0, 1.0, 2.0], 0.5) == 2.0
+    assert share([3.0, 1.0, 2.0], 0.99) == 3.0
+    assert share([1.0], 1.0) == 1.0
