@@ -36,7 +36,8 @@ class Heartbeat:
         while True:
             pause = self._seconds if await self._beat() else AWAY_SECONDS
             try:
-                await asyncio.wait_for(self._now.wait(), pause)
+                async with asyncio.timeout(pause):  # wait_for forgets a cancel that meets the event (Python 3.11)
+                    await self._now.wait()
             except TimeoutError:
                 continue
             self._now.clear()

@@ -172,8 +172,7 @@ class Agent:
             if self._subscription is not None and self._client is not None and not self._client.is_closed:
                 await self._unsubscribe(self._subscription)
             await self._settle()
-            for task in (*forever, *self._workers):
-                task.cancel()
+            await _end({*forever, *self._workers})
 
     async def _settle(self) -> None:
         deadline = asyncio.get_running_loop().time() + self._grace
@@ -401,6 +400,14 @@ class Agent:
         task = self._group.create_task(what)
         self._workers.add(task)
         task.add_done_callback(self._workers.discard)
+
+
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancels until all have ended: NATS' client forgets a cancel that meets an answer it waits for."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=0.1)
 
 
 def _stale(request: Message, behind: Behind) -> Outcome:

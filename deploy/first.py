@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 
 from rich.console import Console
+from rich.markup import escape
 
 from commands.resource import Resource, fold
 from commands.service import Actor
+from deploy.cli.telling import timeline
 from deploy.local import LocalHosts
 from deploy.wiring import Parts
-from eventstore import CommandKey, Recorded, Store
+from eventstore import CommandKey, Store
 
 SECONDS = 60.0
 NAME = "hello-corral"
@@ -36,8 +37,8 @@ async def first_instance(parts: Parts, hosts: LocalHosts, say: Console) -> None:
         say.print(f"[yellow]It is not running after {SECONDS:.0f} s, and goes on: see `corral why {NAME}`[/]")
         return
     events = await parts.store.read_root(stream)
-    for line in timeline(events):
-        say.print(f"  [dim]{line}[/]")
+    for milliseconds, event, sentence in timeline(events, hosts.names()):
+        say.print(f"  [dim]{milliseconds:7.1f} ms  {event.stream:<22}[/]  {escape(sentence)}")
     if resource.state == "running":
         say.print(f"[green]{NAME} is running[/] (1i{resource.id})")
     else:
@@ -51,18 +52,3 @@ async def _ended(store: Store, stream: str) -> Resource:
         if not resource.open and resource.state != "requested":
             return resource
         await asyncio.sleep(0.02)
-
-
-def timeline(events: Iterable[Recorded]) -> list[str]:
-    """One line an event: milliseconds since the first, the stream, what happened."""
-    lines: list[str] = []
-    start = None
-    for event in events:
-        start = start or event.at
-        data = event.data
-        parts = [str(data[key]) for key in ("process", "command", "error", "reason") if data.get(key)]
-        if data.get("to"):
-            parts.append(f"-> {data['to']}")
-        elapsed = (event.at - start).total_seconds() * 1000
-        lines.append(f"{elapsed:7.1f} ms  {event.stream:<24} {event.type:<18} {' '.join(parts)}")
-    return lines

@@ -76,6 +76,11 @@ class LocalHosts:
         except TimeoutError:
             log.warning("The local hosts are not active yet", action="hosts-late", seconds=ACTIVE_SECONDS)
 
+    def names(self) -> dict[str, str]:
+        """What hosts and agents are called, by stream."""
+        named = (each for type_name in ("host", "agent") for each in self._fleet.all(type_name) if each.row.get("name"))
+        return {each.stream: each.name for each in named}
+
     async def first_image(self) -> tuple[str, list[str]]:
         """(image uuid, command) for a first instance: from Docker where its engine has an image or can be given one."""
         for name, (_, driver) in self._ours.items():

@@ -111,7 +111,8 @@ class Listener:
                 pause = 0.05
                 while not lost.is_set():
                     try:
-                        await asyncio.wait_for(lost.wait(), self._check_every)
+                        async with asyncio.timeout(self._check_every):  # wait_for forgets a cancel that meets the event (Python 3.11)
+                            await lost.wait()
                     except TimeoutError:
                         await connection.fetchval("SELECT 1", timeout=self._check_every)  # a silent network says nothing by itself
             except asyncio.CancelledError:

@@ -4,7 +4,8 @@
     stream, root         one stream's events, or those of all streams that share a root
     type, correlation    only events of these types (repeatable), of this request
     limit                events in an answer (at most 1000)
-    follow=true          NDJSON, one event a line: what is there, then what comes; a blank line now and then shows that it lives
+    follow=true          NDJSON, one event a line: what is there, then what comes; a blank line now and then shows that it lives.
+                         It ends when the event app.state.stopping, where the application has one, is set
 
 A page's `next` is the `after` of the following one; it has reached `head`, or `to`, at the end. Secrets are masked.
 """
@@ -83,7 +84,9 @@ class Log:
             await self._check_caller(request)
             wanted = read_wanted(request)
             if wanted.follow:
-                return StreamingResponse(self._follow(wanted), media_type="application/x-ndjson", headers={"Cache-Control": "no-store"})
+                stopping: asyncio.Event | None = getattr(request.app.state, "stopping", None)
+                lines = self._follow(wanted, stopping)
+                return StreamingResponse(lines, media_type="application/x-ndjson", headers={"Cache-Control": "no-store"})
             return _json(await self._page(wanted), 200)
         except (Refused, StoreError, ViewsError, HTTPException) as error:
             document = error_document(error)
@@ -117,12 +120,17 @@ class Log:
             reached = events[-1].position
         return found, reached
 
-    async def _follow(self, wanted: Wanted) -> AsyncIterator[bytes]:
+    async def _follow(self, wanted: Wanted, stopping: asyncio.Event | None) -> AsyncIterator[bytes]:
+        """Ends when the server does: a stream without end would keep it from stopping."""
+        stop = asyncio.ensure_future(stopping.wait()) if stopping is not None else None
         batches = self._store.follow(wanted.after)
         following: asyncio.Future[list[Recorded]] = asyncio.ensure_future(anext(batches))
         try:
             while True:
-                done, _ = await asyncio.wait({following}, timeout=ALIVE_SECONDS)
+                waited: set[asyncio.Future[Any]] = {following, stop} if stop is not None else {following}
+                done, _ = await asyncio.wait(waited, timeout=ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                if stop in done:
+                    return
                 if not done:
                     yield b"\n"
                     continue
@@ -137,6 +145,8 @@ class Log:
                     return
                 following = asyncio.ensure_future(anext(batches))
         finally:
+            if stop is not None:
+                stop.cancel()
             following.cancel()
             await asyncio.wait({following}, timeout=5.0)
             if isinstance(batches, AsyncGenerator):

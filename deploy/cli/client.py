@@ -11,7 +11,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -120,21 +120,28 @@ class Client:
             if after >= end:
                 return
 
-    def follow(self, after: int = 0, **params: Any) -> Iterator[Json]:
-        """The log from `after` on, for ever; a server that goes away is waited for and nothing is missed or repeated."""
-        connected = False
+    def follow(self, after: int = 0, tell: Callable[[str], None] = lambda text: None, **params: Any) -> Iterator[Json]:
+        """The log from `after` on, for ever; a server that goes away is waited for, which is told, and nothing is missed or repeated."""
+        connected = there = False
         while True:
             try:
                 for event in self._lines(after, params):
-                    connected = True
-                    after = event["position"]
-                    yield event
+                    if not there:
+                        if connected:
+                            tell("Corral is there again")
+                        connected = there = True
+                    if event is not None:
+                        after = event["position"]
+                        yield event
             except (OSError, http.client.HTTPException) as error:
                 if not connected:
                     raise NotAnswering(self.url, _reason(error)) from None
             except ServerRefused as refused:
                 if refused.http_status != 503:
                     raise
+            if there:
+                tell("Corral went away; waiting for it")
+                there = False
             time.sleep(0.5)
 
     def head(self) -> int:
@@ -183,14 +190,15 @@ class Client:
             return Answer(response.status, dict(response.getheaders()), self._read(raw, response.status))
         raise AssertionError("unreachable: the second attempt returns or raises")
 
-    def _lines(self, after: int, params: Params) -> Iterator[Json]:
-        """One connection's worth of the stream."""
+    def _lines(self, after: int, params: Params) -> Iterator[Json | None]:
+        """One connection's worth of the stream; None when it stands, before its first event."""
         connection = self._connect(SILENCE)
         try:
             connection.request("GET", self._target("/v1/events", {"follow": "true", "after": after, **params}), headers=self._headers())
             response = connection.getresponse()
             if response.status >= 400:
                 raise self._refusal(Answer(response.status, dict(response.getheaders()), self._read(response.read(), response.status)))
+            yield None
             while line := response.readline():
                 if line.strip():
                     yield json.loads(line)

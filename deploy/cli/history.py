@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
         with connect(url) as client, suppress(KeyboardInterrupt):
             begin = max(0, client.head() - last) if last is not None else after or 0
             given: Json = {"stream": stream_of(client, stream) if stream else None, "type": types or None}
-            print_events(client.follow(begin, **given) if follow else client.events(begin, **given), output)
+            print_events(client.follow(begin, hint, **given) if follow else client.events(begin, **given), output)
 
     @command(app, "logs", HISTORY, ["corral logs web", "corral logs web --container --tail 100", "corral logs host-1"])
     def logs(

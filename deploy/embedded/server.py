@@ -167,7 +167,8 @@ class Server:
         """Waits for the process, looking now and then whether its log has grown too long."""
         while self._process and self._process.returncode is None:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), 30)
+                async with asyncio.timeout(30):  # wait_for forgets a cancel that meets the process's end (Python 3.11)
+                    await self._process.wait()
             with suppress(OSError):
                 if self._program.log.stat().st_size > LOG_LIMIT:
                     await asyncio.to_thread(_turn_over, self._program.log)
