@@ -84,15 +84,18 @@ async def _run(options: AgentOptions) -> None:
     from agents.registration import RegistrationRefused
     from agents.run import own_uuid, run_agent
 
+    hears = asyncio.Event()
+
     def say(sentence: str) -> None:
         err().print(Text(sentence))
+        if sentence.startswith("It hears commands"):
+            hears.set()
 
     working = asyncio.create_task(run_agent(options, say))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, working.cancel)
     try:
-        own = own_uuid(options.folder)
-        telling = asyncio.create_task(_tell_when_active(options.url, own))
+        telling = asyncio.create_task(_tell_when_active(options.url, own_uuid(options.folder), hears))
         await asyncio.wait({working})
         telling.cancel()
         await working
@@ -102,8 +105,9 @@ async def _run(options: AgentOptions) -> None:
         say("Stopped. What runs here goes on running; a later start with this --home takes it up again")
 
 
-async def _tell_when_active(url: str, uuid: str) -> None:
-    """Says which hosts this agent brought, once the server has taken them in."""
+async def _tell_when_active(url: str, uuid: str, hears: asyncio.Event) -> None:
+    """Says which hosts this agent brought, once it hears commands and the server has taken them in."""
+    await hears.wait()
     deadline = time.monotonic() + ACTIVE_SECONDS
     while time.monotonic() < deadline:
         with suppress(Failed):  # the server may be away: the agent itself waits for it

@@ -26,8 +26,10 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 TIMEOUT = 30.0
 SILENCE = 40.0
 """Seconds without a line after which a stream counts as broken: a living server writes one every 15 s."""
-BUSY_TRIES = 5
-"""How often a server that says 503 (its database is away, say) is asked again, a second apart."""
+BUSY_TRIES, BUSY_SECONDS = 5, 1.0
+"""How often, and how many seconds apart, a server is asked that says 503 (its database is away, say)."""
+FOLLOW_SECONDS = 0.5
+"""Between two tries of a stream that broke."""
 
 
 def home() -> Path:
@@ -142,7 +144,7 @@ class Client:
             if there:
                 tell("Corral went away; waiting for it")
                 there = False
-            time.sleep(0.5)
+            time.sleep(FOLLOW_SECONDS)
 
     def head(self) -> int:
         """The last position of the log."""
@@ -166,7 +168,7 @@ class Client:
         for _ in range(BUSY_TRIES - 1):
             if answer.status != 503:
                 break
-            time.sleep(1.0)
+            time.sleep(BUSY_SECONDS)
             answer = self._once(method, target, content, headers)
         if answer.status >= 400:
             raise self._refusal(answer)

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from commands.catalogue.builtin import CATALOGUE
 from commands.service import IMAGE_DRIVERS
 from deploy.cli.client import Client
 from deploy.cli.errors import Failed, WrongUse
@@ -25,6 +24,12 @@ from deploy.cli.waiting import until_settled
 Json = dict[str, Any]
 
 AT_REST = frozenset({"stopped", "removed", "purged"})
+
+UNTOLD = frozenset({"id", "type", "state", "transitioning", "links", "actions", "data"})
+"""Fields that `inspect` shows in its heading, in lines of their own, or not at all."""
+
+LONG = 120
+"""Characters of JSON that still read well on one line."""
 
 RUN_SECONDS = 600.0
 """An image may take long to be pulled."""
@@ -254,23 +259,38 @@ def ports_of(document: Json) -> str:
     return ", ".join(str(each) for each in fields.get("ports") or [])
 
 
+def facts_of(document: Json) -> Json:
+    """What is set, each once: the fields shown at the top, then what only `data` holds."""
+    told = {name: value for name, value in document.items() if name not in UNTOLD and not name.endswith("TS")}
+    data = dict(document.get("data") or {})
+    fields = data.pop("fields", None) or {}
+    hidden = {name: value for name, value in fields.items() if name not in document}
+    ordered = {**dict(sorted(told.items())), **dict(sorted(hidden.items())), **{f"data.{name}": data[name] for name in sorted(data)}}
+    return {name: value for name, value in ordered.items() if value not in (None, [], {})}
+
+
+def readable(value: Any) -> str:
+    """Text as it is, small structures as JSON, large ones by what they hold."""
+    if isinstance(value, str):
+        return value
+    text = json.dumps(value, ensure_ascii=False)
+    if len(text) <= LONG:
+        return text
+    if isinstance(value, dict):
+        return f"holds {', '.join(sorted(value))} (-o json shows all)"
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
 def _describe(found: Found) -> None:
     """What is set, one a line; then where its links lead and what can be done."""
     console = out()
-    document = dict(found.document)
-    links, actions = sorted(document.pop("links", {})), sorted(document.pop("actions", {}))
+    document = found.document
+    links, actions = sorted(document.get("links") or {}), sorted(document.get("actions") or {})
     console.print(Text.assemble((found.title, "bold"), f"  {found.document['type']}, {found.stream}, ", state_text(found.document)))
-    facts = {
-        name: value
-        for name, value in document.items()
-        if value not in (None, [], {}) and not name.endswith("TS") and name not in ("id", "type", "state", "transitioning")
-    }
-    width = max((len(name) for name in facts), default=0)
-    known = CATALOGUE.types[found.document["type"]].fields if found.document["type"] in CATALOGUE.types else {}
-    for name in sorted(facts, key=lambda each: (each == "data", each not in known, each)):
-        value = facts[name]
-        text = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
-        console.print(Text.assemble((f"  {name:<{width}}  ", "dim"), text.replace("\n", "\n" + " " * (width + 4))))
+    facts = facts_of(document)
+    width = max((len(name) for name in (*facts, "actions")), default=0)
+    for name, value in facts.items():
+        console.print(Text.assemble((f"  {name:<{width}}  ", "dim"), readable(value).replace("\n", "\n" + " " * (width + 4))))
     console.print(Text.assemble((f"  {'links':<{width}}  ", "dim"), ", ".join(links)))
     console.print(Text.assemble((f"  {'actions':<{width}}  ", "dim"), ", ".join(actions) or "none now"))
     if found.type == "instance":

@@ -1,7 +1,7 @@
 """What a person calls a thing -> the thing: by API id (1i54), stream (instance-54), name, uuid, or the prefix of an engine's id.
 
-An id's letters may stand for several types (1a is accounts and agents). Where more than one such thing exists it has to be said
-which; only 1i always is the instance, whose ids people see all day, and not the image of the same number.
+An id's letters may stand for several types (1a is accounts and agents), and names need not be unique. Where more than one thing
+is meant it has to be said which. Only images give way: 1i4 and nginx are the instance, where there is one, and not its image.
 """
 
 from __future__ import annotations
@@ -115,10 +115,10 @@ def resolve(client: Client, text: str, types: Sequence[str] | None = None) -> Th
     stream = stream_meant(text)
     references = [stream] if stream else ids_meant(text)
     found = [thing for kind, number in references if kind in wanted and (thing := _fetch(client, kind, number)) is not None]
-    if len(found) > 1 and found[0].type == "instance":
-        found = found[:1]
     if not found:
         found = _one_of_each(_named(client, text, wanted))
+    if any(each.type == "instance" for each in found):
+        found = [each for each in found if each.type != "image"]
     if len(found) > 1:
         raise Ambiguous(text, found)
     if not found:

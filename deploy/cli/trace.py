@@ -18,6 +18,7 @@ from deploy.cli.options import HISTORY, Output, Url, command, connect
 from deploy.cli.reading import names, stream_of
 from deploy.cli.show import Format, now, out, print_json, waiting
 from deploy.cli.telling import Teller, clock, recorded
+from deploy.cli.things import Unknown
 from eventstore import Recorded
 
 Json = dict[str, Any]
@@ -66,7 +67,7 @@ def correlation_of(client: Client, text: str) -> str:
     elif re.fullmatch(r"[0-9a-f]{32}", text):
         return text
     else:
-        with suppress(Failed):  # no thing: then it is a correlation id that a client chose
+        with suppress(Unknown):  # no thing: then it is a correlation id that a client chose
             event = next(iter(client.get("/v1/events", stream=stream_of(client, text), limit=1)["data"]), None)
         if event is None:
             return text

@@ -20,7 +20,7 @@ from deploy.cli.agent import keep_kind
 from deploy.cli.app import build
 from deploy.cli.client import base_url
 from deploy.cli.errors import WrongUse
-from deploy.cli.instances import new_instance, ports_of
+from deploy.cli.instances import facts_of, new_instance, ports_of, readable
 from deploy.cli.servers import addresses, up_command
 from deploy.cli.things import ids_meant, root_types, stream_meant
 from deploy.cli.watch import Heard, decoded, one_line
@@ -116,6 +116,18 @@ def test_published_ports_come_before_those_that_were_wanted() -> None:
     assert ports_of(wanted) == "8080:80/tcp"
     assert ports_of({**wanted, "dockerPorts": {"80/tcp": "8081", "81/tcp": None}}) == "8081->80/tcp, 81/tcp"
     assert ports_of({}) == ""
+
+
+def test_an_inspection_shows_everything_once_and_no_long_dumps() -> None:
+    document: dict[str, Any] = {
+        "id": "1i1", "type": "container", "name": "web", "created": "x", "createdTS": 1, "description": None, "links": {"self": "x"},
+        "environment": {"A": "b"},
+        "data": {"fields": {"environment": {"A": "b"}, "ports": ["80"]}, "dockerContainer": {"Id": "abc", "State": "x" * 500}},
+    }  # fmt: skip
+    facts = facts_of(document)
+    assert list(facts) == ["created", "environment", "name", "ports", "data.dockerContainer"]
+    assert readable(facts["environment"]) == '{"A": "b"}'
+    assert readable(facts["data.dockerContainer"]) == "holds Id, State (-o json shows all)"
 
 
 # --- options and help ---

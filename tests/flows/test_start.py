@@ -47,7 +47,7 @@ async def test_a_first_start_brings_one_running_instance_and_says_what_to_try_ne
     assert lines[-1] == f"Startup Succeeded, Listening on port {server.url.rpartition(':')[2]}", "it is the last line"
     timeline = [line for line in lines if re.search(r"^ +[\d.]+ ms +\S+-\d+ ", line)]
     assert "instance.create" in timeline[1]
-    assert timeline[-1].endswith("instance.start -> running")
+    assert re.search(r"instance\.start\b.*\brunning$", timeline[-1]), timeline[-1]
     nats = noted(server.home)["nats"]
     assert any(f"nats -s {nats} sub 'corral.>'" in line for line in lines), "the exact line that shows the traffic"
     assert any("corral agent --url" in line for line in lines), "how a host joins from elsewhere"
@@ -71,6 +71,13 @@ def test_without_hosts_it_is_a_bare_control_plane_without_instance(tmp_path: Pat
         found = everything(server)
         assert found["hosts"] == found["instances"] == found["agents"] == {}
         assert found["accounts"], "its accounts are there: it can be used"
+
+
+def test_where_no_docker_engine_answers_the_simulated_host_serves_alone(tmp_path: Path) -> None:
+    with Server(tmp_path / "home", hosts="docker,sim", docker=f"unix://{tmp_path}/nobody.sock") as server:
+        assert only_instance(server)["imageUuid"].startswith("sim:")
+        (host,) = httpx.get(f"{server.url}/v1/hosts").json()["data"]
+        assert (host["kind"], host["state"]) == ("sim", "active")
 
 
 def test_a_taken_port_is_named_with_the_variable_that_moves_it(tmp_path: Path) -> None:
@@ -98,6 +105,12 @@ def test_a_signal_stops_it_cleanly_and_leaves_no_process(tmp_path: Path, number:
         server.stop(number)
         assert "Stopped" in server.said().splitlines()[-1]
         assert "Traceback" not in server.said()
+
+
+def test_stopped_in_the_moment_it_serves_it_stops_as_well(tmp_path: Path) -> None:
+    with Server(tmp_path / "home") as server:
+        for _ in range(5):  # its parts are still busy with each other then
+            server.restart()
 
 
 def test_a_signal_while_it_starts_stops_it_too(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ class Server:
         own = {f"CORRAL_{name.upper()}": value for name, value in {**self._variables, **variables}.items()}
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
-                command(),
+                [sys.executable, "-m", "deploy.cli", "up"],
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output, env={**kept, **own}, cwd=CHECKOUT,
                 start_new_session=True,  # a Ctrl-C at the tests is not one at the server
             )  # fmt: skip
@@ -174,14 +174,6 @@ class Server:
             return driver.boxes()
         finally:
             await driver.close()
-
-
-def command() -> list[str]:
-    """What `make run` runs, by this interpreter."""
-    if (CHECKOUT / "deploy" / "cli" / "__main__.py").exists():
-        return [sys.executable, "-m", "deploy.cli", "up"]
-    start = "from deploy.up import run; from deploy.settings import read_settings; raise SystemExit(run(read_settings()))"
-    return [sys.executable, "-c", start]
 
 
 def processes_of(home: Path) -> dict[int, str]:

@@ -1,0 +1,249 @@
+"""The CLI's HTTP client against servers that misbehave: broken connections, busy answers, pages, streams, strangers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from deploy.cli import client as client_module
+from deploy.cli.client import Client
+from deploy.cli.errors import NotAnswering, ServerRefused
+from deploy.cli.things import Ambiguous, Unknown, engine_id, resolve
+
+Answerer = Callable[["Handler"], None]
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Hands each request to the next of the server's answerers; the last one stays."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and body in one packet: else each answer waits 40 ms for an acknowledgement
+
+    def respond(self) -> None:
+        server = self.server
+        assert isinstance(server, Scripted)
+        length = int(self.headers.get("Content-Length") or 0)
+        self.body = self.rfile.read(length)
+        server.seen.append((self.command, self.path, dict(self.headers), self.body))
+        answer = server.answers.pop(0) if len(server.answers) > 1 else server.answers[0]
+        answer(self)
+
+    do_GET = do_POST = do_DELETE = respond
+
+    def say(self, document: Any, status: int = 200) -> None:
+        body = document if isinstance(document, bytes) else json.dumps(document).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None: ...
+
+
+class Scripted(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.answers: list[Answerer] = []
+        self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    with Scripted() as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join(10)
+
+
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "BUSY_SECONDS", 0.001)
+    monkeypatch.setattr(client_module, "FOLLOW_SECONDS", 0.001)
+
+
+def says(document: Any, status: int = 200) -> Answerer:
+    return lambda handler: handler.say(document, status)
+
+
+def hangs_up(handler: Handler) -> None:
+    handler.close_connection = True
+
+
+def error(status: int, code: str, message: str | None = None, field: str | None = None) -> Answerer:
+    return says({"type": "error", "status": status, "code": code, "message": message, "fieldName": field}, status)
+
+
+def test_a_write_whose_answer_was_lost_is_sent_again_under_the_same_key(server: Scripted) -> None:
+    server.answers = [hangs_up, says({"id": "1i1"}, 201)]
+    with Client(server.url) as client:
+        assert client.post("/v1/containers", {"name": "web"}).document == {"id": "1i1"}
+    keys = [headers["Idempotency-Key"] for _, _, headers, _ in server.seen]
+    assert len(keys) == 2
+    assert keys[0] == keys[1]
+    assert [body for _, _, _, body in server.seen] == [b'{"name": "web"}'] * 2
+
+
+def test_two_writes_have_two_keys(server: Scripted) -> None:
+    server.answers = [says({})]
+    with Client(server.url) as client:
+        client.post("/v1/containers", {})
+        client.delete("/v1/containers/1i1")
+    assert len({headers["Idempotency-Key"] for _, _, headers, _ in server.seen}) == 2
+
+
+def test_a_server_that_hangs_up_always_does_not_answer(server: Scripted) -> None:
+    server.answers = [hangs_up]
+    with Client(server.url) as client, pytest.raises(NotAnswering, match=r"Corral does not answer at http://127\.0\.0\.1:"):
+        client.get("/v1/hosts")
+    assert len(server.seen) == 2
+
+
+def test_a_busy_server_is_asked_again(server: Scripted) -> None:
+    server.answers = [error(503, "Service Unavailable"), error(503, "Service Unavailable"), says({"data": []})]
+    with Client(server.url) as client:
+        assert client.get("/v1/hosts") == {"data": []}
+
+
+def test_a_server_that_stays_busy_says_so_in_the_end(server: Scripted) -> None:
+    server.answers = [error(503, "Service Unavailable", "the database does not answer")]
+    with Client(server.url) as client, pytest.raises(ServerRefused, match="the database does not answer"):
+        client.get("/v1/hosts")
+    assert len(server.seen) == client_module.BUSY_TRIES
+
+
+def test_a_refusal_is_told_with_its_field(server: Scripted) -> None:
+    server.answers = [error(422, "MissingRequired", None, "imageUuid")]
+    with Client(server.url) as client, pytest.raises(ServerRefused, match=r"^imageUuid: MissingRequired$"):
+        client.post("/v1/containers")
+
+
+def test_without_a_key_where_one_is_needed_the_variables_are_named(server: Scripted) -> None:
+    server.answers = [error(401, "Unauthorized", "keys are required")]
+    with Client(server.url) as client, pytest.raises(ServerRefused, match="set CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY"):
+        client.get("/v1/hosts")
+
+
+def test_keys_of_the_environment_are_sent(server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CATTLE_ACCESS_KEY", "access")
+    monkeypatch.setenv("CATTLE_SECRET_KEY", "secret")
+    server.answers = [says({})]
+    with Client(server.url) as client:
+        client.get("/v1/hosts")
+    assert server.seen[0][2]["Authorization"] == "Basic YWNjZXNzOnNlY3JldA=="
+
+
+def test_a_stranger_at_the_port_is_recognised(server: Scripted) -> None:
+    server.answers = [says(b"<html>hello</html>")]
+    with Client(server.url) as client, pytest.raises(NotAnswering, match="something else answers there"):
+        client.get("/v1/hosts")
+
+
+def test_every_page_of_a_list_is_read(server: Scripted) -> None:
+    following = f"{server.url}/v1/hosts?limit=1000&marker=m1"
+    one, other = {"id": "1h1"}, {"id": "1h2"}
+    server.answers = [says({"data": [one], "pagination": {"next": following}}), says({"data": [other], "pagination": {"next": None}})]
+    with Client(server.url) as client:
+        assert client.all("/v1/hosts", include=["agent", "instances"]) == [one, other]
+    assert server.seen[0][1] == "/v1/hosts?limit=1000&include=agent&include=instances"
+    assert server.seen[1][1] == "/v1/hosts?limit=1000&marker=m1"
+
+
+def test_events_are_read_to_where_the_log_was_at_first(server: Scripted) -> None:
+    page = [says({"data": [{"position": 1}], "head": 3, "next": 1}), says({"data": [{"position": 3}], "head": 9, "next": 3})]
+    server.answers = list(page)
+    with Client(server.url) as client:
+        assert [each["position"] for each in client.events()] == [1, 3]
+    assert server.seen[1][1] == "/v1/events?after=1&to=3&limit=1000"
+
+
+def stream_of(*lines: bytes) -> Answerer:
+    def answer(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Connection", "close")
+        handler.end_headers()
+        for line in lines:
+            handler.wfile.write(line + b"\n")
+        handler.close_connection = True
+
+    return answer
+
+
+def test_a_stream_that_breaks_goes_on_behind_the_last_event(server: Scripted) -> None:
+    server.answers = [stream_of(b'{"position": 5}', b"", b'{"position": 6}'), hangs_up, error(503, "x"), stream_of(b'{"position": 7}')]
+    told: list[str] = []
+    with Client(server.url) as client:
+        assert [each["position"] for each in islice(client.follow(4, told.append), 3)] == [5, 6, 7]
+    assert [path for _, path, _, _ in server.seen][-1] == "/v1/events?follow=true&after=6"
+    assert told == ["Corral went away; waiting for it", "Corral is there again"]
+
+
+def test_who_follows_a_server_that_never_was_there_hears_so() -> None:
+    with Client("http://127.0.0.1:1") as client, pytest.raises(NotAnswering):
+        next(client.follow())
+
+
+# --- names that need a server's answer ---
+
+
+def instance(number: int, name: str, container: str = "", removed: str | None = None) -> dict[str, Any]:
+    data = {"dockerContainer": {"Id": container}} if container else {}
+    return {"id": f"1i{number}", "type": "container", "name": name, "state": "running", "removed": removed, "data": data}
+
+
+def lists(*instances: dict[str, Any]) -> Answerer:
+    """A server of these instances alone, that filters by name and uuid."""
+
+    def answer(handler: Handler) -> None:
+        path, _, query = handler.path.partition("?")
+        name = next((part.partition("=")[2] for part in query.split("&") if part.startswith("name=")), None)
+        uuid = next((part.partition("=")[2] for part in query.split("&") if part.startswith("uuid=")), None)
+        if path != "/v1/instances":
+            handler.say({"data": []} if "?" in handler.path else {"status": 404}, 200 if "?" in handler.path else 404)
+            return
+        found = [each for each in instances if (name is None or each["name"] == name) and (uuid is None or each.get("uuid") == uuid)]
+        handler.say({"data": found, "pagination": None})
+
+    return answer
+
+
+def test_a_container_is_found_by_the_beginning_of_its_engine_s_id(server: Scripted) -> None:
+    server.answers = [lists(instance(1, "web", "abcd1234" * 8), instance(2, "db", "abce1234" * 8))]
+    with Client(server.url) as client:
+        found = resolve(client, "abcd1", ("instance",))
+        assert (found.id, engine_id(found.document)[:5]) == ("1i1", "abcd1")
+        assert resolve(client, "ABCE").id == "1i2"
+        with pytest.raises(Unknown):
+            resolve(client, "abc", ("instance",))  # three letters are too few: a name, if anything
+        with pytest.raises(Unknown):
+            resolve(client, "abcf1", ("instance",))
+
+
+def test_an_engine_s_id_that_begins_like_another_s_is_ambiguous(server: Scripted) -> None:
+    server.answers = [lists(instance(1, "web", "abcd1234" * 8), instance(2, "db", "abcd5678" * 8))]
+    with Client(server.url) as client, pytest.raises(Ambiguous) as ambiguous:
+        resolve(client, "abcd")
+    assert [each.stream for each in ambiguous.value.candidates] == ["instance-1", "instance-2"]
+    assert "web" in str(ambiguous.value)
+
+
+def test_a_name_goes_to_the_living(server: Scripted) -> None:
+    server.answers = [lists(instance(1, "web", removed="2026-01-01T00:00:00Z"), instance(2, "web"))]
+    with Client(server.url) as client:
+        assert resolve(client, "web").id == "1i2"
+    server.answers = [lists(instance(1, "web", removed="2026-01-01T00:00:00Z"))]
+    with Client(server.url) as client:
+        assert resolve(client, "web").id == "1i1"
