@@ -21,7 +21,7 @@ def container_output(container: str, tail: int | None = None) -> Iterator[str]:
         client = docker.DockerClient(base_url=where, timeout=TIMEOUT) if where else docker.from_env(timeout=TIMEOUT)
     except DockerException as error:
         tried = where or os.environ.get("DOCKER_HOST") or "the usual socket"
-        raise Failed(f"no Docker engine answers at {tried}: ask on the machine where the instance's host is, or set CORRAL_DOCKER") from error
+        raise Failed(f"no Docker engine answers at {tried}: ask on its host's machine, or set CORRAL_DOCKER") from error
     try:
         text = client.containers.get(container).logs(stdout=True, stderr=True, tail=tail or "all")
     except NotFound:

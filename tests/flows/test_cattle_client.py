@@ -13,10 +13,9 @@ from tests.support.server import Server
 
 
 @pytest.fixture(scope="module")
-def cattle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def cattle(shared_home: Path) -> Iterator[Any]:
     """A client of a server with a simulated host."""
-    home: Path = tmp_path_factory.mktemp("cattle") / "home"
-    with Server(home) as server:
+    with Server(shared_home) as server:
         yield cattle_client(f"{server.url}/v1")
 
 

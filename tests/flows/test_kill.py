@@ -10,6 +10,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import docker
@@ -39,8 +40,8 @@ class Cloud:
 
 
 @pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    with Server(tmp_path_factory.mktemp("sim") / "home", hosts="sim") as server:
+def simulated(shared_home: Path) -> Iterator[Cloud]:
+    with Server(shared_home, hosts="sim") as server:
         yield Cloud(server, lambda moment: {"imageUuid": f"sim:{moment}"})
         server.restart() if server.alive else server.start()  # it ends well after all of that
 
@@ -53,7 +54,7 @@ def engine(docker_host: str) -> Iterator[docker.DockerClient]:
 
 
 @pytest.fixture(scope="module")
-def dockered(tmp_path_factory: pytest.TempPathFactory, docker_host: str, engine: docker.DockerClient) -> Iterator[Cloud]:
+def dockered(shared_home: Path, docker_host: str, engine: docker.DockerClient) -> Iterator[Cloud]:
     """On a real engine; every moment has a tag of its own of the image that is there, so that no registry is asked."""
     repository, tags = "corral/kill", []
 
@@ -62,7 +63,7 @@ def dockered(tmp_path_factory: pytest.TempPathFactory, docker_host: str, engine:
         tags.append(f"{repository}:{moment}")
         return {"imageUuid": f"docker:{tags[-1]}", "command": "sh", "commandArgs": ["-c", "trap exit TERM; sleep 1000 & wait"]}
 
-    with Server(tmp_path_factory.mktemp("docker") / "home", hosts="docker", docker=docker_host) as server:
+    with Server(shared_home.with_name("docker"), hosts="docker", docker=docker_host) as server:
         cloud = Cloud(server, image)
         yield cloud
         server.kill()

@@ -17,8 +17,8 @@ AT_ONCE = httpx.Limits(max_connections=100)
 
 
 @pytest.mark.timeout(120)
-async def test_of_500_asked_at_once_for_100_slots_exactly_100_run_and_400_know_why_not(tmp_path: Path) -> None:
-    with Server(tmp_path / "home") as server:
+async def test_of_500_asked_at_once_for_100_slots_exactly_100_run_and_400_know_why_not(home: Path) -> None:
+    with Server(home) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=60, limits=AT_ONCE) as http:
             (host,) = (await http.get("/v1/hosts")).json()["data"]
             changed = await http.put(f"/v1/hosts/{host['id']}", json={"computeFree": SLOTS})

@@ -18,8 +18,8 @@ DEATHS = 3
 
 
 @pytest.mark.timeout(120)
-async def test_nats_killed_again_and_again_during_30_starts_and_all_end_running(tmp_path: Path) -> None:
-    with Server(tmp_path / "home") as server:
+async def test_nats_killed_again_and_again_during_30_starts_and_all_end_running(home: Path) -> None:
+    with Server(home) as server:
         async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
             killing = asyncio.create_task(kill_nats(server))
             wanted = []

@@ -35,8 +35,8 @@ def only_instance(server: Server) -> dict[str, Any]:
     return instance
 
 
-async def test_a_first_start_brings_one_running_instance_and_says_what_to_try_next(tmp_path: Path) -> None:
-    with Server(tmp_path / "home") as server:
+async def test_a_first_start_brings_one_running_instance_and_says_what_to_try_next(home: Path) -> None:
+    with Server(home) as server:
         lines = server.said().splitlines()
         instance = only_instance(server)
         boxes = await server.boxes(1)
@@ -54,8 +54,8 @@ async def test_a_first_start_brings_one_running_instance_and_says_what_to_try_ne
     assert any("--listen 0.0.0.0" in line and "CORRAL_LISTEN=0.0.0.0" in line for line in lines), "what opens the address"
 
 
-def test_a_later_start_creates_nothing_and_finds_all_as_it_was(tmp_path: Path) -> None:
-    with Server(tmp_path / "home") as server:
+def test_a_later_start_creates_nothing_and_finds_all_as_it_was(home: Path) -> None:
+    with Server(home) as server:
         before, log, pid, node = everything(server), position(server), server.pid, noted(server.home)["node"]
         server.restart()
 
@@ -66,32 +66,32 @@ def test_a_later_start_creates_nothing_and_finds_all_as_it_was(tmp_path: Path) -
         assert noted(server.home)["node"] == node
 
 
-def test_without_hosts_it_is_a_bare_control_plane_without_instance(tmp_path: Path) -> None:
-    with Server(tmp_path / "home", hosts="none") as server:
+def test_without_hosts_it_is_a_bare_control_plane_without_instance(home: Path) -> None:
+    with Server(home, hosts="none") as server:
         found = everything(server)
         assert found["hosts"] == found["instances"] == found["agents"] == {}
         assert found["accounts"], "its accounts are there: it can be used"
 
 
-def test_where_no_docker_engine_answers_the_simulated_host_serves_alone(tmp_path: Path) -> None:
-    with Server(tmp_path / "home", hosts="docker,sim", docker=f"unix://{tmp_path}/nobody.sock") as server:
+def test_where_no_docker_engine_answers_the_simulated_host_serves_alone(home: Path) -> None:
+    with Server(home, hosts="docker,sim", docker=f"unix://{home.parent}/nobody.sock") as server:
         assert only_instance(server)["imageUuid"].startswith("sim:")
         (host,) = httpx.get(f"{server.url}/v1/hosts").json()["data"]
         assert (host["kind"], host["state"]) == ("sim", "active")
 
 
-def test_a_taken_port_is_named_with_the_variable_that_moves_it(tmp_path: Path) -> None:
+def test_a_taken_port_is_named_with_the_variable_that_moves_it(home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        server = Server(tmp_path / "home", port=port).launch()
+        server = Server(home, port=port).launch()
         assert server.status(20) == 1
     assert re.search(rf"port {port}.*in use.*CORRAL_PORT", server.said())
     assert server.processes() == {}
 
 
-def test_a_home_in_use_is_refused_naming_who_uses_it(tmp_path: Path) -> None:
-    with Server(tmp_path / "home", hosts="none") as server:
-        second = Server(tmp_path / "home", hosts="none")
+def test_a_home_in_use_is_refused_naming_who_uses_it(home: Path) -> None:
+    with Server(home, hosts="none") as server:
+        second = Server(home, hosts="none")
         with pytest.raises(DidNotServe, match=rf"in use by a Corral that runs as process {server.pid}.*CORRAL_HOME"):
             second.start()
         assert server.alive
@@ -99,23 +99,23 @@ def test_a_home_in_use_is_refused_naming_who_uses_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_stops_it_cleanly_and_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
-    with Server(tmp_path / "home") as server:
+def test_a_signal_stops_it_cleanly_and_leaves_no_process(home: Path, number: signal.Signals) -> None:
+    with Server(home) as server:
         assert len(server.processes()) >= 3, "itself, Postgres and NATS"
         server.stop(number)
         assert "Stopped" in server.said().splitlines()[-1]
         assert "Traceback" not in server.said()
 
 
-def test_stopped_in_the_moment_it_serves_it_stops_as_well(tmp_path: Path) -> None:
-    with Server(tmp_path / "home") as server:
+def test_stopped_in_the_moment_it_serves_it_stops_as_well(home: Path) -> None:
+    with Server(home) as server:
         for _ in range(5):  # its parts are still busy with each other then
             server.restart()
 
 
-def test_a_signal_while_it_starts_stops_it_too(tmp_path: Path) -> None:
+def test_a_signal_while_it_starts_stops_it_too(home: Path) -> None:
     for _ in range(3):  # on an empty home, then on whatever the one before left
-        server = Server(tmp_path / "home").launch()
+        server = Server(home).launch()
         try:
             server.until_it_says("Postgres|database")
             server.send(signal.SIGINT)
@@ -124,12 +124,12 @@ def test_a_signal_while_it_starts_stops_it_too(tmp_path: Path) -> None:
             assert "Traceback" not in server.said()
         finally:
             server.kill()
-    with Server(tmp_path / "home") as server:
+    with Server(home) as server:
         assert httpx.get(f"{server.url}/ping").text == "pong"
 
 
-def test_killed_it_leaves_no_process_and_starts_again_as_it_was(tmp_path: Path) -> None:
-    with Server(tmp_path / "home") as server:
+def test_killed_it_leaves_no_process_and_starts_again_as_it_was(home: Path) -> None:
+    with Server(home) as server:
         before = everything(server)
         server.kill()
         assert server.processes() == {}
@@ -137,10 +137,10 @@ def test_killed_it_leaves_no_process_and_starts_again_as_it_was(tmp_path: Path) 
         assert everything(server) == before
 
 
-def test_with_a_docker_engine_the_first_instance_is_a_container_on_it(tmp_path: Path, docker_host: str) -> None:
+def test_with_a_docker_engine_the_first_instance_is_a_container_on_it(home: Path, docker_host: str) -> None:
     client = docker.DockerClient(base_url=docker_host, timeout=30)
     try:
-        with Server(tmp_path / "home", hosts="docker,sim", docker=docker_host) as server:
+        with Server(home, hosts="docker,sim", docker=docker_host) as server:
             instance = only_instance(server)
             label: Any = {"label": f"{UUID_LABEL}={instance['uuid']}"}
             (container,) = client.containers.list(filters=label)
