@@ -348,6 +348,8 @@ class Turn(Draft):
                 continue
             process = self.catalogue.process_of(resource.type, "purge")
             if process is not None and not resource.open and resource.state in process.start:
+                # Nobody commands it: what led here is the removal, the last thing that happened to it.
+                self._cause, self._correlation = f"{stream}@{resource.version}", f"purge-{stream}"
                 self.advance(stream, self.begin(stream, process))
 
     def _next_purge(self, resources: list[Resource]) -> datetime | None:

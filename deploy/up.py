@@ -25,7 +25,7 @@ from deploy.local import LocalHosts
 from deploy.logs import configure
 from deploy.settings import Role, Settings
 from deploy.web import PortTaken, bind
-from deploy.wiring import Addresses, Parts, server
+from deploy.wiring import Addresses, server
 from eventstore import NewerSchema, Unavailable
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -63,7 +63,8 @@ async def _serve(settings: Settings) -> None:
             if new and settings.hosts and parts.engine is not None:
                 await first_instance(parts, hosts, say)
             home.note(first_instance="done")
-            _say_what_is_next(settings, home, parts, addresses, url, say)
+            image, _ = await hosts.first_image()
+            _say_what_is_next(settings, home, addresses, url, image, say)
             port = listener.getsockname()[1] if listener else 0
             say.print(f"[dim]Ready after {time.monotonic() - began:.1f} s[/]")
             say.print(f"[bold green]Startup Succeeded, Listening on port {port}[/]" if listener else "[bold green]Startup Succeeded[/]")
@@ -108,18 +109,20 @@ def _note(settings: Settings, home: Home, addresses: Addresses, listener: socket
     return url
 
 
-def _say_what_is_next(settings: Settings, home: Home, parts: Parts, addresses: Addresses, url: str, say: Console) -> None:
+def _say_what_is_next(settings: Settings, home: Home, addresses: Addresses, url: str, image: str, say: Console) -> None:
     say.print()
     say.print("[bold]Next things to try[/]")
     corral = _corral()
     rows = [
         ("the page", f"{url}/v1"),
         ("list instances", f"{corral} ps"),
-        ("run another", f"{corral} run sim:anything --name second"),
+        ("run another" if settings.hosts else "run one", f"{corral} run {image} --name second"),
         ("how it came to be", f"{corral} replay instance-1"),
         ("watch the agents", f"nats -s {addresses.nats} sub 'corral.>'      (or: {corral} watch)"),
         ("a host elsewhere", "corral agent --url http://<this machine>:" + url.rpartition(":")[2] + "      (run there)"),
     ]
+    if not settings.hosts:
+        rows.insert(0, ("a host first", f"{corral} agent --url {url}      (or a simulated one: add --sim)"))
     for what, how in rows:
         say.print(f"  {what:<18} {how}")
     if settings.listen in LOOPBACK:

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.applications import Starlette
 
 GRACE = 3
 """Seconds that open requests get to finish at the end."""
@@ -39,7 +39,7 @@ def bind(address: str, port: int) -> socket.socket:
 class Web(uvicorn.Server):
     """Serves an app on a bound socket until stop()."""
 
-    def __init__(self, app: ASGIApp, listener: socket.socket) -> None:
+    def __init__(self, app: Starlette, listener: socket.socket) -> None:
         super().__init__(
             uvicorn.Config(
                 app, log_config=None, access_log=False, lifespan="off", loop="none", http="httptools", timeout_graceful_shutdown=GRACE,
@@ -47,6 +47,7 @@ class Web(uvicorn.Server):
             )
         )
         self._listener = listener
+        self._stopping = app.state.stopping = asyncio.Event()  # ends the streams that would go on for ever
 
     @property
     def port(self) -> int:
@@ -66,4 +67,5 @@ class Web(uvicorn.Server):
                 await asyncio.sleep(0.002)
 
     def stop(self) -> None:
+        self._stopping.set()
         self.should_exit = True
