@@ -74,7 +74,8 @@ def place(instance: Resource, image: Resource | None, needed: int, fleet: Fleet,
     for host in sorted(fleet.all("host"), key=lambda each: each.id):
         pool, reason = _fits(host, driver, allowed, needed, fleet)
         if pool is None:
-            reasons.append(f"{host.name} (host {host.id}): {reason}")
+            name = host.row.get("name")
+            reasons.append(f"host {host.id}{f' ({name})' if name else ''}: {reason}")
         else:
             candidates.append((free(host, fleet), host.id, host, pool))
     if not candidates:

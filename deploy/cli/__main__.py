@@ -1,5 +1,5 @@
 """python -m deploy.cli is the corral command."""
 
-from deploy.cli.app import main
+from deploy.cli import main
 
 main()
