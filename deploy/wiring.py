@@ -27,6 +27,9 @@ from projections.projector import Projector
 from projections.views import Views
 
 
+STOP_TRIES = 5
+
+
 @dataclass(frozen=True, slots=True)
 class Addresses:
     """Where the servers are that this process works with."""
@@ -117,9 +120,14 @@ class _Tasks:
         await asyncio.wait({self._tasks[name]}, timeout=seconds)
 
     async def stop(self) -> None:
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.wait(self._tasks.values(), timeout=10.0) if self._tasks else None
+        """Cancels until they have ended: a library's wait can swallow a cancellation that comes as it ends."""
+        for _ in range(STOP_TRIES):
+            left = [task for task in self._tasks.values() if not task.done()]
+            if not left:
+                return
+            for task in left:
+                task.cancel()
+            await asyncio.wait(left, timeout=2.0)
 
 
 @asynccontextmanager
