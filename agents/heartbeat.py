@@ -42,12 +42,22 @@ class Heartbeat:
                 continue
             self._now.clear()
 
+    async def farewell(self) -> None:
+        """The last one: nobody need wait for this agent to be missed."""
+        await self._tell(leaving=True)
+
     async def _beat(self) -> bool:
         client = self._connection()
         if client is None or not client.is_connected:
             return False
         await self._look()
-        presence = Presence(agent=self._number, uuid=self._uuid, instances=self._seen, trouble=self._trouble)
+        return await self._tell()
+
+    async def _tell(self, leaving: bool = False) -> bool:
+        client = self._connection()
+        if client is None or not client.is_connected:
+            return False
+        presence = Presence(agent=self._number, uuid=self._uuid, instances=self._seen, trouble=self._trouble, leaving=leaving)
         try:
             await client.publish(presence_subject(self._number), presence.encode())
             await reached(client, 2)

@@ -89,8 +89,12 @@ class Agent:
         *,
         concurrency: int = CONCURRENCY,
         heartbeat_seconds: float = PRESENCE_SECONDS,
+        farewell: bool = False,
     ) -> None:
-        """`number`: the agent's plain id. `folder`: of its own, kept over restarts. `nats`: a connection, or an address to connect to."""
+        """`number`: the agent's plain id. `folder`: of its own, kept over restarts. `nats`: a connection, or an address to connect to.
+
+        `farewell`: whether it says that it goes when it is stopped (not, where the engine stops with it).
+        """
         self.number, self.uuid, self.driver = number, uuid, driver
         self._given = nats if isinstance(nats, Client) else None
         self._url = nats if isinstance(nats, str) else ""
@@ -108,6 +112,7 @@ class Agent:
         self._subscription: Subscription | None = None
         self._main: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
+        self._farewell = farewell
         self._grace = 0.0
         self.ready = asyncio.Event()
         """Set when it hears commands."""
@@ -172,6 +177,8 @@ class Agent:
             if self._subscription is not None and self._client is not None and not self._client.is_closed:
                 await self._unsubscribe(self._subscription)
             await self._settle()
+            if self._farewell:
+                await self._heartbeat.farewell()
             await _end({*forever, *self._workers})
 
     async def _settle(self) -> None:

@@ -54,7 +54,7 @@ async def run_agent(options: AgentOptions, say: Say = lambda sentence: None) -> 
     name = options.name or socket.gethostname()
     place = await _registered(options, own, name, kind, say)
     nats = options.nats or place.nats
-    agent = Agent(place.number, own, _driver(options, own, name), options.folder, nats, concurrency=options.concurrency)
+    agent = Agent(place.number, own, _driver(options, own, name), options.folder, nats, concurrency=options.concurrency, farewell=True)
     await agent.start()
     try:
         say(f"Agent {name} is 1a{place.number} ({'new' if place.created else 'known'}) at {options.url}; connecting to NATS at {nats}")

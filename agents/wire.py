@@ -96,6 +96,9 @@ class Presence(BaseModel):
     trouble: str | None = None
     """Why `instances` can't be relied on just now (the engine does not answer): it is then what was last seen. Absence proves nothing."""
 
+    leaving: bool = False
+    """It was told to stop: it answers nothing from now on."""
+
     def encode(self) -> bytes:
         return orjson.dumps(self.model_dump())
 

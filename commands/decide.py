@@ -68,7 +68,10 @@ def _update(turn: Turn, type_name: str, resource: Resource, fields: Json) -> Non
     differing = {name: value for name, value in fields.items() if resource.get(name) != value}
     if not differing:
         return
-    turn.merge(resource.stream, changes_for(kind, differing))
+    changes = changes_for(kind, differing)
+    if not changes:
+        return
+    turn.merge(resource.stream, changes)
     process = turn.catalogue.process_of(type_name, "update")
     if process and any(kind.fields[name].schedules_update for name in differing) and resource.state in process.start:
         turn.begin(resource.stream, process)
@@ -78,8 +81,8 @@ def _begin(turn: Turn, resource: Resource, process: Process, given: Json) -> Non
     """Begins the process; no event where it is under way or done already; refused where the state doesn't allow it."""
     state = resource.row.get(process.field) or ""
     bracket = resource.open.get(process.field)
-    if bracket is not None and process.name in (bracket.process, bracket.origin):
-        return  # starting twice is starting once
+    if bracket is not None and process.name in (bracket.process, bracket.origin) and (given.get("start") or not bracket.input.get("start")):
+        return  # starting twice is starting once; but a stop is more than the one of a restart, which starts again
     if state in process.dones and state not in process.start and bracket is None:
         return
     if not turn.accepts(resource, process):

@@ -117,7 +117,7 @@ class Dispatch:
     def revive(self, root: str) -> None:
         """The root's answers could not be recorded: they are asked for again."""
         for ask in self._by_root.get(root, ()):
-            self._by_ask[ask].answered = False
+            self._by_ask[ask].answered = self._by_ask[ask].silent = False
 
     def forget_partition(self, number: int) -> None:
         for ask in [each.ask for each in self._by_ask.values() if partition_of(each.root) == number]:

@@ -13,8 +13,9 @@ import asyncio
 import os
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import structlog
@@ -35,7 +36,7 @@ from commands.roots import Roots
 from commands.service import Commands
 from commands.turn import Answer, NeedIds, Triggers, Turn
 from commands.world import World
-from eventstore import Full, Lease, LostLease, Recorded, Store, Taken, Unavailable, Write, WrongVersion
+from eventstore import BadData, Full, Lease, LostLease, Recorded, Store, Taken, Unavailable, Write, WrongVersion
 
 log = structlog.get_logger("corral.engine")
 
@@ -46,6 +47,12 @@ WORK_SECONDS = 1.0
 
 EVERYTHING = 30
 """Every so many looks, all that is open takes a turn."""
+
+MALFORMED = (BadData, TypeError, ValueError, KeyError, AttributeError)
+"""What a turn raises over an answer that is not what it should be, or that the log can't hold."""
+
+FULL_SECONDS = 1.0
+"""How long a refusal for lack of capacity is believed more than the fleet, which sees by then what it lagged behind."""
 
 MAX_CONFLICTS = 50
 """Turns taken again for conflicts until the engine says that something is wrong with the root."""
@@ -85,6 +92,8 @@ class Engine:
         self._slots = asyncio.Semaphore(parallel)
         self._group: asyncio.TaskGroup | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._looked_through: set[int] = set()
+        """Partitions whose open work was all scheduled since they were gained."""
 
     async def run(self) -> None:
         """Loads the fleet, takes the leases, and goes on until it is cancelled."""
@@ -99,6 +108,10 @@ class Engine:
                 group.create_task(self._dispatch.run())
                 group.create_task(self._presence().run())
                 group.create_task(Announcer(self.store, self._bus, self.holder).run())
+                try:
+                    await asyncio.Event().wait()  # until this is cancelled, or one of them fails
+                finally:
+                    self._group = None  # a group that ends takes no more tasks: answers that still come in begin nothing
         finally:
             for timer in self._timers.values():
                 timer.cancel()
@@ -139,7 +152,14 @@ class Engine:
             inbox.cause, inbox.answers, inbox.failed, inbox.silent = "", [], {}, set()
             async with self._slots:
                 try:
-                    await self._take_turn(root, triggers)
+                    try:
+                        await self._take_turn(root, triggers)
+                    except MALFORMED as error:
+                        if not triggers.answers:
+                            raise
+                        log.exception("An answer can't be taken in; it counts as an error", action="answer-malformed", root=root)
+                        self._roots.forget(root)
+                        await self._take_turn(root, replace(triggers, answers=tuple(_refused(each, error) for each in triggers.answers)))
                 except Exception:
                     # One root's trouble must not end the engine for all others; the work row keeps it from being forgotten.
                     log.exception("A turn failed; the root is left until it is woken again", action="turn-failed", root=root)
@@ -172,9 +192,12 @@ class Engine:
             except (Taken, Full) as conflict:
                 if isinstance(conflict, Full):
                     self.fleet.full(conflict.scope, conflict.used)
+                    asyncio.get_running_loop().call_later(FULL_SECONDS, self.fleet.forget_full, conflict.scope)
                 await asyncio.sleep(min(0.01 * 2**attempt, 1.0))  # the follower learns of the holder meanwhile
             except LostLease:
-                self._partitions.drop(partition_of(root))
+                if self._partitions.held.get(partition_of(root)) is lease:  # not one that was taken anew meanwhile
+                    self._partitions.drop(partition_of(root))
+                self.schedule(root)
                 return
             except Unavailable:
                 self._roots.forget(root)
@@ -183,6 +206,9 @@ class Engine:
                 for event in recorded:
                     self._roots.follow(event)
                 self.fleet.apply(recorded)
+                for event in recorded:
+                    if event.root != root and event.type == events.PROCESS_STARTED:
+                        self.schedule(event.root, cause=event.id)  # what we join; to the follower it is no news any more
                 for moment in (answer.command for answer in triggers.answers):
                     reach_all("after", "reply", [moment])
                 self._send(root, self._roots.get(root) or await self._load(root), recorded)
@@ -202,7 +228,7 @@ class Engine:
                 return turn
             except NeedIds as need:
                 self._ids.give_back()
-                await self._ids.refill(need.category)
+                await self._patiently(partial(self._ids.refill, need.category))
 
     async def _append(self, turn: Turn, writes: list[Write], lease: Lease, triggers: Triggers) -> list[Recorded]:
         self._ids.keep()
@@ -210,20 +236,26 @@ class Engine:
         reach_all("before", "append", moments)
         claims = turn.claims()
         for claim in claims:
-            self.fleet.claim(claim)
+            self.fleet.note(claim)
         work, done = turn.work()
+        ends = bool(done) or any(each.root == turn.root for each in work)
         try:
-            appended = await self.store.append(writes, lease=lease, work=work, done=done)
-        except BaseException:
-            for claim in claims:
+            appended = await self.store.append(writes, unchanged=turn.untouched() if ends else None, lease=lease, work=work, done=done)
+        finally:
+            for claim in claims:  # whether it landed or not is for the log to say
                 self.fleet.unclaim(claim)
-            raise
         reach_all("after", "append", moments)
         return appended.recorded(writes)
 
     async def _load(self, root: str) -> dict[str, Resource]:
         found = self._roots.get(root)
-        return self._roots.put(root, await self._patiently(lambda: self.store.read_root(root))) if found is None else found
+        if found is not None:
+            return found
+        self._roots.expect(root)
+        try:
+            return self._roots.put(root, await self._patiently(lambda: self.store.read_root(root)))
+        finally:
+            self._roots.expected(root)
 
     async def _catch_up_with(self, stream: str) -> None:
         """The fleet lags behind the log for this stream: reads what it misses."""
@@ -254,20 +286,20 @@ class Engine:
 
     async def _poll_work(self) -> None:
         """Due work: at the start everything left open, later purges; now and then all of it, for whatever wake-up was lost."""
-        known: set[int] = set()
         rounds = 0
         while True:
             held = set(self._partitions.held)
-            everything = not held <= known or rounds % EVERYTHING == 0
+            everything = not held <= self._looked_through or rounds % EVERYTHING == 0
             try:
                 due = await self.store.due_work(sorted(held), 1_000_000 if everything else 1_000) if held else []
             except Unavailable:
-                known = set()
+                self._looked_through = set()
             else:
                 for work in due:
-                    if everything or work.due is not None or work.root not in self._roots:
+                    if everything or not self._roots.at_work(work.root):
                         self.schedule(work.root)
-                known = held
+                if everything:
+                    self._looked_through = held & set(self._partitions.held)
                 if held:
                     self.ready.set()
                     rounds += 1
@@ -278,6 +310,7 @@ class Engine:
 
     def _lost(self, partition: int) -> None:
         self._bus.ignore(partition)
+        self._looked_through.discard(partition)
         self._roots.forget_all(lambda root: partition_of(root) == partition)
         self._dispatch.forget_partition(partition)
 
@@ -285,6 +318,8 @@ class Engine:
 
     def _send(self, root: str, resources: Mapping[str, Resource], recorded: list[Recorded]) -> None:
         """Sends what the turn asked for, and after a restart what is still unanswered; forgets what is answered."""
+        if not self._is_ours(root):
+            return  # lost since the append: another engine asks now, and answers come to it
         fresh = {event.data["id"] for event in recorded if event.type == events.STEP_REQUESTED}
         world = World(self.catalogue, resources, self.fleet)
         for stream, bracket, asked in self._dispatch.update(root, world):
@@ -295,8 +330,12 @@ class Engine:
 
     async def _send_again(self, root: str, stream: str, bracket: Open, asked: Asked) -> None:
         """A command of before a restart, with the payload that it had: built from the root as of its request's position."""
-        then = fold_all(await self._patiently(lambda: self.store.read_root(root, asked.epoch)))
         try:
+            then = fold_all(await self._patiently(lambda: self.store.read_root(root, asked.epoch)))
+            present = (self._roots.get(root) or fold_all(await self._patiently(lambda: self.store.read_root(root)))).get(stream)
+            waits = any(each.id == asked.id and not each.answered and each.error is None for each in _asked(present))
+            if not waits or not self._is_ours(root):
+                return  # superseded meanwhile, or another engine's
             self._dispatch.send(root, World(self.catalogue, then, self.fleet), stream, bracket, asked)
         except Exception:  # one command that can't be built must not end the engine for all others
             log.exception("A command can't be sent again", action="resend-failed", stream=stream, command=asked.command)
@@ -328,7 +367,11 @@ class Engine:
         if timer := self._timers.pop(root, None):
             timer.cancel()
         delay = max(0.0, (when - datetime.now(UTC)).total_seconds())
-        self._timers[root] = asyncio.get_running_loop().call_later(delay + 0.001, self.schedule, root)
+        self._timers[root] = asyncio.get_running_loop().call_later(delay + 0.001, self._wake, root)
+
+    def _wake(self, root: str) -> None:
+        self._timers.pop(root, None)
+        self.schedule(root)
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
         """Waits for a database that is away: an engine without its log has nothing better to do."""
@@ -337,6 +380,16 @@ class Engine:
                 return await call()
             except Unavailable:
                 await asyncio.sleep(0.2)
+
+
+def _refused(answer: Answer, error: Exception) -> Answer:
+    why = f"the answer to {answer.command} can't be taken in ({type(error).__name__}): the engine's log tells more"
+    return replace(answer, data={}, error=why)
+
+
+def _asked(resource: Resource | None) -> Iterator[Asked]:
+    for bracket in resource.open.values() if resource else ():
+        yield from bracket.asked.values()
 
 
 def _new_id() -> str:

@@ -26,6 +26,7 @@ class Fleet:
         self.resources: dict[str, Resource] = {}
         self._claims: dict[str, dict[str, int]] = {}
         self._totals: dict[str, int] = {}
+        self._noted: dict[str, dict[str, int]] = {}
         self._full: dict[str, int] = {}
         self._by_type: dict[str, dict[int, Resource]] = {}
         self._by_uuid: dict[tuple[str, str], Resource] = {}
@@ -78,31 +79,43 @@ class Fleet:
         return {each.row["hostId"] for each in self.all("storagePoolHostMap") if each.row.get("storagePoolId") == pool}
 
     def image_in_pool(self, image: int, pool: int) -> Resource | None:
-        found = self.get("imageStoragePoolMap", self._image_maps.get((image, pool)))
-        return None if found is None or found.removed else found
+        return self.get("imageStoragePoolMap", self._image_maps.get((image, pool)))
 
     def used(self, scope: str) -> int:
-        return max(self._totals.get(scope, 0), self._full.get(scope, 0))
+        shares = self._claims.get(scope, {})
+        noted = sum(amount for item, amount in self._noted.get(scope, {}).items() if item not in shares)
+        return max(self._totals.get(scope, 0) + noted, self._full.get(scope, 0))
 
     def claim(self, claim: Claim) -> None:
-        """Notes a claim: one in the log, or one that is being appended."""
+        """A claim that is in the log."""
+        self._full.pop(claim.scope, None)
         shares = self._claims.setdefault(claim.scope, {})
         self._totals[claim.scope] = self._totals.get(claim.scope, 0) + claim.amount - shares.get(claim.item, 0)
         shares[claim.item] = claim.amount
 
+    def note(self, claim: Claim) -> None:
+        """A claim that is being appended: it counts until `unclaim`, and then if the log has it."""
+        self._noted.setdefault(claim.scope, {})[claim.item] = claim.amount
+
     def unclaim(self, claim: Claim) -> None:
-        """The append of a noted claim failed."""
-        self._drop(claim.scope, claim.item)
+        """The append of a noted claim is over."""
+        noted = self._noted.get(claim.scope, {})
+        noted.pop(claim.item, None)
+        if not noted:
+            self._noted.pop(claim.scope, None)
 
     def full(self, scope: str, used: int) -> None:
-        """The log says that more is in use than this fleet has seen so far."""
+        """The log says that more is in use than this fleet has seen so far. Holds until it sees more of the scope, or is told to forget."""
         self._full[scope] = used
 
+    def forget_full(self, scope: str) -> None:
+        self._full.pop(scope, None)
+
     def _drop(self, scope: str, item: str) -> None:
+        self._full.pop(scope, None)
         amount = self._claims.get(scope, {}).pop(item, None)
         if amount is not None:
             self._totals[scope] -= amount
-            self._full.pop(scope, None)
 
     def _evolve(self, event: Recorded) -> None:
         kind, number = split_stream(event.stream)
@@ -114,4 +127,8 @@ class Fleet:
             self._by_type.setdefault(kind, {})[number] = evolved
             self._by_uuid[kind, evolved.row.get("uuid", "")] = evolved
             if kind == "imageStoragePoolMap":
-                self._image_maps[evolved.row.get("imageId", 0), evolved.row.get("storagePoolId", 0)] = number
+                pair = (evolved.row.get("imageId", 0), evolved.row.get("storagePoolId", 0))
+                if not evolved.removed:
+                    self._image_maps[pair] = number
+                elif self._image_maps.get(pair) == number:  # not that of a newer one, when this is purged after it
+                    del self._image_maps[pair]

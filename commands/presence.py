@@ -35,6 +35,9 @@ class PresenceWatch:
         bus.on_presence = self._heard
 
     def _heard(self, presence: Presence) -> None:
+        if presence.leaving:
+            self._silence[presence.agent] = SILENT
+            return
         if self._silence.get(presence.agent, LOOK) != 0.0:
             self._returned(presence.agent)
         self._silence[presence.agent] = 0.0
@@ -52,6 +55,6 @@ class PresenceWatch:
                 self._silence[agent.id] = LOOK
                 log.warning("An agent is silent; it is asked whether it is there", action="agent-silent", agent=agent.id)
                 try:
-                    await self._commands.run("agent", agent.id, "reconnect", {}, Actor(correlation=f"silent-agent-{agent.id}"))
+                    await self._commands.run("agent", agent.id, "reconnect", {}, Actor(correlation=f"corral:silent-agent-{agent.id}"))
                 except (Refused, Unavailable) as error:
                     log.warning("An agent can't be reconnected", action="reconnect-failed", agent=agent.id, error=str(error))

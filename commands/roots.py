@@ -19,6 +19,8 @@ class Roots:
 
     def __init__(self) -> None:
         self._roots: OrderedDict[str, Folded] = OrderedDict()
+        self._awaited: dict[str, list[Recorded]] = {}
+        """Root that is being read -> what was followed since: it may be missing in what is read."""
 
     def __contains__(self, root: str) -> bool:
         return root in self._roots
@@ -30,11 +32,28 @@ class Roots:
         return found
 
     def put(self, root: str, events: Iterable[Recorded]) -> Folded:
-        """All events of a root, as they were read."""
+        """All events of a root, as they were read. What is known already is kept: it is at least as new."""
+        since = self._awaited.pop(root, ())
+        if (known := self._roots.get(root)) is not None:
+            return known
         folded = self._roots[root] = fold_all(events)
+        for event in since:
+            _take(folded, event)
         while len(self._roots) > MOST:
             self._roots.popitem(last=False)
         return folded
+
+    def expect(self, root: str) -> None:
+        """The root is about to be read: what is followed until it is `put` counts, too."""
+        self._awaited.setdefault(root, [])
+
+    def expected(self, root: str) -> None:
+        """It was read, or could not be."""
+        self._awaited.pop(root, None)
+
+    def at_work(self, root: str) -> bool:
+        """Whether it is known, and has something under way (which its wake-ups take further)."""
+        return any(each.open for each in self._roots.get(root, {}).values())
 
     def begin(self, root: str) -> None:
         """A root whose very first event follows: nothing need be read to know it whole."""
@@ -45,13 +64,13 @@ class Roots:
         """Takes in an event of the log; False where it is known already. One that skips others makes the root forgotten."""
         folded = self._roots.get(event.root)
         if folded is None:
+            if event.root in self._awaited:
+                self._awaited[event.root].append(event)
             return True
         present = folded.get(event.stream) or empty(event.stream)
         if event.version <= present.version:
             return False
-        if event.version == present.version + 1:
-            folded[event.stream] = evolve(present, event)
-        else:
+        if not _take(folded, event):
             self.forget(event.root)
         return True
 
@@ -61,3 +80,12 @@ class Roots:
     def forget_all(self, which: Callable[[str], bool]) -> None:
         for root in [root for root in self._roots if which(root)]:
             self.forget(root)
+
+
+def _take(folded: Folded, event: Recorded) -> bool:
+    """Folds the stream's next event in; False where it is another."""
+    present = folded.get(event.stream) or empty(event.stream)
+    if event.version == present.version + 1:
+        folded[event.stream] = evolve(present, event)
+        return True
+    return False

@@ -12,7 +12,7 @@ async def seed(commands: Commands) -> int:
     """-> the number of the admin account."""
     holder = await commands.store.holder("account.uuid", "admin")
     if holder is None:
-        outcome = await commands.carry_out(_accounts, Actor(correlation="seed"))
+        outcome = await commands.carry_out(_accounts, Actor(correlation="corral:seed"))
         return outcome.resource.id
     return int(holder.rpartition("-")[2])
 

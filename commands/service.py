@@ -23,7 +23,10 @@ from commands.ids import Ids
 from commands.placement import CAPACITY
 from commands.resource import Json, Resource, empty, evolve, fold
 from commands.turn import NeedIds, Turn
-from eventstore import BadData, CommandKey, KeyReused, Recorded, Repeated, Store, Taken, Work, WrongVersion
+from eventstore import BadData, CommandKey, KeyReused, Recorded, Repeated, Store, Taken, Work, Write, WrongVersion
+
+MOST_CAPACITY = 2**62
+"""Of a host, so that claims on it can be added up in the store's 64 bits."""
 
 TRIES = 20
 """How often a decision is taken again because its stream moved."""
@@ -91,7 +94,8 @@ class Commands:
         wanted = dict(fields)
         if type_name == "host" and wanted.get("computeFree") is not None:
             # What is free is the capacity less the claims on it: the row holds the capacity.
-            wanted["computeFree"] = int(wanted["computeFree"]) + await self.store.used(f"host-{number}/compute")
+            used = await self.store.used(f"host-{number}/compute")
+            wanted["computeFree"] = min(int(wanted["computeFree"]) + used, MOST_CAPACITY)
         return await self._change(type_name, number, Update(wanted), actor, key, 200)
 
     async def delete(self, type_name: str, number: int, actor: Actor, key: CommandKey | None = None) -> Outcome:
@@ -113,6 +117,9 @@ class Commands:
     def _with_defaults(self, type_name: str, fields: Json, actor: Actor) -> Json:
         kind = self.catalogue.type(type_name)
         row = dict(fields)
+        for field in kind.fields.values():  # what comes by the API has them already; what Corral creates itself has them from here
+            if field.default is not None and field.store in ("col", "fld"):
+                row.setdefault(field.name, field.default)
         if "accountId" in kind.fields and row.get("accountId") is None and type_name != "agent" and actor.account is not None:
             row["accountId"] = actor.account
         if "zoneId" in kind.fields:
@@ -204,8 +211,8 @@ class Commands:
         writes = turn.writes()
         if not writes:
             return Outcome(resources[stream], resources[stream].position)
-        roots = {write.root or (resources[write.stream].root if write.stream in resources else "") or write.stream for write in writes}
-        work = [Work(root, partition_of(root)) for root in sorted(roots)] if _begins(writes) else []
+        roots = {turn.root_of(write.stream) for write in writes if _begins(write) and turn.resources[write.stream].open}
+        work = [Work(root, partition_of(root)) for root in sorted(roots)]
         moments = [f"{e.data['process']}" for w in writes for e in w.events if e.type == events.PROCESS_STARTED]
         reach_all("before", "append", moments)
         self._ids.keep()
@@ -249,8 +256,8 @@ class Commands:
         return Outcome(resource, repeated.last, repeated.status)
 
 
-def _begins(writes: list[Any]) -> bool:
-    return any(event.type == events.PROCESS_STARTED for write in writes for event in write.events)
+def _begins(write: Write) -> bool:
+    return any(event.type == events.PROCESS_STARTED for event in write.events)
 
 
 def _refold(resource: Resource | None, stream: str, recorded: list[Recorded]) -> Resource:

@@ -99,6 +99,12 @@ class Turn(Draft):
         self._purge_due()
         self._park_silent()
 
+    def untouched(self) -> dict[str, int]:
+        """The root's other streams, with the versions at which this turn found nothing to do in them. For an append that declares the
+        root's work done: a command that came to one of them meanwhile must not lose its work row by it."""
+        mine = (each for each in self.resources.values() if (each.root or each.stream) == self.root)
+        return {each.stream: each.version for each in mine if not self._drafts.get(each.stream)}
+
     def work(self) -> tuple[list[Work], list[str]]:
         """(roots that have something left to do, roots that have not) after this turn, as far as it changes anything."""
         touched = {self.root_of(stream) for stream in self._drafts} - {self.root}
@@ -203,6 +209,11 @@ class Turn(Draft):
         """A process on a resource of this root, inside ours."""
         process = self.catalogue.process(name)
         resource = self.resources[stream]
+        other = resource.open.get(process.field)
+        if other is not None and other.parent is None and name not in (other.process, other.origin) and not self.accepts(resource, process):
+            if self.advance(stream, other.pid) is None:  # somebody's own command to it (an update, say): it ends first
+                return False
+            resource = self.resources[stream]
         bracket = resource.open.get(process.field)
         state = resource.row.get(process.field) or ""
         if bracket is not None and name in (bracket.process, bracket.origin):
@@ -312,8 +323,9 @@ class Turn(Draft):
         for stream, resource in self.resources.items():
             for bracket in resource.open.values():
                 asked = next((each for each in bracket.asked.values() if each.id == answer.ask), None)
-                if asked is not None and not asked.answered:
-                    self._take(stream, bracket, asked, answer)
+                if asked is not None:
+                    if not asked.answered and asked.error is None:  # the first answer counts, an error too: agents repeat themselves
+                        self._take(stream, bracket, asked, answer)
                     return
 
     def _take(self, stream: str, bracket: Open, asked: Asked, answer: Answer) -> None:
@@ -349,7 +361,7 @@ class Turn(Draft):
             process = self.catalogue.process_of(resource.type, "purge")
             if process is not None and not resource.open and resource.state in process.start:
                 # Nobody commands it: what led here is the removal, the last thing that happened to it.
-                self._cause, self._correlation = f"{stream}@{resource.version}", f"purge-{stream}"
+                self._cause, self._correlation = f"{stream}@{resource.version}", f"corral:purge-{stream}"
                 self.advance(stream, self.begin(stream, process))
 
     def _next_purge(self, resources: list[Resource]) -> datetime | None:

@@ -28,7 +28,7 @@ async def first_instance(parts: Parts, hosts: LocalHosts, say: Console) -> None:
         fields.update(command=command[0], commandArgs=command[1:])
     # The key makes it one instance, also when an earlier first start was cut off after creating it.
     key = CommandKey(str(parts.admin), "first-instance", NAME, 201)
-    outcome = await parts.commands.create("container", fields, Actor(parts.admin, "first-instance"), key)
+    outcome = await parts.commands.create("container", fields, Actor(parts.admin, "corral:first-instance"), key)
     stream = outcome.resource.stream
     try:
         async with asyncio.timeout(SECONDS):

@@ -19,13 +19,14 @@ from commands.errors import Conflict
 from commands.fleet import CATEGORIES, Fleet
 from commands.resource import Resource
 from commands.service import Actor
-from deploy.embedded import Home
+from deploy.embedded import Home, ServerFailed
 from deploy.settings import LocalHost, Role, Settings
 from deploy.wiring import Parts
 
 log = structlog.get_logger("corral.local")
 
 ACTIVE_SECONDS = 20.0
+NATS_SECONDS = 10.0
 
 
 class LocalHosts:
@@ -39,11 +40,16 @@ class LocalHosts:
         self._client: Client | None = None
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
+        self.without_docker = ""
+        """Why there is no local Docker host, where one was wanted."""
 
     async def __aenter__(self) -> Self:
         if not self._settings.has(Role.AGENTS):
             return self
-        self._client = await asyncio.wait_for(connect(self._nats, "corral local agents"), 20)
+        try:
+            self._client = await asyncio.wait_for(connect(self._nats, "corral local agents"), NATS_SECONDS)
+        except TimeoutError:
+            raise ServerFailed(f"NATS does not answer at {self._nats}: start it, or correct CORRAL_NATS") from None
         self._fleet = Fleet.load(await self._parts.store.load(CATEGORIES))
         if LocalHost.DOCKER in self._settings.hosts:
             from agents.docker import NoEngine, reach  # the docker package takes long to import, and many have no engine
@@ -51,7 +57,7 @@ class LocalHosts:
             try:
                 await self._add("docker", await reach(self._settings.docker or None))
             except NoEngine as reason:
-                log.info("No local Docker engine; the simulated host serves alone", action="no-docker", reason=str(reason))
+                self.without_docker = str(reason)
         if LocalHost.SIM in self._settings.hosts:
             await self._add("sim", None)
         await self._keep_up()
@@ -65,6 +71,10 @@ class LocalHosts:
         await asyncio.gather(*(agent.stop(grace=2.0) for agent in self._running.values()), return_exceptions=True)
         if self._client is not None:
             await disconnect(self._client)
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self._ours)
 
     async def active(self) -> None:
         """Waits until this machine's own hosts can take instances (or says that they can't yet, and goes on)."""
@@ -106,10 +116,10 @@ class LocalHosts:
         uuid = f"{kind}-{self._node}"
         found = self._fleet.by_uuid("agent", uuid)
         if found is None:
-            uri = "sim://" if kind == "sim" else f"event://{uuid}"
+            uri = f"{'sim' if kind == 'sim' else 'event'}://{uuid}"
             fields = {"uuid": uuid, "uri": uri, "name": f"this machine ({kind})", "managedConfig": False}
             try:
-                found = (await self._parts.commands.create("agent", fields, Actor(self._parts.admin, "local-hosts"))).resource
+                found = (await self._parts.commands.create("agent", fields, Actor(self._parts.admin, "corral:local-hosts"))).resource
             except Conflict:
                 holder = await self._parts.store.holder("agent.uuid", uuid)
                 number = int((holder or "agent-0").rpartition("-")[2])

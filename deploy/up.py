@@ -18,6 +18,7 @@ from pathlib import Path
 
 import uvloop
 from rich.console import Console
+from rich.markup import escape
 
 from deploy.embedded import EmbeddedNats, EmbeddedPostgres, Home, HomeInUse, HomeUnusable, ServerFailed, hold, noted
 from deploy.first import first_instance
@@ -60,11 +61,13 @@ async def _serve(settings: Settings) -> None:
             url = _note(settings, home, addresses, listener)
             # With a Postgres of others the log tells whether this cloud is new; our own is as new as the home.
             new = parts.new if settings.postgres else noted(home.path).get("first_instance") == "wanted"
-            if new and settings.hosts and parts.engine is not None:
+            if hosts.without_docker and (settings.docker or not hosts):  # that none is there is no news unless one was named
+                say.print(f"[yellow]No Docker host:[/] {escape(hosts.without_docker)}")
+            if new and hosts and parts.engine is not None:
                 await first_instance(parts, hosts, say)
             home.note(first_instance="done")
             image, _ = await hosts.first_image()
-            _say_what_is_next(settings, home, addresses, url, image, say)
+            _say_what_is_next(settings, home, addresses, url, image if hosts else "", say)
             port = listener.getsockname()[1] if listener else 0
             say.print(f"[dim]Ready after {time.monotonic() - began:.1f} s[/]")
             say.print(f"[bold green]Startup Succeeded, Listening on port {port}[/]" if listener else "[bold green]Startup Succeeded[/]")
@@ -116,19 +119,19 @@ def _say_what_is_next(settings: Settings, home: Home, addresses: Addresses, url:
     rows = [
         ("the page", f"{url}/v1"),
         ("list instances", f"{corral} ps"),
-        ("run another" if settings.hosts else "run one", f"{corral} run {image} --name second"),
+        *([("run another", f"{corral} run {image} --name second")] if image else []),
         ("how it came to be", f"{corral} replay instance-1"),
         ("watch the agents", f"nats -s {addresses.nats} sub 'corral.>'      (or: {corral} watch)"),
         ("a host elsewhere", "corral agent --url http://<this machine>:" + url.rpartition(":")[2] + "      (run there)"),
     ]
-    if not settings.hosts:
+    if not image:
         rows.insert(0, ("a host first", f"{corral} agent --url {url}      (or a simulated one: add --sim)"))
+    if settings.home != Path.home() / ".corral":
+        say.print(f"  [dim]In another terminal, first: export CORRAL_HOME={home.path}[/]")
     for what, how in rows:
         say.print(f"  {what:<18} {how}")
     if settings.listen in LOOPBACK:
         say.print("  [dim]Only this machine can reach it. Let others in: CORRAL_LISTEN=0.0.0.0 make run (corral up --listen 0.0.0.0)[/]")
-    if settings.home != Path.home() / ".corral":
-        say.print(f"  [dim]In another terminal, first: export CORRAL_HOME={home.path}[/]")
 
 
 def _corral() -> str:

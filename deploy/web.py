@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import socket
 from collections.abc import Iterator
 
@@ -28,10 +29,10 @@ def bind(address: str, port: int) -> socket.socket:
         listener.listen(2048)
     except OSError as error:
         listener.close()
-        raise PortTaken(
-            f"can't listen on {address} port {port}: {error.strerror or error}. "
-            f"Choose another port with CORRAL_PORT (CORRAL_PORT=0 takes any free one), or stop what uses it"
-        ) from error
+        mend = "Choose another port with CORRAL_PORT (CORRAL_PORT=0 takes any free one), or stop what uses it"
+        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
+            mend = "Give an address of this machine with CORRAL_LISTEN (0.0.0.0 for all of them)"
+        raise PortTaken(f"can't listen on {address} port {port}: {error.strerror or error}. {mend}") from error
     listener.setblocking(False)
     return listener
 

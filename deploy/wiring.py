@@ -26,7 +26,6 @@ from projections.progress import Progress
 from projections.projector import Projector
 from projections.views import Views
 
-
 STOP_TRIES = 5
 
 

@@ -23,7 +23,7 @@ from gateway.reads import Reads
 from gateway.request import VERBS, ApiRequest, base_url, client_ip, path_parts, read_request
 from gateway.schemas import version, versions
 from gateway.services import Services
-from gateway.writes import Answer, Writes
+from gateway.writes import READ_YOUR_WRITES, Answer, Writes
 from projections.errors import ViewsError
 
 MIN_POSITION_WAIT = 5.0
@@ -31,6 +31,7 @@ MIN_POSITION_WAIT = 5.0
 
 MOST_PARTS = 3
 
+_CORRELATION = re.compile(r"[A-Za-z0-9._@-]{1,100}")
 _VERSION = re.compile(r"v[0-9][0-9.a-z-]*", re.IGNORECASE)
 
 
@@ -50,17 +51,19 @@ def build_app(services: Services) -> Starlette:
 
 
 class Gateway:
-    """Answers requests. Holds nothing but what callers' keys were a moment ago."""
+    """Answers requests. Holds nothing but what callers' keys were a moment ago, and how far it has told of the log."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self.callers = Callers(services)
+        self._told = 0
+        """The newest position that an answer showed: later lists and links don't fall behind it."""
 
     async def api(self, request: Request) -> Response:
-        correlation = request.headers.get("x-correlation-id", "")[:100] or uuid.uuid4().hex
+        correlation = _chosen(request.headers.get("x-correlation-id", "")) or uuid.uuid4().hex
         headers = {
-            "X-API-Schemas": f"{base_url(request)}/v1/schemas",
-            "X-API-Client-IP": _latin(client_ip(request)),
+            "X-API-Schemas": _latin(f"{base_url(request, self._services.settings)}/v1/schemas"),
+            "X-API-Client-IP": _latin(client_ip(request, self._services.settings)),
             "X-Correlation-Id": _latin(correlation),
         }
         try:
@@ -68,6 +71,7 @@ class Gateway:
         except Exception as error:  # the boundary: whatever happened becomes a status and a document
             document = error_document(error)
             return _json(document, document["status"], headers | error_headers(document["status"]))
+        self._told = max(self._told, answer.position)
         return _json(answer.document, answer.status, headers | {"X-Corral-Position": str(answer.position)})
 
     async def health(self, request: Request) -> Response:
@@ -104,12 +108,16 @@ class Gateway:
             raise MethodNotAllowed(read.method, "this")
         await self._wait_for_position(read)
         if read.method == "GET":
-            return Answer(200, await self._read(read, path_parts(request)), self._services.views.progress.position)
+            reads = Reads(self._services, read)
+            document = await self._read(reads, read, path_parts(request))
+            return Answer(200, document, max(reads.position, self._services.views.progress.position))
         return await self._write(read)
 
-    async def _read(self, request: ApiRequest, path: list[str]) -> Any:
+    async def _read(self, reads: Reads, request: ApiRequest, path: list[str]) -> Any:
         documents = Documents(self._services.catalogue, request)
-        reads = Reads(self._services, request)
+        if len(request.parts) in (1, MOST_PARTS) or request.param("include") is not None:
+            # By id a client hears of a thing's end before the views do (an instance runs); then its links say the same.
+            await self._services.views.wait_for(self._told, READ_YOUR_WRITES)
         match request.parts:
             case ():
                 return version(documents) if path else versions(documents)
@@ -168,6 +176,11 @@ def _check_version(path: list[str]) -> None:
 
 async def _ping(request: Request) -> Response:
     return PlainTextResponse("pong")
+
+
+def _chosen(correlation: str) -> str:
+    """A caller's own correlation id, if it may be one: Corral's own have a colon in them."""
+    return correlation if _CORRELATION.fullmatch(correlation) else ""
 
 
 def _latin(text: str) -> str:

@@ -17,6 +17,8 @@ Pairs = list[tuple[str, str]]
 
 LARGEST = 1024 * 1024
 LARGEST_MULTIPART = 100 * 1024
+DEEPEST = 100
+"""Objects and arrays within each other. Whatever folds or shows a value goes down it by recursion, and not only here."""
 
 
 async def read_body(request: Request) -> bytes:
@@ -76,7 +78,17 @@ def _json(text: bytes) -> Any:
         raise InvalidBody("a JSON object or array is expected")
     if isinstance(value, list) and not all(isinstance(each, dict) for each in value):
         raise InvalidBody("an array of JSON objects is expected")
+    if text.count(b"{") + text.count(b"[") > DEEPEST and _depth(value) > DEEPEST:
+        raise InvalidBody(f"objects and arrays may be at most {DEEPEST} deep")
     return value
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level := [each for each in level if isinstance(each, dict | list)]:
+        depth += 1
+        level = [inner for each in level for inner in (each.values() if isinstance(each, dict) else each)]
+    return depth
 
 
 def _with_lone_surrogates(text: bytes) -> Any:

@@ -58,6 +58,12 @@ class Caller:
     def reads(self, field: Field) -> bool:
         return "r" in (field.user if self.user else field.admin)
 
+    def acts_on(self, root: ResourceType, resource: Resource) -> bool:
+        """Whether it may change or act on a row that it sees: readers change nothing, and users only look at what is merely public."""
+        if self.kind == "readAdmin":
+            return False
+        return self.sees_all or "accountId" not in root.fields or self._owns(resource)
+
     def sees_link(self, type: ResourceType, link: Link, target: ResourceType) -> bool:
         return self.sees(target) and (link.cardinality != "ref" or self.reads(type.fields[link.via]))
 
@@ -69,8 +75,11 @@ class Caller:
             return resource.id == self.account
         if "accountId" not in root.fields:
             return True
-        own = resource.row.get("accountId") is not None and resource.row["accountId"] == self.account
-        return own or ("isPublic" in root.fields and resource.row.get("isPublic") is True)
+        return self._owns(resource) or ("isPublic" in root.fields and resource.row.get("isPublic") is True)
+
+    def _owns(self, resource: Resource) -> bool:
+        account = resource.row.get("accountId")
+        return account is not None and account == self.account
 
 
 class Callers:

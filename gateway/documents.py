@@ -57,7 +57,9 @@ class Documents:
         return document
 
     def actions(self, type: ResourceType, resource: Resource) -> list[str]:
-        """The actions offered now."""
+        """The actions offered to the caller now."""
+        if not self.caller.acts_on(self.catalogue.root_type(type.name), resource):
+            return []
         return [action.name for action in type.actions.values() if offered(self.catalogue, type, action, resource)]
 
     def links(self, type: ResourceType) -> list[Link]:

@@ -71,6 +71,8 @@ def read_listing(type: ResourceType, request: ApiRequest) -> Listing:
         field, modifier = type.fields[name], chosen[name]
         for each in given:
             value = None if modifier in ("null", "notnull") else _value(field, each, request.plain_ids)
+            if modifier in ("like", "notlike") and isinstance(value, str):
+                value = _pattern(value)
             nothing = nothing or value is _NOTHING
             filters.append(Filter(field, modifier, value))
     sort = request.param("sort")
@@ -97,6 +99,12 @@ def _value(field: Field, text: str, plain: bool) -> Any:
     if field.type == "boolean":
         return {"true": True, "false": False}.get(text.lower(), _NOTHING)
     return _date(text) if field.type == "date" else text
+
+
+def _pattern(text: str) -> str:
+    """A backslash at the end, which escapes nothing, stands for itself: the database would refuse the pattern."""
+    loose = (len(text) - len(text.rstrip("\\"))) % 2
+    return text + "\\" * loose
 
 
 def _date(text: str) -> Any:

@@ -161,6 +161,9 @@ def document_of(event: Recorded) -> Json:
 def read_wanted(request: Request) -> Wanted:
     """Raises Refused, naming the parameter that is wrong."""
     given = request.query_params
+    for name, value in given.multi_items():
+        if "\x00" in value:
+            raise Refused("InvalidCharacters", f"{name} contains a NUL character, which no stream, type or request has", name)
     after, to, limit = (_number(given.get(name), name) for name in ("after", "to", "limit"))
     wanted = Wanted(
         after or 0, to, min(max(limit, 1), MOST) if limit is not None else USUAL, given.get("stream") or None, given.get("root") or None,

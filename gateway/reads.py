@@ -31,6 +31,8 @@ class Reads:
         self._catalogue = services.catalogue
         self._documents = Documents(services.catalogue, request)
         self._show_removed = float(services.settings.get("api.show.removed.for.seconds", SHOW_REMOVED))
+        self.position = 0
+        """The newest position that was read from the log itself: the views may not be there yet."""
 
     async def collection(self, type: ResourceType) -> Json:
         """GET /v1/containers"""
@@ -71,7 +73,7 @@ class Reads:
             return self._schema(text)
         if not type.stored:
             raise NotFound(f"{type.plural} are not kept")
-        resource = await found(self._services, self._request, type, text)
+        resource = await self._found(type, text)
         included = await self._included(type, [resource])
         return self._documents.resource(resource, included[resource.id])
 
@@ -79,7 +81,7 @@ class Reads:
         """GET /v1/containers/1i5/volumes"""
         if not type.stored:
             raise NotFound(f"{type.plural} have no links")
-        resource = await found(self._services, self._request, type, text)
+        resource = await self._found(type, text)
         if name.lower() == "history":
             return await self._history(resource)
         own = self._documents.type_of(resource)
@@ -91,6 +93,11 @@ class Reads:
         target = self._catalogue.type(link.to)
         rows = (await self._services.views.linked(link, [resource.id], account=self._request.caller.scope))[resource.id]
         return await self._mapped(target, rows) if link.cardinality == "map" else self._many(resource, link, target, rows)
+
+    async def _found(self, type: ResourceType, text: str) -> Resource:
+        resource = await found(self._services, self._request, type, text)
+        self.position = max(self.position, resource.position)
+        return resource
 
     # --- links ---
 

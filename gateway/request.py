@@ -20,6 +20,9 @@ Json = dict[str, Any]
 
 VERSION = "v1"
 
+CLIENT_OVERRIDE = "api.allow.client.override"
+"""The setting under which a client (a proxy, rather) may say what its address and the server's URL are."""
+
 VERBS = frozenset({"GET", "POST", "PUT", "DELETE"})
 
 
@@ -71,13 +74,17 @@ class ApiRequest:
         return Actor(self.caller.account, self.correlation, not self.caller.user, self.trace)
 
 
-def base_url(request: Request) -> str:
+def base_url(request: Request, settings: Mapping[str, Any]) -> str:
+    """What links stand under: as the Host header says, or as the client says where that is allowed."""
+    given = request.headers.get("x-api-request-url") if settings.get(CLIENT_OVERRIDE, False) else None
+    if given:
+        return given.partition(f"/{VERSION}")[0].rstrip("/")
     return f"{request.url.scheme}://{request.headers.get('host') or request.url.netloc}"
 
 
-def client_ip(request: Request) -> str:
-    forwarded = request.headers.get("x-forwarded-for")
-    return forwarded or (request.client.host if request.client else "")
+def client_ip(request: Request, settings: Mapping[str, Any]) -> str:
+    given = request.headers.get("x-api-client-ip") if settings.get(CLIENT_OVERRIDE, False) else None
+    return given or request.headers.get("x-forwarded-for") or (request.client.host if request.client else "")
 
 
 def path_parts(request: Request) -> list[str]:
@@ -95,9 +102,7 @@ async def read_request(request: Request, callers: Callers, settings: Mapping[str
     shared = fields_of([pair for pair in pairs if not pair[0].startswith("_") and pair[0] != "action"])
     objects = value if isinstance(value, list) else [value]
     method = next((given.upper() for name, given in reversed(pairs) if name == "_method"), request.method)
-    base, override = base_url(request), settings.get("api.allow.client.override", False)
-    if override and request.headers.get("x-api-request-url"):
-        base = request.headers["x-api-request-url"].partition(f"/{VERSION}")[0].rstrip("/")
+    base = base_url(request, settings)
     path = "/" + "/".join(path_parts(request))
     return ApiRequest(
         method="GET" if method == "HEAD" else method,
@@ -107,7 +112,7 @@ async def read_request(request: Request, callers: Callers, settings: Mapping[str
         is_list=isinstance(value, list),
         base=base,
         url=base + path + (f"?{request.url.query}" if request.url.query else ""),
-        client_ip=(override and request.headers.get("x-api-client-ip")) or client_ip(request),
+        client_ip=client_ip(request, settings),
         caller=caller,
         plain_ids=caller.sees_all and any(name == "_plainId" and given.lower() == "true" for name, given in pairs),
         key=_command_key(request, caller, body),

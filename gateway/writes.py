@@ -15,7 +15,7 @@ from commands.errors import NotFound, Refused
 from commands.resource import Resource
 from commands.service import Outcome
 from eventstore import CommandKey
-from gateway.documents import Documents, by_name, offered
+from gateway.documents import Documents, by_name
 from gateway.errors import MethodNotAllowed
 from gateway.request import ApiRequest
 from gateway.resources import current, found, shown
@@ -78,7 +78,7 @@ class Writes:
         """PUT /v1/containers/1i5: what differs from the resource as its caller sees it."""
         if "PUT" not in self._request.caller.methods(type).resource:
             raise MethodNotAllowed("PUT", type.plural)
-        resource = await self._stored(type, text)
+        resource = await self._own(type, text)
         # A client may send the whole object back: what it did not change is no wish of its own, and not validated.
         seen = self._documents.resource(resource)
         wanted = {key: value for key, value in self._request.one().items() if key not in seen or seen[key] != value}
@@ -90,7 +90,7 @@ class Writes:
         """DELETE /v1/containers/1i5"""
         if "DELETE" not in self._request.caller.methods(type).resource:
             raise MethodNotAllowed("DELETE", type.plural)
-        resource = await self._stored(type, text)
+        resource = await self._own(type, text)
         return await self._answer(200, await self._services.commands.delete(type.name, resource.id, self._request.actor, self._key()))
 
     async def act(self, type: ResourceType, text: str, name: str) -> Answer:
@@ -100,7 +100,7 @@ class Writes:
         if action is None or self._request.caller.kind == "readAdmin":
             raise Refused("InvalidAction", f"a {type.name} has no action {name}: it has {', '.join(sorted(type.actions)) or 'none'}")
         resource = await self._stored(type, text)
-        if not offered(self._catalogue, type, action, resource):
+        if action.name not in self._documents.actions(type, resource):
             now = ", ".join(self._documents.actions(type, resource)) or "none"
             raise Refused("ActionNotAvailable", f"{name} is not possible while {resource.name} is {resource.state}; possible: {now}")
         given: Json = {}
@@ -156,6 +156,13 @@ class Writes:
         if not type.stored:
             raise MethodNotAllowed(self._request.method, type.plural)
         return await found(self._services, self._request, type, text)
+
+    async def _own(self, type: ResourceType, text: str) -> Resource:
+        """One that the caller may change, not only see."""
+        resource = await self._stored(type, text)
+        if not self._request.caller.acts_on(self._catalogue.root_type(type.name), resource):
+            raise MethodNotAllowed(self._request.method, f"a {type.name} of another account")
+        return resource
 
     async def _answer(self, status: int, outcome: Outcome) -> Answer:
         await self._services.views.wait_for(outcome.position, READ_YOUR_WRITES)

@@ -80,7 +80,7 @@ class Engine:
         except DriverError:
             raise
         except APIError as error:
-            raise DriverError(said(error), str(error)) from error
+            raise DriverError(said(error)) from error  # all that the error adds are the URL and the status
         except (DockerException, requests.exceptions.RequestException, OSError) as error:
             self._drop()
             raise NoEngine(self._away(error, seconds), repr(error)) from error

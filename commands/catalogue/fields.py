@@ -67,7 +67,8 @@ async def validated(type: ResourceType, submitted: Mapping[str, Any], submission
 
 
 def changes_for(type: ResourceType, values: Mapping[str, Any]) -> Json:
-    """Values as an event's changes: columns plain, the rest under data.fields; a submitted `data` merges key by key.
+    """Values as an event's changes: columns plain, the rest under data.fields; a submitted `data` merges key by key,
+    and null for it takes nothing away: what Corral itself keeps there stays.
 
     A name the type doesn't know is kept among the fields, so that nothing is lost; computed ones are left out.
     """
@@ -76,6 +77,8 @@ def changes_for(type: ResourceType, values: Mapping[str, Any]) -> Json:
     kept: Json = {}
     for name, value in values.items():
         field = type.fields.get(name)
+        if name == "data" and value is None:
+            continue
         if name == "data" and isinstance(value, dict):
             data = {key: each for key, each in value.items() if key != "fields"}
             kept = {**(value["fields"] if isinstance(value.get("fields"), dict) else {}), **kept}

@@ -57,7 +57,8 @@ def find_place(turn: Turn, instance: Resource) -> None:
         if pool is None:
             raise Failure(f"{placement.NOT_PLACED} : host {maps[0].row['hostId']}, where the instance is, has no active storage pool")
     else:
-        needed = int(instance.row.get("compute") or turn.settings["instance.compute.default"])
+        asked = instance.row.get("compute")
+        needed = max(0, int(turn.settings["instance.compute.default"] if asked is None else asked))  # less than nothing takes nothing
         image = turn.get("image", instance.row.get("imageId"))
         spread = bool(turn.settings["simple.allocator.spread"])
         found = placement.place(instance, image, needed, turn.fleet, spread)
@@ -81,8 +82,10 @@ def leave_place(turn: Turn, instance: Resource) -> None:
 
 def leaves_host(turn: Turn, instance: Resource) -> bool:
     """Whether a stop frees the placement: when asked to, or when all its pools are within reach of two hosts or more."""
-    if instance.row.get("allocationState") not in ("active", "activating"):
+    if not has_place(turn, instance):
         return False
+    if instance.row["allocationState"] == "deactivating":  # begun before, by a stop that was superseded
+        return True
     return bool(turn.input(instance).get("deallocateFromHost")) or on_shared_storage(turn, instance)
 
 
@@ -121,5 +124,5 @@ def compute_tries(world: World, instance_host_map: Resource) -> int:
 
 
 def has_place(turn: Turn, resource: Resource) -> bool:
-    """An instance or a volume that is allocated, or was on the way to it."""
-    return resource.row.get("allocationState") in ("active", "activating")
+    """An instance or a volume that is allocated, or was on the way to it, or on the way back when it was superseded."""
+    return resource.row.get("allocationState") in ("active", "activating", "deactivating")

@@ -112,6 +112,10 @@ class Teller:
         """As it is after all that was heard."""
         return self._resources.get(stream) or empty(stream)
 
+    def sharing(self, root: str) -> list[Resource]:
+        """All that was heard of a root: the resource itself first."""
+        return sorted((each for each in self._resources.values() if each.root == root), key=lambda each: (each.stream != root, each.stream))
+
     def named(self, stream: str) -> str:
         """host-1 (rack-3), or just host-1."""
         name = self._names.get(stream)

@@ -84,7 +84,7 @@ async def _watch(where: str, subject: str, count: int | None, output: Format) ->
 async def listen(where: str, subject: str) -> AsyncGenerator[Heard, None]:
     """The messages under a subject from now on. A NATS that goes away is waited for; raises Failed if it is not there at first."""
     import nats
-    from nats.errors import Error, SlowConsumerError
+    from nats.errors import BadSubjectError, Error, SlowConsumerError
 
     async def complain(error: Exception) -> None:
         if isinstance(error, SlowConsumerError):
@@ -111,7 +111,11 @@ async def listen(where: str, subject: str) -> AsyncGenerator[Heard, None]:
     except (OSError, TimeoutError, Error) as error:
         raise Failed(f"NATS does not answer at {where} ({str(error) or 'no answer in time'}): start Corral, or say --nats") from None
     try:
-        subscription = await client.subscribe(subject, pending_msgs_limit=PENDING)
+        try:
+            subscription = await client.subscribe(subject, pending_msgs_limit=PENDING)
+        except BadSubjectError:
+            said = "words with dots between them, * for any word, > for all the rest, e.g. corral.>"
+            raise Failed(f"{subject!r} is not a subject: it has {said}") from None
         await client.flush(5)
         hint(f"listening to {subject} on {where}; Ctrl-C ends it")
         while True:

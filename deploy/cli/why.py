@@ -42,13 +42,16 @@ def register(app: typer.Typer) -> None:
 
 
 def waits(resource: Resource, teller: Teller) -> list[str]:
-    """What is under way, and whom it waits for."""
+    """What is under way, on it and on what belongs to it, and whom it waits for."""
     told = []
-    for bracket in resource.open.values():
-        silent = [each for each in bracket.asked.values() if not each.answered and each.error is None]
-        unanswered = (f"{teller.named(f'agent-{each.agent}')} has not answered {each.command} yet" for each in silent)
-        reason = bracket.parked or ", ".join(unanswered)
-        told.append(bracket.process + (f": {reason}" if reason else ""))
+    inside = teller.sharing(resource.root) if resource.stream == resource.root else [resource]
+    for each in inside:
+        for bracket in each.open.values():
+            silent = [asked for asked in bracket.asked.values() if not asked.answered and asked.error is None]
+            unanswered = (f"{teller.named(f'agent-{asked.agent}')} has not answered {asked.command} yet" for asked in silent)
+            reason = bracket.parked or ", ".join(unanswered)
+            if reason or each is resource:
+                told.append(bracket.process + (f": {reason}" if reason else ""))
     return told
 
 

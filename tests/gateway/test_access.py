@@ -67,6 +67,29 @@ async def test_readers_may_not_write(api: Api) -> None:
     assert (await api.http.post("/v1/hosts", json={}, auth=key)).status_code == 405
     schema = (await api.http.get("/v1/schemas/host", auth=key)).json()
     assert (schema["collectionMethods"], schema["resourceMethods"], schema["resourceActions"]) == (["GET"], ["GET"], {})
+    account, key = await account_with_key(api, "readAdmin", "r2")
+    own = (await api.http.get(f"/v1/accounts/1a{account}", auth=key)).json()
+    assert own["name"] == "r2"
+    assert own["actions"] == {}
+    assert (await api.get(f"/v1/accounts/1a{account}"))["actions"] != {}
+
+
+async def test_what_is_merely_public_is_only_looked_at(api: Api) -> None:
+    account, key = await account_with_key(api, "user", "u")
+    public = await api.add("image", name="public", isPublic=True)
+    own = await api.add("image", name="own", accountId=account)
+    for number in (public, own):
+        await api.happened(f"image-{number}", Event(events.UPDATED, {"changes": {"state": "active"}}))
+    await api.settled()
+
+    assert "deactivate" in (await api.get(f"/v1/images/1i{public}"))["actions"], "to an admin"
+    assert "deactivate" in (await api.http.get(f"/v1/images/1i{own}", auth=key)).json()["actions"]
+    assert (await api.http.get(f"/v1/images/1i{public}", auth=key)).json()["actions"] == {}
+    refused = await api.http.post(f"/v1/images/1i{public}?action=deactivate", auth=key)
+    assert (refused.status_code, refused.json()["code"]) == (422, "ActionNotAvailable")
+    for method in ("PUT", "DELETE"):
+        assert (await api.http.request(method, f"/v1/images/1i{public}", json={"name": "mine"}, auth=key)).status_code == 405
+    assert (await api.get(f"/v1/images/1i{public}"))["state"] == "active"
 
 
 async def test_with_security_off_bad_keys_are_the_first_admin(api: Api) -> None:

@@ -35,6 +35,8 @@ LISTS: list[tuple[dict[str, Any], list[str]]] = [
     ({"name_like": "al%"}, ["alpha", "al_ha"]),
     ({"name_like": r"al\_ha"}, ["al_ha"]),
     ({"name_notlike": "al%"}, ["beta", "gamma"]),
+    ({"name_notlike": "al\\"}, ["alpha", "beta", "al_ha", "gamma"]),  # a backslash that escapes nothing is one
+    ({"name_like": "%\\"}, []),
     ({"description_null": ""}, ["alpha", "gamma"]),
     ({"description_notnull": "x"}, ["beta", "al_ha"]),
     ({"computeTotal_gt": 20}, ["al_ha", "gamma"]),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 import asyncpg
 
+from commands import events
+from eventstore import Event
 from eventstore.postgres import PostgresStore
 from tests.support.http import Api, serving
 
@@ -76,3 +79,35 @@ async def test_a_closed_log_is_503(api: Api) -> None:
     response = await api.http.post("/v1/hosts", json={"name": "h"})
     assert (response.status_code, response.headers["Retry-After"]) == (503, "1")
     assert response.json()["status"] == 503
+
+
+async def test_links_and_lists_do_not_fall_behind_what_was_told_by_id(store: PostgresStore, database: str) -> None:
+    """A client waits by id until an instance runs; its links then tell of that too."""
+    async with serving(store, database, projecting=False) as api:
+        machine = await api.post("/v1/physicalhosts")
+        made = await api.post("/v1/hosts", name="h", physicalHostId=machine["id"])
+        number = made["id"].removeprefix("1h")
+        async with api.project():
+            await api.settled()
+        last = await api.happened(f"host-{number}", Event(events.UPDATED, {"changes": {"name": "newer"}}))
+        answer = await api.http.get(f"/v1/hosts/{made['id']}")
+        assert answer.json()["name"] == "newer"
+        assert answer.headers["X-Corral-Position"] == str(last)
+
+        async def project_late() -> None:
+            await asyncio.sleep(0.05)
+            async with api.project():
+                await api.settled()
+
+        late = asyncio.create_task(project_late())
+        assert [each["name"] for each in (await api.get(f"/v1/physicalhosts/{machine['id']}/hosts"))["data"]] == ["newer"]
+        assert [each["name"] for each in (await api.get("/v1/hosts"))["data"]] == ["newer"]
+        await late
+
+
+async def test_a_list_that_cannot_keep_up_is_given_anyway(store: PostgresStore, database: str) -> None:
+    async with serving(store, database, projecting=False) as api:
+        await api.post("/v1/hosts", name="h")
+        started = time.monotonic()
+        assert (await api.get("/v1/hosts"))["data"] == []
+        assert time.monotonic() - started < 2

@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from tests.support.http import Api
+from eventstore.postgres import PostgresStore
+from tests.support.http import Api, serving
 
 
 async def test_json_without_a_content_type(api: Api) -> None:
@@ -60,6 +61,15 @@ async def test_what_is_no_json_object_is_400(api: Api, subtests: pytest.Subtests
         with subtests.test(repr(body[:20])):
             response = await api.http.post("/v1/hosts", content=body)
             assert (response.status_code, response.json()["code"]) == (400, "InvalidBodyContent")
+
+
+async def test_what_is_nested_too_deep_is_400(api: Api) -> None:
+    for depth, status in ((90, 201), (102, 400), (980, 400)):
+        deep = b'{"data": ' + b'{"a": ' * depth + b"1" + b"}" * depth + b"}"
+        response = await api.http.post("/v1/physicalhosts", content=deep)
+        assert response.status_code == status, depth
+    wide = await api.post("/v1/physicalhosts", data={"many": [{} for _ in range(1000)]})
+    assert len(wide["data"]["many"]) == 1000
 
 
 async def test_characters_that_cannot_be_kept_are_refused(api: Api, subtests: pytest.Subtests) -> None:
@@ -137,6 +147,26 @@ async def test_two_agents_cannot_have_one_uri(api: Api) -> None:
     assert (response.status_code, response.json()["code"], response.json()["fieldName"]) == (422, "NotUnique", "uri")
     made = await api.post("/v1/agents")
     assert made["uri"].startswith("ssh://root@")
+
+
+CLAIMED = {"X-API-request-url": "https://cloud.example/base/v1/hosts", "X-API-client-ip": "10.1.2.3"}
+
+
+async def test_what_a_client_says_of_its_address_counts_only_where_that_is_allowed(api: Api, store: PostgresStore, database: str) -> None:
+    answer = await api.http.get("/v1/hosts", headers=CLAIMED)
+    assert answer.headers["X-API-Schemas"] == f"{api.url}/v1/schemas"
+    assert answer.headers["X-API-Client-IP"] == "127.0.0.1"
+    assert answer.json()["links"]["self"] == f"{api.url}/v1/hosts"
+    forwarded = await api.http.get("/v1/nothing", headers={"X-Forwarded-For": "1.1.1.1, 2.2.2.2"})
+    assert (forwarded.status_code, forwarded.headers["X-API-Client-IP"]) == (404, "1.1.1.1, 2.2.2.2")
+
+    async with serving(store, database, settings={"api.allow.client.override": True}) as allowing:
+        answer = await allowing.http.get("/v1/hosts", headers=CLAIMED)
+        assert answer.headers["X-API-Schemas"] == "https://cloud.example/base/v1/schemas"
+        assert answer.headers["X-API-Client-IP"] == "10.1.2.3"
+        assert answer.json()["links"]["self"] == "https://cloud.example/base/v1/hosts"
+        plain = await allowing.http.get("/v1/hosts")
+        assert plain.headers["X-API-Schemas"] == f"{allowing.url}/v1/schemas"
 
 
 async def test_a_client_that_hangs_up_harms_nobody(api: Api) -> None:

@@ -72,6 +72,20 @@ async def test_free_data_keeps_what_a_change_does_not_name(api: Api) -> None:
     assert (data["mine"], data["other"], data["fields"]["environment"]) == ({"a": 1}, 2, {"A": "b"})
 
 
+async def test_null_for_free_data_takes_nothing_away(api: Api) -> None:
+    made = await api.post("/v1/containers", imageUuid="sim:1", data={"mine": 1}, command="x")
+    head = await api.store.head()
+    changed = (await api.http.put(f"/v1/containers/{made['id']}", json={"data": None})).json()
+    assert (changed["data"], changed["imageUuid"], changed["command"]) == (made["data"], "sim:1", "x")
+    assert await api.store.head() == head
+
+
+async def test_what_corral_creates_itself_has_the_types_defaults(api: Api) -> None:
+    number = await api.add("container", imageUuid="sim:1", memoryMb=64)
+    made = await api.get(f"/v1/containers/1i{number}")
+    assert (made["memoryMb"], made["instanceTriggeredStop"], made["startOnCreate"], made["privileged"]) == (64, "stop", True, False)
+
+
 async def test_removing_is_answered_with_the_resource(api: Api) -> None:
     made = await api.post("/v1/containers", imageUuid="sim:1")
     response = await api.http.delete(f"/v1/containers/{made['id']}")

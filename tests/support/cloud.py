@@ -13,6 +13,7 @@ from typing import Any
 import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
+from nats.aio.subscription import Subscription
 
 from agents.wire import Message
 from commands.bus import Bus
@@ -41,6 +42,12 @@ class ScriptedAgent:
     hosts: int = 1
     behave: Behaviour = obliging
     heard: list[Message] = field(default_factory=list)
+    subscription: Subscription = field(init=False)
+
+    async def listen(self, number: int) -> None:
+        """Hears its commands from now on."""
+        self.subscription = await self.nats.subscribe(f"corral.agent.a{number}.>", cb=self.on_command)
+        await self.nats.flush()
 
     async def on_command(self, raw: Msg) -> None:
         message = Message.decode(raw.data)
@@ -104,8 +111,7 @@ async def a_running_cloud(
             await engine.ready.wait()
         cloud = Cloud(store, commands, engine, ScriptedAgent(client, hosts, behave), Actor(admin))
         created = await cloud.create("agent", uri="sim://", uuid=f"agent-{uuid.uuid4()}", managedConfig=False)
-        await client.subscribe(f"corral.agent.a{created.id}.>", cb=cloud.agent.on_command)
-        await client.flush()
+        await cloud.agent.listen(created.id)
         await cloud.until(created.stream, "active")
         yield cloud
     finally:
