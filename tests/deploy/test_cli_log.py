@@ -117,6 +117,14 @@ async def test_what_is_no_number_is_refused_by_name(query: str) -> None:
     assert answer.json()["fieldName"] == query.partition("=")[0]
 
 
+@pytest.mark.parametrize("name", ["stream", "root", "type", "correlation"])
+async def test_a_nul_is_refused_by_name(name: str) -> None:
+    async with served(MemoryStore()) as http:
+        answer = await http.get(f"/v1/events?{name}=a%00b")
+    assert answer.status_code == 422
+    assert (answer.json()["code"], answer.json()["fieldName"]) == ("InvalidCharacters", name)
+
+
 async def test_a_closed_store_is_an_answer_and_no_fault() -> None:
     store = MemoryStore()
     await store.close()
