@@ -94,3 +94,26 @@ def read(url: str) -> bytes:
         except OSError:
             time.sleep(0.05)
     raise AssertionError(f"{url} never answered")
+
+
+def test_taking_down_a_host_that_left_nothing_ends_nobody_elses_process(tmp_path: Path) -> None:
+    ghost = tmp_path / "hosts" / "ghost"
+    (ghost / "data" / "containers").mkdir(parents=True)  # as an engine leaves it that ran nothing: no id to name a process by
+    down = LAB / "down.sh"
+    with subprocess.Popen(["sleep", "60"]) as bystander:
+        try:
+            subprocess.run([down, "ghost"], env={**os.environ, "LAB_DIR": str(tmp_path)}, timeout=30, check=True)
+            assert bystander.poll() is None
+        finally:
+            bystander.kill()
+    assert not ghost.exists()
+
+
+def test_a_name_that_is_no_host_is_refused(tmp_path: Path) -> None:
+    down = LAB / "down.sh"
+    for name in ("*", "../other", "", "alpha beta"):
+        run = subprocess.run(
+            [down, name], env={**os.environ, "LAB_DIR": str(tmp_path)}, timeout=30, check=False, capture_output=True, text=True
+        )
+        assert run.returncode == 2
+        assert "small letters and digits" in run.stderr
