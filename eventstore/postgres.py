@@ -163,7 +163,7 @@ class PostgresStore:
         await self._listener.close()
         try:
             await asyncio.wait_for(self._pool.close(), self._timeout)
-        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
             self._pool.terminate()
 
     async def _reserve(self, category: str, count: int) -> int:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncpg
+
+DATABASE_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+"""Whatever asyncpg raises when the database or the connection fails; the client's own confusion, too, on a connection that just went."""
+
 
 class ViewsError(Exception):
     """The base of all that the views raise."""

@@ -14,14 +14,13 @@ import asyncio
 import contextlib
 import zlib
 
-import asyncpg
 import structlog
 from asyncpg.connection import Connection
 
 from eventstore import Store, Unavailable
 from projections import generations
 from projections.apply import apply_all, checkpoint
-from projections.errors import Superseded
+from projections.errors import DATABASE_ERRORS, Superseded
 from projections.generations import generation
 from projections.progress import Progress
 
@@ -50,7 +49,7 @@ class Projector:
             except Superseded as superseded:
                 self.state = "standing by"
                 log.info("Another projector is at work, standing by", action="projector-superseded", reason=str(superseded))
-            except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, Unavailable) as error:
+            except (*DATABASE_ERRORS, Unavailable) as error:
                 # Never poison: the same batch is applied again once the database answers as it should.
                 self.state = f"waiting for the database: {error}"
                 log.warning("The views' database fails, trying again", action="projector-waits", error=str(error))
@@ -65,7 +64,7 @@ class Projector:
                 await asyncio.sleep(self._stand_by)
             await self._follow(connection)
         finally:
-            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            with contextlib.suppress(*DATABASE_ERRORS):
                 await connection.close(timeout=self._timeout)
 
     async def _alone(self, connection: Connection) -> bool:

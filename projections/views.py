@@ -14,7 +14,7 @@ from asyncpg.pool import Pool
 
 from commands.catalogue.model import Catalogue, Link, ResourceType
 from projections import generations
-from projections.errors import Behind, TooSlow, ViewsUnavailable
+from projections.errors import DATABASE_ERRORS, Behind, TooSlow, ViewsUnavailable
 from projections.generations import generation
 from projections.processes import PROCESS_COLUMNS, ProcessRow
 from projections.progress import Progress
@@ -196,7 +196,7 @@ class Views:
                 async with self._pool.acquire() as connection:
                     self.progress.reached(await connection.fetchval("select position from checkpoint"))
                 self._looked = time.monotonic()
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+        except DATABASE_ERRORS:
             await asyncio.sleep(min(POLL, max(0.0, deadline - time.monotonic())))
 
     async def _fetch(self, text: str, *values: Any) -> list[asyncpg.Record]:
@@ -213,7 +213,7 @@ def _translated() -> Iterator[None]:
         raise TooSlow(
             "this query takes too long: ask for less, or by a field that has an index (id, uuid, name, or a reference)"
         ) from error
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+    except DATABASE_ERRORS as error:
         raise ViewsUnavailable(f"the views can't be read now: {str(error) or type(error).__name__}. Try again in a moment") from error
 
 
