@@ -14,6 +14,8 @@ import structlog
 
 from agents.wire import event_subject
 from commands.bus import Bus
+from commands.catalogue.model import Catalogue
+from commands.catalogue.secrets import masked, secret_names
 from eventstore import Lease, Recorded, Store, Unavailable
 
 log = structlog.get_logger("corral.announce")
@@ -23,15 +25,12 @@ LEASE_SECONDS = 5.0
 RENEW_SECONDS = 1.5
 GAP = "corral.event.gap"
 
-MASKED = frozenset({"secretValue"})
-"""Never on NATS in clear."""
-
 
 class Announcer:
     """One of all engines' processes announces at a time."""
 
-    def __init__(self, store: Store, bus: Bus, holder: str) -> None:
-        self._store, self._bus, self._holder = store, bus, holder
+    def __init__(self, store: Store, bus: Bus, catalogue: Catalogue, holder: str) -> None:
+        self._store, self._bus, self._catalogue, self._holder = store, bus, catalogue, holder
         self._announced: int | None = None
 
     async def run(self) -> None:
@@ -55,6 +54,7 @@ class Announcer:
                         return
                 except Unavailable:
                     return  # the lease may be another's by the time the database answers again
+            log.error("Announcing failed and begins again", action="announce-failed", error=repr(announcing.exception()))
         finally:
             announcing.cancel()
             await asyncio.wait({announcing}, timeout=5)
@@ -74,7 +74,7 @@ class Announcer:
                 await self._gap(away, batch[0].position - 1)
                 away = None
             for event in batch:
-                await self._bus.publish(event_subject(event.stream, event.type), payload(event))
+                await self._bus.publish(event_subject(event.stream, event.type), payload(event, self._catalogue))
             self._announced = batch[-1].position
 
     async def _gap(self, first: int, last: int) -> None:
@@ -82,14 +82,8 @@ class Announcer:
             await self._bus.publish(GAP, orjson.dumps({"from": first, "to": last, "read": f"/v1/events?after={first - 1}"}))
 
 
-def payload(event: Recorded) -> bytes:
+def payload(event: Recorded, catalogue: Catalogue) -> bytes:
     """The event as watchers get it; secrets masked."""
-    data = _masked(event.data)
+    data = masked(event.data, secret_names(catalogue))
     told = {"position": event.position, "stream": event.stream, "version": event.version, "type": event.type, "data": data}
     return orjson.dumps({**told, "metadata": event.metadata, "at": event.at})
-
-
-def _masked(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: "***" if key in MASKED and inner is not None else _masked(inner) for key, inner in value.items()}
-    return value

@@ -107,7 +107,7 @@ class Engine:
                 group.create_task(self._poll_work())
                 group.create_task(self._dispatch.run())
                 group.create_task(self._presence().run())
-                group.create_task(Announcer(self.store, self._bus, self.holder).run())
+                group.create_task(Announcer(self.store, self._bus, self.catalogue, self.holder).run())
                 try:
                     await asyncio.Event().wait()  # until this is cancelled, or one of them fails
                 finally:

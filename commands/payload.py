@@ -83,12 +83,13 @@ def _related(world: World, type_name: str, number: int | None) -> Json | None:
 
 def _tree(world: World, resource: Resource) -> Json:
     kind: ResourceType = world.catalogue.type(resource.type)
-    tree: Json = {name: None for name, each in kind.fields.items() if each.store == "col"}
+    tree: Json = {name: None for name, each in kind.fields.items() if each.store == "col" and not each.secret}
     for name, value in resource.row.items():
         each = kind.fields.get(name)
+        if each is not None and each.secret:
+            continue
         tree[name] = _millis(value) if each is not None and each.type == "date" else value
     tree["type"] = resource.type
-    tree.pop("secretValue", None)
     return tree
 
 

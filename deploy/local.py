@@ -15,7 +15,6 @@ from agents.connection import connect, disconnect
 from agents.driver import Driver
 from agents.process import Agent
 from agents.simulated import SimulatedDriver
-from commands.errors import Conflict
 from commands.fleet import CATEGORIES, Fleet
 from commands.resource import Resource
 from commands.service import Actor
@@ -114,22 +113,15 @@ class LocalHosts:
     async def _add(self, kind: str, driver: Driver | None) -> None:
         """This machine's own host of a kind: its agent found by uuid, or created."""
         uuid = f"{kind}-{self._node}"
+        # The fleet was loaded at the log's head, and nobody else creates an agent with this node's name.
         found = self._fleet.by_uuid("agent", uuid)
         if found is None:
             uri = f"{'sim' if kind == 'sim' else 'event'}://{uuid}"
             fields = {"uuid": uuid, "uri": uri, "name": f"this machine ({kind})", "managedConfig": False}
-            try:
-                found = (await self._parts.commands.create("agent", fields, Actor(self._parts.admin, "corral:local-hosts"))).resource
-            except Conflict:
-                holder = await self._parts.store.holder("agent.uuid", uuid)
-                number = int((holder or "agent-0").rpartition("-")[2])
-            else:
-                number = found.id
-        else:
-            number = found.id
-        self._ours[kind] = (number, driver)
+            found = (await self._parts.commands.create("agent", fields, Actor(self._parts.admin, "corral:local-hosts"))).resource
+        self._ours[kind] = (found.id, driver)
         if driver is not None:
-            await self._start(number, uuid, driver)
+            await self._start(found.id, uuid, driver)
 
     async def _follow(self) -> None:
         async for batch in self._parts.store.follow(self._fleet.position):

@@ -90,8 +90,7 @@ async def _servers(settings: Settings, home: Home, stack: AsyncExitStack, say: C
     for outcome in await asyncio.gather(*started, return_exceptions=True):
         if isinstance(outcome, BaseException):
             raise outcome
-    nats_url = nats.url if nats else settings.nats
-    return Addresses(postgres.dsn if postgres else settings.postgres, nats_url, nats_url)
+    return Addresses(postgres.dsn if postgres else settings.postgres, nats.url if nats else settings.nats)
 
 
 def _node(home: Home) -> str:

@@ -35,8 +35,7 @@ class Addresses:
 
     postgres: str
     nats: str
-    nats_for_others: str
-    """What agents on other machines are told."""
+    """As this machine reaches it: agents elsewhere read a loopback address as that of this server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ async def server(settings: Settings, addresses: Addresses, node: str, listener: 
 
         web = None
         if settings.has(Role.GATEWAY) and listener is not None:
-            info = {"version": version("corral"), "nats": addresses.nats_for_others}
+            info = {"version": version("corral"), "nats": addresses.nats}
             app = build_app(Services(store, views, commands, CATALOGUE, DEFAULTS, info))
             web = Web(app, listener)
             tasks.start(web.run_until_stopped(), "web")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 from commands.catalogue.model import Catalogue, Link, ResourceType
+from commands.catalogue.secrets import masked, secret_names
 from commands.errors import NotFound
 from commands.resource import Resource
 from eventstore import Recorded
@@ -194,21 +194,6 @@ def event_document(event: Recorded, catalogue: Catalogue) -> Json:
         "metadata": event.metadata,
         "at": event.at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
     }
-
-
-@cache
-def secret_names(catalogue: Catalogue) -> frozenset[str]:
-    return frozenset(field.name for type in catalogue.types.values() for field in type.fields.values() if field.secret)
-
-
-def masked(value: Any, names: frozenset[str]) -> Any:
-    """The value with every secret, however deep, replaced."""
-    match value:
-        case dict():
-            return {key: "***" if key in names and each is not None else masked(each, names) for key, each in value.items()}
-        case list():
-            return [masked(each, names) for each in value]
-    return value
 
 
 def _sorted(rows: list[Seen], listing: Listing) -> list[Seen]:

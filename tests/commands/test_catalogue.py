@@ -6,6 +6,7 @@ import pytest
 
 from commands.catalogue.builtin import CATALOGUE, asks_of
 from commands.catalogue.model import Ask, Process
+from commands.catalogue.secrets import masked, secret_names
 from commands.failpoints import of_process
 
 PROCESSES = sorted(CATALOGUE.processes.values(), key=lambda each: each.name)
@@ -62,3 +63,11 @@ def test_failpoints_surround_every_append_publish_and_reply_of_a_process() -> No
     assert "before-append-instance.create" in names
     assert "after-reply-compute.instance.activate" in names
     assert "after-append-instance.start-done" in names
+
+
+def test_whatever_field_is_flagged_as_secret_is_masked_wherever_it_stands() -> None:
+    names = secret_names(CATALOGUE)
+    assert {"secretValue", "libvirtVncPassword"} <= names
+    data = {"changes": {"secretValue": "s", "+data": {"+fields": {"libvirtVncPassword": "p", "list": [{"secretValue": "s"}]}}}, "name": "n"}
+    expected = {"changes": {"secretValue": "***", "+data": {"+fields": {"libvirtVncPassword": "***", "list": [{"secretValue": "***"}]}}}}
+    assert masked(data, names) == {**expected, "name": "n"}
