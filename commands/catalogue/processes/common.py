@@ -1,0 +1,77 @@
+"""What the processes of most types share: the seven of a lifecycle, and how a removal is noted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from commands.catalogue.fields import date_text
+from commands.catalogue.model import Decide, Process, Step
+from commands.resource import Resource
+from commands.turn import Turn
+
+REMOVE_TIME_DELAY = "object.remove.time.delay.seconds"
+
+UPDATING = ("updating-active", "updating-inactive")
+
+
+def set_removed(turn: Turn, resource: Resource) -> None:
+    """Every remove ends with the time of removal, and the time from which the row may be purged."""
+    if not resource.removed:
+        specific = f"object.{resource.type.lower()}.remove.time.delay.seconds"
+        delay = turn.settings.get(specific, turn.settings[REMOVE_TIME_DELAY])
+        turn.change(resource, {"removed": date_text(turn.now), "removeTime": date_text(turn.after(float(delay)))})
+
+
+def clear_removed(turn: Turn, resource: Resource) -> None:
+    if resource.removed:
+        turn.merge(resource.stream, {"removed": None, "removeTime": None})
+
+
+def delegate(turn: Turn, resource: Resource) -> None:
+    turn.delegate()
+
+
+REMOVED = Decide(set_removed)
+RESTORED = Decide(clear_removed)
+ACTIVATE_BY_DEFAULT = Decide(delegate)
+
+
+def lifecycle(
+    name: str,
+    *,
+    by_default: bool = True,
+    create: tuple[Step, ...] = (),
+    activate: tuple[Step, ...] = (),
+    deactivate: tuple[Step, ...] = (),
+    remove: tuple[Step, ...] = (),
+    purge: tuple[Step, ...] = (),
+    restore: tuple[Step, ...] = (),
+    deactivates: tuple[str, ...] = (),
+) -> list[Process]:
+    """The seven processes that most types have. `by_default`: create goes on to activate; `deactivates`: further start states."""
+    low = name.lower()
+
+    def process(verb: str, start: tuple[str, ...], via: Any, done: Any, **more: Any) -> Process:
+        return Process(f"{low}.{verb}", name, start, via, done, **more)
+
+    return [
+        process(
+            "create", ("requested",), "registering", "inactive", delegate=f"{low}.activate", handlers=create,
+            post=(ACTIVATE_BY_DEFAULT,) if by_default else (), failed="inactive",
+        ),
+        process("activate", ("inactive", "registering"), "activating", "active", handlers=activate, failed="inactive"),
+        process(
+            "deactivate", ("active", "activating", *deactivates, *UPDATING), "deactivating", "inactive",
+            delegate=f"{low}.remove", handlers=deactivate,
+        ),
+        process(
+            "remove", ("requested", "inactive", "activating", "deactivating", "registering", *UPDATING), "removing", "removed",
+            handlers=remove, post=(REMOVED,),
+        ),
+        process("purge", ("removed",), "purging", "purged", handlers=purge),
+        process(
+            "update", ("inactive", "active"), {"inactive": "updating-inactive", "active": "updating-active"},
+            {"updating-inactive": "inactive", "updating-active": "active"},
+        ),
+        process("restore", ("removed",), "restoring", "inactive", handlers=restore, post=(RESTORED,)),
+    ]

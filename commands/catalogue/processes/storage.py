@@ -1,0 +1,73 @@
+"""The life of images, volumes, pools and the maps between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from commands import payload
+from commands.catalogue.model import Ask, Child, Decide, Join, Own, Process
+from commands.catalogue.processes.common import lifecycle
+from commands.logic import instances, storage
+from commands.resource import Resource
+from commands.world import World
+
+IMAGE_MINUTES = 10 * 60.0
+"""Seconds: an image may take long to be pulled (progress restarts the clock)."""
+
+
+def agent_of_pool(world: World, each: Resource) -> int | None:
+    pool = world.get("storagePool", each.row.get("storagePoolId"))
+    return pool.row.get("agentId") if pool else None
+
+
+def to_pool(command: str, payload_of: Callable[[World, Resource], dict[str, Any]], **more: Any) -> Ask:
+    return Ask(command, agent_of_pool, payload_of, **more)
+
+
+VOLUME_MAPS = (Child("volumeStoragePoolMap", "volumeId", "volumestoragepoolmap.deactivate", ignore_invalid=True),)
+
+VOLUME = [
+    *lifecycle(
+        "volume",
+        by_default=False,
+        activate=(
+            Join(storage.image_of, "image.activate"),
+            Join(storage.images_in_pools, "imagestoragepoolmap.activate"),
+            Child("volumeStoragePoolMap", "volumeId", "volumestoragepoolmap.activate"),
+        ),
+        deactivate=VOLUME_MAPS,
+        remove=VOLUME_MAPS,
+        purge=(Own("volume.deallocate", when=instances.has_place),),
+    ),
+    Process("volume.allocate", "volume", ("inactive",), "activating", "active", field="allocationState"),
+    Process(
+        "volume.deallocate", "volume", ("activating", "active"), "deactivating", "inactive", field="allocationState",
+        handlers=(*VOLUME_MAPS, Child("volumeStoragePoolMap", "volumeId", "volumestoragepoolmap.remove", ignore_invalid=True)),
+    ),
+]
+
+MAPS = [
+    *lifecycle(
+        "volumeStoragePoolMap",
+        by_default=False,
+        activate=(to_pool("storage.volume.activate", payload.volume_map, undo="storage.volume.deactivate"),),
+        deactivate=(to_pool("storage.volume.deactivate", payload.volume_map, tries=0),),
+        remove=(to_pool("storage.volume.remove", payload.volume_map, tries=0),),
+    ),
+    *lifecycle(
+        "imageStoragePoolMap",
+        by_default=False,
+        activate=(to_pool("storage.image.activate", payload.image_map, seconds=IMAGE_MINUTES),),
+        deactivate=(to_pool("storage.image.deactivate", payload.image_map, tries=0),),
+        remove=(Decide(storage.leave_pool),),
+    ),
+]
+
+PROCESSES: list[Process] = [
+    *VOLUME,
+    *MAPS,
+    *lifecycle("image"),
+    *lifecycle("storagePool", create=(Decide(storage.external_pool),)),
+    *lifecycle("storagePoolHostMap"),
+]
