@@ -11,6 +11,7 @@ from typing import assert_never
 from commands.catalogue.fields import changes_for
 from commands.catalogue.model import Process
 from commands.errors import Conflict, NotFound, Refused
+from commands.interventions import Cancel, ForceRemove, Intervention, Retry, intervene
 from commands.resource import Json, Resource
 from commands.turn import Turn
 
@@ -35,7 +36,7 @@ class Run:
     input: Json = field(default_factory=dict)
 
 
-Command = Update | Delete | Run
+Command = Update | Delete | Run | Intervention
 
 
 def decide(command: Command, turn: Turn, type_name: str, resource: Resource) -> None:
@@ -58,6 +59,8 @@ def decide(command: Command, turn: Turn, type_name: str, resource: Resource) -> 
             if process is None:
                 raise Refused("InvalidAction", f"{a(type_name)} has no action {verb}")
             _begin(turn, resource, process, given)
+        case Retry() | Cancel() | ForceRemove():
+            intervene(turn, type_name, resource, command)
         case _:
             assert_never(command)
 

@@ -7,16 +7,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import structlog
 
 from agents.wire import Message, command_subject, partition_of, reply_subject
 from commands.bus import Bus
-from commands.catalogue.model import Ask, Process
+from commands.catalogue.model import Ask, Catalogue
 from commands.failpoints import reach_all
-from commands.resource import Asked, Open
+from commands.intake import PROGRESS_SECONDS
+from commands.resource import Asked, Open, Resource
 from commands.world import World
 
 log = structlog.get_logger("corral.dispatch")
@@ -26,6 +27,9 @@ MOST_RESEND = 15.0
 """Seconds between two sendings of an unanswered command."""
 
 TICK = 0.25
+
+Waiting = tuple[str, Open | None, Asked]
+"""A command without an answer: its stream, the process that waits for it (None: it undoes what a closed one left), and itself."""
 
 
 @dataclass(slots=True)
@@ -47,10 +51,18 @@ class Outstanding:
     delay: float = FIRST_RESEND
     answered: bool = False
     silent: bool = False
+    undoes: bool = False
+    """It undoes what a closed process left behind: nobody waits for it."""
+    told: float = float("-inf")
+    """When its last progress was passed on."""
 
-    def restart_clock(self) -> None:
-        """The agent reported progress."""
-        self.waited = 0.0
+    def progressed(self, now: float) -> bool:
+        """The agent reported progress: its time begins anew. -> whether to pass it on (once a second)."""
+        self.waited, self.silent = 0.0, False
+        if now - self.told < PROGRESS_SECONDS:
+            return False
+        self.told = now
+        return True
 
 
 class Dispatch:
@@ -66,26 +78,24 @@ class Dispatch:
     def outstanding(self, ask: str) -> Outstanding | None:
         return self._by_ask.get(ask)
 
-    def update(self, root: str, world: World) -> list[tuple[str, Open, Asked]]:
+    def update(self, root: str, world: World) -> list[Waiting]:
         """Forgets the root's commands that are answered or given up; returns those that wait and are not under way yet."""
-        waiting = {
-            asked.id: (resource.stream, bracket, asked)
-            for resource in world.resources.values()
-            if (resource.root or resource.stream) == root
-            for bracket in resource.open.values()
-            for asked in bracket.asked.values()
-            if not asked.answered and asked.error is None
-        }
+        waiting: dict[str, Waiting] = {}
+        for resource in world.resources.values():
+            if (resource.root or resource.stream) == root:
+                for each in asked_of(resource):
+                    waiting[each[2].id] = each
         for ask in self._by_root.get(root, set()) - set(waiting):
             self._forget(ask)
         return [each for ask, each in waiting.items() if ask not in self._by_ask]
 
-    def send(self, root: str, world: World, stream: str, bracket: Open, asked: Asked) -> None:
+    def send(self, root: str, world: World, waiting: Waiting) -> None:
         """Sends a command for the first time (in this server's life)."""
+        stream, bracket, asked = waiting
         if asked.id in self._by_ask:
             return
         resource = world.resources[stream]
-        step = _step(world.catalogue.process(bracket.process), asked.command)
+        step = _step(world.catalogue, resource.type, bracket, asked.command)
         reply = reply_subject(partition_of(root), asked.agent, asked.id)
         prefix = world.catalogue.type(resource.type).prefix
         message = Message(
@@ -97,12 +107,12 @@ class Dispatch:
             data=step.payload(world, resource),
             publisher="corral",
             timeoutMillis=int(MOST_RESEND * 1000),
-            context={"epoch": asked.epoch, "stream": stream, "correlation": bracket.correlation, "processName": bracket.origin},
+            context={"epoch": asked.epoch, "stream": stream, **_trace(bracket)},
         )
         subject = command_subject(asked.agent, asked.command)
         outstanding = Outstanding(
             root, stream, asked.command, asked.agent, asked.id, subject, reply, message.encode(), step.seconds,
-            silent=bracket.parked is not None,
+            silent=bracket is None or bracket.parked is not None, undoes=bracket is None,
         )
         self._by_ask[asked.id] = outstanding
         self._by_root.setdefault(root, set()).add(asked.id)
@@ -113,6 +123,16 @@ class Dispatch:
         for each in self._by_ask.values():
             if each.agent == agent and not each.answered and each.waited >= FIRST_RESEND:
                 each.until_resend = 0.0
+
+    def hurry(self, root: str) -> None:
+        """An operator wants it tried again: what is unanswered is sent at once, and its time begins anew."""
+        for ask in self._by_root.get(root, ()):
+            each = self._by_ask[ask]
+            each.until_resend, each.waited, each.silent = 0.0, 0.0, False
+
+    def roots_asking(self, agent: int) -> set[str]:
+        """The roots that wait for an answer of an agent."""
+        return {each.root for each in self._by_ask.values() if each.agent == agent}
 
     def revive(self, root: str) -> None:
         """The root's answers could not be recorded: they are asked for again."""
@@ -167,5 +187,21 @@ class Dispatch:
                 self._by_root.pop(each.root, None)
 
 
-def _step(process: Process, command: str) -> Ask:
-    return next(step for step in process.steps if isinstance(step, Ask) and step.command == command)
+def asked_of(resource: Resource) -> Iterator[Waiting]:
+    """What a resource asked and has no answer to."""
+    for bracket in resource.open.values():
+        yield from ((resource.stream, bracket, asked) for asked in bracket.asked.values() if asked.unanswered)
+    yield from ((resource.stream, None, asked) for asked in resource.undoing.values() if asked.unanswered)
+
+
+def _step(catalogue: Catalogue, type_name: str, bracket: Open | None, command: str) -> Ask:
+    if bracket is None:
+        found = catalogue.asks(type_name, command)
+        assert found is not None, f"no process of {type_name} asks {command}"
+        return found[1]
+    steps = catalogue.process(bracket.process).steps
+    return next(step for step in steps if isinstance(step, Ask) and step.command == command)
+
+
+def _trace(bracket: Open | None) -> dict[str, str | None]:
+    return {"correlation": bracket.correlation, "processName": bracket.origin} if bracket else {}

@@ -143,7 +143,8 @@ class Draft(World):
         return evolved
 
     def begin(
-        self, stream: str, process: Process, *, input: Json | None = None, parent: str | None = None, compensation: bool = False
+        self, stream: str, process: Process, *, input: Json | None = None, parent: str | None = None, compensation: bool = False,
+        reason: str | None = None,
     ) -> str:
         """Starts a process on a resource whose state allows it; one under way on the same field is superseded. -> its pid."""
         resource = self.resources.get(stream) or self.fleet.resources[stream]
@@ -154,7 +155,7 @@ class Draft(World):
         pid = self.new_id()
         via = state if state in process.vias else process.via_of(state)
         data: Json = {"pid": pid, "process": process.name, "field": process.field, "from": state, "via": via}
-        for key, value in (("input", input), ("parent", parent), ("compensation", compensation)):
+        for key, value in (("input", input), ("parent", parent), ("compensation", compensation), ("reason", reason)):
             if value:
                 data[key] = value
         self.emit(stream, events.PROCESS_STARTED, data)
@@ -165,18 +166,29 @@ class Draft(World):
         state = resource.row.get(process.field) or ""
         return state in process.start or state in process.vias
 
-    def cancel_children(self, pid: str) -> None:
+    def cancel_children(self, pid: str, back: bool = False) -> None:
+        """Ends what runs inside a process that ended. `back`: nothing follows that would take their states further."""
         for stream in list(self.resources):
             for state_field, bracket in list(self.resources[stream].open.items()):
                 if bracket.parent == pid:
-                    self.cancel(stream, bracket, state_field, "its parent process ended")
+                    self.cancel(stream, bracket, state_field, "its parent process ended", back)
 
-    def cancel(self, stream: str, bracket: Open, state_field: str, reason: str) -> None:
-        """Ends a bracket, and those inside it, without success; the state stays where it is."""
-        self.emit(
-            stream, events.PROCESS_CANCELLED, {"pid": bracket.pid, "process": bracket.process, "field": state_field, "reason": reason}
-        )
-        self.cancel_children(bracket.pid)
+    def cancel(self, stream: str, bracket: Open, state_field: str, reason: str, back: bool = False) -> None:
+        """Ends a bracket, and those inside it, without success. The state stays where it is for what supersedes it, or goes `back`;
+        where it came from the middle of another process, what its agent did is uncertain (Intake.put_to_rest sees to that)."""
+        data: Json = {"pid": bracket.pid, "process": bracket.process, "field": state_field, "reason": reason}
+        process = self.catalogue.process(bracket.process)
+        if back and not self.catalogue.transitional(process.type, bracket.came_from, state_field):
+            data["to"] = self.rest_after(process, bracket)
+        self.emit(stream, events.PROCESS_CANCELLED, data)
+        self.cancel_children(bracket.pid, back)
+
+    def rest_after(self, process: Process, bracket: Open) -> str:
+        """The resting state for a process that ended without success and without a compensation: where it came from, if that is one."""
+        came_from = bracket.came_from
+        if came_from != "requested" and not self.catalogue.transitional(process.type, came_from, process.field):
+            return came_from
+        return process.failed
 
     def close(self, stream: str, pid: str, process: Process) -> None:
         """The done state. A bracket that this very turn opened becomes a single transitioned."""

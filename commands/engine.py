@@ -12,9 +12,10 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -25,13 +26,13 @@ from commands import events
 from commands.announce import Announcer
 from commands.bus import Bus
 from commands.catalogue.model import Catalogue
-from commands.dispatch import Dispatch
+from commands.dispatch import Dispatch, Waiting, asked_of
 from commands.failpoints import reach_all
 from commands.fleet import CATEGORIES, CLAIMS, Fleet
 from commands.ids import Ids
 from commands.partitions import Partitions
 from commands.presence import PresenceWatch
-from commands.resource import Asked, Open, Resource, fold_all
+from commands.resource import Resource, fold, fold_all
 from commands.roots import Roots
 from commands.service import Commands
 from commands.turn import Answer, NeedIds, Triggers, Turn
@@ -54,6 +55,12 @@ MALFORMED = (BadData, TypeError, ValueError, KeyError, AttributeError)
 FULL_SECONDS = 1.0
 """How long a refusal for lack of capacity is believed more than the fleet, which sees by then what it lagged behind."""
 
+ANSWERED_KEPT = 4096
+"""Answered commands remembered, to know duplicates."""
+
+BROKEN_SECONDS = 60.0
+"""At most between two tries of a turn that fails by itself."""
+
 MAX_CONFLICTS = 50
 """Turns taken again for conflicts until the engine says that something is wrong with the root."""
 
@@ -66,6 +73,7 @@ class _Inbox:
     answers: list[Answer] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
+    progress: dict[str, tuple[int | None, str | None]] = field(default_factory=dict)
     waiting: bool = False
     running: bool = False
 
@@ -92,6 +100,10 @@ class Engine:
         self._slots = asyncio.Semaphore(parallel)
         self._group: asyncio.TaskGroup | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._answered: OrderedDict[str, None] = OrderedDict()
+        """The commands answered last, so that a repeated answer costs nothing."""
+        self._broken: dict[str, tuple[int, float]] = {}
+        """Root whose turn can't be taken -> how often so far, and until when (the loop's time) it is left alone."""
         self._looked_through: set[int] = set()
         """Partitions whose open work was all scheduled since they were gained."""
 
@@ -127,7 +139,8 @@ class Engine:
     # --- what makes a turn necessary ---
 
     def schedule(
-        self, root: str, *, cause: str = "", answer: Answer | None = None, failed: tuple[str, str] | None = None, silent: str | None = None
+        self, root: str, *, cause: str = "", answer: Answer | None = None, failed: tuple[str, str] | None = None, silent: str | None = None,
+        progress: tuple[str, int | None, str | None] | None = None,
     ) -> None:
         """Has the root take a turn soon, once, however often this is called before it does."""
         if not self._is_ours(root):
@@ -140,6 +153,8 @@ class Engine:
             inbox.failed[failed[0]] = failed[1]
         if silent is not None:
             inbox.silent.add(silent)
+        if progress is not None:
+            inbox.progress[progress[0]] = progress[1:]
         inbox.waiting = True
         if not inbox.running and self._group is not None:
             inbox.running = True
@@ -148,8 +163,8 @@ class Engine:
     async def _work_off(self, root: str, inbox: _Inbox) -> None:
         while inbox.waiting:
             inbox.waiting = False
-            triggers = Triggers(inbox.cause, tuple(inbox.answers), dict(inbox.failed), frozenset(inbox.silent))
-            inbox.cause, inbox.answers, inbox.failed, inbox.silent = "", [], {}, set()
+            triggers = Triggers(inbox.cause, tuple(inbox.answers), dict(inbox.failed), frozenset(inbox.silent), dict(inbox.progress))
+            inbox.cause, inbox.answers, inbox.failed, inbox.silent, inbox.progress = "", [], {}, set(), {}
             async with self._slots:
                 try:
                     try:
@@ -160,11 +175,12 @@ class Engine:
                         log.exception("An answer can't be taken in; it counts as an error", action="answer-malformed", root=root)
                         self._roots.forget(root)
                         await self._take_turn(root, replace(triggers, answers=tuple(_refused(each, error) for each in triggers.answers)))
-                except Exception:
+                except Exception as error:
                     # One root's trouble must not end the engine for all others; the work row keeps it from being forgotten.
-                    log.exception("A turn failed; the root is left until it is woken again", action="turn-failed", root=root)
+                    log.exception("A turn failed; what is under way in its root is parked", action="turn-failed", root=root)
                     self._roots.forget(root)
                     self._dispatch.revive(root)
+                    await self._park_broken(root, error)
         inbox.running = False
         self._inboxes.pop(root, None)
 
@@ -180,8 +196,11 @@ class Engine:
                 self._waiters.setdefault(stream, set()).add(root)
             if turn.wake_at is not None:
                 self._wake_later(root, turn.wake_at)
+            elif timer := self._timers.pop(root, None):
+                timer.cancel()
             writes = turn.writes()
             if not writes:
+                self._broken.pop(root, None)
                 self._send(root, resources, [])
                 return
             try:
@@ -212,17 +231,39 @@ class Engine:
                 for moment in (answer.command for answer in triggers.answers):
                     reach_all("after", "reply", [moment])
                 self._send(root, self._roots.get(root) or await self._load(root), recorded)
+                self._broken.pop(root, None)
                 return
         self._roots.forget(root)
         self._dispatch.revive(root)
         log.error("A root conflicts again and again; it is tried again with the next work poll", action="conflicts", root=root)
 
+    async def _park_broken(self, root: str, error: Exception) -> None:
+        """A turn that can't be taken is Corral's own fault: people are told on the resource, and it is tried again by and by."""
+        failures = self._broken.get(root, (0, 0.0))[0] + 1
+        pause = min(BROKEN_SECONDS, 2.0**failures)
+        self._broken[root] = (failures, asyncio.get_running_loop().time() + pause)
+        self._wake_later(root, datetime.now(UTC) + timedelta(seconds=pause))
+        why = f"{type(error).__name__}: {error}"
+        reason = f"Corral itself failed ({why}); the engine's log tells more. It is tried again at least every {BROKEN_SECONDS:.0f} s"
+        lease = self._partitions.held.get(partition_of(root))
+        try:
+            turn = self._turn(root, await self._load(root), Triggers())
+            turn.park(reason)
+            if (writes := turn.writes()) and lease is not None:
+                await self._append(turn, writes, lease, Triggers())
+        except Exception:  # then the log alone tells
+            log.exception("What failed can't be parked", action="park-failed", root=root)
+        self._roots.forget(root)
+
+    def _turn(self, root: str, resources: dict[str, Resource], triggers: Triggers) -> Turn:
+        return Turn(
+            self.catalogue, resources, self.fleet, root=root, now=datetime.now(UTC), new_id=_new_id, ids=self._ids.take,
+            secret=os.urandom, settings=self.settings, triggers=triggers,
+        )  # fmt: skip
+
     async def _decide(self, root: str, resources: dict[str, Resource], triggers: Triggers) -> Turn:
         while True:
-            turn = Turn(
-                self.catalogue, resources, self.fleet, root=root, now=datetime.now(UTC), new_id=_new_id, ids=self._ids.take,
-                secret=os.urandom, settings=self.settings, triggers=triggers,
-            )
+            turn = self._turn(root, resources, triggers)
             try:
                 turn.run()
                 return turn
@@ -277,8 +318,15 @@ class Engine:
         if event.version == 1 and event.stream == root and self._is_ours(root):
             self._roots.begin(root)
         news = self._roots.follow(event)
-        if news and event.type == events.PROCESS_STARTED:
+        if news and events.wakes(event.type, event.data):
             self.schedule(root, cause=event.id)
+        if event.type == events.PROCESS_RETRIED:
+            self._dispatch.hurry(root)
+        if event.type in events.NEWS:
+            for waiter in self._waiters.get(event.stream, ()):
+                self.schedule(waiter, cause=event.id)
+        if event.type in events.ENDS:
+            self._gone(event)
         if event.type in events.ENDS and event.stream in self._waiters:
             failed = (event.stream, event.data["error"]) if event.type == events.PROCESS_FAILED else None
             for waiter in self._waiters.pop(event.stream):
@@ -296,7 +344,8 @@ class Engine:
                 self._looked_through = set()
             else:
                 for work in due:
-                    if everything or not self._roots.at_work(work.root):
+                    broken_until = self._broken.get(work.root, (0, 0.0))[1]
+                    if (everything or not self._roots.at_work(work.root)) and broken_until <= asyncio.get_running_loop().time():
                         self.schedule(work.root)
                 if everything:
                     self._looked_through = held & set(self._partitions.held)
@@ -322,21 +371,22 @@ class Engine:
             return  # lost since the append: another engine asks now, and answers come to it
         fresh = {event.data["id"] for event in recorded if event.type == events.STEP_REQUESTED}
         world = World(self.catalogue, resources, self.fleet)
-        for stream, bracket, asked in self._dispatch.update(root, world):
-            if asked.id in fresh or self._group is None:
-                self._dispatch.send(root, world, stream, bracket, asked)
+        for waiting in self._dispatch.update(root, world):
+            if waiting[2].id in fresh or self._group is None:
+                self._dispatch.send(root, world, waiting)
             else:
-                self._group.create_task(self._send_again(root, stream, bracket, asked))
+                self._group.create_task(self._send_again(root, waiting))
 
-    async def _send_again(self, root: str, stream: str, bracket: Open, asked: Asked) -> None:
+    async def _send_again(self, root: str, waiting: Waiting) -> None:
         """A command of before a restart, with the payload that it had: built from the root as of its request's position."""
+        stream, _, asked = waiting
         try:
             then = fold_all(await self._patiently(lambda: self.store.read_root(root, asked.epoch)))
             present = (self._roots.get(root) or fold_all(await self._patiently(lambda: self.store.read_root(root)))).get(stream)
-            waits = any(each.id == asked.id and not each.answered and each.error is None for each in _asked(present))
+            waits = present is not None and any(each.id == asked.id for _, _, each in asked_of(present))
             if not waits or not self._is_ours(root):
                 return  # superseded meanwhile, or another engine's
-            self._dispatch.send(root, World(self.catalogue, then, self.fleet), stream, bracket, asked)
+            self._dispatch.send(root, World(self.catalogue, then, self.fleet), waiting)
         except Exception:  # one command that can't be built must not end the engine for all others
             log.exception("A command can't be sent again", action="resend-failed", stream=stream, command=asked.command)
 
@@ -344,21 +394,49 @@ class Engine:
         """An agent's answer. Duplicates and answers to what nobody waits for any more end here."""
         outstanding = self._dispatch.outstanding(ask)
         if outstanding is None:
-            log.debug("An answer that nobody waits for", action="reply-late", ask=ask, name=message.name)
+            self._on_late_reply(message, ask)
             return
-        if (message.context or {}).get("stale"):
+        stale = bool((message.context or {}).get("stale"))
+        if stale and not outstanding.undoes:
             log.info("The agent knows a newer request", action="reply-stale", ask=ask, stream=outstanding.stream)
             return
         if message.transitioning == "yes":
-            outstanding.restart_clock()
+            if outstanding.progressed(asyncio.get_running_loop().time()):
+                said = (ask, message.transitioningProgress, message.transitioningMessage)
+                self.schedule(outstanding.root, progress=said)
             return
         reach_all("before", "reply", [outstanding.command])
-        error = None
-        if message.transitioning == "error":
-            internal = message.transitioningInternalMessage
-            error = " : ".join(part for part in (message.transitioningMessage or f"{outstanding.command} failed", internal) if part)
         outstanding.answered = True
+        self._answered[ask] = None
+        while len(self._answered) > ANSWERED_KEPT:
+            self._answered.popitem(last=False)
+        # What a newer request took over need not be undone any more.
+        error = None if stale else _error_of(message, outstanding.command)
         self.schedule(outstanding.root, answer=Answer(ask, outstanding.command, message.data, error))
+
+    def _on_late_reply(self, message: Message, ask: str) -> None:
+        """An answer to what nobody waits for: a duplicate, or that of a process that was closed meanwhile, whose success is undone."""
+        context = message.context or {}
+        late = message.transitioning != "yes" and not context.get("stale") and ask not in self._answered
+        if late and isinstance(context.get("stream"), str) and self._group is not None:
+            self._group.create_task(self._take_late(context["stream"], Answer(ask, "", message.data, _error_of(message, "it"))))
+        else:
+            log.debug("An answer that nobody waits for", action="reply-late", ask=ask, name=message.name)
+
+    async def _take_late(self, stream: str, answer: Answer) -> None:
+        recorded = await self._patiently(lambda: self.store.read(stream))
+        resource = fold(stream, recorded) if recorded else None
+        if resource is not None and (answer.ask in resource.late or any(each.id == answer.ask for _, _, each in asked_of(resource))):
+            self.schedule(resource.root, answer=answer)
+
+    def _gone(self, event: Recorded) -> None:
+        """Who is asked may be no more: what waits for its answer need not wait (a removal says that nothing is left there)."""
+        removed = self.fleet.resources.get(event.stream)
+        if removed is None or not removed.removed or removed.type not in ("agent", "host", "storagePool"):
+            return
+        agent = removed.id if removed.type == "agent" else removed.row.get("agentId")
+        for root in self._dispatch.roots_asking(agent) if agent else ():
+            self.schedule(root, cause=event.id)
 
     def _on_silence(self, root: str, ask: str) -> None:
         self.schedule(root, silent=ask)
@@ -387,9 +465,10 @@ def _refused(answer: Answer, error: Exception) -> Answer:
     return replace(answer, data={}, error=why)
 
 
-def _asked(resource: Resource | None) -> Iterator[Asked]:
-    for bracket in resource.open.values() if resource else ():
-        yield from bracket.asked.values()
+def _error_of(message: Message, command: str) -> str | None:
+    if message.transitioning != "error":
+        return None
+    return " : ".join(part for part in (message.transitioningMessage or f"{command} failed", message.transitioningInternalMessage) if part)
 
 
 def _new_id() -> str:

@@ -7,14 +7,27 @@ syntax of commands.merge, which evolve applies to the row.
     updated            {changes, actor's words?}                   fields changed outside or inside a process
     transitioned       {process, field, from, via: [..], to, changes?}   a process that began and ended within one turn
     process-started    {pid, process, field, from, via, input?, parent?, compensation?, origin?}
-    step-requested     {pid, command, id, agent, try}              a command to an agent; its epoch is this event's position
-    step-succeeded     {pid, id, changes?, late?}
-    step-failed        {pid, id, error, late?}                     an error answer
+    step-requested     {pid?, command, id, agent, try?, instead?}  a command to an agent; its epoch is this event's position.
+                                                                   Without pid: it undoes what a closed process left behind,
+                                                                   `instead` of one that was answered with an error
+    step-succeeded     {pid?, id, changes?, late?}                 late: what asked was closed before; nothing is merged
+    step-failed        {pid?, id, error, late?}                    an error answer
+    progressed         {pid, percent?, message?}                   at most one a second
     process-succeeded  {pid, process, field, to?, changes?}        to absent: another process follows from the via state
     process-failed     {pid, process, field, error, to?, parent?}  to absent: compensation follows from the via state
-    process-parked     {pid, id, reason}                           no answer in time; goes on by itself when it comes
-    process-cancelled  {pid, process, field, reason, by?}          superseded by another process, or by an operator
+    process-parked     {pid, id, reason}                           no answer in time; goes on by itself when it comes. id: the
+                                                                   command's, or the stream's whose process is parked
+    process-resumed    {pid}                                       what it was parked for goes on
+    process-retried    {pid, process, field, reason}               an operator: what failed or is silent is asked again at once
+    cancel-requested   {pid, process, field, reason}               an operator: the process takes its failure path
+    process-cancelled  {pid, process, field, reason, to?}          superseded by another process, or ended with its parent
+
+A removal that an operator forces is a `transitioned` with {forced: reason}.
 """
+
+from __future__ import annotations
+
+from typing import Any
 
 CREATED = "created"
 UPDATED = "updated"
@@ -25,13 +38,28 @@ STEP_SUCCEEDED = "step-succeeded"
 STEP_FAILED = "step-failed"
 PROCESS_SUCCEEDED = "process-succeeded"
 PROCESS_FAILED = "process-failed"
+PROGRESSED = "progressed"
 PROCESS_PARKED = "process-parked"
+PROCESS_RESUMED = "process-resumed"
+PROCESS_RETRIED = "process-retried"
+CANCEL_REQUESTED = "cancel-requested"
 PROCESS_CANCELLED = "process-cancelled"
 
 ENDS = frozenset({TRANSITIONED, PROCESS_SUCCEEDED, PROCESS_FAILED, PROCESS_CANCELLED})
 """What wakes those who wait for a process."""
 
+NEWS = frozenset({PROCESS_PARKED, PROCESS_RESUMED, PROGRESSED})
+"""What those who wait for a process show of it meanwhile."""
+
+WAKES = frozenset({PROCESS_STARTED, PROCESS_RETRIED, CANCEL_REQUESTED})
+"""What a command appends to have the root take a turn."""
+
 ALL = (
-    CREATED, UPDATED, TRANSITIONED, PROCESS_STARTED, STEP_REQUESTED, STEP_SUCCEEDED, STEP_FAILED,
-    PROCESS_SUCCEEDED, PROCESS_FAILED, PROCESS_PARKED, PROCESS_CANCELLED,
+    CREATED, UPDATED, TRANSITIONED, PROCESS_STARTED, STEP_REQUESTED, STEP_SUCCEEDED, STEP_FAILED, PROGRESSED,
+    PROCESS_SUCCEEDED, PROCESS_FAILED, PROCESS_PARKED, PROCESS_RESUMED, PROCESS_RETRIED, CANCEL_REQUESTED, PROCESS_CANCELLED,
 )
+
+
+def wakes(kind: str, data: dict[str, Any]) -> bool:
+    """Whether an event asks for a turn of its root."""
+    return kind in WAKES or bool(data.get("forced"))

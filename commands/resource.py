@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from commands import events
 from commands.merge import merged
 from eventstore import Recorded
 
 Json = dict[str, Any]
+T = TypeVar("T")
+
+LATE_KEPT = 8
+"""Unanswered commands of closed processes that a resource remembers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,19 @@ class Asked:
     answered: bool = False
     error: str | None = None
     failed_at: datetime | None = None
+
+    @property
+    def unanswered(self) -> bool:
+        return not self.answered and self.error is None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a process says it is, and when it said so."""
+
+    percent: int | None
+    message: str | None
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +65,17 @@ class Open:
     actor: int | None = None
     asked: dict[str, Asked] = field(default_factory=dict)
     parked: str | None = None
+    parked_for: str = ""
+    """The id of the command that has no answer, or the stream whose parked process this one waits for."""
+    parked_at: int = 0
+    """The position of that event."""
+    retried: int = 0
+    """The position of the last retry: error answers from before it count no more."""
+    cancel: str | None = None
+    """Why an operator wants it ended."""
+    progress: Progress | None = None
+    at: datetime | None = None
+    """When it began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +90,12 @@ class Resource:
     open: dict[str, Open] = field(default_factory=dict)
     root: str = ""
     """The stream whose root this one shares: they are loaded and written together."""
+    late: dict[str, Asked] = field(default_factory=dict)
+    """Commands of closed processes that had no answer yet, by id: a success that still comes is undone."""
+    undoing: dict[str, Asked] = field(default_factory=dict)
+    """Commands under way, by id, that undo what closed processes left behind."""
+    failed: str | None = None
+    """The process that failed last, until another is commanded: what a retry begins again."""
 
     @property
     def stream(self) -> str:
@@ -133,12 +167,13 @@ def fold_all(recorded: Iterable[Recorded]) -> dict[str, Resource]:
 def evolve(resource: Resource, event: Recorded) -> Resource:
     """The resource after one more event of its stream. Pure; an unknown event type changes nothing but the version."""
     data = event.data
-    row = resource.row
-    brackets = resource.open
+    row, brackets = resource.row, resource.open
+    late, undoing, failed = resource.late, resource.undoing, resource.failed
     if event.type == events.CREATED:
         row = {"id": resource.id, "data": {}}
     elif event.type in (events.TRANSITIONED, events.PROCESS_STARTED) and not data.get("compensation"):
         row = without_error(row, data["field"])
+        failed = failed if data["field"] != "state" else None
     if changes := data.get("changes"):
         row = merged(row, changes)
 
@@ -150,29 +185,40 @@ def evolve(resource: Resource, event: Recorded) -> Resource:
             brackets = {**brackets, data["field"]: _started(brackets.get(data["field"]), event)}
         case events.STEP_REQUESTED:
             asked = Asked(data["command"], data["id"], data["agent"], event.position, event.at, data.get("try", 1))
-            brackets = _asked(brackets, data["pid"], asked)
-        case events.STEP_SUCCEEDED if not data.get("late"):
+            if data.get("pid"):
+                brackets = _asked(brackets, data["pid"], asked)
+            else:
+                undoing = {**_without(undoing, data.get("instead", "")), asked.id: asked}
+        case events.STEP_FAILED if data["id"] in undoing:
+            undoing = {**undoing, data["id"]: replace(undoing[data["id"]], error=data["error"], failed_at=event.at)}
+        case events.STEP_SUCCEEDED | events.STEP_FAILED if data.get("late"):
+            late, undoing = _without(late, data["id"]), _without(undoing, data["id"])
+        case events.STEP_SUCCEEDED:
             brackets = _answered(brackets, data, None, event.at)
-        case events.STEP_FAILED if not data.get("late"):
+        case events.STEP_FAILED:
             brackets = _answered(brackets, data, data["error"], event.at)
-        case events.PROCESS_SUCCEEDED:
-            brackets = {key: value for key, value in brackets.items() if key != data["field"]}
+        case events.PROCESS_SUCCEEDED | events.PROCESS_FAILED | events.PROCESS_CANCELLED:
+            late = _with_abandoned(late, brackets.get(data["field"]))
+            brackets = _without(brackets, data["field"])
             if data.get("to"):
                 row = {**row, data["field"]: data["to"]}
-        case events.PROCESS_FAILED:
-            brackets = {key: value for key, value in brackets.items() if key != data["field"]}
-            if data.get("to"):
-                row = {**row, data["field"]: data["to"]}
-            if not data.get("parent"):  # a child's failure shows on the resource whose process it failed
+            if event.type == events.PROCESS_FAILED and not data.get("parent"):
+                # A child's failure shows on the resource whose process it failed.
                 row = merged(row, {"+data": {"+fields": {"transitioning": "error", "transitioningMessage": data["error"]}}})
+                failed = data["process"] if data["field"] == "state" else failed
         case events.PROCESS_PARKED:
-            brackets = {
-                key: replace(value, parked=data["reason"]) if value.pid == data["pid"] else value for key, value in brackets.items()
-            }
-        case events.PROCESS_CANCELLED:
-            brackets = {key: value for key, value in brackets.items() if key != data["field"]}
+            brackets = _changed(brackets, data["pid"], parked=data["reason"], parked_for=data.get("id") or "", parked_at=event.position)
+        case events.PROCESS_RESUMED:
+            brackets = _changed(brackets, data["pid"], parked=None)
+        case events.PROCESS_RETRIED:
+            brackets = _changed(brackets, data["pid"], parked=None, retried=event.position)
+        case events.CANCEL_REQUESTED:
+            brackets = _changed(brackets, data["pid"], cancel=data["reason"])
+        case events.PROGRESSED:
+            progress = Progress(data.get("percent"), data.get("message"), event.at)
+            brackets = _changed(brackets, data["pid"], progress=progress, parked=None)
     root = resource.root or event.root
-    return Resource(resource.type, resource.id, event.version, event.position, row, brackets, root)
+    return Resource(resource.type, resource.id, event.version, event.position, row, brackets, root, late, undoing, failed)
 
 
 def without_error(row: Json, state_field: str) -> Json:
@@ -200,7 +246,12 @@ def _started(present: Open | None, event: Recorded) -> Open:
         cause=event.id,
         correlation=metadata.get("correlation"),
         actor=metadata.get("actor"),
+        at=event.at,
     )
+
+
+def _changed(brackets: dict[str, Open], pid: str, **changes: Any) -> dict[str, Open]:
+    return {key: replace(value, **changes) if value.pid == pid else value for key, value in brackets.items()}
 
 
 def _asked(brackets: dict[str, Open], pid: str, asked: Asked) -> dict[str, Open]:
@@ -222,3 +273,13 @@ def _answered(brackets: dict[str, Open], data: Json, error: str | None, at: date
         }
         result[key] = replace(value, asked=asked, parked=None if error is None else value.parked)
     return result
+
+
+def _with_abandoned(late: dict[str, Asked], closed: Open | None) -> dict[str, Asked]:
+    """What a closed process asked and heard nothing of joins the few that are remembered."""
+    unanswered = {each.id: each for each in closed.asked.values() if each.unanswered} if closed else {}
+    return dict([*late.items(), *unanswered.items()][-LATE_KEPT:]) if unanswered else late
+
+
+def _without(entries: dict[str, T], key: str) -> dict[str, T]:
+    return {name: value for name, value in entries.items() if name != key} if key in entries else entries

@@ -20,6 +20,7 @@ from commands.errors import Conflict, Refused
 from commands.failpoints import reach_all
 from commands.fleet import Fleet
 from commands.ids import Ids
+from commands.interventions import Intervention
 from commands.placement import CAPACITY
 from commands.resource import Json, Resource, empty, evolve, fold
 from commands.turn import NeedIds, Turn
@@ -107,6 +108,12 @@ class Commands:
     ) -> Outcome:
         """POST ?action=<verb>: the process begins, or is already under way or done (no event), or the state refuses it."""
         return await self._change(type_name, number, Run(verb, given), actor, key, 202)
+
+    async def intervene(
+        self, type_name: str, number: int, intervention: Intervention, actor: Actor, key: CommandKey | None = None
+    ) -> Outcome:
+        """retry, cancel or force-remove, in any state."""
+        return await self._change(type_name, number, intervention, actor, key, 202)
 
     async def carry_out(self, draft: Callable[[Turn], str], actor: Actor) -> Outcome:
         """Appends what a turn of our own drafts (it says which stream the outcome is about). For what Corral does by itself."""
@@ -211,7 +218,7 @@ class Commands:
         writes = turn.writes()
         if not writes:
             return Outcome(resources[stream], resources[stream].position)
-        roots = {turn.root_of(write.stream) for write in writes if _begins(write) and turn.resources[write.stream].open}
+        roots = {turn.root_of(write.stream) for write in writes if _wakes(write, turn.resources[write.stream])}
         work = [Work(root, partition_of(root)) for root in sorted(roots)]
         moments = [f"{e.data['process']}" for w in writes for e in w.events if e.type == events.PROCESS_STARTED]
         reach_all("before", "append", moments)
@@ -256,8 +263,10 @@ class Commands:
         return Outcome(resource, repeated.last, repeated.status)
 
 
-def _begins(write: Write) -> bool:
-    return any(event.type == events.PROCESS_STARTED for event in write.events)
+def _wakes(write: Write, resource: Resource) -> bool:
+    """Whether its root has something to do then: a process goes on, or a removal by force leaves the rest to the engine."""
+    forced = any(event.data.get("forced") for event in write.events)
+    return forced or (bool(resource.open) and any(events.wakes(event.type, event.data) for event in write.events))
 
 
 def _refold(resource: Resource | None, stream: str, recorded: list[Recorded]) -> Resource:

@@ -13,25 +13,23 @@ taken again at any time, after a crash or a conflict, and goes on from what the 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, assert_never
 
 from agents.wire import partition_of
 from commands import events
 from commands.catalogue.fields import parsed_date
-from commands.catalogue.model import Ask, Catalogue, Child, Decide, Join, Own, Process, Step, Target
-from commands.draft import Draft
+from commands.catalogue.model import Ask, Catalogue, Checkpoint, Child, Decide, Join, Own, Process, Step, Target
 from commands.fleet import Fleet
-from commands.replies import merge_related, reply_changes
-from commands.resource import Asked, Json, Open, Resource
+from commands.intake import MAX_BACKOFF, Answer, Intake, Triggers
+from commands.resource import Json, Resource
 from eventstore import Claim, Work
-
-MAX_BACKOFF = 15.0
-"""Seconds at most between two tries of a command that is answered with an error."""
 
 PARK_AFTER = 3
 """Error answers to a command that is never given up, until people are told (it goes on being asked)."""
+
+
+__all__ = ["Answer", "Failure", "NeedIds", "Triggers", "Turn"]
 
 
 class Failure(Exception):
@@ -46,58 +44,42 @@ class NeedIds(Exception):
         self.category = category
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A reply to a command, as the turn takes it in."""
-
-    ask: str
-    command: str
-    data: Json
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Triggers:
-    """What made the turn necessary."""
-
-    cause: str = ""
-    """The id of the event that woke the root, where there is one."""
-    answers: tuple[Answer, ...] = ()
-    failed: Mapping[str, str] = field(default_factory=dict)
-    """Joined streams whose process failed -> why."""
-    silent: frozenset[str] = frozenset()
-    """Asks that had no answer within their time."""
-
-
-class Turn(Draft):
+class Turn(Intake):
     """One turn over one root. Drafts events; the engine appends them and then sends what they ask for."""
 
     def __init__(
         self, catalogue: Catalogue, resources: Mapping[str, Resource], fleet: Fleet, *, triggers: Triggers = Triggers(), **surroundings: Any
     ) -> None:
         """`surroundings`: what Draft takes (root, clock, ids, chance, settings, actor, correlation)."""
-        super().__init__(catalogue, resources, fleet, cause=triggers.cause, **surroundings)
-        self.triggers = triggers
-        self.answered: dict[str, Json] = {}
-        """pid -> the data of an answer taken in this turn (a ping's inventory is used, but is no event)."""
-        self.waits_for: set[str] = set()
-        """Streams of other roots whose process we joined."""
-        self.wake_at: datetime | None = None
+        super().__init__(catalogue, resources, fleet, triggers=triggers, **surroundings)
         self._delegating: set[str] = set()
+
+    @property
+    def waits_for(self) -> set[str]:
+        """Streams of other roots whose process we joined."""
+        return {stream for joined in self.joined.values() for stream, _ in joined}
 
     # --- what the engine calls ---
 
     def run(self) -> None:
         """Takes in the triggers, then advances every root process as far as it goes."""
-        for answer in self.triggers.answers:
-            self._answer(answer)
+        self.take_in()
+        self.undo_again()
         self._cancel_orphans()
         for stream in list(self.resources):
             for bracket in list(self.resources[stream].open.values()):
                 if bracket.parent is None and self.find(stream, bracket.pid):
                     self.advance(stream, bracket.pid)
         self._purge_due()
-        self._park_silent()
+        self.put_to_rest()
+        self.tell()
+
+    def park(self, reason: str) -> None:
+        """Instead of `run`, where that went wrong: everything under way says why it does not go on."""
+        for stream in list(self.resources):
+            for bracket in list(self.resources[stream].open.values()):
+                if (self.resources[stream].root or stream) == self.root and bracket.parked != reason:
+                    self.emit(stream, events.PROCESS_PARKED, {"pid": bracket.pid, "id": "", "reason": reason})
 
     def untouched(self) -> dict[str, int]:
         """The root's other streams, with the versions at which this turn found nothing to do in them. For an append that declares the
@@ -114,7 +96,7 @@ class Turn(Draft):
             if any(self.resources[stream].open for stream in self._drafts if self.root_of(stream) == root)
         ]
         mine = [each for each in self.resources.values() if (each.root or each.stream) == self.root]
-        if any(each.open for each in mine):
+        if any(each.open or each.undoing for each in mine):
             return todo, []
         if due := self._next_purge(mine):
             return [*todo, Work(self.root, partition_of(self.root), due)], []
@@ -151,7 +133,10 @@ class Turn(Draft):
             self._pid = pid
             bracket = self.bracket(stream, pid)
             process = self.catalogue.process(bracket.process)
+            self.reached.pop(pid, None)
             try:
+                if bracket.cancel is not None:
+                    raise Failure(f"{bracket.process} was cancelled: {bracket.cancel}")
                 if not all(self._step(stream, pid, step) for step in process.steps):  # stops at the first that waits
                     return None
             except Failure as failure:
@@ -198,10 +183,14 @@ class Turn(Draft):
                     return True
                 return self._nested(stream, step.process, pid, False)
             case Join():
-                joined = [self._join(target, step.process) for target in step.targets(self, resource)]
+                joined = [self._join(stream, pid, target, step.process) for target in step.targets(self, resource)]
                 return all(joined)
             case Ask():
                 return self._ask(stream, pid, step)
+            case Checkpoint():
+                before, weight, _ = self.reached.get(pid, (0, 0, ""))
+                self.reached[pid] = (before + weight, step.weight, step.name)
+                return True
             case _:
                 assert_never(step)
 
@@ -232,7 +221,7 @@ class Turn(Draft):
             raise Failure(outcome.removeprefix("failed: "))
         return outcome == "done"
 
-    def _join(self, target: Target, name: str) -> bool:
+    def _join(self, stream: str, pid: str, target: Target, name: str) -> bool:
         """A process on a shared resource: done, under way, failed since we joined it, or to be started."""
         process = self.catalogue.process(name)
         resource = self.get(target.type, target.id)
@@ -241,18 +230,22 @@ class Turn(Draft):
                 raise Failure(f"{target.type} {target.id} does not exist")
             claims = (Claim(*target.claim),) if target.claim else ()
             resource = self.create(target.type, dict(target.create), claims=claims)
-        stream = resource.stream
-        if stream in self.triggers.failed:
-            raise Failure(self.triggers.failed[stream])
-        if process.field not in resource.open:
+        joined = resource.stream
+        if joined in self.triggers.failed:
+            raise Failure(self.triggers.failed[joined])
+        under_way = resource.open.get(process.field)
+        if under_way is None:
             state = resource.row.get(process.field) or ""
             if state in process.dones:
                 return True
             if not self.accepts(resource, process):
                 raise Failure(f"{resource.name} is {state}: {name} is not possible")
-            self._roots.setdefault(stream, resource.root or stream)
-            self.begin(stream, process)
-        self.waits_for.add(stream)
+            self._roots.setdefault(joined, resource.root or joined)
+            self.begin(joined, process)
+        elif under_way.retried < self._retried(stream, pid):
+            data = {"pid": under_way.pid, "process": under_way.process, "field": process.field, "reason": f"for {stream}"}
+            self.emit(joined, events.PROCESS_RETRIED, data)
+        self.joined.setdefault(pid, []).append((joined, process.field))
         return False
 
     def _ask(self, stream: str, pid: str, step: Ask) -> bool:
@@ -264,21 +257,34 @@ class Turn(Draft):
         agent = step.agent(self, self.resources[stream])
         if agent is None:
             return True
+        if bracket.parked and bracket.parked_at < self._retried(stream, pid):
+            self.emit(stream, events.PROCESS_RESUMED, {"pid": pid})
+            bracket = self.bracket(stream, pid)
         if asked is None:
             self._request(stream, pid, step.command, agent, 1)
         elif asked.error is not None:
             tries = step.tries(self, self.resources[stream]) if callable(step.tries) else step.tries
-            if tries and asked.tries >= tries:
+            if asked.epoch < self._retried(stream, pid):
+                self._request(stream, pid, step.command, agent, 1)
+            elif tries and asked.tries >= tries:
                 raise Failure(asked.error)
-            due = (asked.failed_at or self.now) + timedelta(seconds=min(MAX_BACKOFF, 0.5 * 2.0 ** (asked.tries - 1)))
-            if due <= self.now:
+            elif self._is_due(asked):
                 self._request(stream, pid, step.command, agent, asked.tries + 1)
-            else:
-                self.wake_at = min(self.wake_at or due, due)
-                if not tries and asked.tries >= PARK_AFTER and bracket.parked is None:
-                    reason = f"{step.command} fails: {asked.error}. It is asked again every {MAX_BACKOFF:.0f} s"
-                    self.emit(stream, events.PROCESS_PARKED, {"pid": pid, "id": asked.id, "reason": reason})
+            elif not tries and asked.tries >= PARK_AFTER and bracket.parked is None:
+                reason = f"{step.command} fails: {asked.error}. It is asked again every {MAX_BACKOFF:.0f} s"
+                self.emit(stream, events.PROCESS_PARKED, {"pid": pid, "id": asked.id, "reason": reason})
         return False
+
+    def _retried(self, stream: str, pid: str) -> int:
+        """The position of the last retry of this process, or of one that waits for it; 0: none."""
+        bracket = self.find(stream, pid)
+        newest = 0
+        while bracket is not None:
+            newest = max(newest, bracket.retried)
+            parent = bracket.parent
+            outer = (each for resource in self.resources.values() for each in resource.open.values() if parent and each.pid == parent)
+            bracket = next(outer, None)
+        return newest
 
     def _request(self, stream: str, pid: str, command: str, agent: int, attempt: int) -> None:
         data: Json = {"pid": pid, "command": command, "id": self.new_id(), "agent": agent}
@@ -299,10 +305,8 @@ class Turn(Draft):
             return None
         follower = process.compensate(self, self.resources[stream]) if process.compensate else None
         if follower is None:
-            state = self.resources[stream].row[process.field]
-            back = process.failed or (bracket.came_from if bracket.came_from != state else None)
-            self.emit(stream, events.PROCESS_FAILED, {**data, "to": back} if back else data)
-            self.cancel_children(pid)
+            self.emit(stream, events.PROCESS_FAILED, {**data, "to": self.rest_after(process, bracket)})
+            self.cancel_children(pid, back=True)
             return None
         self.emit(stream, events.PROCESS_FAILED, data)
         self.cancel_children(pid)
@@ -316,41 +320,7 @@ class Turn(Draft):
                 if bracket.parent is not None and bracket.parent not in live:
                     self.cancel(stream, bracket, state_field, "its parent process ended")
 
-    # --- triggers ---
-
-    def _answer(self, answer: Answer) -> None:
-        """Records a reply on the bracket that waits for it; one that nobody waits for any more changes nothing."""
-        for stream, resource in self.resources.items():
-            for bracket in resource.open.values():
-                asked = next((each for each in bracket.asked.values() if each.id == answer.ask), None)
-                if asked is not None:
-                    if not asked.answered and asked.error is None:  # the first answer counts, an error too: agents repeat themselves
-                        self._take(stream, bracket, asked, answer)
-                    return
-
-    def _take(self, stream: str, bracket: Open, asked: Asked, answer: Answer) -> None:
-        self._correlation, self._actor = bracket.correlation, bracket.actor
-        data: Json = {"pid": bracket.pid, "id": asked.id}
-        if answer.error is not None:
-            self.emit(stream, events.STEP_FAILED, {**data, "error": answer.error})
-        else:
-            self.answered[bracket.pid] = answer.data
-            resource = self.resources[stream]
-            changes = reply_changes(self, resource, answer.data)
-            self.emit(stream, events.STEP_SUCCEEDED, {**data, "changes": changes} if changes else data)
-            merge_related(self, self.resources[stream], answer.data)
-        self._cause = f"{stream}@{self.resources[stream].version}"
-
-    def _park_silent(self) -> None:
-        for stream, resource in list(self.resources.items()):
-            for bracket in resource.open.values():
-                for asked in bracket.asked.values():
-                    if asked.id in self.triggers.silent and not asked.answered and asked.error is None and bracket.parked is None:
-                        reason = (
-                            f"agent {asked.agent} has not answered {asked.command}: it is asked again every "
-                            f"{MAX_BACKOFF:.0f} s and this goes on when it answers. See whether the agent runs and reaches NATS"
-                        )
-                        self.emit(stream, events.PROCESS_PARKED, {"pid": bracket.pid, "id": asked.id, "reason": reason})
+    # --- what is due ---
 
     def _purge_due(self) -> None:
         for stream in list(self.resources):

@@ -23,7 +23,7 @@ from gateway.reads import Reads
 from gateway.request import VERBS, ApiRequest, base_url, client_ip, path_parts, read_request
 from gateway.schemas import version, versions
 from gateway.services import Services
-from gateway.writes import READ_YOUR_WRITES, Answer, Writes
+from gateway.writes import INTERVENTIONS, READ_YOUR_WRITES, Answer, Writes
 from projections.errors import ViewsError
 
 MIN_POSITION_WAIT = 5.0
@@ -139,6 +139,8 @@ class Gateway:
                 return await writes.create(self._type(request, segment))
             case "POST", (segment, text) if action:
                 return await writes.act(self._type(request, segment), text, action)
+            case "POST", (segment, text, what) if what in INTERVENTIONS:
+                return await writes.intervene(self._type(request, segment), text, what)
             case "POST", (segment, text, link):
                 return await writes.create_child(self._type(request, segment), text, link)
             case "PUT", (segment, text):

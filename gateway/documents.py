@@ -132,9 +132,9 @@ def transitioning(catalogue: Catalogue, resource: Resource) -> Json:
     stored = resource.fields.get("transitioningMessage")
     if catalogue.transitioning(resource.type, resource.state):
         bracket = resource.open.get("state")
-        parked = bracket.parked if bracket else None
-        progress = resource.fields.get("transitioningProgress")
-        return _transitioning("yes", parked or stored or "In Progress", progress)
+        progress = bracket.progress if bracket else None
+        told = (bracket.parked if bracket else None) or (progress.message if progress else None)
+        return _transitioning("yes", told or stored or "In Progress", progress.percent if progress else None)
     if resource.fields.get("transitioning") == "error":
         return _transitioning("error", stored, None)
     return _transitioning("no", None, None)

@@ -12,6 +12,7 @@ from commands.catalogue.ids import number_of
 from commands.catalogue.model import ResourceType
 from commands.catalogue.ports import parse_port
 from commands.errors import NotFound, Refused
+from commands.interventions import Cancel, ForceRemove, Intervention, Retry
 from commands.resource import Resource
 from commands.service import Outcome
 from eventstore import CommandKey
@@ -27,6 +28,9 @@ READ_YOUR_WRITES = 0.25
 """Seconds at most for which an answer waits for the views to hold what was done. Then it is given anyway."""
 
 MOST_AT_ONCE = 1000
+
+INTERVENTIONS: Mapping[str, Callable[..., Intervention]] = {"retry": Retry, "cancel": Cancel, "force-remove": ForceRemove}
+"""Sub-paths of every resource: what an operator may do in any state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,17 @@ class Writes:
             type.name, resource.id, action.name, given, self._request.actor, self._key()
         )
         return await self._answer(202, outcome)
+
+    async def intervene(self, type: ResourceType, text: str, what: str) -> Answer:
+        """POST /v1/containers/1i5/retry, cancel or force-remove, with {"reason": "..."}: possible in any state."""
+        resource = await self._own(type, text)
+        reason = self._request.one().get("reason")
+        if reason is not None and not isinstance(reason, str):
+            raise Refused("InvalidFormat", "a reason is a text", "reason")
+        intervention = INTERVENTIONS[what](*([reason.strip()] if reason and reason.strip() else []))
+        return await self._answer(
+            202, await self._services.commands.intervene(type.name, resource.id, intervention, self._request.actor, self._key())
+        )
 
     # --- fields ---
 

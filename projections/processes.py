@@ -57,6 +57,8 @@ def evolve_process(row: ProcessRow | None, event: Recorded) -> ProcessRow | None
             return replace(row, process=str(data["process"]), state="started", parked=None, position=event.position)
         case events.STEP_SUCCEEDED if not data.get("late") and row.state == "parked":
             return replace(row, state="started", parked=None, position=event.position)
+        case events.PROCESS_RESUMED | events.PROCESS_RETRIED if row.state == "parked":
+            return replace(row, state="started", parked=None, position=event.position)
         case events.PROCESS_PARKED:
             return replace(row, state="parked", parked=str(data["reason"]), position=event.position)
         case events.PROCESS_SUCCEEDED:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import orjson
 
-from commands.resource import Asked, Json, Open, Resource
+from commands.resource import Asked, Json, Open, Progress, Resource
 
 COLUMNS = (
     "type", "id", "kind", "name", "uuid", "account", "removed", "gone", "refs", "root", "version", "position", "claimed", "row", "open",
@@ -80,13 +80,13 @@ def from_record(record: Record) -> Seen:
 
 
 def _open(value: Json) -> Open:
-    asked = {key: _asked(each) for key, each in value["asked"].items()}
-    return Open(**{**value, "asked": asked})
+    asked = {key: Asked(**_times(each, "at", "failed_at")) for key, each in value["asked"].items()}
+    progress = Progress(**_times(value["progress"], "at")) if value.get("progress") else None
+    return Open(**{**_times(value, "at"), "asked": asked, "progress": progress})
 
 
-def _asked(value: Json) -> Asked:
-    times = {key: datetime.fromisoformat(value[key]) for key in ("at", "failed_at") if value.get(key)}
-    return Asked(**{**value, **times})
+def _times(value: Json, *names: str) -> Json:
+    return {**value, **{name: datetime.fromisoformat(value[name]) for name in names if value.get(name)}}
 
 
 def _text(value: Any) -> str | None:

@@ -176,7 +176,15 @@ class Ask:
     undo: str | None = None
 
 
-Step = Decide | Child | Own | Join | Ask
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """From here on the process says that it is at `name`; what it does until the next one is `weight` percent of the whole."""
+
+    name: str
+    weight: int
+
+
+Step = Decide | Child | Own | Join | Ask | Checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +193,8 @@ class Process:
 
     `via` and `done` may depend on the state it started from (update: active -> updating-active -> active).
     `delegate`: the process that takes over when a step asked for it (Turn.delegate) and which then carries the same bracket.
-    `compensate`: chosen by a pure function when a step failed; None: the state goes back to `failed`.
+    `compensate`: chosen by a pure function when a step failed; None: the state goes back to where it came from, or to
+    `failed` where that is no state to rest in.
     """
 
     name: str
@@ -195,7 +204,7 @@ class Process:
     done: str | Mapping[str, str]
     field: str = "state"
     delegate: str | None = None
-    failed: str | None = None
+    failed: str = "inactive"
     compensate: Callable[[Turn, Resource], str] | None = None
     pre: tuple[Step, ...] = ()
     handlers: tuple[Step, ...] = ()
@@ -239,9 +248,19 @@ class Catalogue:
         self.processes = {p.name: p for p in processes}
         self._by_path = {name.lower(): t for t in types for name in (t.name, t.plural)}
         self._vias: dict[tuple[str, str], frozenset[str]] = {}
+        self._by_via: dict[tuple[str, str, str], Process] = {}
+        self._asks: dict[tuple[str, str], tuple[Process, Ask]] = {}
+        self._state_fields: dict[str, tuple[str, ...]] = {}
         for process in processes:
             key = (process.type, process.field)
             self._vias[key] = self._vias.get(key, frozenset()) | process.vias
+            for via in process.vias:
+                self._by_via.setdefault((process.type, process.field, via), process)
+            for step in process.steps:
+                if isinstance(step, Ask):
+                    self._asks.setdefault((process.type, step.command), (process, step))
+        for type_name, state_field in self._vias:
+            self._state_fields[type_name] = (*self._state_fields.get(type_name, ()), state_field)
         self._check()
 
     def type(self, name: str) -> ResourceType:
@@ -265,7 +284,23 @@ class Catalogue:
 
     def transitioning(self, type_name: str, state: str) -> bool:
         """True in the via states of the type's processes on `state`."""
-        return state in self._vias.get((self.root_type(type_name).name, "state"), frozenset())
+        return self.transitional(self.root_type(type_name).name, state, "state")
+
+    def transitional(self, root_type: str, state: str, field: str) -> bool:
+        """True in the via states of a root type's processes on a state field."""
+        return state in self._vias.get((root_type, field), frozenset())
+
+    def interrupted(self, root_type: str, via: str, field: str) -> Process:
+        """A process whose via state this is, of the type and state field."""
+        return self._by_via[root_type, field, via]
+
+    def state_fields(self, root_type: str) -> tuple[str, ...]:
+        """The state fields that the type's processes move."""
+        return self._state_fields.get(root_type, ())
+
+    def asks(self, root_type: str, command: str) -> tuple[Process, Ask] | None:
+        """The process of a type that asks a command, and its step."""
+        return self._asks.get((root_type, command))
 
     def _check(self) -> None:
         for resource in self.types.values():

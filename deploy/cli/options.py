@@ -10,7 +10,8 @@ import typer
 from deploy.cli.client import Client, base_url
 from deploy.cli.show import Format
 
-INSTANCES, HISTORY, SERVER = "Instances and hosts", "History: what happened, and why", "Servers"
+INSTANCES, INTERVENTIONS = "Instances and hosts", "Where something does not go on"
+HISTORY, SERVER = "History: what happened, and why", "Servers"
 """The panels of `corral --help`."""
 
 Output = Annotated[Format, typer.Option("--output", "-o", help="text for people, json for programs.")]

@@ -64,6 +64,15 @@ def gist(event: Recorded) -> str:
             return f"{data['process']} failed{back}: {data['error']}"
         case events.PROCESS_PARKED:
             return str(data["reason"])
+        case events.PROCESS_RESUMED:
+            return "goes on"
+        case events.PROCESS_RETRIED:
+            return f"{data['process']} is to be tried again: {data['reason']}"
+        case events.CANCEL_REQUESTED:
+            return f"{data['process']} is to be cancelled: {data['reason']}"
+        case events.PROGRESSED:
+            percent = f"{data['percent']}%" if data.get("percent") is not None else ""
+            return " ".join(filter(None, ("is at", percent, data.get("message"))))
         case events.PROCESS_CANCELLED:
             return f"{data['process']} is given up: {data['reason']}"
     return ", ".join(sorted(data))
@@ -144,6 +153,8 @@ class Teller:
                 return f"{data['process']} begins{undoing}: {_field(data)}{data['via']}"
             case events.PROCESS_SUCCEEDED if data.get("to"):
                 return f"{data['process']} is done: {_field(data)}{data['to']}"
+            case events.TRANSITIONED if data.get("forced"):
+                return f"is removed by force: {data['forced']}"
             case events.TRANSITIONED:
                 return f"{data['process']} is done at once: {_field(data)}{data['to']}"
         return gist(event)

@@ -47,7 +47,7 @@ def waits(resource: Resource, teller: Teller) -> list[str]:
     inside = teller.sharing(resource.root) if resource.stream == resource.root else [resource]
     for each in inside:
         for bracket in each.open.values():
-            silent = [asked for asked in bracket.asked.values() if not asked.answered and asked.error is None]
+            silent = [asked for asked in bracket.asked.values() if asked.unanswered]
             unanswered = (f"{teller.named(f'agent-{asked.agent}')} has not answered {asked.command} yet" for asked in silent)
             reason = bracket.parked or ", ".join(unanswered)
             if reason or each is resource:

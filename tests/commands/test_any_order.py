@@ -13,6 +13,7 @@ from commands.catalogue.builtin import CATALOGUE
 from commands.decide import Command, Delete, Run, Update
 from commands.errors import Refused
 from commands.fleet import Fleet
+from commands.interventions import Cancel, ForceRemove, Retry
 from commands.placement import scope
 from commands.resource import Resource, empty, evolve, fold_all
 from commands.turn import Triggers, Turn
@@ -24,10 +25,11 @@ HOSTS = 2
 
 INSTANCE_COMMANDS: tuple[Command, ...] = (
     Run("start"), Run("stop"), Run("stop", {"deallocateFromHost": True}), Run("stop", {"remove": True}), Run("restart"), Delete(),
-    Run("purge"), Run("restore"), Update({"name": "renamed"}), Run("update"),
+    Run("purge"), Run("restore"), Update({"name": "renamed"}), Run("update"), Retry(), Cancel(), ForceRemove(),
 )
 OTHER_COMMANDS: tuple[Command, ...] = (
     Run("activate"), Run("deactivate"), Delete(), Run("purge"), Run("restore"), Run("update"), Run("reconnect"),
+    Retry(), Cancel(),
 )
 OTHERS = ("volume", "volumeStoragePoolMap", "instanceHostMap", "imageStoragePoolMap", "image", "agent")
 
@@ -144,6 +146,7 @@ def take(story: Checked, step: Step, seen: list[Ask]) -> None:
             assert len(story.log) == before, f"the answer to {old} counted twice: {story.log[before:]}"
         case "silence" if ask:
             story.take_turn(ask.root, Triggers(silent=frozenset({ask.id})))
+            story.settle()
         case "time":
             story.pass_time(first)
         case "restart":
@@ -155,9 +158,9 @@ def come_to_rest(story: Story) -> None:
     for _ in range(12):
         story.answer_all(obliging)
         story.pass_time(16)
-        if not any(each.open for each in story.resources().values()):
+        if not any(each.open or each.undoing for each in story.resources().values()):
             return
-    raise AssertionError({each.stream: each.open for each in story.resources().values() if each.open})
+    raise AssertionError({each.stream: (each.open, each.undoing) for each in story.resources().values() if each.open or each.undoing})
 
 
 def check_rest(story: Checked) -> None:

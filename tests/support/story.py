@@ -9,11 +9,12 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from commands import events
 from commands.catalogue.builtin import CATALOGUE
 from commands.decide import Command, decide
+from commands.dispatch import asked_of
 from commands.fleet import Fleet
 from commands.resource import Json, Resource, empty, evolve, fold, fold_all
 from commands.settings import DEFAULTS
@@ -44,6 +45,7 @@ class Story:
 
     log: list[Recorded] = field(default_factory=list)
     now: datetime = START
+    a_second: ClassVar[timedelta] = timedelta(seconds=1)
     settings: dict[str, Any] = field(default_factory=lambda: dict(DEFAULTS))
 
     def __post_init__(self) -> None:
@@ -68,7 +70,8 @@ class Story:
         turn = self.turn(resource.root, {stream: resource})
         kind = resource.kind if resource.kind in CATALOGUE.types else resource.type
         decide(what, turn, kind, resource)
-        self._append(turn)
+        if any(events.wakes(event.type, event.data) for event in self._append(turn)):
+            self.take_turn(resource.root)
         self.settle()
         return self.resource(stream)
 
@@ -114,11 +117,9 @@ class Story:
 
     def asks(self) -> list[Ask]:
         return [
-            Ask(each.root, each.stream, asked.command, asked.id, asked.agent, asked.epoch)
+            Ask(each.root, stream, asked.command, asked.id, asked.agent, asked.epoch)
             for each in self.resources().values()
-            for bracket in each.open.values()
-            for asked in bracket.asked.values()
-            if not asked.answered and asked.error is None
+            for stream, _, asked in asked_of(each)
         ]
 
     # --- how it runs ---

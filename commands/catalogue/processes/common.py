@@ -8,6 +8,7 @@ from commands.catalogue.fields import date_text
 from commands.catalogue.model import Decide, Process, Step
 from commands.resource import Resource
 from commands.turn import Turn
+from commands.world import World
 
 REMOVE_TIME_DELAY = "object.remove.time.delay.seconds"
 
@@ -29,6 +30,15 @@ def clear_removed(turn: Turn, resource: Resource) -> None:
 
 def delegate(turn: Turn, resource: Resource) -> None:
     turn.delegate()
+
+
+def managing(world: World, place: Resource | None) -> int | None:
+    """The agent of a host or pool. None: nothing manages it, or it is removed: whoever removes it says that nothing is left there."""
+    if place is None or place.removed:
+        return None
+    number: int | None = place.row.get("agentId")
+    agent = world.get("agent", number)
+    return None if agent is None or agent.removed else number
 
 
 REMOVED = Decide(set_removed)
@@ -57,9 +67,9 @@ def lifecycle(
     return [
         process(
             "create", ("requested",), "registering", "inactive", delegate=f"{low}.activate", handlers=create,
-            post=(ACTIVATE_BY_DEFAULT,) if by_default else (), failed="inactive",
+            post=(ACTIVATE_BY_DEFAULT,) if by_default else (),
         ),
-        process("activate", ("inactive", "registering"), "activating", "active", handlers=activate, failed="inactive"),
+        process("activate", ("inactive", "registering"), "activating", "active", handlers=activate),
         process(
             "deactivate", ("active", "activating", *deactivates, *UPDATING), "deactivating", "inactive",
             delegate=f"{low}.remove", handlers=deactivate,

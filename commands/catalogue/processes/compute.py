@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from commands import payload
-from commands.catalogue.model import Ask, Child, Decide, Own, Process, Step
-from commands.catalogue.processes.common import REMOVED, RESTORED, lifecycle
+from commands.catalogue.model import Ask, Checkpoint, Child, Decide, Own, Process, Step
+from commands.catalogue.processes.common import REMOVED, RESTORED, lifecycle, managing
 from commands.logic import instances
 from commands.resource import Resource
 from commands.world import World
 
 
 def agent_of_host(world: World, each: Resource) -> int | None:
-    host = world.get("host", each.row.get("hostId"))
-    return host.row.get("agentId") if host else None
+    return managing(world, world.get("host", each.row.get("hostId")))
 
 
 def is_root(volume: Resource) -> bool:
@@ -25,42 +24,53 @@ def to_host(command: str, **more: Any) -> Ask:
     return Ask(command, agent_of_host, payload.instance_map, **more)
 
 
-STOP: tuple[Step, ...] = (
+TEARDOWN: tuple[Step, ...] = (
     Child("instanceHostMap", "instanceId", "instancehostmap.deactivate", ignore_invalid=True),
     Child("volume", "instanceId", "volume.deactivate", ignore_invalid=True),
+)
+
+STOP: tuple[Step, ...] = (
+    *TEARDOWN,
     Own("instance.deallocate", when=instances.leaves_host),
 )
 
 INSTANCE = [
     Process(
-        "instance.create", "instance", ("requested",), "creating", "stopped", delegate="instance.start",
+        "instance.create", "instance", ("requested",), "creating", "stopped", delegate="instance.start", failed="stopped",
         handlers=(Decide(instances.prepare),), compensate=instances.undo_start,
     ),
     Process(
         "instance.start", "instance", ("stopped", "creating"), "starting", "running",
         pre=(Decide(instances.give_token),),
         handlers=(
+            Checkpoint("find placement", 5),
             Own("instance.allocate"),
+            Checkpoint("create storage", 80),
             Child("volume", "instanceId", "volume.activate"),
+            Checkpoint("create compute", 5),
             Child("instanceHostMap", "instanceId", "instancehostmap.activate"),
         ),
-        post=(Decide(instances.note_first_running),),
+        post=(Decide(instances.note_first_running),), failed="stopped",
         compensate=instances.undo_start,
     ),
     Process(
         "instance.stop", "instance", ("running", "starting", "updating-running", "updating-stopped"), "stopping", "stopped",
-        delegate="instance.remove", handlers=STOP, chain=instances.after_stop,
+        delegate="instance.remove", handlers=STOP, chain=instances.after_stop, failed="stopped",
     ),
     Process("instance.restart", "instance", ("running",), "restarting", "running", chain=instances.after_restart),
     Process(
         "instance.remove", "instance",
         ("requested", "stopped", "starting", "stopping", "creating", "updating-running", "updating-stopped"), "removing", "removed",
         handlers=(*STOP, Child("volume", "instanceId", "volume.remove", when=is_root, ignore_invalid=True)),
-        post=(REMOVED,),
+        post=(REMOVED,), failed="stopped",
     ),
     Process(
-        "instance.purge", "instance", ("removed",), "purging", "purged",
-        handlers=(Own("instance.deallocate", when=instances.has_place),),
+        "instance.purge", "instance", ("removed",), "purging", "purged", failed="removed",
+        # A removal that was forced left to this what the agents must confirm.
+        handlers=(
+            *TEARDOWN,
+            Child("volume", "instanceId", "volume.remove", when=is_root, ignore_invalid=True),
+            Own("instance.deallocate", when=instances.has_place),),
     ),
     Process(
         "instance.update", "instance", ("stopped", "running"), {"stopped": "updating-stopped", "running": "updating-running"},
@@ -76,7 +86,7 @@ INSTANCE = [
         handlers=(Decide(instances.find_place), Child("volume", "instanceId", "volume.allocate")),
     ),
     Process(
-        "instance.deallocate", "instance", ("activating", "active"), "deactivating", "inactive", field="allocationState",
+        "instance.deallocate", "instance", ("activating", "active"), "deactivating", "inactive", field="allocationState", failed="active",
         handlers=(
             Child("instanceHostMap", "instanceId", "instancehostmap.remove", ignore_invalid=True),
             Decide(instances.leave_place),

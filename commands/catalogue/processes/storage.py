@@ -7,7 +7,7 @@ from typing import Any
 
 from commands import payload
 from commands.catalogue.model import Ask, Child, Decide, Join, Own, Process
-from commands.catalogue.processes.common import lifecycle
+from commands.catalogue.processes.common import lifecycle, managing
 from commands.logic import instances, storage
 from commands.resource import Resource
 from commands.world import World
@@ -18,7 +18,10 @@ IMAGE_MINUTES = 10 * 60.0
 
 def agent_of_pool(world: World, each: Resource) -> int | None:
     pool = world.get("storagePool", each.row.get("storagePoolId"))
-    return pool.row.get("agentId") if pool else None
+    hosts = [world.get("host", number) for number in world.fleet.hosts_of(pool.id)] if pool else []
+    if hosts and all(host is None or host.removed for host in hosts):
+        return None  # it went with the hosts that could reach it
+    return managing(world, pool)
 
 
 def to_pool(command: str, payload_of: Callable[[World, Resource], dict[str, Any]], **more: Any) -> Ask:
@@ -42,7 +45,7 @@ VOLUME = [
     ),
     Process("volume.allocate", "volume", ("inactive",), "activating", "active", field="allocationState"),
     Process(
-        "volume.deallocate", "volume", ("activating", "active"), "deactivating", "inactive", field="allocationState",
+        "volume.deallocate", "volume", ("activating", "active"), "deactivating", "inactive", field="allocationState", failed="active",
         handlers=(*VOLUME_MAPS, Child("volumeStoragePoolMap", "volumeId", "volumestoragepoolmap.remove", ignore_invalid=True)),
     ),
 ]

@@ -1,0 +1,50 @@
+"""corral retry, cancel, force-remove: what an operator does to what does not go on by itself. The log keeps who did it, and why."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from deploy.cli.options import INTERVENTIONS, Output, Things, Url, command, connect
+from deploy.cli.show import Format, hint, out, print_json
+from deploy.cli.things import resolve
+
+Reason = Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why; it is kept in the log.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds these commands to the CLI."""
+
+    @command(app, "retry", INTERVENTIONS, ["corral retry web", "corral retry 1i5 -m 'the disk was full'"])
+    def retry(things: Things, reason: Reason = "", url: Url = None, output: Output = Format.TEXT) -> None:
+        """Ask again at once what failed or was not answered; where nothing is under way, begin what failed last again."""
+        _each("retry", things, reason, url, output)
+
+    @command(app, "cancel", INTERVENTIONS, ["corral cancel web -m 'wrong image'", "corral cancel imageStoragePoolMap-3"])
+    def cancel(things: Things, reason: Reason = "", url: Url = None, output: Output = Format.TEXT) -> None:
+        """End what is under way as if it had failed: a start is undone, a stop leaves the instance running."""
+        _each("cancel", things, reason, url, output)
+
+    @command(app, "force-remove", INTERVENTIONS, ["corral force-remove web -m 'its host burnt down'", "corral force-remove host-2"])
+    def force_remove(things: Things, reason: Reason = "", url: Url = None, output: Output = Format.TEXT) -> None:
+        """Remove things at once, whatever is under way and whoever does not answer.
+
+        What an instance took on its host stays taken until the host's agent says that it is gone, or the host is removed:
+        to remove a host or an agent is to say that nothing runs there any more.
+        """
+        _each("force-remove", things, reason, url, output)
+
+
+def _each(what: str, things: list[str], reason: str, url: str | None, output: Format) -> None:
+    with connect(url) as client:
+        done = []
+        for found in [resolve(client, text) for text in things]:
+            document = client.post(f"{found.path}/{what}", {"reason": reason} if reason else {}).document
+            done.append(document)
+            if output is Format.TEXT:
+                out().print(f"{document['id']} {document['state']}")
+    if output is Format.JSON:
+        print_json(done)
+    else:
+        hint(f"What follows from it: corral why {things[0]}")

@@ -1,0 +1,130 @@
+"""Operators and the engine, over real NATS and a real log: retried, cancelled, forced; late answers, progress, turns that break."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from agents.wire import Message
+from commands.interventions import Cancel, ForceRemove, Intervention, Retry
+from commands.turn import Turn
+from eventstore import Store
+from eventstore.postgres import PostgresStore
+from tests.support.cloud import Cloud, a_running_cloud
+
+ACTIVATE, DEACTIVATE = "compute.instance.activate", "compute.instance.deactivate"
+
+
+@pytest.fixture
+async def store(database: str) -> AsyncIterator[Store]:
+    opened = await PostgresStore.open(database)
+    yield opened
+    await opened.close()
+
+
+async def silent_at(cloud: Cloud, command: str) -> None:
+    """From now on the agent hears this command and does not answer it."""
+
+    async def behave(message: Message) -> Any:
+        return None if message.name == command else {}
+
+    cloud.agent.behave = behave
+
+
+async def until_heard(cloud: Cloud, command: str, count: int = 1) -> Message:
+    async with asyncio.timeout(20):
+        while len(heard := cloud.agent.commands(command)) < count:
+            await asyncio.sleep(0.01)
+    return heard[-1]
+
+
+async def intervene(cloud: Cloud, stream: str, what: Intervention) -> None:
+    kind, _, number = stream.rpartition("-")
+    await cloud.commands.intervene(kind, int(number), what, cloud.actor)
+
+
+async def test_a_retry_sends_at_once_what_is_unanswered_with_the_same_id(store: Store, nats_url: str) -> None:
+    async with a_running_cloud(store, nats_url) as cloud:
+        await silent_at(cloud, ACTIVATE)
+        created = await cloud.create("container", imageUuid="sim:x")
+        await until_heard(cloud, ACTIVATE, 2)  # the next one by itself comes two seconds later
+        before = asyncio.get_running_loop().time()
+        await intervene(cloud, created.stream, Retry("look again"))
+        again = await until_heard(cloud, ACTIVATE, 3)
+        assert asyncio.get_running_loop().time() - before < 1.9
+        assert {each.id for each in cloud.agent.commands(ACTIVATE)} == {again.id}
+        await cloud.agent.answer(again, {})
+        await cloud.until(created.stream, "running")
+
+
+async def test_a_late_success_of_a_cancelled_and_purged_start_is_undone_on_the_host(store: Store, nats_url: str) -> None:
+    async with a_running_cloud(store, nats_url, settings={"object.remove.time.delay.seconds": 0}) as cloud:
+        await silent_at(cloud, ACTIVATE)
+        created = await cloud.create("container", imageUuid="sim:x")
+        asked = await until_heard(cloud, ACTIVATE)
+        await intervene(cloud, created.stream, Cancel("never mind"))
+        await cloud.until(created.stream, "purged")
+        heard = len(cloud.agent.commands(DEACTIVATE))
+        for _ in range(3):
+            await cloud.agent.answer(asked, {})  # done after all, and said three times
+        undo = await until_heard(cloud, DEACTIVATE, heard + 1)
+        assert undo.epoch > asked.epoch
+        await asyncio.sleep(0.3)
+        assert len(cloud.agent.commands(DEACTIVATE)) == heard + 1
+        late = [event for event in await store.read_all(0, 10_000) if event.data.get("late")]
+        assert {event.data["id"] for event in late} == {asked.id, undo.id}
+
+
+async def test_removing_a_host_by_force_frees_at_once_what_waits_for_it(store: Store, nats_url: str) -> None:
+    async with a_running_cloud(store, nats_url) as cloud:
+        created = await cloud.create("container", imageUuid="sim:x")
+        await cloud.until(created.stream, "running")
+        await silent_at(cloud, DEACTIVATE)
+        await intervene(cloud, created.stream, ForceRemove("stuck"))
+        await cloud.until(created.stream, "purging")
+        await until_heard(cloud, DEACTIVATE)
+        assert await store.used("host-1/compute") == 1
+        await intervene(cloud, "host-1", ForceRemove("burnt down"))
+        await cloud.until(created.stream, "purged", seconds=3)
+        assert await store.used("host-1/compute") == 0
+
+
+async def test_progress_shows_on_the_instance_and_restarts_the_clock(store: Store, nats_url: str) -> None:
+    async with a_running_cloud(store, nats_url) as cloud:
+        await silent_at(cloud, "storage.image.activate")
+        created = await cloud.create("container", imageUuid="sim:x")
+        pull = await until_heard(cloud, "storage.image.activate")
+        for percent in range(10, 90, 10):
+            report = pull.reply(transitioning="yes", message="pulling", progress=percent)
+            await cloud.agent.nats.publish(pull.replyTo or "", report.encode())
+            await asyncio.sleep(0.3)
+        told = [event for event in await store.read_all(0, 10_000) if event.type == "progressed" and event.stream == created.stream]
+        assert 1 <= len(told) <= 3
+        assert told[-1].data["message"] == "pulling"
+        assert 5 < told[-1].data["percent"] <= 85
+        await cloud.agent.answer(pull, {})
+        await cloud.until(created.stream, "running")
+
+
+async def test_a_turn_that_breaks_parks_its_process_with_the_reason_and_goes_on_once_it_is_mended(
+    store: Store, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(turn: Turn, resource: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    async with a_running_cloud(store, nats_url) as cloud:
+        with monkeypatch.context() as patched:
+            patched.setattr("commands.placement.place", broken)
+            created = await cloud.create("container", imageUuid="sim:x")
+            async with asyncio.timeout(10):
+                while not (parked := (await cloud.resource(created.stream)).open["state"].parked):
+                    await asyncio.sleep(0.02)
+            assert "Corral itself failed (TypeError" in parked or "Corral itself failed (ZeroDivisionError" in parked
+            other = await cloud.create("host", uuid="another", kind="sim")
+            await cloud.until(other.stream, "active")  # others are not held up by it
+        await intervene(cloud, created.stream, Retry("mended"))
+        running = await cloud.until(created.stream, "running")
+        assert not running.open
