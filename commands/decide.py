@@ -36,7 +36,14 @@ class Run:
     input: Json = field(default_factory=dict)
 
 
-Command = Update | Delete | Run | Intervention
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Observed: what should run does not run any more, and nobody stopped it. Its instanceTriggeredStop says what follows."""
+
+    reason: str
+
+
+Command = Ended | Update | Delete | Run | Intervention
 
 
 def decide(command: Command, turn: Turn, type_name: str, resource: Resource) -> None:
@@ -59,6 +66,10 @@ def decide(command: Command, turn: Turn, type_name: str, resource: Resource) -> 
             if process is None:
                 raise Refused("InvalidAction", f"{a(type_name)} has no action {verb}")
             _begin(turn, resource, process, given)
+        case Ended(reason):
+            if resource.state == "running" and not resource.open:
+                process = turn.catalogue.process("instance.restart")
+                turn.begin(resource.stream, process, input={"haRestart": True}, reason=reason)
         case Retry() | Cancel() | ForceRemove():
             intervene(turn, type_name, resource, command)
         case _:

@@ -27,6 +27,7 @@ from commands.announce import Announcer
 from commands.bus import Bus
 from commands.catalogue.model import Catalogue
 from commands.dispatch import Dispatch, Waiting, asked_of
+from commands.endings import Endings
 from commands.failpoints import reach_all
 from commands.fleet import CATEGORIES, CLAIMS, Fleet
 from commands.ids import Ids
@@ -91,6 +92,7 @@ class Engine:
         self.fleet = Fleet()
         self.ready = asyncio.Event()
         self._ids = Ids(store)
+        self._endings: Endings | None = None
         self._dispatch = Dispatch(bus, self._on_silence)
         self._bus = bus
         self._partitions = Partitions(store, holder, gained=self._gained, lost=self._lost)
@@ -131,7 +133,8 @@ class Engine:
 
     def _presence(self) -> PresenceWatch:
         commands = Commands(self.store, self.catalogue, self.settings)
-        return PresenceWatch(self._bus, commands, self.fleet, mine=self._is_ours, returned=self._dispatch.nudge)
+        self._endings = Endings(commands, self.fleet)
+        return PresenceWatch(self._bus, commands, self.fleet, self._endings, mine=self._is_ours, returned=self._dispatch.nudge)
 
     def _is_ours(self, root: str) -> bool:
         return partition_of(root) in self._partitions.held
@@ -317,6 +320,8 @@ class Engine:
         root = event.root
         if event.version == 1 and event.stream == root and self._is_ours(root):
             self._roots.begin(root)
+        if self._endings is not None:
+            self._endings.follow(event)
         news = self._roots.follow(event)
         if news and events.wakes(event.type, event.data):
             self.schedule(root, cause=event.id)

@@ -81,6 +81,10 @@ class Fleet:
     def image_in_pool(self, image: int, pool: int) -> Resource | None:
         return self.get("imageStoragePoolMap", self._image_maps.get((image, pool)))
 
+    def holders(self, scope: str) -> list[str]:
+        """The items (streams) that have a share of a counted scope."""
+        return list(self._claims.get(scope, ()))
+
     def used(self, scope: str) -> int:
         shares = self._claims.get(scope, {})
         noted = sum(amount for item, amount in self._noted.get(scope, {}).items() if item not in shares)

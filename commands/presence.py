@@ -12,6 +12,7 @@ import structlog
 
 from agents.wire import Presence
 from commands.bus import Bus
+from commands.endings import Endings
 from commands.errors import Refused
 from commands.fleet import Fleet
 from commands.service import Actor, Commands
@@ -28,10 +29,15 @@ LOOK = 1.0
 class PresenceWatch:
     """Notices agents that fall silent, and those that come back."""
 
-    def __init__(self, bus: Bus, commands: Commands, fleet: Fleet, *, mine: Callable[[str], bool], returned: Callable[[int], None]) -> None:
+    def __init__(
+        self, bus: Bus, commands: Commands, fleet: Fleet, endings: Endings, *, mine: Callable[[str], bool], returned: Callable[[int], None]
+    ) -> None:
         self._bus, self._commands, self._fleet = bus, commands, fleet
         self._mine, self._returned = mine, returned
         self._silence: dict[int, float] = {}
+        self._endings = endings
+        self._heard_of: dict[int, Presence] = {}
+        self._news = asyncio.Event()
         bus.on_presence = self._heard
 
     def _heard(self, presence: Presence) -> None:
@@ -41,9 +47,27 @@ class PresenceWatch:
         if self._silence.get(presence.agent, LOOK) != 0.0:
             self._returned(presence.agent)
         self._silence[presence.agent] = 0.0
+        if self._mine(f"agent-{presence.agent}"):
+            self._heard_of[presence.agent] = presence
+            self._news.set()
 
     async def run(self) -> None:
-        """Counts silence, but only while NATS is there to be heard over."""
+        """Watches until it is cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._count_silence())
+            group.create_task(self._compare())
+
+    async def _compare(self) -> None:
+        """Holds the newest heartbeat of each agent against the log."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            heard, self._heard_of = self._heard_of, {}
+            for presence in heard.values():
+                await self._endings.hear(presence)
+
+    async def _count_silence(self) -> None:
+        """Only while NATS is there to be heard over."""
         while True:
             await asyncio.sleep(LOOK)
             if not self._bus.connected:

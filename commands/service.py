@@ -15,7 +15,7 @@ from typing import Any
 from agents.wire import partition_of
 from commands import events
 from commands.catalogue.model import Catalogue
-from commands.decide import Command, Delete, Run, Update, decide
+from commands.decide import Command, Delete, Ended, Run, Update, decide
 from commands.errors import Conflict, Refused
 from commands.failpoints import reach_all
 from commands.fleet import Fleet
@@ -114,6 +114,10 @@ class Commands:
     ) -> Outcome:
         """retry, cancel or force-remove, in any state."""
         return await self._change(type_name, number, intervention, actor, key, 202)
+
+    async def ended(self, number: int, reason: str, actor: Actor) -> Outcome:
+        """An instance was seen not to run any more, although it should."""
+        return await self._change("instance", number, Ended(reason), actor, None, 202)
 
     async def carry_out(self, draft: Callable[[Turn], str], actor: Actor) -> Outcome:
         """Appends what a turn of our own drafts (it says which stream the outcome is about). For what Corral does by itself."""

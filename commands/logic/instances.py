@@ -37,6 +37,10 @@ def root_volumes(turn: Turn, instance: Resource) -> list[Resource]:
     return [each for each in turn.children("volume", "instanceId", instance.id, removed=True) if each.row.get("deviceNumber") == 0]
 
 
+TRIGGERED = {"restart": "instance.start", "remove": "instance.remove"}
+"""instanceTriggeredStop -> what follows when an instance ends by itself; stop: nothing."""
+
+
 def give_token(turn: Turn, instance: Resource) -> None:
     if not instance.row.get("token"):
         text = base64.b64encode(turn.secret(64)).decode()
@@ -96,8 +100,11 @@ def on_shared_storage(turn: Turn, instance: Resource) -> bool:
 
 
 def after_stop(turn: Turn, instance: Resource) -> tuple[str, Json] | None:
-    """What follows a stop (the launch data's start and remove)."""
+    """What follows a stop: of what ended by itself its instanceTriggeredStop, else the launch data's start and remove."""
     given = turn.input(instance)
+    if given.get("haRestart"):
+        process = TRIGGERED.get(instance.row.get("instanceTriggeredStop") or "stop")
+        return (process, {}) if process else None
     if given.get("start"):
         return "instance.start", {}
     return ("instance.remove", {}) if given.get("remove") else None
@@ -105,7 +112,7 @@ def after_stop(turn: Turn, instance: Resource) -> tuple[str, Json] | None:
 
 def after_restart(turn: Turn, instance: Resource) -> tuple[str, Json]:
     """A restart is a stop that is told to start again."""
-    return "instance.stop", {"start": True}
+    return "instance.stop", {**turn.input(instance), "start": True}
 
 
 def undo_start(turn: Turn, instance: Resource) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from agents.wire import Presence, presence_subject
+from commands.endings import Endings
 from eventstore.memory import MemoryStore
-from tests.support.cloud import a_running_cloud
+from tests.support.cloud import Cloud, a_running_cloud
 
 
 async def test_an_agent_that_says_goodbye_gets_no_instances_until_it_is_back(nats_url: str) -> None:
@@ -25,3 +28,66 @@ async def test_an_agent_that_says_goodbye_gets_no_instances_until_it_is_back(nat
         await asyncio.sleep(1.1)  # the ping has been waited for a while: a heartbeat has it sent again at once
         await cloud.agent.nats.publish(presence_subject(agent), Presence(agent=agent, uuid="x").encode())
         await cloud.until(f"agent-{agent}", "active", seconds=3)
+
+
+async def heartbeat(cloud: Cloud, agent: int, **instances: str) -> None:
+    await cloud.agent.nats.publish(presence_subject(agent), Presence(agent=agent, uuid="x", instances=instances).encode())
+    await cloud.agent.nats.flush()
+    await asyncio.sleep(0.1)
+
+
+async def one_that_runs(cloud: Cloud, triggered: str) -> tuple[int, str, str]:
+    [agent] = [each.id for each in cloud.engine.fleet.all("agent")]
+    created = await cloud.create("container", imageUuid="sim:x", instanceTriggeredStop=triggered)
+    running = await cloud.until(created.stream, "running")
+    return agent, running.stream, running.row["uuid"]
+
+
+@pytest.mark.parametrize(("triggered", "state"), [("stop", "stopped"), ("remove", "removed"), ("restart", "running")])
+async def test_what_ends_by_itself_is_followed_up_as_it_says_itself(nats_url: str, triggered: str, state: str) -> None:
+    async with a_running_cloud(MemoryStore(), nats_url) as cloud:
+        agent, stream, uuid = await one_that_runs(cloud, triggered)
+        await heartbeat(cloud, agent, **{uuid: "running"})
+        await heartbeat(cloud, agent, **{uuid: "stopped"})
+        assert (await cloud.resource(stream)).state == "running"  # one heartbeat may be older than the start
+        await heartbeat(cloud, agent)
+        while not [each for each in cloud.agent.heard if each.name == "compute.instance.deactivate"]:
+            await asyncio.sleep(0.01)
+        await cloud.until(stream, state)
+        starts = [each for each in cloud.agent.heard if each.name == "compute.instance.activate"]
+        assert len(starts) == (2 if triggered == "restart" else 1)
+        [restart] = [each for each in await cloud.store.read(stream) if each.data.get("reason", "").startswith("it ended by itself")]
+        assert restart.data["process"] == "instance.restart"
+        assert restart.metadata["correlation"] == f"corral:ended-{stream}"
+
+
+async def test_an_agent_that_can_not_see_its_engine_says_nothing_about_what_runs(nats_url: str) -> None:
+    async with a_running_cloud(MemoryStore(), nats_url) as cloud:
+        agent, stream, _ = await one_that_runs(cloud, "remove")
+        for _ in range(3):
+            blind = Presence(agent=agent, uuid="x", trouble="the engine does not answer")
+            await cloud.agent.nats.publish(presence_subject(agent), blind.encode())
+            await cloud.agent.nats.flush()
+            await asyncio.sleep(0.05)
+        assert (await cloud.resource(stream)).state == "running"
+
+
+async def test_an_engine_that_starts_anew_learns_of_what_ended_before(nats_url: str) -> None:
+    store = MemoryStore()
+    async with a_running_cloud(store, nats_url) as cloud:
+        agent, stream, _ = await one_that_runs(cloud, "stop")
+        cloud.engine._endings = None
+        endings = Endings(cloud.commands, cloud.engine.fleet)
+        for _ in range(2):
+            await endings.hear(Presence(agent=agent, uuid="x"))
+        await cloud.until(stream, "stopped")
+
+
+async def test_what_is_on_its_way_or_was_stopped_is_not_missed(nats_url: str) -> None:
+    async with a_running_cloud(MemoryStore(), nats_url) as cloud:
+        agent, stream, _ = await one_that_runs(cloud, "remove")
+        await cloud.commands.run("instance", 1, "stop", {}, cloud.actor)
+        await cloud.until(stream, "stopped")
+        for _ in range(3):
+            await heartbeat(cloud, agent)
+        assert (await cloud.resource(stream)).state == "stopped"

@@ -1,0 +1,101 @@
+"""Instances that end by themselves: what heartbeats say runs, held against what the log says. What follows is the instance's own to say.
+
+    running in the log, and missing in two heartbeats since --> instance.restart with haRestart --instanceTriggeredStop--> stopped,
+                                                                                                removed, or running again
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+
+import structlog
+
+from agents.wire import Presence
+from commands.errors import Refused
+from commands.fleet import Fleet
+from commands.placement import scope
+from commands.resource import fold
+from commands.service import Actor, Commands
+from eventstore import Recorded, Unavailable
+
+log = structlog.get_logger("corral.endings")
+
+RUNNING = "running"
+MOST_AT_ONCE = 64
+"""Instances looked up, or found ended, by one heartbeat."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """An instance as far as this matters."""
+
+    uuid: str
+    state: str
+    position: int
+
+
+class Endings:
+    """Held against each heartbeat of the agents that are this engine's."""
+
+    def __init__(self, commands: Commands, fleet: Fleet) -> None:
+        self._commands, self._fleet = commands, fleet
+        self._known: dict[str, Known] = {}
+        self._missed: dict[str, int] = {}
+        """Stream -> its position when a heartbeat missed it first."""
+
+    def follow(self, event: Recorded) -> None:
+        """Keeps what is known of an instance up to date; one that is asked for first later is read then."""
+        if not event.stream.startswith("instance-"):
+            return
+        known = self._known.get(event.stream)
+        if event.version == 1:
+            changes = event.data.get("changes") or {}
+            self._known[event.stream] = Known(changes.get("uuid", ""), changes.get("state", ""), event.position)
+        elif known is not None and known.position < event.position:
+            moved = event.data.get("to") or event.data.get("via") if event.data.get("field") == "state" else None
+            state = moved if isinstance(moved, str) else known.state
+            self._known[event.stream] = replace(known, state=state, position=event.position)
+            if state == "purged":
+                del self._known[event.stream]
+
+    async def hear(self, presence: Presence) -> None:
+        """One heartbeat at a time."""
+        if presence.leaving or presence.trouble:
+            return
+        try:
+            await self._compare(presence)
+        except Unavailable:
+            self._missed.clear()  # nothing can be concluded from before an outage
+
+    async def _compare(self, presence: Presence) -> None:
+        there = {uuid for uuid, state in presence.instances.items() if state == RUNNING}
+        hosts = [host for host in self._fleet.all("host") if host.row.get("agentId") == presence.agent]
+        placed = [stream for host in hosts for stream in self._fleet.holders(scope(host))]
+        unknown = [stream for stream in placed if stream not in self._known][:MOST_AT_ONCE]
+        await asyncio.gather(*(self._learn(stream) for stream in unknown))
+        ended: list[str] = []
+        for stream in placed:
+            known = self._known.get(stream)
+            if known is None or known.state != RUNNING or known.uuid in there:
+                self._missed.pop(stream, None)
+            elif self._missed.get(stream) == known.position:
+                ended.append(stream)
+            else:
+                self._missed[stream] = known.position  # the heartbeat may be older than the start: the next one is not
+        for stream in ended[:MOST_AT_ONCE]:
+            del self._missed[stream]
+            await self._end(stream, presence.agent)
+
+    async def _learn(self, stream: str) -> None:
+        instance = fold(stream, await self._commands.store.read(stream))
+        if instance.exists and stream not in self._known:
+            self._known[stream] = Known(instance.row.get("uuid", ""), instance.state, instance.position)
+
+    async def _end(self, stream: str, agent: int) -> None:
+        log.warning("An instance ended by itself", action="instance-ended", stream=stream, agent=agent)
+        reason = f"it ended by itself: agent {agent} does not see it run any more"
+        try:
+            await self._commands.ended(int(stream.rpartition("-")[2]), reason, Actor(correlation=f"corral:ended-{stream}"))
+        except Refused as error:
+            log.warning("What ended by itself can't be followed up", action="ending-refused", stream=stream, error=str(error))
