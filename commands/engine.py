@@ -10,12 +10,10 @@ All that it remembers is a cache: after a crash the next engine starts from the 
 from __future__ import annotations
 
 import asyncio
-import os
-import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -36,6 +34,7 @@ from commands.presence import PresenceWatch
 from commands.resource import Resource, fold, fold_all
 from commands.roots import Roots
 from commands.service import Commands
+from commands.surroundings import REAL, Surroundings
 from commands.turn import Answer, NeedIds, Triggers, Turn
 from commands.world import World
 from eventstore import BadData, Full, Lease, LostLease, Recorded, Store, Taken, Unavailable, Write, WrongVersion
@@ -83,9 +82,11 @@ class Engine:
     """Takes turns for the partitions that it leases. `run` ends when it is cancelled."""
 
     def __init__(
-        self, store: Store, bus: Bus, catalogue: Catalogue, settings: Mapping[str, Any], *, holder: str, parallel: int = 64
+        self, store: Store, bus: Bus, catalogue: Catalogue, settings: Mapping[str, Any], *, holder: str, parallel: int = 64,
+        surroundings: Surroundings = REAL,
     ) -> None:
         self.store = store
+        self.surroundings = surroundings
         self.catalogue = catalogue
         self.settings = settings
         self.holder = holder
@@ -132,7 +133,7 @@ class Engine:
             await self._partitions.give_up()
 
     def _presence(self) -> PresenceWatch:
-        commands = Commands(self.store, self.catalogue, self.settings)
+        commands = Commands(self.store, self.catalogue, self.settings, self.surroundings)
         self._endings = Endings(commands, self.fleet)
         return PresenceWatch(self._bus, commands, self.fleet, self._endings, mine=self._is_ours, returned=self._dispatch.nudge)
 
@@ -245,7 +246,7 @@ class Engine:
         failures = self._broken.get(root, (0, 0.0))[0] + 1
         pause = min(BROKEN_SECONDS, 2.0**failures)
         self._broken[root] = (failures, asyncio.get_running_loop().time() + pause)
-        self._wake_later(root, datetime.now(UTC) + timedelta(seconds=pause))
+        self._wake_later(root, self.surroundings.now() + timedelta(seconds=pause))
         why = f"{type(error).__name__}: {error}"
         reason = f"Corral itself failed ({why}); the engine's log tells more. It is tried again at least every {BROKEN_SECONDS:.0f} s"
         lease = self._partitions.held.get(partition_of(root))
@@ -260,8 +261,8 @@ class Engine:
 
     def _turn(self, root: str, resources: dict[str, Resource], triggers: Triggers) -> Turn:
         return Turn(
-            self.catalogue, resources, self.fleet, root=root, now=datetime.now(UTC), new_id=_new_id, ids=self._ids.take,
-            secret=os.urandom, settings=self.settings, triggers=triggers,
+            self.catalogue, resources, self.fleet, root=root, now=self.surroundings.now(), new_id=self.surroundings.new_id,
+            ids=self._ids.take, secret=self.surroundings.secret, settings=self.settings, triggers=triggers,
         )  # fmt: skip
 
     async def _decide(self, root: str, resources: dict[str, Resource], triggers: Triggers) -> Turn:
@@ -328,13 +329,13 @@ class Engine:
         if event.type == events.PROCESS_RETRIED:
             self._dispatch.hurry(root)
         if event.type in events.NEWS:
-            for waiter in self._waiters.get(event.stream, ()):
+            for waiter in sorted(self._waiters.get(event.stream, ())):
                 self.schedule(waiter, cause=event.id)
         if event.type in events.ENDS:
             self._gone(event)
         if event.type in events.ENDS and event.stream in self._waiters:
             failed = (event.stream, event.data["error"]) if event.type == events.PROCESS_FAILED else None
-            for waiter in self._waiters.pop(event.stream):
+            for waiter in sorted(self._waiters.pop(event.stream)):
                 self.schedule(waiter, cause=event.id, failed=failed)
 
     async def _poll_work(self) -> None:
@@ -449,7 +450,7 @@ class Engine:
     def _wake_later(self, root: str, when: datetime) -> None:
         if timer := self._timers.pop(root, None):
             timer.cancel()
-        delay = max(0.0, (when - datetime.now(UTC)).total_seconds())
+        delay = max(0.0, (when - self.surroundings.now()).total_seconds())
         self._timers[root] = asyncio.get_running_loop().call_later(delay + 0.001, self._wake, root)
 
     def _wake(self, root: str) -> None:
@@ -474,10 +475,6 @@ def _error_of(message: Message, command: str) -> str | None:
     if message.transitioning != "error":
         return None
     return " : ".join(part for part in (message.transitioningMessage or f"{command} failed", message.transitioningInternalMessage) if part)
-
-
-def _new_id() -> str:
-    return str(uuid.UUID(bytes=os.urandom(16), version=4))
 
 
 def _moments(writes: list[Write]) -> Iterator[str]:

@@ -5,11 +5,8 @@ It needs only the store: with NATS, engines and projectors down it still accepts
 
 from __future__ import annotations
 
-import os
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from agents.wire import partition_of
@@ -23,6 +20,7 @@ from commands.ids import Ids
 from commands.interventions import Intervention
 from commands.placement import CAPACITY
 from commands.resource import Json, Resource, empty, evolve, fold
+from commands.surroundings import REAL, Surroundings
 from commands.turn import NeedIds, Turn
 from eventstore import BadData, CommandKey, KeyReused, Recorded, Repeated, Store, Taken, Work, Write, WrongVersion
 
@@ -59,8 +57,9 @@ class Outcome:
 class Commands:
     """create, update, delete and run, for any type of the catalogue."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, settings: Mapping[str, Any]) -> None:
+    def __init__(self, store: Store, catalogue: Catalogue, settings: Mapping[str, Any], surroundings: Surroundings = REAL) -> None:
         self.store = store
+        self.surroundings = surroundings
         self.catalogue = catalogue
         self.settings = settings
         self._ids = Ids(store)
@@ -245,9 +244,9 @@ class Commands:
     ) -> tuple[Turn, str]:
         while True:
             turn = Turn(
-                self.catalogue, resources, self._no_fleet, root=root, now=datetime.now(UTC), new_id=lambda: str(uuid.uuid4()),
-                ids=self._ids.take, secret=os.urandom, settings=self.settings, actor=actor.account,
-                correlation=actor.correlation or uuid.uuid4().hex,
+                self.catalogue, resources, self._no_fleet, root=root, now=self.surroundings.now(), new_id=self.surroundings.new_id,
+                ids=self._ids.take, secret=self.surroundings.secret, settings=self.settings, actor=actor.account,
+                correlation=actor.correlation or self.surroundings.new_id().replace("-", ""),
             )
             try:
                 return turn, draft(turn)
