@@ -1,0 +1,3 @@
+"""Broken parts, which the simulation must find."""
+from tests.simulation.world import Parts
+MUTATIONS = {}
