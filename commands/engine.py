@@ -403,9 +403,8 @@ class Engine:
             self._on_late_reply(message, ask)
             return
         stale = bool((message.context or {}).get("stale"))
-        if stale and not outstanding.undoes:
+        if stale:
             log.info("The agent knows a newer request", action="reply-stale", ask=ask, stream=outstanding.stream)
-            return
         if message.transitioning == "yes":
             if outstanding.progressed(asyncio.get_running_loop().time()):
                 said = (ask, message.transitioningProgress, message.transitioningMessage)
@@ -416,9 +415,9 @@ class Engine:
         self._answered[ask] = None
         while len(self._answered) > ANSWERED_KEPT:
             self._answered.popitem(last=False)
-        # What a newer request took over need not be undone any more.
+        # What a newer request took over need not be undone any more; but what is waited for is asked for as the newest.
         error = None if stale else _error_of(message, outstanding.command)
-        self.schedule(outstanding.root, answer=Answer(ask, outstanding.command, message.data, error))
+        self.schedule(outstanding.root, answer=Answer(ask, outstanding.command, message.data, error, stale))
 
     def _on_late_reply(self, message: Message, ask: str) -> None:
         """An answer to what nobody waits for: a duplicate, or that of a process that was closed meanwhile, whose success is undone."""

@@ -33,6 +33,8 @@ class Answer:
     command: str
     data: Json
     error: str | None = None
+    stale: bool = False
+    """Nothing was done: the agent knows a newer request about the same thing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,10 @@ class Intake(Draft):
     def _take(self, stream: str, bracket: Open, asked: Asked, answer: Answer) -> None:
         self._correlation, self._actor = bracket.correlation, bracket.actor
         data: Json = {"pid": bracket.pid, "id": asked.id}
-        if answer.error is not None:
+        if answer.stale:  # what was newer is another process's, and this one still waits: it is asked for as the newest
+            again = {"pid": bracket.pid, "command": asked.command, "id": self.new_id(), "agent": asked.agent}
+            self.emit(stream, events.STEP_REQUESTED, {**again, "try": asked.tries} if asked.tries > 1 else again)
+        elif answer.error is not None:
             self.emit(stream, events.STEP_FAILED, {**data, "error": answer.error})
         else:
             self.answered[bracket.pid] = answer.data
