@@ -285,7 +285,8 @@ class Engine:
         work, done = turn.work()
         ends = bool(done) or any(each.root == turn.root for each in work)
         try:
-            appended = await self.store.append(writes, unchanged=turn.untouched() if ends else None, lease=lease, work=work, done=done)
+            unchanged, whole = (turn.untouched(), [turn.root]) if ends else (None, [])
+            appended = await self.store.append(writes, unchanged=unchanged, whole=whole, lease=lease, work=work, done=done)
         finally:
             for claim in claims:  # whether it landed or not is for the log to say
                 self.fleet.unclaim(claim)
