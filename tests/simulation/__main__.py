@@ -7,6 +7,7 @@ import os
 import sys
 import time
 
+from tests.simulation.mutations import MUTATIONS
 from tests.simulation.story import Result, run
 from tests.simulation.world import Parts, listen_to_logs
 
@@ -15,12 +16,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__)
     parser.add_argument("--seed", type=int, help="replay this one")
     parser.add_argument("--seeds", default="0:100", help="run these, as first:beyond (default %(default)s)")
-    parser.add_argument("--mutation", default="", help="break something on purpose: see tests/simulation/mutations.py")
+    parser.add_argument("--mutation", default="", choices=["", *MUTATIONS], help="break something on purpose")
     parser.add_argument("--verbose", action="store_true", help="tell what happens, with virtual times")
     parser.add_argument("--most", type=int, default=3, help="failing seeds to find until it ends (default %(default)s)")
     options = parser.parse_args()
-    from tests.simulation.mutations import MUTATIONS
-
     parts = MUTATIONS[options.mutation]() if options.mutation else Parts()
     if options.seed is not None:
         listen_to_logs(options.verbose)
@@ -50,7 +49,8 @@ def _run_many(seeds: range, parts: Parts, most: int) -> int:
 
 
 def _tell(result: Result) -> None:
-    print(f"seed {result.seed}: {result.events} events in {result.seconds:.0f} s of virtual time, {result.steps} steps, log {result.digest[:16]}")
+    what = f"{result.events} events in {result.seconds:.0f} s of virtual time, {result.steps} steps"
+    print(f"seed {result.seed}: {what}, log {result.digest[:16]}")
     if result.error:
         print(f"  FAILED: {result.error}")
         print(f"  replay: python -m tests.simulation --seed {result.seed} --verbose")
@@ -62,7 +62,7 @@ def _tell_trace(result: Result) -> None:
 
 
 if __name__ == "__main__":
-    if os.environ.get("PYTHONHASHSEED") != "0":  # the order of sets of names is part of what a seed stands for
+    if not os.environ.get("PYTHONHASHSEED", "").isdigit():  # the order of sets of names must not be another in each run
         os.environ["PYTHONHASHSEED"] = "0"
         os.execv(sys.executable, [sys.executable, "-m", "tests.simulation", *sys.argv[1:]])
     sys.exit(main())

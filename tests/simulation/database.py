@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from eventstore import Unavailable
 from eventstore.errors import StoreError
 from eventstore.follow import Bell, follow
 from eventstore.memory import MemoryStore
-from eventstore.types import Appended, CommandKey, Lease, Loaded, Recorded, Work, Write
+from eventstore.types import Appended, CommandKey, Lease, Recorded, Write
 from tests.simulation.loop import WORLD, Process, inside
 from tests.simulation.weather import Weather
 
@@ -92,15 +92,13 @@ class Way:
         self,
         writes: Sequence[Write],
         *,
-        unchanged: Mapping[str, int] | None = None,
         lease: Lease | None = None,
         command: CommandKey | None = None,
-        work: Sequence[Work] = (),
-        done: Sequence[str] = (),
+        **given: Any,
     ) -> Appended:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Appended] = loop.create_future()
-        given = {"unchanged": unchanged, "lease": lease, "command": command, "work": work, "done": done}
+        given |= {"lease": lease, "command": command}
         with inside(WORLD):  # once it is sent, what becomes of it is the database's affair
             loop.call_later(self._delay(), self._land, answer, writes, given, loop.time() + TIMEOUT)
         try:
@@ -149,48 +147,23 @@ class Way:
     def _delay(self) -> float:
         return self.database.weather.call_delay()
 
-    async def read(self, stream: str, after: int = 0, to_position: int | None = None) -> list[Recorded]:
-        return await self._ask(lambda store: store.read(stream, after, to_position))
-
-    async def read_root(self, root: str, to_position: int | None = None) -> list[Recorded]:
-        return await self._ask(lambda store: store.read_root(root, to_position))
-
-    async def read_all(
-        self, after: int = 0, limit: int = 1000, to_position: int | None = None, types: Sequence[str] | None = None
-    ) -> list[Recorded]:
-        return await self._ask(lambda store: store.read_all(after, limit, to_position, types))
-
     async def follow(self, after: int = 0) -> AsyncGenerator[list[Recorded], None]:
-        async with aclosing(follow(self.read_all, self.bell, after, POLL)) as batches:
+        async with aclosing(follow(self._read_all, self.bell, after, POLL)) as batches:
             async for events in batches:
                 yield events
 
-    async def load(self, categories: Sequence[str], claim_prefix: str = "") -> Loaded:
-        return await self._ask(lambda store: store.load(categories, claim_prefix))
+    async def _read_all(self, after: int, limit: int) -> list[Recorded]:
+        return await self._ask(lambda store: store.read_all(after, limit))
 
-    async def head(self) -> int:
-        return await self._ask(lambda store: store.head())
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        """Every other call of a Store: asked, and answered."""
+        if name.startswith("_") or not hasattr(self.database.store, name):
+            raise AttributeError(name)
 
-    async def ids(self, category: str, count: int = 1) -> range:
-        return await self._ask(lambda store: store.ids(category, count))
+        def call(*given: Any, **named: Any) -> Awaitable[Any]:
+            return self._ask(lambda store: getattr(store, name)(*given, **named))
 
-    async def holder(self, scope: str, item: str) -> str | None:
-        return await self._ask(lambda store: store.holder(scope, item))
-
-    async def used(self, scope: str) -> int:
-        return await self._ask(lambda store: store.used(scope))
-
-    async def due_work(self, partitions: Sequence[int], limit: int = 1000) -> list[Work]:
-        return await self._ask(lambda store: store.due_work(partitions, limit))
-
-    async def acquire(self, names: Sequence[str], holder: str, seconds: float) -> list[Lease]:
-        return await self._ask(lambda store: store.acquire(names, holder, seconds))
-
-    async def renew(self, leases: Sequence[Lease], seconds: float) -> list[Lease]:
-        return await self._ask(lambda store: store.renew(leases, seconds))
-
-    async def give_up(self, leases: Sequence[Lease]) -> None:
-        return await self._ask(lambda store: store.give_up(leases))
+        return call
 
     async def close(self) -> None:
         self.bell.close()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from tests.simulation.loop import inside
+from tests.simulation.promises import Broken
 
 if TYPE_CHECKING:
     from tests.simulation.hosts import Machine
@@ -19,7 +20,7 @@ class Faults:
     def __init__(self, world: World) -> None:
         self._world, self._random = world, world.random
         self._over = False
-        self._table: tuple[tuple[float, Callable[[], Awaitable[None]]], ...] = (
+        self._table: tuple[tuple[float, Callable[[], Coroutine[Any, Any, None]]], ...] = (
             (4, self._engine_dies), (3, self._engine_pauses), (1, self._engine_restarts), (1, self._gateway_dies),
             (3, self._agent_dies), (1, self._agent_stops), (1, self._agent_stays_away), (1.5, self._nats_goes),
             (1, self._cut_from_nats), (1.5, self._database_goes), (1, self._cut_from_database),
@@ -34,7 +35,7 @@ class Faults:
         while self._chosen:
             await asyncio.sleep(self._random.random() * 2 * self._pause)
             fault = self._random.choices(self._chosen, [weight for weight, _ in self._chosen])[0][1]
-            world.loop.create_task(fault())  # type: ignore[arg-type]
+            world.begin(fault())
 
     def heal(self) -> None:
         """The calm: everything is there again."""
@@ -89,9 +90,9 @@ class Faults:
         self._world.tell(node.name, "is stopped")
         node.task.cancel()
         await asyncio.wait({node.task}, timeout=20)
-        if not self._over and node in self._world.engines:
+        if node in self._world.engines:  # not killed meanwhile, nor started again by the calm
             if not node.task.done() and node.process.works:
-                self._world.fail(_broken(f"{node.name} does not stop"))
+                self._world.fail(Broken(f"{node.name} does not stop"))
             self._world.loop.kill(node.process)
             self._start_again(node)
 
@@ -139,7 +140,7 @@ class Faults:
         await asyncio.wait({stopping}, timeout=30)
         if process.alive:
             if not stopping.done():
-                world.fail(_broken(f"{machine.name} does not stop"))
+                world.fail(Broken(f"{machine.name} does not stop"))
             world.loop.kill(process)
             if not self._over:
                 await self._lasts(0.1, 5.0)
@@ -157,7 +158,7 @@ class Faults:
                 self._world.network.heal()
 
     async def _cut_from_nats(self) -> None:
-        process = self._random.choice([*self._world.engines, *self._world.machines]).process
+        process = self._random.choice([*(each.process for each in self._world.engines), *(each.process for each in self._world.machines)])
         if process is not None:
             self._world.tell(process.name, "is cut off from nats")
             self._world.network.cut_off(process)
@@ -185,8 +186,3 @@ class Faults:
     async def _lasts(self, least: float, most: float) -> None:
         await asyncio.sleep(self._random.uniform(least, most))
 
-
-def _broken(said: str) -> Exception:
-    from tests.simulation.promises import Broken
-
-    return Broken(said)

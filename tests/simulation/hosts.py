@@ -27,6 +27,9 @@ class Box:
     epoch: int
 
 
+Fails = Callable[["Machine", str], None]
+"""Told when a command is answered with an error."""
+
 Acts = Callable[["Machine", Message, str, str], None]
 """Told before a box changes: the machine, the command that does it, the instance's uuid, its new state."""
 
@@ -40,6 +43,7 @@ class Machine:
     pools_per_host: int
     weather: Weather
     acts: Acts
+    fails: Fails
     number: int = 0
     """The agent's."""
     boxes: dict[str, Box] = field(default_factory=dict)
@@ -108,12 +112,16 @@ class SlowDriver:
         if weather.random.random() < 0.2:
             report("half done", 50)
         if weather.strikes(weather.failures):
-            raise DriverError(f"{request.name} fails")
+            raise self._error(request, "fails")
         self._do(request)
         await asyncio.sleep(weather.random.random() * weather.work_seconds)
         if weather.strikes(weather.failures / 3):
-            raise DriverError(f"{request.name} fails after it was done")
+            raise self._error(request, "fails after it was done")
         return {}
+
+    def _error(self, request: Message, said: str) -> DriverError:
+        self._machine.fails(self._machine, request.name)
+        return DriverError(f"{request.name} {said}")
 
     def _do(self, request: Message) -> None:
         machine, data = self._machine, request.data

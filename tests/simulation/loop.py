@@ -57,23 +57,20 @@ def current_process() -> Process:
     return _current.get()
 
 
-_numbers = itertools.count()
-
-
 class _Future(asyncio.Future[Any]):
     """Sets of futures are gone through in the order of their making, not of their addresses."""
 
-    def __init__(self, **given: Any) -> None:
+    def __init__(self, number: int, **given: Any) -> None:
         super().__init__(**given)
-        self._number = next(_numbers)
+        self._number = number
 
     def __hash__(self) -> int:
         return self._number
 
 
 class _Task(asyncio.Task[Any]):
-    def __init__(self, coro: Coroutine[Any, Any, Any], **given: Any) -> None:
-        self._number = next(_numbers)
+    def __init__(self, number: int, coro: Coroutine[Any, Any, Any], **given: Any) -> None:
+        self._number = number
         super().__init__(coro, **given)
 
     def __hash__(self) -> int:
@@ -84,7 +81,7 @@ class Stuck(AssertionError):
     """Nothing more can happen, and what was waited for has not."""
 
 
-class VirtualLoop(asyncio.AbstractEventLoop):
+class VirtualLoop(asyncio.AbstractEventLoop):  # what it lacks (sockets, signals, subprocesses) a simulation has no use for
     """`shuffled`: ready callbacks run in an order of the seed's, not in the order in which they became ready."""
 
     def __init__(self, random: Random, shuffled: bool = True) -> None:
@@ -92,7 +89,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._now = 0.0
         self._ready: list[tuple[asyncio.Handle, Process]] = []
         self._timers: list[tuple[float, float, int, asyncio.TimerHandle, Process]] = []
-        self._made = 0
+        self._numbers = itertools.count()
         self.steps = 0
         self.errors: list[str] = []
         """Exceptions that nobody took."""
@@ -151,61 +148,62 @@ class VirtualLoop(asyncio.AbstractEventLoop):
 
     def end(self, processes: list[Process]) -> None:
         """After the last step: ends what was left waiting, quietly."""
-        hook, warnings_before = sys.unraisablehook, warnings.filters[:]
+        hook = sys.unraisablehook
         sys.unraisablehook = lambda _: None
-        warnings.simplefilter("ignore")
         asyncio._set_running_loop(self)
         try:
-            for task in [task for process in processes for task in process.tasks if not task.done()]:
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
-                with contextlib.suppress(Exception):  # whatever its clean-up runs into: nobody is there any more
-                    task.get_coro().close()  # type: ignore[union-attr]
-            for process in processes:
-                process.tasks.clear()
-            self._ready.clear()
-            self._timers.clear()
-            gc.collect()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that coroutines were never awaited, say
+                for task in [task for process in processes for task in process.tasks if not task.done()]:
+                    task._log_destroy_pending = False  # type: ignore[attr-defined]
+                    with contextlib.suppress(Exception):  # whatever its clean-up runs into: nobody is there any more
+                        task.get_coro().close()  # type: ignore[union-attr]
+                for process in processes:
+                    process.tasks.clear()
+                self._ready.clear()
+                self._timers.clear()
+                gc.collect()
         finally:
             asyncio._set_running_loop(None)
             sys.unraisablehook = hook
-            warnings.filters[:] = warnings_before
 
     # --- what asyncio asks of a loop ---
 
     def time(self) -> float:
         return self._now
 
-    def call_soon(self, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None) -> asyncio.Handle:
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append((handle, _process_of(context)))
         return handle
 
-    call_soon_threadsafe = call_soon
+    call_soon_threadsafe = call_soon  # type: ignore[assignment]
 
-    def call_later(
+    def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         return self.call_at(self._now + max(0.0, delay), callback, *args, context=context)
 
-    def call_at(
+    def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         handle = asyncio.TimerHandle(when, callback, args, self, context)
-        self._made += 1
         first = self._random.random() if self._shuffled else 0.0
-        heapq.heappush(self._timers, (when, first, self._made, handle, _process_of(context)))
+        heapq.heappush(self._timers, (when, first, next(self._numbers), handle, _process_of(context)))
         return handle
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """It is passed over when its time comes."""
 
     def create_future(self) -> asyncio.Future[Any]:
-        return _Future(loop=self)
+        return _Future(next(self._numbers), loop=self)
 
-    def create_task(
+    def create_task(  # type: ignore[override]
         self, coro: Coroutine[Any, Any, T], *, name: str | None = None, context: contextvars.Context | None = None, **_: Any
     ) -> asyncio.Task[T]:
-        task = _Task(coro, loop=self, name=name or "task", context=context)
+        task = _Task(next(self._numbers), coro, loop=self, name=name or "task", context=context)
         process = _process_of(context)
         if len(process.tasks) > 200:
             process.tasks = [each for each in process.tasks if not each.done()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,7 +29,7 @@ class Delivery:
 class Subscription:
     network: Network
     pattern: str
-    deliver: Callable[[Delivery], Awaitable[None] | None]
+    deliver: Callable[[Delivery], Coroutine[Any, Any, None] | None]
     process: Process
 
     async def unsubscribe(self) -> None:
@@ -42,7 +42,8 @@ class Network:
     def __init__(self, weather: Weather) -> None:
         self.weather = weather
         self.up = True
-        self._life = 0
+        self.life = 0
+        """How often it was away so far."""
         self._subscriptions: list[Subscription] = []
         self._cut: set[str] = set()
 
@@ -53,14 +54,16 @@ class Network:
         self._cut.add(process.name)
 
     def heal(self) -> None:
+        if self._cut:
+            self.life += 1
         self.up = True
         self._cut.clear()
 
     def go_down(self) -> None:
         self.up = False
-        self._life += 1
+        self.life += 1
 
-    def subscribe(self, pattern: str, deliver: Callable[[Delivery], Awaitable[None] | None]) -> Subscription:
+    def subscribe(self, pattern: str, deliver: Callable[[Delivery], Coroutine[Any, Any, None] | None]) -> Subscription:
         subscription = Subscription(self, pattern, deliver, current_process())
         self._subscriptions.append(subscription)
         return subscription
@@ -78,13 +81,13 @@ class Network:
             if each.process.alive and matches(each.pattern, subject) and not self.weather.strikes(self.weather.loss):
                 for _ in range(2 if self.weather.strikes(self.weather.doubling) else 1):
                     with inside(each.process):
-                        loop.call_later(self.weather.message_delay(), self._arrive, each, Delivery(subject, reply, payload), self._life)
+                        loop.call_later(self.weather.message_delay(), self._arrive, each, Delivery(subject, reply, payload), self.life)
 
     def _arrive(self, to: Subscription, what: Delivery, life: int) -> None:
-        if life == self._life and self.reaches(to.process) and to in self._subscriptions:
-            awaitable = to.deliver(what)
-            if awaitable is not None:
-                asyncio.ensure_future(awaitable)  # noqa: RUF006 - its process keeps it
+        if life != self.life or not self.reaches(to.process) or to not in self._subscriptions:
+            return
+        if (coroutine := to.deliver(what)) is not None:
+            asyncio.get_running_loop().create_task(coroutine).add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
 def matches(pattern: str, subject: str) -> bool:
@@ -109,6 +112,10 @@ class SimulatedBus(Bus):
     @property
     def connected(self) -> bool:
         return self._network.reaches(self._process)
+
+    @property
+    def connections(self) -> int:
+        return self._network.life + 1
 
     async def start(self) -> None:
         self._network.subscribe(wire.ALL_PRESENCE, self._heard_presence)
@@ -156,7 +163,7 @@ class SimulatedClient(Client):
     async def publish(self, subject: str, payload: bytes = b"", reply: str = "", headers: Any = None) -> None:
         self._network.publish(subject, payload, reply)
 
-    async def subscribe(self, subject: str, queue: str = "", cb: Any = None, **_: Any) -> Any:
+    async def subscribe(self, subject: str, queue: str = "", cb: Any = None, **_: Any) -> Any:  # type: ignore[override]
         return self._network.subscribe(subject, cb)
 
     async def flush(self, timeout: int = 10) -> None:

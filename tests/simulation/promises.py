@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agents.driver import RUNNING
 from agents.wire import Message
 from commands import events
 from commands.resource import Open, Resource, empty, evolve
+from commands.service import Commands
 from eventstore import Claim, Recorded
 from eventstore.memory import MemoryStore
 from tests.simulation.database import Landed
@@ -16,6 +17,10 @@ from tests.simulation.hosts import Machine
 
 STOPPING_VERBS = frozenset({"stop", "restart", "remove", "delete", "purge", "deactivate", "create", "start", "restore"})
 """Commands that may end a container: those that say so, and those whose failure is undone (create, start)."""
+
+
+IDEMPOTENT = hasattr(Commands, "before")
+"""Whether a repeated request is answered as the first was, also when the first changed the state by which it is judged."""
 
 
 class Broken(AssertionError):
@@ -33,8 +38,8 @@ class Share:
 class Promises:
     """Folds the log by itself, as it grows, and looks at every step."""
 
-    def __init__(self, store: MemoryStore, machines: list[Machine], now: Callable[[], float]) -> None:
-        self.store, self.machines, self._now = store, machines, now
+    def __init__(self, store: MemoryStore, machines: list[Machine]) -> None:
+        self.store, self.machines = store, machines
         self.log: list[Recorded] = []
         self.resources: dict[str, Resource] = {}
         self.roots: dict[str, set[str]] = {}
@@ -52,6 +57,8 @@ class Promises:
         """Correlations in which something failed: what follows may be its undoing."""
         self._newest: dict[tuple[str, str], int] = {}
         """(machine, instance) -> the newest epoch that was carried out there."""
+        self.errors: set[tuple[int, str]] = set()
+        """(agent, command) that some machine answered with an error."""
 
     # --- at every append ---
 
@@ -73,6 +80,8 @@ class Promises:
 
     def _take(self, event: Recorded) -> None:
         present = self.resources.get(event.stream) or empty(event.stream)
+        if event.type == events.STEP_FAILED:
+            self._check_error(present, event)
         if event.position != len(self.log) + 1:
             raise Broken(f"position {event.position} follows {len(self.log)}")
         if event.version != present.version + 1:
@@ -85,6 +94,12 @@ class Promises:
         for claim in event.claims:
             self._claim(event.stream, claim)
         self._check_cause(event)
+
+    def _check_error(self, present: Resource, event: Recorded) -> None:
+        """Silence is not failure: there is no error in the log that no agent told."""
+        for asked in (each for bracket in present.open.values() for each in bracket.asked.values()):
+            if asked.id == event.data["id"] and asked.command != "ping" and (asked.agent, asked.command) not in self.errors:
+                raise Broken(f"{event.id} says that {asked.command} failed, and agent {asked.agent} never said so: {event.data['error']}")
 
     def _release(self, stream: str, key: tuple[str, str]) -> None:
         share = self.claims.get(key)
@@ -164,11 +179,11 @@ class Promises:
         if position > len(self.log):
             raise Broken(f"the command {key} was acknowledged at {position}, and the log ends at {len(self.log)}")
         landed = self.landed_keys.get(key)
-        if landed is not None and landed != position:
+        if IDEMPOTENT and landed is not None and landed != position:
             raise Broken(f"the command {key} is in the log at {landed}, and was acknowledged at {position}")
 
     def refused(self, key: str, why: str) -> None:
-        if key in self.landed_keys:
+        if IDEMPOTENT and key in self.landed_keys:
             raise Broken(f"the command {key} is in the log at {self.landed_keys[key]}, and its client was told: {why}")
 
 

@@ -9,12 +9,13 @@ from agents.driver import RUNNING
 from commands.catalogue.builtin import CATALOGUE
 from commands.engine import Engine
 from commands.resource import Resource, fold_all
-from tests.simulation.hosts import REMOVED, Machine
+from eventstore import Claim
+from tests.simulation.hosts import REMOVED
 from tests.simulation.promises import Promises, outstanding
 
 LATE_SUCCESSES_ARE_UNDONE = False
-"""A success that comes after its process was cancelled and is not undone may leave a stopped box that no row tells of. Architecture's section 6
-wants it recorded and undone; until the engine does, only boxes that run are held against the log."""
+"""A success that comes after its process was cancelled should be recorded and undone (architecture, the engine). Until the engine does
+that, such a one may leave a stopped box that no row tells of: only boxes that run are held against the log."""
 
 
 def complaints(promises: Promises, engines: Iterable[Engine], now: datetime) -> list[str]:
@@ -84,8 +85,10 @@ def _told(instance: Resource | None) -> str:
 
 def _root_volume_was_taken(resources: dict[str, Resource], instance: Resource) -> bool:
     """Somebody removed the map of its root volume by hand, which ends the container."""
-    volumes = {each.id for each in _of(resources, "volume") if each.row.get("instanceId") == instance.id and each.row.get("deviceNumber") == 0}
-    return any(each.row.get("volumeId") in volumes and each.state in ("removed", "purged") for each in _of(resources, "volumeStoragePoolMap"))
+    mine = (each for each in _of(resources, "volume") if each.row.get("instanceId") == instance.id)
+    roots = {each.id for each in mine if each.row.get("deviceNumber") == 0}
+    maps = _of(resources, "volumeStoragePoolMap")
+    return any(each.row.get("volumeId") in roots and each.state in ("removed", "purged") for each in maps)
 
 
 def _claims(promises: Promises) -> list[str]:
@@ -105,13 +108,13 @@ def _claims(promises: Promises) -> list[str]:
         holder = promises.claims[key].holder if key in promises.claims else None
         if (holder == image_map.stream) != (not image_map.removed) and image_map.state != "purged":
             found.append(f"{image_map.stream} is {image_map.state}, and {key} is held by {holder}")
-    stored = {key: (held.holder, held.claim) for key, held in promises.store._claims.items()}
-    if stored != {key: (share.holder, share.claim) for key, share in promises.claims.items()}:
+    stored = {key: (held.holder, held.claim.amount) for key, held in promises.store._claims.items()}
+    if stored != {key: (share.holder, share.claim.amount) for key, share in promises.claims.items()}:
         found.append("the store's claims are not those that its events tell of")
     return found
 
 
-def _claims_of(promises: Promises, stream: str) -> list[object]:
+def _claims_of(promises: Promises, stream: str) -> list[Claim]:
     return [claim for event in promises.log if event.stream == stream for claim in event.claims]
 
 

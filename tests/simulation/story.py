@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from agents.driver import RUNNING
+from commands.resource import Resource
 from tests.simulation.faults import Faults
 from tests.simulation.hosts import Machine
 from tests.simulation.loop import WORLD
@@ -61,7 +64,7 @@ async def _story(world: World) -> None:
     await world.seed_accounts()
     world.engines = [world.start_engine(number) for number in range(1, random.choice((2, 3, 3)) + 1)]
     for number in range(random.choice((1, 2, 2, 3))):
-        machine = Machine(f"agent-{number}", random.choice((1, 1, 2)), random.choice((1, 1, 2)), world.weather, world._acts)
+        machine = Machine(f"agent-{number}", random.choice((1, 1, 2)), random.choice((1, 1, 2)), world.weather, world._acts, world._fails)
         await world.register(machine)
     await _until(world, lambda: all(each.state == "active" for each in world.promises.resources.values() if each.type == "agent"), 10)
     await _storm(world)
@@ -116,7 +119,7 @@ async def _farewell(world: World) -> None:
     """All instances are deleted: nothing of them may be left anywhere."""
     world.tell("story", "all instances are deleted")
     for agent in _of(world, "agent"):  # those that somebody took out of service have to help, too
-        if agent.state in ("inactive",):
+        if agent.state == "inactive":
             world.ask(Request(Wish("activate", ("agent",), 0), f"help-{agent.stream}", "agent", agent.id, {}))
     for each in _of(world, "instance"):
         if each.state not in ("removed", "purged"):
@@ -125,19 +128,20 @@ async def _farewell(world: World) -> None:
     await _calm(world)
     left = [f"{each.stream} is {each.state}" for each in _of(world, "instance") if each.state != "purged"]
     left += [f"{name} of {scope} is still claimed" for scope, name in world.promises.claims if scope.endswith("/compute")]
-    left += [f"{machine.name} still runs {uuid}" for machine in world.machines for uuid, box in machine.boxes.items() if box.state == "running"]
+    for machine in world.machines:
+        left += [f"{machine.name} still runs {uuid}" for uuid, box in machine.boxes.items() if box.state == RUNNING]
     if left:
         raise Broken("after all instances were deleted: " + "; ".join(left[:6]))
 
 
-def _of(world: World, type_name: str) -> list[object]:
+def _of(world: World, type_name: str) -> list[Resource]:
     return [each for each in world.promises.resources.values() if each.type == type_name]
 
 
-async def _until(world: World, done: object, seconds: float) -> None:
+async def _until(world: World, done: Callable[[], bool], seconds: float) -> None:
     deadline = world.loop.time() + seconds
     while True:
         world.check()
-        if done() or world.loop.time() >= deadline:  # type: ignore[operator]
+        if done() or world.loop.time() >= deadline:
             return
         await asyncio.sleep(1.0)

@@ -33,7 +33,7 @@ class Weather:
             return random.random() * most if random.random() < 0.6 else 0.0
 
         return cls(
-            random, True, loss=maybe(0.3), doubling=maybe(0.3), delay=random.choice((0.001, 0.02, 0.2)), late=maybe(0.1),
+            random, True, loss=maybe(0.3), doubling=maybe(0.5), delay=random.choice((0.001, 0.02, 0.2)), late=maybe(0.3),
             slow_calls=maybe(0.1), lost_answers=maybe(0.05), failures=maybe(0.2), work_seconds=random.choice((0.01, 0.3, 2.0, 12.0)),
         )
 

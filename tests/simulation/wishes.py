@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from commands.errors import Refused
 from commands.resource import Json, Resource
 from commands.service import Actor, Commands, Outcome
 from eventstore import CommandKey
@@ -48,7 +49,7 @@ def _capacity(random: Random, known: dict[str, Resource]) -> Json:
 
 
 def _volume_map(random: Random, known: dict[str, Resource]) -> Json:
-    volumes = [each.id for each in known.values() if each.type == "volume"]
+    volumes = [each.id for each in known.values() if each.type == "volume"][-2:]
     pools = [each.id for each in known.values() if each.type == "storagePool"]
     return {"volumeId": random.choice(volumes or [1]), "storagePoolId": random.choice(pools or [1])}
 
@@ -69,7 +70,7 @@ TABLE = (
     Wish("rename", ("host",), 1.5, _capacity),
     Wish("update", ("instance",), 1),
     *(Wish(verb, OWNED, 0.35) for verb in LIFE),
-    Wish("create", ("volumeStoragePoolMap",), 0.4, _volume_map),
+    Wish("create", ("volumeStoragePoolMap",), 1, _volume_map),
     *(Wish(verb, ("agent", "host"), 0.15) for verb in LIFE),
     Wish("activate", ("agent", "host", "storagePool"), 1.5),
     Wish("reconnect", ("agent",), 0.5),
@@ -91,8 +92,22 @@ class Request:
         return f"{self.wish.verb} {self.type_name}{'' if self.number is None else f'-{self.number}'} {self.given or ''}".strip()
 
     async def carry_out(self, commands: Commands, account: int) -> Outcome:
-        actor = Actor(account, self.key)
+        """As the gateway does it: the key is looked up first, and again after a refusal."""
         key = CommandKey(str(account), self.key, self.told)
+        if (before := await self._before(commands, key)) is not None:
+            return before
+        try:
+            return await self._carry_out(commands, Actor(account, self.key), key)
+        except Refused:
+            if (before := await self._before(commands, key)) is not None:
+                return before
+            raise
+
+    async def _before(self, commands: Commands, key: CommandKey) -> Outcome | None:
+        look = getattr(commands, "before", None)
+        return None if look is None else await look(key, self.type_name, self.number)
+
+    async def _carry_out(self, commands: Commands, actor: Actor, key: CommandKey) -> Outcome:
         given: dict[str, Any] = dict(self.given)
         match self.wish.verb:
             case "create":
@@ -113,5 +128,5 @@ def choose(random: Random, known: dict[str, Resource], key: str) -> Request | No
     found = [each for each in known.values() if each.type in wish.types and each.state != "purged"]
     if not found:
         return None
-    about = random.choice(found[-12:])
+    about = random.choice(found[-random.choice((2, 4, 12)) :])  # mostly the same few, so that much happens to each
     return Request(wish, key, about.type, about.id, wish.given(random, known))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import traceback
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, MutableMapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import structlog
 
@@ -22,7 +24,7 @@ from commands.seed import seed as seed_accounts
 from commands.service import Commands
 from commands.settings import DEFAULTS
 from commands.surroundings import Surroundings
-from eventstore import Unavailable
+from eventstore import Store, Unavailable
 from eventstore.memory import MemoryStore
 from tests.simulation.database import Database, Landed
 from tests.simulation.hosts import KeptLedger, Machine
@@ -43,7 +45,6 @@ class Parts:
 
     engine: type[Engine] = Engine
     ledger: type[KeptLedger] = KeptLedger
-    database: type[Database] = Database
     store: type[MemoryStore] = MemoryStore
     prepare: Callable[[], None] = lambda: None
 
@@ -63,13 +64,13 @@ class World:
     def __init__(self, seed: int, parts: Parts, verbose: bool = False) -> None:
         self.seed, self.parts, self.verbose = seed, parts, verbose
         self.random = self._chance("story")
-        self.loop = VirtualLoop(self._chance("order"), shuffled=self.random.random() < 0.8)
+        self.loop = VirtualLoop(self._chance("order"), shuffled=self.random.random() < 0.8)  # type: ignore[abstract]
         self.weather = Weather(self._chance("weather"))
         self.store = parts.store(clock=self.now)
-        self.database = parts.database(self.store, self.weather, self._landed)
+        self.database = Database(self.store, self.weather, self._landed)
         self.network = Network(self.weather)
         self.machines: list[Machine] = []
-        self.promises = Promises(self.store, self.machines, self.loop.time)
+        self.promises = Promises(self.store, self.machines)
         self.settings = {**DEFAULTS, "object.remove.time.delay.seconds": self.random.choice((3, 15, 60))}
         self.engines: list[Node] = []
         self.gateways: list[Node] = []
@@ -110,6 +111,10 @@ class World:
         if self.broken is not None:
             raise self.broken
 
+    def begin(self, what: Coroutine[Any, Any, Any]) -> None:
+        """A task that nobody waits for; its process keeps it."""
+        self.loop.create_task(what).add_done_callback(lambda done: done.cancelled() or done.exception())
+
     def digest(self) -> str:
         """The log's, its times included."""
         whole = hashlib.sha256()
@@ -124,11 +129,14 @@ class World:
             for each in landed.recorded:
                 about = {key: value for key, value in each.data.items() if key not in ("pid", "id", "changes", "field")}
                 self.tell(landed.by.name, f"{each.position:5} {each.id:<26} {each.type:<18} {about}")
-        self._promise(lambda: self.promises.landed(landed))
+        self._promise(partial(self.promises.landed, landed))
 
     def _acts(self, machine: Machine, request: Message, instance: str, state: str) -> None:
         self.tell(machine.name, f"      {instance[:8]} {state} by {request.name} (epoch {request.epoch})")
-        self._promise(lambda: self.promises.acts(machine, request, instance, state))
+        self._promise(partial(self.promises.acts, machine, request, instance, state))
+
+    def _fails(self, machine: Machine, command: str) -> None:
+        self.promises.errors.add((machine.number, command))
 
     def _promise(self, check: Callable[[], None]) -> None:
         try:
@@ -149,8 +157,8 @@ class World:
         skew = self._chance(name).uniform(-2, 2)
         with inside(process):
             bus = SimulatedBus(self.network, process)
-            way = self.database.way(process)
-            engine = self.parts.engine(way, bus, CATALOGUE, self.settings, holder=name, surroundings=self.surroundings(skew))
+            store = cast(Store, self.database.way(process))
+            engine = self.parts.engine(store, bus, CATALOGUE, self.settings, holder=name, surroundings=self.surroundings(skew))
             node = Node(name, process, engine)
             node.task = self.loop.create_task(self._run_engine(engine, bus))
         node.task.add_done_callback(self._engine_ended)
@@ -166,14 +174,14 @@ class World:
 
     def start_gateway(self, number: int) -> Node:
         process = self._process(f"gateway-{number}")
-        commands = Commands(self.database.way(process), CATALOGUE, self.settings, self.surroundings())
+        commands = Commands(cast(Store, self.database.way(process)), CATALOGUE, self.settings, self.surroundings())
         return Node(process.name, process, commands=commands)
 
     def boot_agent(self, machine: Machine) -> None:
         process = self._process(machine.name)
         agent = machine.boot(self.network, process, self.parts.ledger)
         with inside(process):
-            self.loop.create_task(self._run_agent(agent))
+            self.begin(self._run_agent(agent))
 
     async def _run_agent(self, agent: Any) -> None:
         try:
@@ -216,12 +224,12 @@ class World:
                     if error is None:
                         outcome = attempt.result()
                         self.tell("client", f"{request.key}: done at {outcome.position}")
-                        self._promise(lambda: self.promises.acknowledged(request.key, outcome.position))
+                        self._promise(partial(self.promises.acknowledged, request.key, outcome.position))
                         return outcome
                     if isinstance(error, Refused):
                         said = str(error)
                         self.tell("client", f"{request.key}: refused, {said}")
-                        self._promise(lambda: self.promises.refused(request.key, said))
+                        self._promise(partial(self.promises.refused, request.key, said))
                         return None
                     if not isinstance(error, Unavailable):
                         self.fail(Broken(f"a gateway fails over {request.told}: {error!r}"))
@@ -239,20 +247,18 @@ class Listener:
     """Takes what the code logs: an error is a failure of the simulation, the rest is told where somebody reads it."""
 
     world: World | None = None
-    quiet: frozenset[str] = field(default=frozenset())
+    quiet: frozenset[str] = field(default=frozenset({"announce-failed"}))
 
-    def __call__(self, logger: Any, method: str, event: dict[str, Any]) -> Any:
+    def __call__(self, logger: Any, method: str, event: MutableMapping[str, Any]) -> Any:
         if self.world is not None:
             said = f"{event.pop('event', '')} {({k: v for k, v in event.items() if k != 'exc_info'})}"
             self.world.tell("log", f"      {method}: {said}")
-            if method in ("error", "exception", "critical"):
+            if method in ("error", "exception", "critical") and event.get("action") not in self.quiet:
                 self.world.fail(Broken(f"logged as an error: {said}{_why(event)}"))
         raise structlog.DropEvent
 
 
-def _why(event: dict[str, Any]) -> str:
-    import traceback
-
+def _why(event: MutableMapping[str, Any]) -> str:
     info = event.get("exc_info")
     if isinstance(info, BaseException):
         return "\n" + "".join(traceback.format_exception(info))
