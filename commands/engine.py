@@ -107,6 +107,8 @@ class Engine:
         """The commands answered last, so that a repeated answer costs nothing."""
         self._broken: dict[str, tuple[int, float]] = {}
         """Root whose turn can't be taken -> how often so far, and until when (the loop's time) it is left alone."""
+        self._followed = 0
+        """The fleet has seen everything up to here (what we append ourselves it has seen before)."""
         self._looked_through: set[int] = set()
         """Partitions whose open work was all scheduled since they were gained."""
 
@@ -299,7 +301,10 @@ class Engine:
             return found
         self._roots.expect(root)
         try:
-            return self._roots.put(root, await self._patiently(lambda: self.store.read_root(root)))
+            recorded = await self._patiently(lambda: self.store.read_root(root))
+            while recorded and self._followed < recorded[-1].position:  # noqa: ASYNC110 - the follower is here in milliseconds, or ends us
+                await asyncio.sleep(0.005)  # what the root refers to (its image, say) is older than it, and in the fleet by then
+            return self._roots.put(root, recorded)
         finally:
             self._roots.expected(root)
 
@@ -313,10 +318,12 @@ class Engine:
     # --- following ---
 
     async def _follow(self) -> None:
-        async for batch in self.store.follow(self.fleet.position):
+        self._followed = self.fleet.position
+        async for batch in self.store.follow(self._followed):
             self.fleet.apply(batch)
             for event in batch:
                 self._on_event(event)
+            self._followed = batch[-1].position
 
     def _on_event(self, event: Recorded) -> None:
         root = event.root

@@ -62,6 +62,8 @@ class Intake(Draft):
         self.triggers = triggers
         self.answered: dict[str, Json] = {}
         """pid -> the data of an answer taken in this turn (a ping's inventory is used, but is no event)."""
+        self.answers: dict[str, str] = {}
+        """pid -> the event of that answer: of several in one turn, each is the cause of what follows from it."""
         self.wake_at: datetime | None = None
         self.joined: dict[str, list[tuple[str, str]]] = {}
         """pid -> the (stream, state field) of other roots that it waits for."""
@@ -104,7 +106,7 @@ class Intake(Draft):
             changes = reply_changes(self, resource, answer.data)
             self.emit(stream, events.STEP_SUCCEEDED, {**data, "changes": changes} if changes else data)
             merge_related(self, self.resources[stream], answer.data)
-        self._cause = f"{stream}@{self.resources[stream].version}"
+        self._cause = self.answers[bracket.pid] = f"{stream}@{self.resources[stream].version}"
 
     # --- what closed processes left behind ---
 

@@ -52,6 +52,22 @@ def test_an_error_that_is_answered_twice_counts_once_and_what_comes_after_it_not
     assert story.resource(INSTANCE).state == "starting"
 
 
+def test_of_two_answers_in_one_turn_each_is_the_cause_of_what_follows_from_it() -> None:
+    story = a_cloud(hosts=2)
+    story.create("container", imageId=1, accountId=1, startOnCreate=False)
+    another_map(story)
+    another_map(story)
+    story.command(INSTANCE, Run("start"))
+    story.answer(story.asks()[0])
+    asks = story.asks()
+    assert [ask.command for ask in asks] == ["storage.volume.activate"] * 2
+    story.take_turn(INSTANCE, Triggers(answers=tuple(Answer(ask.id, ask.command, {}) for ask in asks)))
+    for ask in asks:
+        answered, ended = [event for event in story.log if event.stream == ask.stream][-2:]
+        assert (answered.type, ended.type) == ("step-succeeded", "process-succeeded")
+        assert ended.metadata["causation"] == answered.id
+
+
 def test_a_request_that_the_agent_knows_a_newer_one_than_is_made_anew_while_it_is_waited_for() -> None:
     """Two requests about one thing on the agent's side (two maps of a volume, say): the older one must not wait for ever."""
     story = starting()
