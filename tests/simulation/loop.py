@@ -157,7 +157,7 @@ class VirtualLoop(asyncio.AbstractEventLoop):  # what it lacks (sockets, signals
                 for task in [task for process in processes for task in process.tasks if not task.done()]:
                     task._log_destroy_pending = False  # type: ignore[attr-defined]
                     with contextlib.suppress(Exception):  # whatever its clean-up runs into: nobody is there any more
-                        task.get_coro().close()  # type: ignore[union-attr]
+                        task.get_coro().close()
                 for process in processes:
                     process.tasks.clear()
                 self._ready.clear()

@@ -75,6 +75,7 @@ class Promises:
         for event in what.recorded:
             self._take(event)
             touched[event.root] = None
+        self._check_causes(what.recorded)
         for root in touched:
             self._check_work(root)
 
@@ -93,7 +94,6 @@ class Promises:
             self._release(event.stream, (release.scope, release.item))
         for claim in event.claims:
             self._claim(event.stream, claim)
-        self._check_cause(event)
 
     def _check_error(self, present: Resource, event: Recorded) -> None:
         """Silence is not failure: there is no error in the log that no agent told."""
@@ -119,23 +119,35 @@ class Promises:
         if claim.limit is not None and used > claim.limit:
             raise Broken(f"{claim.scope} is over its limit with {stream}: {used} of {claim.limit}")
 
-    def _check_cause(self, event: Recorded) -> None:
-        """By the event that it names, or else by the beginning of the process that it belongs to, back to somebody who wanted it."""
-        metadata = event.metadata
-        cause = metadata.get("causation")
-        pid = metadata.get("pid")
-        if event.type == events.PROCESS_STARTED:
-            self._begun.setdefault(event.data["pid"], event.id)
-        if event.type in (events.PROCESS_FAILED, events.STEP_FAILED):
-            self._failed.add(metadata.get("correlation", ""))
-        if cause is None and pid is not None and (begun := self._begun.get(pid)) not in (None, event.id):
-            cause = begun
-        if cause is not None:
-            if cause not in self._caused:
-                raise Broken(f"{event.id} ({event.type}) is caused by {cause}, which is not in the log before it")
-        elif not self._is_wanted(metadata.get("correlation", "")):
-            raise Broken(f"{event.id} ({event.type} {event.data}) has no cause: {metadata}")
-        self._caused.add(event.id)
+    def _check_causes(self, recorded: list[Recorded]) -> None:
+        """Each has one, in the log or in the same append, and the chain ends with somebody who wanted it."""
+        waiting: dict[str, str] = {}
+        for event in recorded:
+            if event.type == events.PROCESS_STARTED:
+                self._begun.setdefault(event.data["pid"], event.id)
+            if event.type in (events.PROCESS_FAILED, events.STEP_FAILED):
+                self._failed.add(event.metadata.get("correlation", ""))
+            cause = self._cause_of(event)
+            if cause is None:
+                if not self._is_wanted(event.metadata.get("correlation", "")):
+                    raise Broken(f"{event.id} ({event.type} {event.data}) has no cause: {event.metadata}")
+                self._caused.add(event.id)
+            elif cause in self._caused:
+                self._caused.add(event.id)
+            else:
+                waiting[event.id] = cause
+        while found := [each for each, cause in waiting.items() if cause in self._caused]:
+            for each in found:
+                self._caused.add(each)
+                del waiting[each]
+        if waiting:
+            raise Broken(f"caused by what is not in the log: {waiting}")
+
+    def _cause_of(self, event: Recorded) -> str | None:
+        """The event that it names, or else the beginning of the process that it belongs to."""
+        named: str | None = event.metadata.get("causation")
+        begun = self._begun.get(event.metadata.get("pid", ""))
+        return named or (begun if begun != event.id else None)
 
     def _is_wanted(self, correlation: str) -> bool:
         return correlation in self.issued or correlation.startswith("corral:")

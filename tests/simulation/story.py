@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agents.driver import RUNNING
 from commands.resource import Resource
@@ -17,6 +17,8 @@ from tests.simulation.rest import complaints, fold_is_the_same
 from tests.simulation.weather import Weather
 from tests.simulation.wishes import Request, Wish, choose
 from tests.simulation.world import LISTENER, Parts, World
+
+SMALL = Wish("rename", ("host",), 0)
 
 CALM = 400.0
 """Seconds within which everything must come to rest (a purge may be 60 s away, a silent agent 30, a command 15)."""
@@ -67,6 +69,9 @@ async def _story(world: World) -> None:
         machine = Machine(f"agent-{number}", random.choice((1, 1, 2)), random.choice((1, 1, 2)), world.weather, world._acts, world._fails)
         await world.register(machine)
     await _until(world, lambda: all(each.state == "active" for each in world.promises.resources.values() if each.type == "agent"), 10)
+    if random.random() < 0.5:  # little room, so that many want the last place
+        for host in _of(world, "host"):
+            world.ask(Request(SMALL, f"small-{host.stream}", "host", host.id, {"computeFree": random.randrange(1, 4)}))
     await _storm(world)
     await _calm(world)
     if random.random() < 0.5:
@@ -86,6 +91,8 @@ async def _storm(world: World) -> None:
         request = choose(random, world.promises.resources, f"wish-{number}")
         if request is not None:
             world.ask(request)
+            for again in range(random.choice((0, 0, 0, 0, 4)) if request.wish.verb == "create" else 0):  # many at once
+                world.ask(replace(request, key=f"{request.key}-{again}"))
         await asyncio.sleep(random.choice((0.0, 0.01, 0.3, 2.0, 6.0)) * random.random() * 2)
         world.check()
     await asyncio.sleep(random.random() * 10)
