@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import time
 
 import pytest
 
 from agents.wire import Presence, presence_subject
-from commands.endings import Endings
+from commands.endings import SETTLED, Endings
 from eventstore.memory import MemoryStore
 from tests.support.cloud import Cloud, a_running_cloud
 
@@ -30,8 +32,17 @@ async def test_an_agent_that_says_goodbye_gets_no_instances_until_it_is_back(nat
         await cloud.until(f"agent-{agent}", "active", seconds=3)
 
 
-async def heartbeat(cloud: Cloud, agent: int, **instances: str) -> None:
-    await cloud.agent.nats.publish(presence_subject(agent), Presence(agent=agent, uuid="x", instances=instances).encode())
+beats = itertools.count(1)
+
+
+def later() -> int:
+    """The time of a heartbeat that what happened until now has settled for, each newer than the one before."""
+    return int((time.time() + SETTLED) * 1000) + next(beats)
+
+
+async def heartbeat(cloud: Cloud, agent: int, at: int | None = None, **instances: str) -> None:
+    presence = Presence(agent=agent, uuid="x", instances=instances, time=at or later())
+    await cloud.agent.nats.publish(presence_subject(agent), presence.encode())
     await cloud.agent.nats.flush()
     await asyncio.sleep(0.1)
 
@@ -61,6 +72,20 @@ async def test_what_ends_by_itself_is_followed_up_as_it_says_itself(nats_url: st
         assert restart.metadata["correlation"] == f"corral:ended-{stream}"
 
 
+async def test_heartbeats_that_are_as_old_as_the_start_or_come_twice_say_nothing(nats_url: str) -> None:
+    async with a_running_cloud(MemoryStore(), nats_url) as cloud:
+        agent, stream, uuid = await one_that_runs(cloud, "stop")
+        now = int(time.time() * 1000)
+        await heartbeat(cloud, agent, now)  # told before the start, say, and late
+        await heartbeat(cloud, agent, now + 1)
+        at = later()
+        await heartbeat(cloud, agent, at)
+        await heartbeat(cloud, agent, at)
+        await heartbeat(cloud, agent, at - 2000)
+        assert (await cloud.resource(stream)).state == "running"
+        await heartbeat(cloud, agent, **{uuid: "running"})
+
+
 async def test_an_agent_that_can_not_see_its_engine_says_nothing_about_what_runs(nats_url: str) -> None:
     async with a_running_cloud(MemoryStore(), nats_url) as cloud:
         agent, stream, _ = await one_that_runs(cloud, "remove")
@@ -79,7 +104,7 @@ async def test_an_engine_that_starts_anew_learns_of_what_ended_before(nats_url: 
         cloud.engine._endings = None
         endings = Endings(cloud.commands, cloud.engine.fleet)
         for _ in range(2):
-            await endings.hear(Presence(agent=agent, uuid="x"))
+            await endings.hear(Presence(agent=agent, uuid="x", time=later()))
         await cloud.until(stream, "stopped")
 
 
