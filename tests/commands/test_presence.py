@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import pytest
 
@@ -40,8 +42,8 @@ def later() -> int:
     return int((time.time() + SETTLED) * 1000) + next(beats)
 
 
-async def heartbeat(cloud: Cloud, agent: int, at: int | None = None, **instances: str) -> None:
-    presence = Presence(agent=agent, uuid="x", instances=instances, time=at or later())
+async def heartbeat(cloud: Cloud, agent: int, at: int | None = None, running: Mapping[str, str] = MappingProxyType({})) -> None:
+    presence = Presence(agent=agent, uuid="x", instances=dict(running), time=at or later())
     await cloud.agent.nats.publish(presence_subject(agent), presence.encode())
     await cloud.agent.nats.flush()
     await asyncio.sleep(0.1)
@@ -58,8 +60,8 @@ async def one_that_runs(cloud: Cloud, triggered: str) -> tuple[int, str, str]:
 async def test_what_ends_by_itself_is_followed_up_as_it_says_itself(nats_url: str, triggered: str, state: str) -> None:
     async with a_running_cloud(MemoryStore(), nats_url) as cloud:
         agent, stream, uuid = await one_that_runs(cloud, triggered)
-        await heartbeat(cloud, agent, **{uuid: "running"})
-        await heartbeat(cloud, agent, **{uuid: "stopped"})
+        await heartbeat(cloud, agent, running={uuid: "running"})
+        await heartbeat(cloud, agent, running={uuid: "stopped"})
         assert (await cloud.resource(stream)).state == "running"  # one heartbeat may be older than the start
         await heartbeat(cloud, agent)
         while not [each for each in cloud.agent.heard if each.name == "compute.instance.deactivate"]:
@@ -83,7 +85,7 @@ async def test_heartbeats_that_are_as_old_as_the_start_or_come_twice_say_nothing
         await heartbeat(cloud, agent, at)
         await heartbeat(cloud, agent, at - 2000)
         assert (await cloud.resource(stream)).state == "running"
-        await heartbeat(cloud, agent, **{uuid: "running"})
+        await heartbeat(cloud, agent, running={uuid: "running"})
 
 
 async def test_an_agent_that_can_not_see_its_engine_says_nothing_about_what_runs(nats_url: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from agents.driver import RUNNING, STOPPED
 from tests.simulation.loop import inside
 from tests.simulation.promises import Broken
 
@@ -22,7 +23,7 @@ class Faults:
         self._over = False
         self._table: tuple[tuple[float, Callable[[], Coroutine[Any, Any, None]]], ...] = (
             (4, self._engine_dies), (3, self._engine_pauses), (1, self._engine_restarts), (1, self._gateway_dies),
-            (3, self._agent_dies), (1, self._agent_stops), (1, self._agent_stays_away), (1.5, self._nats_goes),
+            (3, self._agent_dies), (1, self._box_ends), (1, self._agent_stops), (1, self._agent_stays_away), (1.5, self._nats_goes),
             (1, self._cut_from_nats), (1.5, self._database_goes), (1, self._cut_from_database),
         )
         self._chosen = [row for row in self._table if self._random.random() < 0.7]
@@ -145,6 +146,15 @@ class Faults:
             if not self._over:
                 await self._lasts(0.1, 5.0)
             world.boot_agent(machine)
+
+    async def _box_ends(self) -> None:
+        """A container ends by itself."""
+        running = [(machine, uuid) for machine in self._world.machines for uuid, box in machine.boxes.items() if box.state == RUNNING]
+        if running:
+            machine, uuid = self._random.choice(running)
+            self._world.tell(machine.name, f"      {uuid[:8]} ends by itself")
+            self._world.promises.ended.add(uuid)
+            machine.boxes[uuid].state = STOPPED
 
     # --- what they talk over ---
 

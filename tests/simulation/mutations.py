@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agents.ledger import Arrival, Fresh, Verdict
+from commands import placement
 from commands.dispatch import Dispatch, Outstanding
 from commands.engine import Engine
 from commands.turn import Answer
@@ -31,7 +32,7 @@ class ForgetfulLog(MemoryStore):
 
 
 class GenerousLog(MemoryStore):
-    """It counts what is claimed of a host, and refuses nobody."""
+    """It counts what is claimed of a host, and refuses nobody (placement does not look at what is free, either)."""
 
     def _claimed(self, ops: Sequence[Json]) -> dict[tuple[str, str], Held | None]:
         return super()._claimed([{**op, "l": op["l"] and 10**9} for op in ops])
@@ -89,10 +90,14 @@ def _ticking(tick: Callable[[Dispatch, Outstanding, float], None]) -> Callable[[
     return prepare
 
 
+def _place_blindly() -> None:
+    setattr(placement, "free", lambda host, fleet: placement.capacity(host))  # noqa: B010 - for this process, which ends with it
+
+
 MUTATIONS: dict[str, Callable[[], Parts]] = {
     "unfenced-log": lambda: Parts(store=UnfencedLog),
     "forgetful-log": lambda: Parts(store=ForgetfulLog),
-    "generous-log": lambda: Parts(store=GenerousLog),
+    "generous-log": lambda: Parts(store=GenerousLog, prepare=_place_blindly),
     "partly-read": lambda: Parts(store=PartlyRead),
     "blank-ledger": lambda: Parts(ledger=BlankLedger),
     "idle-engine": lambda: Parts(engine=IdleEngine),

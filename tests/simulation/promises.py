@@ -57,6 +57,10 @@ class Promises:
         """Correlations in which something failed: what follows may be its undoing."""
         self._newest: dict[tuple[str, str], int] = {}
         """(machine, instance) -> the newest epoch that was carried out there."""
+        self.ended: set[str] = set()
+        """Instances whose box ended by itself at some time."""
+        self._requested: dict[str, str] = {}
+        """Command id -> the event that asks for it."""
         self.errors: set[tuple[int, str]] = set()
         """(agent, command) that some machine answered with an error."""
 
@@ -125,6 +129,8 @@ class Promises:
         for event in recorded:
             if event.type == events.PROCESS_STARTED:
                 self._begun.setdefault(event.data["pid"], event.id)
+            elif event.type == events.STEP_REQUESTED:
+                self._requested[event.data["id"]] = event.id
             if event.type in (events.PROCESS_FAILED, events.STEP_FAILED):
                 self._failed.add(event.metadata.get("correlation", ""))
             cause = self._cause_of(event)
@@ -144,8 +150,8 @@ class Promises:
             raise Broken(f"caused by what is not in the log: {waiting}")
 
     def _cause_of(self, event: Recorded) -> str | None:
-        """The event that it names, or else the beginning of the process that it belongs to."""
-        named: str | None = event.metadata.get("causation")
+        """The event that it names, or else what asked for it, or the beginning of the process that it belongs to."""
+        named: str | None = event.metadata.get("causation") or (self._requested.get(event.data["id"]) if event.data.get("late") else None)
         begun = self._begun.get(event.metadata.get("pid", ""))
         return named or (begun if begun != event.id else None)
 
@@ -179,6 +185,7 @@ class Promises:
         elif _runs(machine, uuid):
             correlation = context.get("correlation") or ""
             wanted = self.issued.get(correlation) in STOPPING_VERBS or correlation.startswith("corral:purge-")
+            wanted = wanted or (uuid in self.ended and correlation.startswith("corral:ended-"))
             if not wanted:
                 raise Broken(f"{machine.name} ends {uuid} by {request.name}, and nobody wanted that: {correlation or 'no correlation'}")
             if self.issued.get(correlation) in ("create", "start") and correlation not in self._failed:

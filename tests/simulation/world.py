@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
+from types import SimpleNamespace
 from typing import Any, cast
 
 import structlog
 
+from agents import wire
 from agents.wire import Message
 from commands.catalogue.builtin import CATALOGUE
 from commands.engine import Engine
@@ -65,6 +67,7 @@ class World:
         self.seed, self.parts, self.verbose = seed, parts, verbose
         self.random = self._chance("story")
         self.loop = VirtualLoop(self._chance("order"), shuffled=self.random.random() < 0.8)  # type: ignore[abstract]
+        wire.time = SimpleNamespace(time=lambda: self.now().timestamp())  # type: ignore[assignment]
         self.weather = Weather(self._chance("weather"))
         self.store = parts.store(clock=self.now)
         self.database = Database(self.store, self.weather, self._landed)
