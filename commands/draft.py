@@ -53,6 +53,10 @@ class Draft(World):
     # --- the append ---
 
     def writes(self) -> list[Write]:
+        """One whose resource is purged closes its stream: nothing follows it, and the store forgets the key of its secrets."""
+        for stream, drafts in self._drafts.items():
+            if drafts and self.resources[stream].state == "purged":
+                drafts[-1] = replace(drafts[-1], metadata={**drafts[-1].metadata, "closed": True})
         return [
             Write(stream, self._base[stream], tuple(drafts), self.root_of(stream))
             for stream, drafts in self._drafts.items()

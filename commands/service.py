@@ -15,6 +15,7 @@ from typing import Any
 from agents.wire import partition_of
 from commands import events
 from commands.catalogue.model import Catalogue
+from commands.catalogue.secrets import secrets_of
 from commands.decide import Command, Delete, Ended, Run, Update, decide
 from commands.errors import Conflict, Refused
 from commands.failpoints import reach_all
@@ -24,6 +25,7 @@ from commands.interventions import Intervention
 from commands.placement import CAPACITY
 from commands.resource import Json, Resource, empty, evolve, fold
 from commands.turn import NeedIds, Turn
+from commands.vault import Vault
 from eventstore import BadData, CommandKey, KeyReused, Recorded, Repeated, Store, Taken, Work, Write, WrongVersion
 
 MOST_CAPACITY = 2**62
@@ -59,8 +61,10 @@ class Outcome:
 class Commands:
     """create, update, delete and run, for any type of the catalogue."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, settings: Mapping[str, Any]) -> None:
+    def __init__(self, store: Store, catalogue: Catalogue, settings: Mapping[str, Any], vault: Vault | None = None) -> None:
+        """`vault`: the process's own; without one, secrets are sealed with keys that no master key wraps."""
         self.store = store
+        self.vault = vault or Vault(store, catalogue)
         self.catalogue = catalogue
         self.settings = settings
         self._ids = Ids(store)
@@ -202,6 +206,8 @@ class Commands:
         stream = f"{root_type.name}-{number}"
         for _ in range(TRIES):
             resource = fold(stream, await self.store.read(stream))
+            if isinstance(command, Update) and not self._secret_fields(root_type.name).isdisjoint(command.fields):
+                resource = await self.vault.opened(resource)  # so that the same secret once more is no change
 
             def on_resource(turn: Turn, resource: Resource = resource) -> str:
                 decide(command, turn, type_name, resource)
@@ -212,6 +218,10 @@ class Commands:
             except WrongVersion:
                 continue
         raise Conflict(f"{type_name} {number} is changed by others again and again: try again")
+
+    def _secret_fields(self, type_name: str) -> frozenset[str]:
+        names = secrets_of(self.catalogue, type_name)
+        return names | {"data"} if names else names
 
     async def _append(
         self, draft: Callable[[Turn], str], resources: dict[str, Resource], actor: Actor, key: CommandKey | None, status: int,
@@ -227,6 +237,7 @@ class Commands:
         moments = [f"{e.data['process']}" for w in writes for e in w.events if e.type == events.PROCESS_STARTED]
         reach_all("before", "append", moments)
         self._ids.keep()
+        writes = await self.vault.sealed(writes)
         try:
             appended = await self.store.append(writes, command=replace(key, status=status) if key else None, work=work)
         except Repeated as repeated:

@@ -48,6 +48,7 @@ class MemoryStore:
         self._work: dict[str, Work] = {}
         self._leases: dict[str, Term] = {}
         self._ids: dict[str, int] = {}
+        self._keys: dict[str, bytes] = {}
 
     async def append(
         self,
@@ -154,6 +155,22 @@ class MemoryStore:
             if self._holds(lease):
                 self._leases[lease.name] = Term(Lease(lease.name, "", lease.epoch), datetime.min.replace(tzinfo=UTC))
 
+    async def keys(self, streams: Sequence[str]) -> dict[str, bytes]:
+        self._open()
+        return {stream: self._keys[stream] for stream in streams if stream in self._keys}
+
+    async def add_keys(self, keys: Mapping[str, bytes]) -> dict[str, bytes]:
+        self._open()
+        return {stream: self._keys.setdefault(stream, key) for stream, key in keys.items()}
+
+    async def keys_after(self, stream: str, limit: int = 1000) -> dict[str, bytes]:
+        self._open()
+        return {each: self._keys[each] for each in sorted(each for each in self._keys if each > stream)[:limit]}
+
+    async def change_keys(self, changes: Mapping[str, tuple[bytes, bytes]]) -> None:
+        self._open()
+        self._keys.update({stream: new for stream, (old, new) in changes.items() if self._keys.get(stream) == old})
+
     async def close(self) -> None:
         self._bell.close()
 
@@ -212,6 +229,8 @@ class MemoryStore:
             if stream not in self._versions:
                 self._roots.setdefault(root or stream, []).append(stream)
             self._versions[stream] = version
+        for stream in wanted.closed:
+            self._keys.pop(stream, None)
         for root in wanted.done:
             self._work.pop(root, None)
         for each in wanted.work:

@@ -154,6 +154,19 @@ class PostgresStore:
     async def give_up(self, leases: Sequence[Lease]) -> None:
         await self._with_connection(lambda c: c.execute(sql("give_up"), *_columns(leases)))
 
+    async def keys(self, streams: Sequence[str]) -> dict[str, bytes]:
+        return await self._keys("keys", list(streams))
+
+    async def add_keys(self, keys: Mapping[str, bytes]) -> dict[str, bytes]:
+        return await self._keys("add_keys", list(keys), list(keys.values()))
+
+    async def keys_after(self, stream: str, limit: int = 1000) -> dict[str, bytes]:
+        return await self._keys("keys_after", stream, limit)
+
+    async def change_keys(self, changes: Mapping[str, tuple[bytes, bytes]]) -> None:
+        old, new = [each[0] for each in changes.values()], [each[1] for each in changes.values()]
+        await self._with_connection(lambda c: c.execute(sql("change_keys"), list(changes), old, new))
+
     async def close(self) -> None:
         if self._closed:
             return
@@ -174,11 +187,15 @@ class PostgresStore:
         rows = await self._with_connection(lambda c: c.fetch(sql(query), *arguments))
         return [Recorded(*row) for row in rows]
 
+    async def _keys(self, query: str, *arguments: Any) -> dict[str, bytes]:
+        rows = await self._with_connection(lambda c: c.fetch(sql(query), *arguments))
+        return {row["stream"]: row["key"] for row in rows}
+
     async def _value(self, query: str, *arguments: Any) -> Any:
         return await self._with_connection(lambda c: c.fetchval(sql(query), *arguments))
 
     async def _with_connection(self, use: Callable[[Pooled], Awaitable[T]]) -> T:
-        """Runs what may be run twice (reads, leases, ids) until it succeeds or the time is over."""
+        """Runs what may be run twice (reads, leases, ids, keys) until it succeeds or the time is over."""
 
         async def attempt() -> T:
             if self._closed:

@@ -110,6 +110,7 @@ class Gateway:
         if read.method == "GET":
             reads = Reads(self._services, read)
             document = await self._read(reads, read, path_parts(request))
+            await reads.reveal()
             return Answer(200, document, max(reads.position, self._services.views.progress.position))
         return await self._write(read)
 

@@ -34,6 +34,10 @@ class Reads:
         self.position = 0
         """The newest position that was read from the log itself: the views may not be there yet."""
 
+    async def reveal(self) -> None:
+        """Opens the secrets that stand in what was read: its caller may read them."""
+        await self._documents.reveal(self._services.vault)
+
     async def collection(self, type: ResourceType) -> Json:
         """GET /v1/containers"""
         self._allow(type, self._request.caller.methods(type).collection)

@@ -39,6 +39,9 @@ class Field:
     schedules_update: bool = False
     """Changing it through PUT also runs <type>.update."""
     secret: bool = False
+    """Sealed in the log (commands/vault.py), masked in what shows events, left out of commands to agents."""
+    told_agents: bool = False
+    """A secret that commands to the agent of its resource carry all the same, in clear: Cattle's agents use it."""
 
     @property
     def reference(self) -> str | None:

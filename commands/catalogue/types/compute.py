@@ -67,7 +67,7 @@ def _instance(*own: Field) -> Mapping[str, Field]:
         fld("requestedHostId", "reference[host]", "rcu", "rc"),
         fld("startOnCreate", "boolean", "rc", "rc", nullable=False, default=True),
         fld("subnetIds", "array[reference[subnet]]", "rc", "rc", hidden=True),
-        col("token", "string", "r", max_length=255),
+        col("token", "string", "r", max_length=255, secret=True, told_agents=True),
         col("userdata", "string", "rcu", "rcu", max_length=65535),
         fld("validHostIds", "array[reference[host]]", "rcu"),
         fld("vnetIds", "array[reference[vnet]]", "rc", "", hidden=True),

@@ -1,0 +1,193 @@
+"""Where secrets are sealed, just before an append, and opened, just before they are used: nothing in between ever holds them in clear.
+
+    a decision's event      {"secretValue": "s3cret"}
+    appended, folded, shown {"secretValue": {"sealed": "..."}}, masked as *** in what shows events
+    opened                  for the answer to who may read it, a login, a command whose agent must know it
+
+Each stream has a key of its own in a table beside the log. The key is there before the append that needs it (one without any
+use does no harm), and goes with the append that closes the stream: then its secrets read as null, also in a copy of the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from commands.catalogue.model import Catalogue
+from commands.catalogue.secrets import SEALED, found, is_sealed, replaced, replaced_in_event, secret_names, secrets_of
+from commands.resource import Resource, split_stream
+from commands.sealing import KEY_BYTES, Chance, MasterKeys, Unreadable, seal, unseal
+from eventstore import Store, Write
+
+log = structlog.get_logger("corral.vault")
+
+CANARY = "master"
+"""The entry (no stream has such a name) that tells at the start whether the master key is the right one."""
+
+REMEMBERED = 300.0
+"""Seconds for which a key is kept in memory: so long may a server still know a purged stream's."""
+
+MOST = 10_000
+
+PURGED = "purged"
+
+Sealed = tuple[str, str, Any]
+"""stream, field, value"""
+
+
+class Vault:
+    """Seals and opens, for one process. Where no secret is concerned, it asks the store for nothing."""
+
+    def __init__(self, store: Store, catalogue: Catalogue, master: MasterKeys | None = None, chance: Chance = os.urandom) -> None:
+        self._store, self._catalogue, self._master, self._chance = store, catalogue, master or MasterKeys(), chance
+        self._known: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
+        self._wanted: set[str] = set()
+        self._adding = asyncio.Lock()
+
+    async def check(self) -> None:
+        """At the start: raises WrongMasterKey, or wraps what is not wrapped with the newest master key yet."""
+        fresh = self._master.wrap(CANARY, self._chance(KEY_BYTES), self._chance)
+        kept = (await self._store.add_keys({CANARY: fresh}))[CANARY]
+        self._master.unwrap(CANARY, kept)
+        if not self._master.is_current(kept):
+            await self._rewrap()
+
+    # --- before an append ---
+
+    async def sealed(self, writes: Sequence[Write]) -> list[Write]:
+        """The writes with every secret in their events sealed; what is sealed already stays."""
+        bare = {write.stream for write in writes if self._has_bare(write)}
+        if not bare:
+            return list(writes)
+        keys = await self._keys_to_write(bare)
+        return [self._seal(write, keys[write.stream]) if write.stream in bare else write for write in writes]
+
+    def _has_bare(self, write: Write) -> bool:
+        fields, inputs = secrets_of(self._catalogue, split_stream(write.stream)[0]), secret_names(self._catalogue)
+        bare = False
+
+        def look(name: str, value: Any) -> Any:
+            nonlocal bare
+            bare = bare or not is_sealed(value)
+            return value
+
+        for event in write.events:
+            replaced_in_event(event.data, fields, inputs, look)
+        return bare
+
+    def _seal(self, write: Write, key: bytes) -> Write:
+        fields, inputs = secrets_of(self._catalogue, split_stream(write.stream)[0]), secret_names(self._catalogue)
+
+        def change(name: str, value: Any) -> Any:
+            return value if is_sealed(value) else seal(key, write.stream, name, value, self._chance)
+
+        events = tuple(replace(event, data=replaced_in_event(event.data, fields, inputs, change)) for event in write.events)
+        return replace(write, events=events)
+
+    # --- where the plain value is needed ---
+
+    async def opened(self, resource: Resource) -> Resource:
+        """The resource with its secrets in clear. What was written before secrets were sealed is clear already."""
+        return (await self.opened_all([resource]))[0]
+
+    async def opened_all(self, resources: Iterable[Resource]) -> list[Resource]:
+        """Of many, with at most one query."""
+        given = list(resources)
+        wanted = [sealed for each in given for sealed in self._sealed_in(each)]
+        if not wanted:
+            return given
+        values = await self.values(wanted)
+        plain = {(stream, value[SEALED]): opened for (stream, _, value), opened in zip(wanted, values, strict=True)}
+        return [self._open(each, plain) for each in given]
+
+    async def values(self, sealed: Sequence[Sealed]) -> list[Any]:
+        """Each value in clear; None where its key is gone, or it is sealed with another."""
+        keys = await self._keys_to_read({stream for stream, _, value in sealed if is_sealed(value)})
+        return [self._plain(each, keys.get(each[0])) for each in sealed]
+
+    def _sealed_in(self, resource: Resource) -> list[Sealed]:
+        names = secrets_of(self._catalogue, resource.type)
+        held = found(resource.row, names) if names else []
+        for bracket in resource.open.values():
+            if bracket.input:
+                held += found(bracket.input, secret_names(self._catalogue), ())
+        return [(resource.stream, name, value) for name, value in held if is_sealed(value)]
+
+    def _open(self, resource: Resource, plain: Mapping[tuple[str, str], Any]) -> Resource:
+        """`plain`: (stream, ciphertext) -> value."""
+
+        def change(name: str, value: Any) -> Any:
+            if not is_sealed(value):
+                return value
+            # A key that this process still remembers does not outlive the purge.
+            return None if resource.state == PURGED else plain[resource.stream, value[SEALED]]
+
+        if not self._sealed_in(resource):
+            return resource
+        names = secret_names(self._catalogue)
+        brackets = {key: replace(each, input=replaced(each.input, names, change, ())) for key, each in resource.open.items()}
+        return replace(resource, row=replaced(resource.row, secrets_of(self._catalogue, resource.type), change), open=brackets)
+
+    def _plain(self, sealed: Sealed, key: bytes | None) -> Any:
+        stream, name, value = sealed
+        if not is_sealed(value):
+            return value
+        if key is None:
+            return None
+        try:
+            return unseal(key, stream, name, value)
+        except Unreadable as error:
+            log.warning("A secret can't be opened; it is read as none", action="unreadable", stream=stream, field=name, error=str(error))
+            return None
+
+    # --- keys ---
+
+    async def _keys_to_write(self, streams: set[str]) -> dict[str, bytes]:
+        """Keys that are in the store, made where there are none. Those who wait for the store at the same time ask it together."""
+        while missing := {stream for stream in streams if self._recalled(stream) is None}:
+            self._wanted |= missing
+            async with self._adding:
+                wanted, self._wanted = self._wanted, set()
+                if wanted:
+                    fresh = {each: self._master.wrap(each, self._chance(KEY_BYTES), self._chance) for each in wanted}
+                    self._remember(await self._store.add_keys(fresh))
+        return {stream: self._known[stream][1] for stream in streams}
+
+    async def _keys_to_read(self, streams: set[str]) -> dict[str, bytes]:
+        missing = [stream for stream in streams if self._recalled(stream) is None]
+        if missing:
+            self._remember(await self._store.keys(missing))
+        return {stream: key for stream in streams if (key := self._recalled(stream)) is not None}
+
+    def _recalled(self, stream: str) -> bytes | None:
+        known = self._known.get(stream)
+        return known[1] if known is not None and time.monotonic() - known[0] < REMEMBERED else None
+
+    def _remember(self, kept: Mapping[str, bytes]) -> None:
+        now = time.monotonic()
+        for stream, key in kept.items():
+            self._known[stream] = (now, self._master.unwrap(stream, key))
+            self._known.move_to_end(stream)
+        while len(self._known) > max(MOST, len(kept)):
+            self._known.popitem(last=False)
+
+    async def _rewrap(self) -> None:
+        """All keys under the newest master key; the canary last, so that a start that was cut off begins again."""
+        after, canary = "", dict[str, tuple[bytes, bytes]]()
+        while kept := await self._store.keys_after(after):
+            after = max(kept)
+            changes = {each: (key, self._rewrapped(each, key)) for each, key in kept.items() if not self._master.is_current(key)}
+            canary |= {each: changes.pop(each) for each in (CANARY,) if each in changes}
+            await self._store.change_keys(changes)
+        await self._store.change_keys(canary)
+        log.warning("The streams' keys are wrapped with the newest master key now", action="rewrapped")
+
+    def _rewrapped(self, stream: str, kept: bytes) -> bytes:
+        return self._master.wrap(stream, self._master.unwrap(stream, kept), self._chance)
