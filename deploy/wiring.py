@@ -13,9 +13,11 @@ from typing import Any
 from commands.bus import Bus
 from commands.catalogue.builtin import CATALOGUE
 from commands.engine import Engine
+from commands.sealing import MasterKeys
 from commands.seed import seed
 from commands.service import Commands
 from commands.settings import DEFAULTS
+from commands.vault import Vault
 from deploy.settings import Role, Settings
 from deploy.web import Web
 from eventstore import Store
@@ -54,12 +56,16 @@ class Parts:
 
 
 @asynccontextmanager
-async def server(settings: Settings, addresses: Addresses, node: str, listener: socket.socket | None) -> AsyncIterator[Parts]:
+async def server(
+    settings: Settings, addresses: Addresses, node: str, listener: socket.socket | None, master: MasterKeys
+) -> AsyncIterator[Parts]:
     """All parts running; leaving stops them, in the opposite order. `node` names this process among those that hold leases."""
     async with AsyncExitStack() as stack:
         store = await PostgresStore.open(addresses.postgres)
         stack.push_async_callback(store.close)
-        commands = Commands(store, CATALOGUE, DEFAULTS)
+        vault = Vault(store, CATALOGUE, master)
+        await vault.check()
+        commands = Commands(store, CATALOGUE, DEFAULTS, vault)
         new = await store.head() == 0
         admin = await seed(commands)
 
@@ -75,7 +81,7 @@ async def server(settings: Settings, addresses: Addresses, node: str, listener: 
             bus = Bus(addresses.nats)
             await bus.start()
             stack.push_async_callback(bus.close)
-            engine = Engine(store, bus, CATALOGUE, DEFAULTS, holder=node)
+            engine = Engine(store, bus, CATALOGUE, DEFAULTS, holder=node, vault=vault)
             tasks.start(engine.run(), "engine")
 
         web = None

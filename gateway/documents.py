@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from dataclasses import field as dataclass_field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,7 +36,7 @@ class Documents:
 
     catalogue: Catalogue
     request: ApiRequest
-    _sealed: list[_Sealed] = dataclass_field(default_factory=list)
+    _sealed: list[_Sealed] = field(default_factory=list)
     """Secrets in the documents written so far, for `reveal`."""
 
     @property
@@ -64,9 +63,9 @@ class Documents:
             "links": {"self": self_link, **self._links(type, resource, self_link)},
             "actions": {name: f"{self_link}/?action={name.lower()}" for name in self.actions(type, resource)},
         }
-        for field in type.fields.values():
-            if field.name != "id" and not field.hidden and self.caller.reads(field):
-                self._show(document, field, resource)
+        for each in type.fields.values():
+            if each.name != "id" and not each.hidden and self.caller.reads(each):
+                self._show(document, each, resource)
         if secrets_of(self.catalogue, resource.type):
             self._hide(document, resource)
             if isinstance(data := document.get("data"), dict):
