@@ -53,15 +53,18 @@ class Draft(World):
     # --- the append ---
 
     def writes(self) -> list[Write]:
-        """One whose resource is purged closes its stream: nothing follows it, and the store forgets the key of its secrets."""
-        for stream, drafts in self._drafts.items():
-            if drafts and self.resources[stream].state == "purged":
-                drafts[-1] = replace(drafts[-1], metadata={**drafts[-1].metadata, "closed": True})
         return [
-            Write(stream, self._base[stream], tuple(drafts), self.root_of(stream))
+            Write(stream, self._base[stream], self._closed(stream, drafts), self.root_of(stream))
             for stream, drafts in self._drafts.items()
             if drafts
         ]
+
+    def _closed(self, stream: str, drafts: list[Event]) -> tuple[Event, ...]:
+        """What is purged has ended: its last event says so, and its stream may leave for the archive."""
+        resource = self.resources[stream]
+        if resource.state != "purged" or resource.open:
+            return tuple(drafts)
+        return (*drafts[:-1], replace(drafts[-1], metadata={**drafts[-1].metadata, "closed": True}))
 
     def claims(self) -> list[Claim]:
         """The counted claims drafted, for the fleet to note."""
