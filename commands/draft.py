@@ -13,6 +13,7 @@ from commands.catalogue.model import Catalogue, Process
 from commands.fleet import Fleet
 from commands.merge import composed, merged
 from commands.resource import Json, Open, Resource, empty, evolve
+from commands.upcast import stamped
 from commands.world import World
 from eventstore import Claim, Event, Recorded, Release, Write
 
@@ -54,7 +55,7 @@ class Draft(World):
 
     def writes(self) -> list[Write]:
         return [
-            Write(stream, self._base[stream], self._closed(stream, drafts), self.root_of(stream))
+            Write(stream, self._base[stream], tuple(map(stamped, self._closed(stream, drafts))), self.root_of(stream))
             for stream, drafts in self._drafts.items()
             if drafts
         ]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from commands import upcast
 from commands.bus import Bus
 from commands.catalogue.builtin import CATALOGUE
 from commands.engine import Engine
@@ -61,7 +62,7 @@ async def server(
 ) -> AsyncIterator[Parts]:
     """All parts running; leaving stops them, in the opposite order. `node` names this process among those that hold leases."""
     async with AsyncExitStack() as stack:
-        store = await PostgresStore.open(addresses.postgres)
+        store = await PostgresStore.open(addresses.postgres, upcast=upcast.reader())
         stack.push_async_callback(store.close)
         vault = Vault(store, CATALOGUE, master)
         await vault.check()

@@ -15,7 +15,7 @@ import orjson
 from eventstore.encode import Encoded, EventRow, encode_append
 from eventstore.errors import Full, KeyReused, LostLease, Repeated, Taken, Unavailable, WrongVersion
 from eventstore.follow import Bell, follow
-from eventstore.types import Appended, Claim, CommandKey, Json, Lease, Loaded, Recorded, Work, Write
+from eventstore.types import Appended, Claim, CommandKey, Json, Lease, Loaded, Recorded, Upcast, Work, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,10 @@ class Term:
 class MemoryStore:
     """The Store without a database. `clock` answers the time of day in UTC; it may be a simulation's."""
 
-    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC), poll: float = 1.0) -> None:
-        self._clock, self._poll = clock, poll
+    def __init__(
+        self, clock: Callable[[], datetime] = lambda: datetime.now(UTC), poll: float = 1.0, upcast: Upcast | None = None
+    ) -> None:
+        self._clock, self._poll, self._upcast = clock, poll, upcast
         self._bell = Bell()
         self._rows: list[tuple[EventRow, datetime]] = []  # the row of position n is at n - 1
         self._positions: dict[str, list[int]] = {}
@@ -247,7 +249,8 @@ class MemoryStore:
 
     def _recorded(self, position: int) -> Recorded:
         (stream, version, kind, data, metadata), at = self._rows[position - 1]
-        return Recorded(position, stream, version, kind, orjson.loads(data), orjson.loads(metadata), at)
+        event = Recorded(position, stream, version, kind, orjson.loads(data), orjson.loads(metadata), at)
+        return event if self._upcast is None else self._upcast(event)
 
     def _open(self) -> None:
         if self._bell.closed:

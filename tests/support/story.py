@@ -160,6 +160,9 @@ class Story:
         recorded = Appended(first, first + count - 1, self.now).recorded(writes)
         for write in writes:
             assert write.expected == self.resource(write.stream).version, f"{write.stream} was decided on an old version"
+        for event in recorded:
+            unknown = event.data.keys() - events.KEYS[event.type] - {"changes"}
+            assert not unknown, f"{event.type} holds {sorted(unknown)}: see `An event's form` in docs/adding.md"
         self.log += recorded
         self.fleet.apply(recorded)
         return recorded
