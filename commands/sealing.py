@@ -58,6 +58,10 @@ class MasterKeys:
         self._keys = {hashlib.sha256(key).digest()[:_ID]: AESGCM(key) for key in keys}
         self._first = next(iter(self._keys), b"")
 
+    @property
+    def several(self) -> bool:
+        return len(self._keys) > 1
+
     def wrap(self, stream: str, key: bytes, chance: Chance) -> bytes:
         if not self._first:
             return _BARE + key

@@ -52,11 +52,14 @@ class Vault:
         self._adding = asyncio.Lock()
 
     async def check(self) -> None:
-        """At the start: raises WrongMasterKey, or wraps what is not wrapped with the newest master key yet."""
+        """At the start: raises WrongMasterKey, or wraps with the newest master key what is not.
+
+        While there are several, any key may be wrapped with any of them: another server may begin with another.
+        """
         fresh = self._master.wrap(CANARY, self._chance(KEY_BYTES), self._chance)
         kept = (await self._store.add_keys({CANARY: fresh}))[CANARY]
         self._master.unwrap(CANARY, kept)
-        if not self._master.is_current(kept):
+        if self._master.several or not self._master.is_current(kept):
             await self._rewrap()
 
     # --- before an append ---
@@ -180,14 +183,16 @@ class Vault:
 
     async def _rewrap(self) -> None:
         """All keys under the newest master key; the canary last, so that a start that was cut off begins again."""
-        after, canary = "", dict[str, tuple[bytes, bytes]]()
+        after, count, canary = "", 0, dict[str, tuple[bytes, bytes]]()
         while kept := await self._store.keys_after(after):
             after = max(kept)
             changes = {each: (key, self._rewrapped(each, key)) for each, key in kept.items() if not self._master.is_current(key)}
+            count += len(changes)
             canary |= {each: changes.pop(each) for each in (CANARY,) if each in changes}
             await self._store.change_keys(changes)
         await self._store.change_keys(canary)
-        log.warning("The streams' keys are wrapped with the newest master key now", action="rewrapped")
+        if count:
+            log.warning("The streams' keys are wrapped with the newest master key now", action="rewrapped", keys=count)
 
     def _rewrapped(self, stream: str, kept: bytes) -> bytes:
         return self._master.wrap(stream, self._master.unwrap(stream, kept), self._chance)

@@ -229,6 +229,18 @@ async def test_a_wrapped_key_is_of_its_stream_alone() -> None:
         keys(1).unwrap("credential-2", moved["credential-1"])
 
 
+async def test_a_key_that_another_server_still_wrapped_with_the_old_master_key_is_wrapped_anew_at_the_last_start() -> None:
+    store = MemoryStore()
+    await Vault(store, CATALOGUE, keys(1)).check()
+    first, last = Vault(store, CATALOGUE, keys(2, 1)), Vault(store, CATALOGUE, keys(1, 2))
+    await first.check()
+    await append(store, last, write("credential-1", {"changes": {"secretValue": SECRET}}))
+    await Vault(store, CATALOGUE, keys(2, 1)).check()
+    now = Vault(store, CATALOGUE, keys(2))
+    await now.check()
+    assert (await now.opened(await resource(store, "credential-1"))).row["secretValue"] == SECRET
+
+
 @pytest.mark.parametrize(("before", "between", "after"), [((), (1,), (1,)), ((1,), (2, 1), (2,))])
 async def test_a_new_master_key_takes_over_at_a_start_that_knows_both(
     before: tuple[int, ...], between: tuple[int, ...], after: tuple[int, ...]
