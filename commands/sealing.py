@@ -1,7 +1,7 @@
 """How a secret becomes ciphertext and back, and how keys are kept: pure. The vault holds the keys and calls this.
 
-A secret is AES-GCM under its stream's key, tied to stream and field, so that a ciphertext moved elsewhere opens nowhere. In the table of
-keys a stream's key is itself wrapped by the master key, where there is one, so that a copy of the database alone opens nothing.
+A secret is AES-GCM under its stream's key, tied to stream and field, and says which: "credential-7/secretValue:<ciphertext>". In the
+table of keys a stream's key is itself wrapped by the master key, where there is one, so that a copy of the database alone opens nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _BARE, _WRAPPED = b"\x00", b"\x01"
 
 
 class Unreadable(Exception):
-    """This ciphertext is not of this key, stream and field."""
+    """This ciphertext is not of this key, or not as it was made."""
 
 
 class WrongMasterKey(Exception):
@@ -35,18 +35,25 @@ class WrongMasterKey(Exception):
 
 
 def seal(key: bytes, stream: str, name: str, value: Any, chance: Chance) -> Json:
-    nonce = chance(_NONCE)
-    sealed = nonce + AESGCM(key).encrypt(nonce, orjson.dumps(value), _place(stream, name))
-    return {SEALED: base64.b64encode(sealed).decode()}
+    place, nonce = f"{stream}/{name}", chance(_NONCE)
+    sealed = nonce + AESGCM(key).encrypt(nonce, orjson.dumps(value), place.encode())
+    return {SEALED: f"{place}:{base64.b64encode(sealed).decode()}"}
 
 
-def unseal(key: bytes, stream: str, name: str, sealed: Json) -> Any:
-    """Raises Unreadable."""
+def sealed_for(sealed: Json) -> tuple[str, str]:
+    """The stream and the field that it was sealed for, as it says itself."""
+    stream, _, name = str(sealed[SEALED]).partition(":")[0].partition("/")
+    return stream, name
+
+
+def unseal(key: bytes, sealed: Json) -> Any:
+    """`key`: that of the stream which it was sealed for. Raises Unreadable."""
+    place, _, text = str(sealed[SEALED]).partition(":")
     try:
-        raw = base64.b64decode(sealed[SEALED], validate=True)
-        return orjson.loads(AESGCM(key).decrypt(raw[:_NONCE], raw[_NONCE:], _place(stream, name)))
+        raw = base64.b64decode(text, validate=True)
+        return orjson.loads(AESGCM(key).decrypt(raw[:_NONCE], raw[_NONCE:], place.encode()))
     except (InvalidTag, ValueError) as error:
-        raise Unreadable(f"{name} of {stream} is not sealed with this stream's key") from error
+        raise Unreadable(f"what says that it was sealed for {place} was not, or not with this key") from error
 
 
 class MasterKeys:
@@ -84,7 +91,3 @@ class MasterKeys:
     def is_current(self, kept: bytes) -> bool:
         """Whether a key is kept as these would keep it now."""
         return kept[: 1 + _ID] == _WRAPPED + self._first if self._first else kept[:1] == _BARE
-
-
-def _place(stream: str, name: str) -> bytes:
-    return f"{stream}/{name}".encode()

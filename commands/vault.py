@@ -23,7 +23,7 @@ import structlog
 from commands.catalogue.model import Catalogue
 from commands.catalogue.secrets import SEALED, found, is_sealed, replaced, replaced_in_event, secret_names, secrets_of
 from commands.resource import Resource, split_stream
-from commands.sealing import KEY_BYTES, Chance, MasterKeys, Unreadable, seal, unseal
+from commands.sealing import KEY_BYTES, Chance, MasterKeys, Unreadable, seal, sealed_for, unseal
 from eventstore import Store, Write
 
 log = structlog.get_logger("corral.vault")
@@ -65,34 +65,42 @@ class Vault:
     # --- before an append ---
 
     async def sealed(self, writes: Sequence[Write]) -> list[Write]:
-        """The writes with every secret in their events sealed; what is sealed already stays."""
-        bare = {write.stream for write in writes if self._has_bare(write)}
-        if not bare:
+        """The writes with every secret in their events sealed. What is sealed for its place already stays; what a decision took from
+        another resource, or field, is sealed anew for where it goes."""
+        todo = [each for write in writes for each in self._secrets_in(write) if not _is_sealed_for(each)]
+        if not todo:
             return list(writes)
-        keys = await self._keys_to_write(bare)
-        return [self._seal(write, keys[write.stream]) if write.stream in bare else write for write in writes]
+        keys = await self._keys_to_write({stream for stream, _, _ in todo})
+        moved = [(*sealed_for(value), value) for _, _, value in todo if is_sealed(value)]
+        plain = dict(zip((value[SEALED] for _, _, value in moved), await self.values(moved), strict=True))
+        return [self._seal(write, keys[write.stream], plain) if write.stream in keys else write for write in writes]
 
-    def _has_bare(self, write: Write) -> bool:
-        fields, inputs = secrets_of(self._catalogue, split_stream(write.stream)[0]), secret_names(self._catalogue)
-        bare = False
+    def _secrets_in(self, write: Write) -> list[Sealed]:
+        names, found_here = self._names(write.stream), list[Sealed]()
 
-        def look(name: str, value: Any) -> Any:
-            nonlocal bare
-            bare = bare or not is_sealed(value)
+        def note(name: str, value: Any) -> Any:
+            found_here.append((write.stream, name, value))
             return value
 
         for event in write.events:
-            replaced_in_event(event.data, fields, inputs, look)
-        return bare
+            replaced_in_event(event.data, *names, note)
+        return found_here
 
-    def _seal(self, write: Write, key: bytes) -> Write:
-        fields, inputs = secrets_of(self._catalogue, split_stream(write.stream)[0]), secret_names(self._catalogue)
+    def _seal(self, write: Write, key: bytes, plain: Mapping[str, Any]) -> Write:
+        """`plain`: ciphertext of elsewhere -> value."""
 
         def change(name: str, value: Any) -> Any:
-            return value if is_sealed(value) else seal(key, write.stream, name, value, self._chance)
+            if _is_sealed_for((write.stream, name, value)):
+                return value
+            value = plain[value[SEALED]] if is_sealed(value) else value
+            return None if value is None else seal(key, write.stream, name, value, self._chance)
 
-        events = tuple(replace(event, data=replaced_in_event(event.data, fields, inputs, change)) for event in write.events)
-        return replace(write, events=events)
+        names = self._names(write.stream)
+        return replace(write, events=tuple(replace(each, data=replaced_in_event(each.data, *names, change)) for each in write.events))
+
+    def _names(self, stream: str) -> tuple[frozenset[str], frozenset[str]]:
+        """Of fields, and of what a process may be started with."""
+        return secrets_of(self._catalogue, split_stream(stream)[0]), secret_names(self._catalogue)
 
     # --- where the plain value is needed ---
 
@@ -145,7 +153,9 @@ class Vault:
         if key is None:
             return None
         try:
-            return unseal(key, stream, name, value)
+            if not _is_sealed_for(sealed):
+                raise Unreadable("it was sealed for another place")
+            return unseal(key, value)
         except Unreadable as error:
             log.warning("A secret can't be opened; it is read as none", action="unreadable", stream=stream, field=name, error=str(error))
             return None
@@ -196,3 +206,9 @@ class Vault:
 
     def _rewrapped(self, stream: str, kept: bytes) -> bytes:
         return self._master.wrap(stream, self._master.unwrap(stream, kept), self._chance)
+
+
+def _is_sealed_for(secret: Sealed) -> bool:
+    """Whether it is sealed, and for where it stands."""
+    stream, name, value = secret
+    return is_sealed(value) and sealed_for(value) == (stream, name)

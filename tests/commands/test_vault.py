@@ -123,28 +123,50 @@ async def test_two_writers_of_one_stream_at_once_use_one_key(database: str) -> N
         await store.close()
 
 
-async def test_a_sealed_value_opens_only_where_it_was_sealed() -> None:
+async def test_a_sealed_value_opens_with_its_own_key_and_as_it_was_made() -> None:
     key = os.urandom(32)
     sealed = seal(key, "credential-1", "secretValue", SECRET, os.urandom)
     assert is_sealed(sealed)
-    assert unseal(key, "credential-1", "secretValue", sealed) == SECRET
-    for args in ((key, "credential-2", "secretValue"), (key, "credential-1", "other"), (os.urandom(32), "credential-1", "secretValue")):
+    assert unseal(key, sealed) == SECRET
+    with pytest.raises(Unreadable):
+        unseal(os.urandom(32), sealed)
+    for broken in ("", "credential-1/secretValue:no base64!", "AAAA", sealed["sealed"].replace("credential-1", "credential-2")):
         with pytest.raises(Unreadable):
-            unseal(*args, sealed)
-    for broken in ("", "no base64!", "AAAA"):
-        with pytest.raises(Unreadable):
-            unseal(key, "credential-1", "secretValue", {"sealed": broken})
+            unseal(key, {"sealed": broken})
 
 
-async def test_a_secret_that_nobody_can_open_reads_as_none() -> None:
+@pytest.mark.parametrize("forged", ["", "Zm9yZ2Vk", "credential-2/secretValue:Zm9yZ2Vk", "credential-9/secretValue:Zm9yZ2Vk"])
+async def test_what_only_looks_sealed_reads_as_none(forged: str) -> None:
+    store = MemoryStore()
+    vault = Vault(store, CATALOGUE)
+    await append(store, vault, write("credential-2", {"changes": {"secretValue": {"sealed": forged}, "name": "n"}}))
+    assert (await vault.opened(await resource(store, "credential-2"))).row["secretValue"] is None
+
+
+async def test_a_secret_that_a_decision_takes_to_another_resource_is_sealed_anew_for_it() -> None:
     store = MemoryStore()
     vault = Vault(store, CATALOGUE)
     await append(store, vault, write("credential-1", {"changes": {"secretValue": SECRET}}))
-    forged = {"sealed": "Zm9yZ2Vk"}
-    await append(store, vault, write("credential-2", {"changes": {"secretValue": forged, "name": "n"}}))
-    assert (await vault.opened(await resource(store, "credential-2"))).row["secretValue"] is None
-    copied = (await resource(store, "credential-1")).row["secretValue"]
-    assert await vault.values([("credential-9", "secretValue", copied), ("credential-1", "secretValue", "clear")]) == [None, "clear"]
+    taken = (await resource(store, "credential-1")).row["secretValue"]
+    assert await vault.values([("instance-1", "token", taken)]) == [None], "as it is, it opens nowhere else"
+    changes = {"token": taken, "+data": {"+fields": {"libvirtVncPassword": taken}}}
+    await append(store, Vault(store, CATALOGUE), write("instance-1", {"changes": changes}))
+    [event] = await store.read("instance-1")
+    assert taken["sealed"] not in str(event)
+    await store.append([Write("credential-1", 1, (Event(events.UPDATED, {}, {"closed": True}),))])
+    row = (await Vault(store, CATALOGUE).opened(await resource(store, "instance-1"))).row
+    assert (row["token"], row["data"]["fields"]["libvirtVncPassword"]) == (SECRET, SECRET), "it is the instance's own now"
+    assert await Vault(store, CATALOGUE).values([("credential-1", "secretValue", taken)]) == [None]
+
+
+async def test_a_crash_between_a_key_and_its_append_does_no_harm() -> None:
+    store = MemoryStore()
+    change = write("credential-1", {"changes": {"secretValue": SECRET}})
+    await Vault(store, CATALOGUE).sealed([change])  # and then the server is gone
+    kept = await store.keys(["credential-1"])
+    await append(store, Vault(store, CATALOGUE), change)
+    assert await store.keys(["credential-1"]) == kept
+    assert (await Vault(store, CATALOGUE).opened(await resource(store, "credential-1"))).row["secretValue"] == SECRET
 
 
 async def test_a_log_from_before_secrets_were_sealed_reads_as_it_did() -> None:
@@ -206,7 +228,7 @@ async def test_with_a_master_key_a_copy_of_the_table_of_keys_opens_nothing() -> 
     sealed = (await resource(store, "credential-1")).row["secretValue"]
     for start in range(len(kept) - 31):
         with pytest.raises(Unreadable):
-            unseal(kept[start : start + 32], "credential-1", "secretValue", sealed)
+            unseal(kept[start : start + 32], sealed)
     again = Vault(store, CATALOGUE, keys(1))
     await again.check()
     assert await again.values([("credential-1", "secretValue", sealed)]) == [SECRET]
