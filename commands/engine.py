@@ -376,6 +376,9 @@ class Engine:
             return  # lost since the append: another engine asks now, and answers come to it
         fresh = {event.data["id"] for event in recorded if event.type == events.STEP_REQUESTED}
         world = World(self.catalogue, resources, self.fleet)
+        for event in recorded:
+            if event.type == events.STEP_REQUESTED and "aside" in event.data:
+                self._dispatch.send_aside(root, world, event)
         for waiting in self._dispatch.update(root, world):
             if waiting[2].id in fresh or self._group is None:
                 self._dispatch.send(root, world, waiting)
@@ -411,6 +414,11 @@ class Engine:
                 self.schedule(outstanding.root, progress=said)
             return
         reach_all("before", "reply", [outstanding.command])
+        if outstanding.aside:
+            error = _error_of(message, outstanding.command)
+            log.info("Answered; nothing waits for it", action="aside-answered", ask=ask, stream=outstanding.stream, error=error)
+            self._dispatch.forget(ask)
+            return
         outstanding.answered = True
         self._answered[ask] = None
         while len(self._answered) > ANSWERED_KEPT:

@@ -102,6 +102,11 @@ class ResourceType:
     parent: str | None = None
     children: tuple[str, ...] = ()
     owner: str | None = None
+    unique: tuple[tuple[str, ...], ...] = ()
+    """Fields whose values together only one row has, from its creation until it is purged (beside the uuid, which every type with one has
+    for itself). Rows with a null among them are not compared."""
+    single: tuple[tuple[str, ...], ...] = ()
+    """The same, but from creation until removal: of a map, what it ties together. A restored row must be the only one again."""
     stored: bool = True
     """False: only in requests (instanceStop), or computed (schema)."""
 
@@ -174,6 +179,11 @@ class Ask:
     seconds: float = 60.0
     tries: int | Callable[[World, Resource], int] = 1
     undo: str | None = None
+    no_undo: str = ""
+    """Why nothing has to be undone, where there is no `undo` and an error is not borne for ever."""
+    aside: bool = False
+    """It holds nothing up: the process goes on at once. The command is sent again until it is answered, in whatever way, or `seconds` are
+    over, by the server that asked; one that dies meanwhile takes it along. For what is good to have done, and harmless if it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,17 +322,38 @@ class Catalogue:
                 for name in filter(None, (action.input, action.output)):
                     if name not in self.types:
                         raise CatalogueError(f"action {resource.name}.{action.name} has the unknown type {name}")
-            if resource.owner and resource.owner not in resource.fields:
-                raise CatalogueError(f"{resource.name} is owned through {resource.owner}, which is not one of its fields")
+            named = (resource.owner,) if resource.owner else ()
+            for name in (*named, *(name for key in (*resource.unique, *resource.single) for name in key)):
+                if name not in resource.fields:
+                    raise CatalogueError(f"{resource.name} is owned or made unique through {name}, which is not one of its fields")
+            if resource.parent and resource.parent not in self.types:
+                raise CatalogueError(f"{resource.name} is a child of {resource.parent}, which is not a type")
         for process in self.processes.values():
-            if process.type not in self.types:
-                raise CatalogueError(f"process {process.name} is of {process.type}, which is not a type")
-            if process.delegate and process.delegate not in self.processes:
-                raise CatalogueError(f"process {process.name} delegates to {process.delegate}, which is not a process")
-            for via in process.vias:
-                process.done_of(via)
-            for step in process.steps:
-                if isinstance(step, Child | Own | Join) and step.process not in self.processes:
-                    raise CatalogueError(f"process {process.name} has a step {step.process}, which is not a process")
-                if isinstance(step, Ask) and step.seconds <= 0:
-                    raise CatalogueError(f"process {process.name} asks {step.command} without a timeout")
+            self._check_process(process)
+
+    def _check_process(self, process: Process) -> None:
+        kind = self.types.get(process.type)
+        if kind is None:
+            raise CatalogueError(f"process {process.name} is of {process.type}, which is not a type")
+        if kind.parent or process.name != f"{kind.name.lower()}.{process.name.partition('.')[2]}":
+            raise CatalogueError(f"process {process.name} is not named after a root type, in lower case: {kind.parent or kind.name} is one")
+        if process.field not in kind.fields:
+            raise CatalogueError(f"process {process.name} is on {process.field}, which is not a field of {kind.name}")
+        states = {*process.start, *(() if isinstance(process.via, str) else process.via), *process.vias, *process.dones}
+        if process.failed:
+            states.add(process.failed)
+        if (options := set(kind.fields[process.field].options)) and (unknown := states - options):
+            raise CatalogueError(f"process {process.name} names {', '.join(sorted(unknown))}, no state of {kind.name}.{process.field}")
+        if process.delegate and process.delegate not in self.processes:
+            raise CatalogueError(f"process {process.name} delegates to {process.delegate}, which is not a process")
+        for start in process.start:
+            via = None if not isinstance(process.via, str) and start not in process.via else process.via_of(start)
+            if via is None or not (isinstance(process.done, str) or via in process.done):
+                raise CatalogueError(f"process {process.name} does not say where it leads from {start}")
+        for step in process.steps:
+            if isinstance(step, Child | Own | Join) and step.process not in self.processes:
+                raise CatalogueError(f"process {process.name} has a step {step.process}, which is not a process")
+            if isinstance(step, Child) and step.via not in (self.types[step.type].fields if step.type in self.types else ()):
+                raise CatalogueError(f"process {process.name} has a step for each {step.type} by {step.via}, which is no field of it")
+            if isinstance(step, Ask) and step.seconds <= 0:
+                raise CatalogueError(f"process {process.name} asks {step.command} without a timeout")
