@@ -40,7 +40,6 @@ STORAGE_POOL_HOST_MAP = ResourceType(
     fields(col("hostId", "reference[host]", "rcu"), col("storagePoolId", "reference[storagePool]", "rcu"), account=False),
     links(one("host", "host"), one("storagePool", "storagePool")),
     actions("storagePoolHostMap", *LIFE), ALL, HIDDEN,
-    single=(("storagePoolId", "hostId"),),
 )  # fmt: skip
 
 STORAGE_POOL = ResourceType(
