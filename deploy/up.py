@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from deploy.embedded import EmbeddedNats, EmbeddedPostgres, Home, HomeInUse, HomeUnusable, ServerFailed, hold, noted
+from deploy.extensions import ExtensionFailed
 from deploy.first import first_instance
 from deploy.local import LocalHosts
 from deploy.logs import configure
@@ -37,7 +38,7 @@ def run(settings: Settings) -> int:
     configure(settings.log_level, settings.log_format)
     try:
         uvloop.run(_serve(settings))
-    except (HomeInUse, HomeUnusable, PortTaken, ServerFailed, NewerSchema, Unavailable) as error:
+    except (HomeInUse, HomeUnusable, PortTaken, ServerFailed, NewerSchema, Unavailable, ExtensionFailed) as error:
         Console(stderr=True).print(f"[red]Corral can't start:[/] {error}", highlight=False, soft_wrap=True)
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
