@@ -271,7 +271,9 @@ class Catalogue:
                     self._asks.setdefault((process.type, step.command), (process, step))
         for type_name, state_field in self._vias:
             self._state_fields[type_name] = (*self._state_fields.get(type_name, ()), state_field)
-        self._check()
+        from commands.catalogue.check import check  # which knows what is above
+
+        check(self)
 
     def type(self, name: str) -> ResourceType:
         return self.types[name]
@@ -311,49 +313,3 @@ class Catalogue:
     def asks(self, root_type: str, command: str) -> tuple[Process, Ask] | None:
         """The process of a type that asks a command, and its step."""
         return self._asks.get((root_type, command))
-
-    def _check(self) -> None:
-        for resource in self.types.values():
-            for link in resource.links.values():
-                for name in filter(None, (link.to, link.through)):
-                    if name not in self.types:
-                        raise CatalogueError(f"link {resource.name}.{link.name} goes to {name}, which is not a type")
-            for action in resource.actions.values():
-                for name in filter(None, (action.input, action.output)):
-                    if name not in self.types:
-                        raise CatalogueError(f"action {resource.name}.{action.name} has the unknown type {name}")
-            named = (resource.owner,) if resource.owner else ()
-            for name in (*named, *(name for key in (*resource.unique, *resource.single) for name in key)):
-                if name not in resource.fields:
-                    raise CatalogueError(f"{resource.name} is owned or made unique through {name}, which is not one of its fields")
-            if resource.parent and resource.parent not in self.types:
-                raise CatalogueError(f"{resource.name} is a child of {resource.parent}, which is not a type")
-        for process in self.processes.values():
-            self._check_process(process)
-
-    def _check_process(self, process: Process) -> None:
-        kind = self.types.get(process.type)
-        if kind is None:
-            raise CatalogueError(f"process {process.name} is of {process.type}, which is not a type")
-        if kind.parent or process.name != f"{kind.name.lower()}.{process.name.partition('.')[2]}":
-            raise CatalogueError(f"process {process.name} is not named after a root type, in lower case: {kind.parent or kind.name} is one")
-        if process.field not in kind.fields:
-            raise CatalogueError(f"process {process.name} is on {process.field}, which is not a field of {kind.name}")
-        states = {*process.start, *(() if isinstance(process.via, str) else process.via), *process.vias, *process.dones}
-        if process.failed:
-            states.add(process.failed)
-        if (options := set(kind.fields[process.field].options)) and (unknown := states - options):
-            raise CatalogueError(f"process {process.name} names {', '.join(sorted(unknown))}, no state of {kind.name}.{process.field}")
-        if process.delegate and process.delegate not in self.processes:
-            raise CatalogueError(f"process {process.name} delegates to {process.delegate}, which is not a process")
-        for start in process.start:
-            via = None if not isinstance(process.via, str) and start not in process.via else process.via_of(start)
-            if via is None or not (isinstance(process.done, str) or via in process.done):
-                raise CatalogueError(f"process {process.name} does not say where it leads from {start}")
-        for step in process.steps:
-            if isinstance(step, Child | Own | Join) and step.process not in self.processes:
-                raise CatalogueError(f"process {process.name} has a step {step.process}, which is not a process")
-            if isinstance(step, Child) and step.via not in (self.types[step.type].fields if step.type in self.types else ()):
-                raise CatalogueError(f"process {process.name} has a step for each {step.type} by {step.via}, which is no field of it")
-            if isinstance(step, Ask) and step.seconds <= 0:
-                raise CatalogueError(f"process {process.name} asks {step.command} without a timeout")
