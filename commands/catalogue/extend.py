@@ -49,6 +49,8 @@ class Extending:
             raise CatalogueError(f"type {names}: a name begins with a small letter, and holds letters and digits alone")
         if not _PREFIX.fullmatch(type.prefix):
             raise CatalogueError(f"type {type.name}: its id prefix {type.prefix!r} is not 1 and small letters, as 1w is")
+        if type.single and type.owner is None:
+            raise CatalogueError(f"type {type.name}: `single` is for types with an owner; what only one row may have is `unique`")
         taken = {name.lower() for each in self._types.values() for name in (each.name, each.plural)}
         for name in (type.name, type.plural):
             if name.lower() in taken:

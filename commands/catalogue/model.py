@@ -106,7 +106,8 @@ class ResourceType:
     """Fields whose values together only one row has, from its creation until it is purged (beside the uuid, which every type with one has
     for itself). Rows with a null among them are not compared."""
     single: tuple[tuple[str, ...], ...] = ()
-    """The same, but from creation until removal: of a map, what it ties together. A restored row must be the only one again."""
+    """The same, but from creation until removal: of a map, what it ties together. A restored row must be the only one again.
+    For types with an owner (whose root's turns alone decide) and those that the fleet holds."""
     stored: bool = True
     """False: only in requests (instanceStop), or computed (schema)."""
 
