@@ -91,8 +91,8 @@ def test_delegates_never_come_back(process: Process) -> None:
 def test_whatever_ends_a_row_or_brings_it_back_says_so_on_it(process: Process) -> None:
     """And so frees, or takes again, what it alone may have."""
     for done, step in (("removed", REMOVED), ("purged", PURGED)):
-        assert done not in process.dones or step in process.post
-    assert "removed" not in process.start or "purged" in process.dones or RESTORED in process.post
+        assert done not in process.dones or step in process.steps
+    assert "removed" not in process.start or "purged" in process.dones or RESTORED in process.steps
 
 
 @pytest.mark.parametrize(("process", "step"), ASKS)

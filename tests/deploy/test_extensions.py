@@ -88,6 +88,12 @@ def settled(http: httpx.Client, link: str, state: str) -> dict[str, Any]:
             4, "there is a type called instance already",
         ),
         (
+            "from commands.catalogue.model import Field, ResourceType\n\n"
+            "def extend(catalogue):\n    catalogue.add_type(\n"
+            "        ResourceType('tie', 'ties', '1t', {'a': Field('a', 'int')}, single=(('a',),)))\n",
+            4, "`single` is for types with an owner",
+        ),
+        (
             "from commands.catalogue.processes.common import lifecycle\n\n\ndef extend(catalogue):\n"
             "    catalogue.add_processes(lifecycle('ghost'))\n",
             4, "is of ghost, which is not a type",
@@ -98,7 +104,7 @@ def settled(http: httpx.Client, link: str, state: str) -> dict[str, Any]:
             4, "names flying, no state of image.state",
         ),
     ],
-    ids=["syntax", "import", "entry", "raises", "phase", "step", "type", "process", "state"],
+    ids=["syntax", "import", "entry", "raises", "phase", "step", "type", "single", "process", "state"],
 )  # fmt: skip
 def test_an_extension_that_is_wrong_is_named_with_its_line(tmp_path: Path, text: str, line: int | None, why: str) -> None:
     with pytest.raises(ExtensionFailed) as failed:
