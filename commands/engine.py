@@ -379,11 +379,16 @@ class Engine:
         if not self._is_ours(root):
             return  # lost since the append: another engine asks now, and answers come to it
         fresh = {event.data["id"] for event in recorded if event.type == events.STEP_REQUESTED}
+        asides = [event for event in recorded if event.type == events.STEP_REQUESTED and "aside" in event.data]
         found = self._dispatch.update(root, World(self.catalogue, resources, self.fleet))
-        if not found:
+        if not found and not asides:
             return
         world = await self._revealed(resources)
-        for waiting in found if self._is_ours(root) else ():
+        if not self._is_ours(root):
+            return
+        for event in asides:
+            self._dispatch.send_aside(root, world, event)
+        for waiting in found:
             if waiting[2].id in fresh or self._group is None:
                 self._dispatch.send(root, world, waiting)
             else:
@@ -423,6 +428,11 @@ class Engine:
                 self.schedule(outstanding.root, progress=said)
             return
         reach_all("before", "reply", [outstanding.command])
+        if outstanding.aside:
+            error = _error_of(message, outstanding.command)
+            log.info("Answered; nothing waits for it", action="aside-answered", ask=ask, stream=outstanding.stream, error=error)
+            self._dispatch.forget(ask)
+            return
         outstanding.answered = True
         self._answered[ask] = None
         while len(self._answered) > ANSWERED_KEPT:

@@ -7,9 +7,11 @@ syntax of commands.merge, which evolve applies to the row.
     updated            {changes, actor's words?}                   fields changed outside or inside a process
     transitioned       {process, field, from, via: [..], to, changes?}   a process that began and ended within one turn
     process-started    {pid, process, field, from, via, input?, parent?, compensation?, origin?}
-    step-requested     {pid?, command, id, agent, try?, instead?}  a command to an agent; its epoch is this event's position.
+    step-requested     {pid?, command, id, agent, try?, instead?, aside?}  a command to an agent; its epoch is this event's position.
                                                                    Without pid: it undoes what a closed process left behind,
-                                                                   `instead` of one that was answered with an error
+                                                                   `instead` of one that was answered with an error. aside: the
+                                                                   process that asked, and does not wait for it.
+                                                                   aside: the process that asks, and doesn't wait for the answer
     step-succeeded     {pid?, id, changes?, late?}                 late: what asked was closed before; nothing is merged
     step-failed        {pid?, id, error, late?}                    an error answer
     progressed         {pid, percent?, message?}                   at most one a second
@@ -62,7 +64,7 @@ KEYS: Mapping[str, frozenset[str]] = {
     UPDATED: frozenset(),
     TRANSITIONED: frozenset({"process", "field", "from", "via", "to", "compensation", "forced"}),
     PROCESS_STARTED: _BRACKET | {"from", "via", "input", "parent", "compensation", "reason"},
-    STEP_REQUESTED: frozenset({"pid", "command", "id", "agent", "try", "instead"}),
+    STEP_REQUESTED: frozenset({"pid", "command", "id", "agent", "try", "instead", "aside"}),
     STEP_SUCCEEDED: frozenset({"pid", "id", "late"}),
     STEP_FAILED: frozenset({"pid", "id", "error", "late"}),
     PROGRESSED: frozenset({"pid", "percent", "message"}),

@@ -22,6 +22,7 @@ from rich.markup import escape
 
 from commands.sealing import WrongMasterKey
 from deploy.embedded import EmbeddedNats, EmbeddedPostgres, Home, HomeInUse, HomeUnusable, ServerFailed, hold, noted
+from deploy.extensions import ExtensionFailed
 from deploy.first import first_instance
 from deploy.local import LocalHosts
 from deploy.logs import configure
@@ -43,7 +44,7 @@ def run(settings: Settings) -> int:
         hint = f"start it with the one that was in use: in CORRAL_MASTER_KEY, or as the file {settings.home / FILE}"
         Console(stderr=True).print(f"[red]Corral can't start:[/] {error}; {hint}", highlight=False, soft_wrap=True)
         return 1
-    except (HomeInUse, HomeUnusable, PortTaken, ServerFailed, NewerSchema, Unavailable, BadSetting) as error:
+    except (HomeInUse, HomeUnusable, PortTaken, ServerFailed, NewerSchema, Unavailable, BadSetting, ExtensionFailed) as error:
         Console(stderr=True).print(f"[red]Corral can't start:[/] {error}", highlight=False, soft_wrap=True)
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):

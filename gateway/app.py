@@ -44,7 +44,7 @@ def build_app(services: Services) -> Starlette:
             Route("/ping", _ping),
             Route("/healthcheck", gateway.health),
             Route("/corral/info", gateway.info),
-            *log.routes(services.store, gateway.callers),
+            *log.routes(services.store, services.catalogue, gateway.callers),
             Route("/{path:path}", gateway.api, methods=every),
         ]
     )

@@ -158,9 +158,17 @@ def secrets_sealed() -> Story:
     return story
 
 
+def image_leaves_a_pool() -> Story:
+    story = _running()
+    story.command("imageStoragePoolMap-1", Run("deactivate"))
+    story.answer_all(_docker)
+    story.command("imageStoragePoolMap-1", Delete())
+    return _purged(story)
+
+
 STORIES: tuple[Callable[[], Story], ...] = (
     whole_life, removed_while_running, never_placed, failed_create, failed_start, superseded, silence, reconnected, cancelled, late_error,
-    stop_not_possible, forced, secrets_in_clear, secrets_sealed,
+    stop_not_possible, forced, image_leaves_a_pool, secrets_in_clear, secrets_sealed,
 )  # fmt: skip
 
 

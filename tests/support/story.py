@@ -122,6 +122,22 @@ class Story:
             for stream, _, asked in asked_of(each)
         ]
 
+    def claims(self) -> dict[tuple[str, str], str]:
+        """(scope, item) -> who holds it, exclusive and counted ones. Fails where an event claims what another stream has."""
+        held: dict[tuple[str, str], str] = {}
+        for event in self.log:
+            for release in event.releases:
+                if held.get((release.scope, release.item)) == event.stream:
+                    del held[release.scope, release.item]
+            for claim in event.claims:
+                holder = held.setdefault((claim.scope, claim.item), event.stream)
+                assert holder == event.stream, f"{event.id} claims {claim}, which is {holder}'s"
+        return held
+
+    def asides(self) -> list[Json]:
+        """What was asked without waiting for it."""
+        return [event.data for event in self.log if event.type == events.STEP_REQUESTED and "aside" in event.data]
+
     # --- how it runs ---
 
     def settle(self) -> None:
