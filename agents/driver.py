@@ -86,7 +86,7 @@ class Subjects:
     lane: str | None
     """Commands of one lane are carried out one after the other. A root volume shares the lane of its instance."""
     guarded: tuple[str, ...] = ()
-    """The instances and volumes whose epoch the command must not be behind."""
+    """The instances, volumes and images in a pool whose epoch the command must not be behind."""
 
 
 def subjects_of(name: str, data: Mapping[str, Any]) -> Subjects:
@@ -103,7 +103,9 @@ def subjects_of(name: str, data: Mapping[str, Any]) -> Subjects:
         guarded = (volume, f"instance {owner}") if name == "storage.volume.remove" else (volume,)
         return Subjects(f"instance {owner}", guarded)
     if name in IMAGE_COMMANDS:
-        return Subjects(f"image {uuid_at(data, 'imageStoragePoolMap', 'image')}")
+        image = f"image {uuid_at(data, 'imageStoragePoolMap', 'image')}"
+        # An image that left a pool and is back there is not to be removed by a command that was on its way since before.
+        return Subjects(image, (f"{image} in {part(data, 'imageStoragePoolMap').get('storagePoolId')}",))
     return Subjects(None)
 
 

@@ -1,4 +1,4 @@
-"""What an agent must not forget, on its disk: the newest epoch of every instance and volume, and what it answered.
+"""What an agent must not forget, on its disk: the newest epoch of every instance, volume and image in a pool, and what it answered.
 
 Written before a command is carried out (epochs, removed ones included) and before its answer is sent. One agent holds a ledger at a time.
 Its methods block (a commit waits for the disk): the agent calls them from a thread, with as many commands at once as have come in.

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from commands import uniqueness
 from commands.catalogue.fields import changes_for
 from commands.catalogue.model import Process
 from commands.errors import Conflict, NotFound, Refused
@@ -85,7 +86,8 @@ def _update(turn: Turn, type_name: str, resource: Resource, fields: Json) -> Non
     changes = changes_for(kind, differing)
     if not changes:
         return
-    turn.merge(resource.stream, changes)
+    claims, releases = uniqueness.swapped(turn.catalogue.root_type(type_name), resource, differing)
+    turn.merge(resource.stream, changes, claims, releases)
     process = turn.catalogue.process_of(type_name, "update")
     if process and any(kind.fields[name].schedules_update for name in differing) and resource.state in process.start:
         turn.begin(resource.stream, process)

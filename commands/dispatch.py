@@ -19,6 +19,7 @@ from commands.failpoints import reach_all
 from commands.intake import PROGRESS_SECONDS
 from commands.resource import Asked, Open, Resource
 from commands.world import World
+from eventstore import Recorded
 
 log = structlog.get_logger("corral.dispatch")
 
@@ -53,6 +54,8 @@ class Outstanding:
     silent: bool = False
     undoes: bool = False
     """It undoes what a closed process left behind: nobody waits for it."""
+    aside: bool = False
+    """No process waits for it, and it is given up when its time is over."""
     told: float = float("-inf")
     """When its last progress was passed on."""
 
@@ -63,6 +66,16 @@ class Outstanding:
             return False
         self.told = now
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What a command tells of the process that asks."""
+
+    trace: dict[str, str | None]
+    silent: bool = False
+    undoes: bool = False
+    aside: bool = False
 
 
 class Dispatch:
@@ -86,7 +99,8 @@ class Dispatch:
                 for each in asked_of(resource):
                     waiting[each[2].id] = each
         for ask in self._by_root.get(root, set()) - set(waiting):
-            self._forget(ask)
+            if not self._by_ask[ask].aside:
+                self.forget(ask)
         return [each for ask, each in waiting.items() if ask not in self._by_ask]
 
     def send(self, root: str, world: World, waiting: Waiting) -> None:
@@ -96,6 +110,19 @@ class Dispatch:
             return
         resource = world.resources[stream]
         step = _step(world.catalogue, resource.type, bracket, asked.command)
+        about = _About(_trace(bracket), silent=bracket is None or bracket.parked is not None, undoes=bracket is None)
+        self._send(root, world, stream, step, asked, about)
+
+    def send_aside(self, root: str, world: World, event: Recorded) -> None:
+        """Sends what a step-requested asks for beside its process."""
+        found = world.catalogue.asks(world.resources[event.stream].type, event.data["command"])
+        assert found is not None, f"no process of {event.stream} asks {event.data['command']}"
+        asked = Asked(event.data["command"], event.data["id"], event.data["agent"], event.position, event.at)
+        trace = {"correlation": event.metadata.get("correlation"), "processName": event.data["aside"]}
+        self._send(root, world, event.stream, found[1], asked, _About(trace, aside=True))
+
+    def _send(self, root: str, world: World, stream: str, step: Ask, asked: Asked, about: _About) -> None:
+        resource = world.resources[stream]
         reply = reply_subject(partition_of(root), asked.agent, asked.id)
         prefix = world.catalogue.type(resource.type).prefix
         message = Message(
@@ -107,12 +134,12 @@ class Dispatch:
             data=step.payload(world, resource),
             publisher="corral",
             timeoutMillis=int(MOST_RESEND * 1000),
-            context={"epoch": asked.epoch, "stream": stream, **_trace(bracket)},
+            context={"epoch": asked.epoch, "stream": stream, **about.trace},
         )
         subject = command_subject(asked.agent, asked.command)
         outstanding = Outstanding(
             root, stream, asked.command, asked.agent, asked.id, subject, reply, message.encode(), step.seconds,
-            silent=bracket is None or bracket.parked is not None, undoes=bracket is None,
+            silent=about.silent, undoes=about.undoes, aside=about.aside,
         )
         self._by_ask[asked.id] = outstanding
         self._by_root.setdefault(root, set()).add(asked.id)
@@ -141,7 +168,7 @@ class Dispatch:
 
     def forget_partition(self, number: int) -> None:
         for ask in [each.ask for each in self._by_ask.values() if partition_of(each.root) == number]:
-            self._forget(ask)
+            self.forget(ask)
 
     async def run(self) -> None:
         """Sends again what is due, and reports silence. Time without NATS counts for nothing."""
@@ -166,7 +193,10 @@ class Dispatch:
             each.until_resend = each.delay
             log.info("No answer yet; the command is sent again", action="resend", subject=each.subject, stream=each.stream)
             self._publish(each)
-        if each.waited >= each.seconds and not each.silent:
+        if each.aside and each.waited >= each.seconds:
+            log.info("Nobody answered; nothing waits for it", action="aside-unanswered", subject=each.subject, stream=each.stream)
+            self.forget(each.ask)
+        elif each.waited >= each.seconds and not each.silent:
             each.silent = True
             self._on_silence(each.root, each.ask)
 
@@ -178,7 +208,8 @@ class Dispatch:
         if each.command:
             task.add_done_callback(lambda _: reach_all("after", "publish", [each.command]))
 
-    def _forget(self, ask: str) -> None:
+    def forget(self, ask: str) -> None:
+        """It is answered, or given up."""
         each = self._by_ask.pop(ask, None)
         if each is not None:
             asks = self._by_root.get(each.root, set())

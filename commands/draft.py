@@ -7,12 +7,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from commands import events
+from commands import events, uniqueness
 from commands.catalogue.fields import changes_for, date_text
 from commands.catalogue.model import Catalogue, Process
 from commands.fleet import Fleet
 from commands.merge import composed, merged
 from commands.resource import Json, Open, Resource, empty, evolve
+from commands.upcast import stamped
 from commands.world import World
 from eventstore import Claim, Event, Recorded, Release, Write
 
@@ -54,10 +55,17 @@ class Draft(World):
 
     def writes(self) -> list[Write]:
         return [
-            Write(stream, self._base[stream], tuple(drafts), self.root_of(stream))
+            Write(stream, self._base[stream], tuple(map(stamped, self._closed(stream, drafts))), self.root_of(stream))
             for stream, drafts in self._drafts.items()
             if drafts
         ]
+
+    def _closed(self, stream: str, drafts: list[Event]) -> tuple[Event, ...]:
+        """What is purged has ended: its last event says so, and its stream may leave for the archive."""
+        resource = self.resources[stream]
+        if resource.state != "purged" or resource.open:
+            return tuple(drafts)
+        return (*drafts[:-1], replace(drafts[-1], metadata={**drafts[-1].metadata, "closed": True}))
 
     def claims(self) -> list[Claim]:
         """The counted claims drafted, for the fleet to note."""
@@ -96,7 +104,9 @@ class Draft(World):
         bracket = resource.open.get(state_field)
         return bracket.input if bracket else {}
 
-    def new_row(self, type_name: str, row: Json, kind: str | None, claims: tuple[Claim, ...]) -> tuple[str, str | None]:
+    def new_row(
+        self, type_name: str, row: Json, kind: str | None, claims: tuple[Claim, ...], input: Json | None = None
+    ) -> tuple[str, str | None]:
         """A new resource with its create process begun. -> its stream, and that process's pid (None: its type has none).
 
         It shares our root if its type is owned (volume, maps of an instance), else it is a root of its own.
@@ -110,15 +120,16 @@ class Draft(World):
             "kind": kind or type_name,
             "created": date_text(self.now),
             "state": "requested",
+            "allocationState": "inactive",
         }
-        if "allocationState" in root_type.fields:
-            columns["allocationState"] = "inactive"
-        uuid = Claim(f"{root_type.name}.uuid", columns["uuid"])
-        changes = changes_for(self.catalogue.type(type_name), {key: value for key, value in row.items() if value is not None})
+        columns = {name: value for name, value in columns.items() if name in root_type.fields}
+        given = {key: value for key, value in row.items() if value is not None}
+        changes = {**columns, **changes_for(self.catalogue.type(type_name), given)}
+        keys = uniqueness.unique_keys(root_type) + uniqueness.single_keys(root_type)
         self._roots[stream] = self.root if owned else stream
-        self.emit(stream, events.CREATED, {"changes": {**columns, **changes}}, (uuid, *claims))
+        self.emit(stream, events.CREATED, {"changes": changes}, (*uniqueness.claims(root_type, keys, changes), *claims))
         process = self.catalogue.process_of(type_name, "create")
-        return stream, self.begin(stream, process, parent=self._pid if owned else None) if process else None
+        return stream, self.begin(stream, process, input=input, parent=self._pid if owned else None) if process else None
 
     def emit(
         self, stream: str, kind: str, data: Json, claims: tuple[Claim, ...] = (), releases: tuple[Release, ...] = ()

@@ -36,6 +36,7 @@ from commands.roots import Roots
 from commands.service import Commands
 from commands.surroundings import REAL, Surroundings
 from commands.turn import Answer, NeedIds, Triggers, Turn
+from commands.vault import Vault
 from commands.world import World
 from eventstore import BadData, Full, Lease, LostLease, Recorded, Store, Taken, Unavailable, Write, WrongVersion
 
@@ -83,13 +84,14 @@ class Engine:
 
     def __init__(
         self, store: Store, bus: Bus, catalogue: Catalogue, settings: Mapping[str, Any], *, holder: str, parallel: int = 64,
-        surroundings: Surroundings = REAL,
+        vault: Vault | None = None, surroundings: Surroundings = REAL,
     ) -> None:
         self.store = store
         self.surroundings = surroundings
         self.catalogue = catalogue
         self.settings = settings
         self.holder = holder
+        self.vault = vault or Vault(store, catalogue, chance=surroundings.secret)
         self.fleet = Fleet()
         self.ready = asyncio.Event()
         self._ids = Ids(store)
@@ -135,7 +137,7 @@ class Engine:
             await self._partitions.give_up()
 
     def _presence(self) -> PresenceWatch:
-        commands = Commands(self.store, self.catalogue, self.settings, self.surroundings)
+        commands = Commands(self.store, self.catalogue, self.settings, self.vault, surroundings=self.surroundings)
         self._endings = Endings(commands, self.fleet)
         return PresenceWatch(self._bus, commands, self.fleet, self._endings, mine=self._is_ours, returned=self._dispatch.nudge)
 
@@ -206,8 +208,8 @@ class Engine:
                 timer.cancel()
             writes = turn.writes()
             if not writes:
+                await self._send(root, resources, [])
                 self._broken.pop(root, None)
-                self._send(root, resources, [])
                 return
             try:
                 recorded = await self._append(turn, writes, lease, triggers)
@@ -236,7 +238,7 @@ class Engine:
                         self.schedule(event.root, cause=event.id)  # what we join; to the follower it is no news any more
                 for moment in (answer.command for answer in triggers.answers):
                     reach_all("after", "reply", [moment])
-                self._send(root, self._roots.get(root) or await self._load(root), recorded)
+                await self._send(root, self._roots.get(root) or await self._load(root), recorded)
                 self._broken.pop(root, None)
                 return
         self._roots.forget(root)
@@ -280,6 +282,7 @@ class Engine:
     async def _append(self, turn: Turn, writes: list[Write], lease: Lease, triggers: Triggers) -> list[Recorded]:
         self._ids.keep()
         moments = list(_moments(writes))
+        writes = await self.vault.sealed(writes)
         reach_all("before", "append", moments)
         claims = turn.claims()
         for claim in claims:
@@ -379,17 +382,30 @@ class Engine:
 
     # --- agents ---
 
-    def _send(self, root: str, resources: Mapping[str, Resource], recorded: list[Recorded]) -> None:
+    async def _send(self, root: str, resources: Mapping[str, Resource], recorded: list[Recorded]) -> None:
         """Sends what the turn asked for, and after a restart what is still unanswered; forgets what is answered."""
         if not self._is_ours(root):
             return  # lost since the append: another engine asks now, and answers come to it
         fresh = {event.data["id"] for event in recorded if event.type == events.STEP_REQUESTED}
-        world = World(self.catalogue, resources, self.fleet)
-        for waiting in self._dispatch.update(root, world):
+        asides = [event for event in recorded if event.type == events.STEP_REQUESTED and "aside" in event.data]
+        found = self._dispatch.update(root, World(self.catalogue, resources, self.fleet))
+        if not found and not asides:
+            return
+        world = await self._revealed(resources)
+        if not self._is_ours(root):
+            return
+        for event in asides:
+            self._dispatch.send_aside(root, world, event)
+        for waiting in found:
             if waiting[2].id in fresh or self._group is None:
                 self._dispatch.send(root, world, waiting)
             else:
                 self._group.create_task(self._send_again(root, waiting))
+
+    async def _revealed(self, resources: Mapping[str, Resource]) -> World:
+        """What commands are built from: secrets in clear, for those that an agent must know."""
+        opened = await self._patiently(lambda: self.vault.opened_all(resources.values()))
+        return World(self.catalogue, {each.stream: each for each in opened}, self.fleet)
 
     async def _send_again(self, root: str, waiting: Waiting) -> None:
         """A command of before a restart, with the payload that it had: built from the root as of its request's position."""
@@ -400,7 +416,7 @@ class Engine:
             waits = present is not None and any(each.id == asked.id for _, _, each in asked_of(present))
             if not waits or not self._is_ours(root):
                 return  # superseded meanwhile, or another engine's
-            self._dispatch.send(root, World(self.catalogue, then, self.fleet), waiting)
+            self._dispatch.send(root, await self._revealed(then), waiting)
         except Exception:  # one command that can't be built must not end the engine for all others
             log.exception("A command can't be sent again", action="resend-failed", stream=stream, command=asked.command)
 
@@ -419,6 +435,11 @@ class Engine:
                 self.schedule(outstanding.root, progress=said)
             return
         reach_all("before", "reply", [outstanding.command])
+        if outstanding.aside:
+            error = _error_of(message, outstanding.command)
+            log.info("Answered; nothing waits for it", action="aside-answered", ask=ask, stream=outstanding.stream, error=error)
+            self._dispatch.forget(ask)
+            return
         outstanding.answered = True
         self._answered[ask] = None
         while len(self._answered) > ANSWERED_KEPT:

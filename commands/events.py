@@ -7,9 +7,11 @@ syntax of commands.merge, which evolve applies to the row.
     updated            {changes, actor's words?}                   fields changed outside or inside a process
     transitioned       {process, field, from, via: [..], to, changes?}   a process that began and ended within one turn
     process-started    {pid, process, field, from, via, input?, parent?, compensation?, origin?}
-    step-requested     {pid?, command, id, agent, try?, instead?}  a command to an agent; its epoch is this event's position.
+    step-requested     {pid?, command, id, agent, try?, instead?, aside?}  a command to an agent; its epoch is this event's position.
                                                                    Without pid: it undoes what a closed process left behind,
-                                                                   `instead` of one that was answered with an error
+                                                                   `instead` of one that was answered with an error. aside: the
+                                                                   process that asked, and does not wait for it.
+                                                                   aside: the process that asks, and doesn't wait for the answer
     step-succeeded     {pid?, id, changes?, late?}                 late: what asked was closed before; nothing is merged
     step-failed        {pid?, id, error, late?}                    an error answer
     progressed         {pid, percent?, message?}                   at most one a second
@@ -27,6 +29,7 @@ A removal that an operator forces is a `transitioned` with {forced: reason}.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 CREATED = "created"
@@ -54,10 +57,28 @@ NEWS = frozenset({PROCESS_PARKED, PROCESS_RESUMED, PROGRESSED})
 WAKES = frozenset({PROCESS_STARTED, PROCESS_RETRIED, CANCEL_REQUESTED})
 """What a command appends to have the root take a turn."""
 
-ALL = (
-    CREATED, UPDATED, TRANSITIONED, PROCESS_STARTED, STEP_REQUESTED, STEP_SUCCEEDED, STEP_FAILED, PROGRESSED,
-    PROCESS_SUCCEEDED, PROCESS_FAILED, PROCESS_PARKED, PROCESS_RESUMED, PROCESS_RETRIED, CANCEL_REQUESTED, PROCESS_CANCELLED,
-)
+_BRACKET = frozenset({"pid", "process", "field"})
+
+KEYS: Mapping[str, frozenset[str]] = {
+    CREATED: frozenset(),
+    UPDATED: frozenset(),
+    TRANSITIONED: frozenset({"process", "field", "from", "via", "to", "compensation", "forced"}),
+    PROCESS_STARTED: _BRACKET | {"from", "via", "input", "parent", "compensation", "reason"},
+    STEP_REQUESTED: frozenset({"pid", "command", "id", "agent", "try", "instead", "aside"}),
+    STEP_SUCCEEDED: frozenset({"pid", "id", "late"}),
+    STEP_FAILED: frozenset({"pid", "id", "error", "late"}),
+    PROGRESSED: frozenset({"pid", "percent", "message"}),
+    PROCESS_SUCCEEDED: _BRACKET | {"to"},
+    PROCESS_FAILED: _BRACKET | {"error", "to", "parent"},
+    PROCESS_PARKED: frozenset({"pid", "id", "reason"}),
+    PROCESS_RESUMED: frozenset({"pid"}),
+    PROCESS_RETRIED: _BRACKET | {"reason"},
+    CANCEL_REQUESTED: _BRACKET | {"reason"},
+    PROCESS_CANCELLED: _BRACKET | {"reason", "to"},
+}
+"""Event type -> what its data may hold beside `changes`. Each of it is in tests/golden, as it was written once: docs/adding.md."""
+
+ALL = tuple(KEYS)
 
 
 def wakes(kind: str, data: dict[str, Any]) -> bool:

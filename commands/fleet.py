@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from commands.resource import Resource, empty, evolve, split_stream
 from eventstore import Claim, Loaded, Recorded
 
-CATEGORIES = ("host", "storagePool", "storagePoolHostMap", "physicalHost", "agent", "image", "imageStoragePoolMap", "account")
+CATEGORIES = ("host", "storagePool", "storagePoolHostMap", "physicalHost", "agent", "image", "imageStoragePoolMap", "account", "credential")
 """What the fleet holds. All small in number beside instances, and shared by them."""
 
 CLAIMS = "host-"

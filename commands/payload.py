@@ -1,12 +1,14 @@
 """What a command to an agent carries: the row it is about with its related rows, as Cattle's agents expect it. Pure.
 
-Each row: its columns in camelCase plus `type`, dates in epoch milliseconds, `data` as a map, ids plain.
+Each row: its columns in camelCase plus `type`, dates in epoch milliseconds, `data` as a map, ids plain; secrets are left out
+but for those that agents are told.
 """
 
 from __future__ import annotations
 
 from commands.catalogue.fields import parsed_date
 from commands.catalogue.model import ResourceType
+from commands.catalogue.secrets import secrets_of
 from commands.resource import Json, Resource
 from commands.world import World
 
@@ -83,12 +85,14 @@ def _related(world: World, type_name: str, number: int | None) -> Json | None:
 
 def _tree(world: World, resource: Resource) -> Json:
     kind: ResourceType = world.catalogue.type(resource.type)
-    tree: Json = {name: None for name, each in kind.fields.items() if each.store == "col" and not each.secret}
+    secret = secrets_of(world.catalogue, resource.type, told_agents=False)
+    tree: Json = {name: None for name, each in kind.fields.items() if each.store == "col" and name not in secret}
     for name, value in resource.row.items():
         each = kind.fields.get(name)
-        if each is not None and each.secret:
-            continue
-        tree[name] = _millis(value) if each is not None and each.type == "date" else value
+        if name not in secret:
+            tree[name] = _millis(value) if each is not None and each.type == "date" else value
+    if not secret.isdisjoint(resource.fields):
+        tree["data"] = {**tree["data"], "fields": {name: value for name, value in resource.fields.items() if name not in secret}}
     tree["type"] = resource.type
     return tree
 

@@ -184,7 +184,8 @@ def evolve(resource: Resource, event: Recorded) -> Resource:
             row = {**row, data["field"]: data["via"]}
             brackets = {**brackets, data["field"]: _started(brackets.get(data["field"]), event)}
         case events.STEP_REQUESTED:
-            asked = Asked(data["command"], data["id"], data["agent"], event.position, event.at, data.get("try", 1))
+            done = "aside" in data  # as far as the process is concerned
+            asked = Asked(data["command"], data["id"], data["agent"], event.position, event.at, data.get("try", 1), answered=done)
             if data.get("pid"):
                 brackets = _asked(brackets, data["pid"], asked)
             else:

@@ -1,4 +1,4 @@
-"""What every cloud starts with: the accounts admin (active), system and superadmin (inactive). Done once, whoever comes first."""
+"""What every cloud starts with: the accounts admin (active), system and superadmin (inactive), zone 1. Done once, by whoever is first."""
 
 from __future__ import annotations
 
@@ -23,4 +23,5 @@ def _accounts(turn: Turn) -> str:
     for name in INACTIVE:
         account = turn.create("account", {"uuid": name, "name": name}, kind=name)
         turn.advance(account.stream, turn.begin(account.stream, deactivate))
+    turn.create("zone", {"uuid": "zone1", "name": "zone1", "state": "active"})
     return admin.stream

@@ -5,6 +5,7 @@ It needs only the store: with NATS, engines and projectors down it still accepts
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,16 +13,19 @@ from typing import Any
 from agents.wire import partition_of
 from commands import events
 from commands.catalogue.model import Catalogue
+from commands.catalogue.secrets import secrets_of
 from commands.decide import Command, Delete, Ended, Run, Update, decide
 from commands.errors import Conflict, Refused
 from commands.failpoints import reach_all
 from commands.fleet import Fleet
 from commands.ids import Ids
 from commands.interventions import Intervention
+from commands.keys import KeyPair, rsa_key_pair
 from commands.placement import CAPACITY
 from commands.resource import Json, Resource, empty, evolve, fold
 from commands.surroundings import REAL, Surroundings
 from commands.turn import NeedIds, Turn
+from commands.vault import Vault
 from eventstore import BadData, CommandKey, KeyReused, Recorded, Repeated, Store, Taken, Work, Write, WrongVersion
 
 MOST_CAPACITY = 2**62
@@ -29,6 +33,8 @@ MOST_CAPACITY = 2**62
 
 TRIES = 20
 """How often a decision is taken again because its stream moved."""
+
+PURGED = ("purging", "purged")
 
 IMAGE_DRIVERS = {"sim": None, "docker": "container"}
 """Prefix of an image's uuid that a driver registers by itself -> the instanceKind it is for."""
@@ -57,19 +63,25 @@ class Outcome:
 class Commands:
     """create, update, delete and run, for any type of the catalogue."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, settings: Mapping[str, Any], surroundings: Surroundings = REAL) -> None:
+    def __init__(
+        self, store: Store, catalogue: Catalogue, settings: Mapping[str, Any], vault: Vault | None = None,
+        *, new_key_pair: Callable[[], KeyPair] = rsa_key_pair, surroundings: Surroundings = REAL,
+    ) -> None:
+        """`vault`: the process's own; without one, secrets are sealed with keys that no master key wraps."""
         self.store = store
         self.surroundings = surroundings
+        self.vault = vault or Vault(store, catalogue, chance=self.surroundings.secret)
+        self._new_key_pair = new_key_pair
         self.catalogue = catalogue
         self.settings = settings
         self._ids = Ids(store)
         self._no_fleet = Fleet()
         self._images: dict[str, str] = {}
-        """Image uuid -> stream, of those asked for: a uuid is claimed for ever."""
+        """Image uuid -> stream, of those asked for. One that is purged has its uuid no more."""
 
     async def create(self, type_name: str, fields: Json, actor: Actor, key: CommandKey | None = None) -> Outcome:
         """POST of a collection: a row in state requested, and its create process begun."""
-        row = self._with_defaults(type_name, fields, actor)
+        row = await self._with_keys(type_name, self._with_defaults(type_name, fields, actor))
         root = await self._root_of_owner(type_name, row)
         for _ in range(TRIES):
             image = await self._image_of(type_name, row) if "imageUuid" in self.catalogue.type(type_name).fields else None
@@ -86,7 +98,7 @@ class Commands:
                 return await self._append(create, {}, actor, key, 201, root)
             except Taken as taken:
                 if taken.scope != "image.uuid" or type_name == "image":
-                    raise Conflict(f"{taken.scope} {taken.item} is already that of {taken.holder}: choose another") from taken
+                    raise _conflict(taken) from taken
         raise Conflict(f"image {row.get('imageUuid')} is being registered by others again and again: try again")
 
     async def update(self, type_name: str, number: int, fields: Json, actor: Actor, key: CommandKey | None = None) -> Outcome:
@@ -139,6 +151,14 @@ class Commands:
             row.setdefault("computeTotal", CAPACITY)
         return row
 
+    async def _with_keys(self, type_name: str, row: Json) -> Json:
+        """A new sshKey without a value gets a pair. It is made here, as it takes a while and chance: turns are quick and pure."""
+        is_ssh_key = self.catalogue.root_type(type_name).name == "credential" and (row.get("kind") or type_name) == "sshKey"
+        if not is_ssh_key or row.get("publicValue"):
+            return row
+        pair = await asyncio.to_thread(self._new_key_pair)
+        return {**row, "publicValue": pair.public, "secretValue": pair.secret}
+
     async def _root_of_owner(self, type_name: str, row: Json) -> str:
         """A row that belongs to another (a volume's map to a pool) shares that one's root."""
         kind = self.catalogue.root_type(type_name)
@@ -155,17 +175,23 @@ class Commands:
     async def _image_of(self, type_name: str, row: Json) -> Resource | None:
         """The image that imageId or imageUuid names; None when a driver may register it by its uuid."""
         if row.get("imageId") is not None:
-            return await self._image(f"image-{row['imageId']}", type_name, "imageId")
+            stream = f"image-{row['imageId']}"
+            found = await self._image(stream, type_name, "imageId")
+            if found is None:
+                raise Refused("InvalidReference", f"there is no {stream.replace('-', ' ')} any more: it is purged", "imageId")
+            return found
         uuid_given = row.get("imageUuid")
         if not uuid_given:
             if self.settings["api.instance.require.image"]:
                 message = "an instance needs an image: give imageUuid (e.g. docker:nginx) or imageId"
                 raise Refused("MissingRequired", message, "imageUuid")
             return None
-        holder = self._images.get(uuid_given) or await self.store.holder("image.uuid", uuid_given)
-        if holder is not None:
+        if (known := self._images.get(uuid_given)) and (image := await self._image(known, type_name, "imageUuid")) is not None:
+            return image
+        holder = await self.store.holder("image.uuid", uuid_given)
+        if holder is not None and (image := await self._image(holder, type_name, "imageUuid")) is not None:
             self._images[uuid_given] = holder
-            return await self._image(holder, type_name, "imageUuid")
+            return image
         if str(uuid_given).partition(":")[0] not in IMAGE_DRIVERS or ":" not in str(uuid_given):
             known = ", ".join(f"{name}:..." for name in IMAGE_DRIVERS)
             message = f"there is no image {uuid_given}, and no driver registers it (they take {known})"
@@ -173,10 +199,16 @@ class Commands:
         self._check_kind(IMAGE_DRIVERS[str(uuid_given).partition(":")[0]], type_name)
         return None
 
-    async def _image(self, stream: str, type_name: str, field: str) -> Resource:
+    async def _image(self, stream: str, type_name: str, field: str) -> Resource | None:
+        """None: it is purged. Raises Refused for one that can't be used."""
         image = fold(stream, await self.store.read(stream))
         if not image.exists:
             raise Refused("InvalidReference", f"there is no {stream.replace('-', ' ')}", field)
+        if image.state in PURGED:
+            return None
+        if image.removed or image.state == "removing":
+            message = f"image {image.id} ({image.name}) is {image.state}: restore it, or purge it and its uuid is free for another"
+            raise Refused("InvalidReference", message, field)
         self._check_kind(image.row.get("instanceKind"), type_name)
         return image
 
@@ -201,6 +233,8 @@ class Commands:
         stream = f"{root_type.name}-{number}"
         for _ in range(TRIES):
             resource = fold(stream, await self.store.read(stream))
+            if isinstance(command, Update) and not self._secret_fields(root_type.name).isdisjoint(command.fields):
+                resource = await self.vault.opened(resource)  # so that the same secret once more is no change
 
             def on_resource(turn: Turn, resource: Resource = resource) -> str:
                 decide(command, turn, type_name, resource)
@@ -210,7 +244,13 @@ class Commands:
                 return await self._append(on_resource, {stream: resource}, actor, key, status)
             except WrongVersion:
                 continue
+            except Taken as taken:
+                raise _conflict(taken) from taken
         raise Conflict(f"{type_name} {number} is changed by others again and again: try again")
+
+    def _secret_fields(self, type_name: str) -> frozenset[str]:
+        names = secrets_of(self.catalogue, type_name)
+        return names | {"data"} if names else names
 
     async def _append(
         self, draft: Callable[[Turn], str], resources: dict[str, Resource], actor: Actor, key: CommandKey | None, status: int,
@@ -226,6 +266,7 @@ class Commands:
         moments = [f"{e.data['process']}" for w in writes for e in w.events if e.type == events.PROCESS_STARTED]
         reach_all("before", "append", moments)
         self._ids.keep()
+        writes = await self.vault.sealed(writes)
         try:
             appended = await self.store.append(writes, command=replace(key, status=status) if key else None, work=work)
         except Repeated as repeated:
@@ -264,6 +305,10 @@ class Commands:
         stream = recorded[-1].stream
         resource = fold(stream, await self.store.read(stream, to_position=repeated.last))
         return Outcome(resource, repeated.last, repeated.status)
+
+
+def _conflict(taken: Taken) -> Conflict:
+    return Conflict(f"{taken.scope} {taken.item} is already that of {taken.holder}: choose another")
 
 
 def _wakes(write: Write, resource: Resource) -> bool:

@@ -9,5 +9,7 @@ DEFAULTS: dict[str, Any] = {
     "simple.allocator.spread": True,
     "object.remove.time.delay.seconds": 60,
     "process.account.create.create.credential": True,
+    "process.account.create.create.credential.default.kind": "apiKey",
+    "process.agent.create.create.account": True,
     "api.instance.require.image": True,
 }

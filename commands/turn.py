@@ -105,10 +105,11 @@ class Turn(Intake):
     # --- what steps call ---
 
     def create(
-        self, type_name: str, row: Json, *, kind: str | None = None, claims: tuple[Claim, ...] = (), run: bool = True
+        self, type_name: str, row: Json, *, kind: str | None = None, claims: tuple[Claim, ...] = (), run: bool = True,
+        input: Json | None = None,
     ) -> Resource:
-        """A new resource, with its create process taken as far as it goes. `row`: columns and fields, plain."""
-        stream, pid = self.new_row(type_name, row, kind, claims)
+        """A new resource, with its create process taken as far as it goes. `row`: columns and fields, plain; `input`: that process's."""
+        stream, pid = self.new_row(type_name, row, kind, claims, input)
         if run and pid is not None:
             self.advance(stream, pid)
         return self.resources[stream]
@@ -262,7 +263,8 @@ class Turn(Intake):
             self.emit(stream, events.PROCESS_RESUMED, {"pid": pid})
             bracket = self.bracket(stream, pid)
         if asked is None:
-            self._request(stream, pid, step.command, agent, 1)
+            self._request(stream, pid, step.command, agent, 1, step.aside)
+            return step.aside
         elif asked.error is not None:
             tries = step.tries(self, self.resources[stream]) if callable(step.tries) else step.tries
             if asked.epoch < self._retried(stream, pid):
@@ -287,8 +289,10 @@ class Turn(Intake):
             bracket = next(outer, None)
         return newest
 
-    def _request(self, stream: str, pid: str, command: str, agent: int, attempt: int) -> None:
+    def _request(self, stream: str, pid: str, command: str, agent: int, attempt: int, aside: bool = False) -> None:
         data: Json = {"pid": pid, "command": command, "id": self.new_id(), "agent": agent}
+        if aside:
+            data["aside"] = self.bracket(stream, pid).process
         if attempt > 1:
             data["try"] = attempt
         self.emit(stream, events.STEP_REQUESTED, data)

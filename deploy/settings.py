@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "CORRAL_"
@@ -76,6 +76,10 @@ class Settings(BaseSettings):
     postgres_port: Annotated[
         int | None, Field(ge=0, le=65535, description="Also serve the embedded Postgres on this port of 127.0.0.1; 0 for any free one.")
     ] = None
+    master_key: Annotated[
+        SecretStr,
+        Field(description="The key over the keys of all secrets, or its file; without it, an embedded Postgres has one in the home."),
+    ] = SecretStr("")
     docker: Annotated[str, Field(description="Where the local Docker engine answers; without it, DOCKER_HOST or the usual socket.")] = ""
     log_level: Annotated[LogLevel, Field(description="What is logged: debug, info, warning or error, and all above.")] = LogLevel.WARNING
     log_format: Annotated[LogFormat, Field(description="How: text, json, or auto (text on a terminal).")] = LogFormat.AUTO

@@ -20,11 +20,14 @@ import uvloop
 from rich.console import Console
 from rich.markup import escape
 
+from commands.sealing import WrongMasterKey
 from deploy.embedded import EmbeddedNats, EmbeddedPostgres, Home, HomeInUse, HomeUnusable, ServerFailed, hold, noted
+from deploy.extensions import ExtensionFailed
 from deploy.first import first_instance
 from deploy.local import LocalHosts
 from deploy.logs import configure
-from deploy.settings import Role, Settings
+from deploy.master import FILE, master_keys
+from deploy.settings import BadSetting, Role, Settings
 from deploy.web import PortTaken, bind
 from deploy.wiring import Addresses, server
 from eventstore import NewerSchema, Unavailable
@@ -37,7 +40,11 @@ def run(settings: Settings) -> int:
     configure(settings.log_level, settings.log_format)
     try:
         uvloop.run(_serve(settings))
-    except (HomeInUse, HomeUnusable, PortTaken, ServerFailed, NewerSchema, Unavailable) as error:
+    except WrongMasterKey as error:
+        hint = f"start it with the one that was in use: in CORRAL_MASTER_KEY, or as the file {settings.home / FILE}"
+        Console(stderr=True).print(f"[red]Corral can't start:[/] {error}; {hint}", highlight=False, soft_wrap=True)
+        return 1
+    except (HomeInUse, HomeUnusable, PortTaken, ServerFailed, NewerSchema, Unavailable, BadSetting, ExtensionFailed) as error:
         Console(stderr=True).print(f"[red]Corral can't start:[/] {error}", highlight=False, soft_wrap=True)
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -54,9 +61,10 @@ async def _serve(settings: Settings) -> None:
         async with AsyncExitStack() as stack:
             if "first_instance" not in noted(home.path):
                 home.note(first_instance="wanted")  # until it is there, also when this start is cut off
+            master = master_keys(settings, home.path)
             addresses = await _servers(settings, home, stack, say)
             node = _node(home)
-            parts = await stack.enter_async_context(server(settings, addresses, node, listener))
+            parts = await stack.enter_async_context(server(settings, addresses, node, listener, master))
             hosts = await stack.enter_async_context(LocalHosts(settings, home, parts, addresses.nats, node))
             url = _note(settings, home, addresses, listener)
             # With a Postgres of others the log tells whether this cloud is new; our own is as new as the home.

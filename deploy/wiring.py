@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from commands import upcast
 from commands.bus import Bus
-from commands.catalogue.builtin import CATALOGUE
 from commands.engine import Engine
+from commands.sealing import MasterKeys
 from commands.seed import seed
 from commands.service import Commands
 from commands.settings import DEFAULTS
+from commands.vault import Vault
+from deploy.extensions import catalogue_of
 from deploy.settings import Role, Settings
 from deploy.web import Web
 from eventstore import Store
@@ -54,12 +57,17 @@ class Parts:
 
 
 @asynccontextmanager
-async def server(settings: Settings, addresses: Addresses, node: str, listener: socket.socket | None) -> AsyncIterator[Parts]:
+async def server(
+    settings: Settings, addresses: Addresses, node: str, listener: socket.socket | None, master: MasterKeys
+) -> AsyncIterator[Parts]:
     """All parts running; leaving stops them, in the opposite order. `node` names this process among those that hold leases."""
+    catalogue = catalogue_of(settings.home)
     async with AsyncExitStack() as stack:
-        store = await PostgresStore.open(addresses.postgres)
+        store = await PostgresStore.open(addresses.postgres, upcast=upcast.reader())
         stack.push_async_callback(store.close)
-        commands = Commands(store, CATALOGUE, DEFAULTS)
+        vault = Vault(store, catalogue, master)
+        await vault.check()
+        commands = Commands(store, catalogue, DEFAULTS, vault)
         new = await store.head() == 0
         admin = await seed(commands)
 
@@ -67,7 +75,7 @@ async def server(settings: Settings, addresses: Addresses, node: str, listener: 
         progress = Progress()
         if settings.has(Role.PROJECTOR):
             tasks.start(Projector(store, addresses.postgres, progress).run(), "projector")
-        views = await Views.open(addresses.postgres, CATALOGUE, progress)
+        views = await Views.open(addresses.postgres, catalogue, progress)
         stack.push_async_callback(views.close)
 
         engine = None
@@ -75,13 +83,13 @@ async def server(settings: Settings, addresses: Addresses, node: str, listener: 
             bus = Bus(addresses.nats)
             await bus.start()
             stack.push_async_callback(bus.close)
-            engine = Engine(store, bus, CATALOGUE, DEFAULTS, holder=node)
+            engine = Engine(store, bus, catalogue, DEFAULTS, holder=node, vault=vault)
             tasks.start(engine.run(), "engine")
 
         web = None
         if settings.has(Role.GATEWAY) and listener is not None:
             info = {"version": version("corral"), "nats": addresses.nats}
-            app = build_app(Services(store, views, commands, CATALOGUE, DEFAULTS, info))
+            app = build_app(Services(store, views, commands, catalogue, DEFAULTS, info))
             web = Web(app, listener)
             tasks.start(web.run_until_stopped(), "web")
             stack.callback(web.stop)

@@ -5,6 +5,7 @@ from eventstore.errors import (
     Full,
     KeyReused,
     LostLease,
+    NewerEvent,
     NewerSchema,
     Repeated,
     StoreError,
@@ -13,9 +14,10 @@ from eventstore.errors import (
     WrongVersion,
 )
 from eventstore.store import Store
-from eventstore.types import Appended, Claim, CommandKey, Event, Json, Lease, Loaded, Recorded, Release, Work, Write
+from eventstore.types import Appended, Claim, CommandKey, Event, Json, Lease, Loaded, Recorded, Release, Upcast, Work, Write
 
 __all__ = [
-    "Appended", "BadData", "Claim", "CommandKey", "Event", "Full", "Json", "KeyReused", "Lease", "Loaded", "LostLease", "NewerSchema",
-    "Recorded", "Release", "Repeated", "Store", "StoreError", "Taken", "Unavailable", "Work", "Write", "WrongVersion",
+    "Appended", "BadData", "Claim", "CommandKey", "Event", "Full", "Json", "KeyReused", "Lease", "Loaded", "LostLease", "NewerEvent",
+    "NewerSchema", "Recorded", "Release", "Repeated", "Store", "StoreError", "Taken", "Unavailable", "Upcast", "Work", "Write",
+    "WrongVersion",
 ]

@@ -65,5 +65,9 @@ class Unavailable(StoreError):
     """The database does not answer: try later. Whether an append landed is settled by its idempotency key or by a reload."""
 
 
+class NewerEvent(StoreError):
+    """An event was written in a form that this Corral does not know: stop, and start the newer one."""
+
+
 class NewerSchema(StoreError):
     """The database was made by a newer Corral: start that version, or give this one another home."""

@@ -15,7 +15,7 @@ import orjson
 from eventstore.encode import Encoded, EventRow, encode_append
 from eventstore.errors import Full, KeyReused, LostLease, Repeated, Taken, Unavailable, WrongVersion
 from eventstore.follow import Bell, follow
-from eventstore.types import Appended, Claim, CommandKey, Json, Lease, Loaded, Recorded, Work, Write
+from eventstore.types import Appended, Claim, CommandKey, Json, Lease, Loaded, Recorded, Upcast, Work, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +35,10 @@ class Term:
 class MemoryStore:
     """The Store without a database. `clock` answers the time of day in UTC; it may be a simulation's."""
 
-    def __init__(self, clock: Callable[[], datetime] = lambda: datetime.now(UTC), poll: float = 1.0) -> None:
-        self._clock, self._poll = clock, poll
+    def __init__(
+        self, clock: Callable[[], datetime] = lambda: datetime.now(UTC), poll: float = 1.0, upcast: Upcast | None = None
+    ) -> None:
+        self._clock, self._poll, self._upcast = clock, poll, upcast
         self._bell = Bell()
         self._rows: list[tuple[EventRow, datetime]] = []  # the row of position n is at n - 1
         self._positions: dict[str, list[int]] = {}
@@ -48,6 +50,7 @@ class MemoryStore:
         self._work: dict[str, Work] = {}
         self._leases: dict[str, Term] = {}
         self._ids: dict[str, int] = {}
+        self._keys: dict[str, bytes] = {}
 
     async def append(
         self,
@@ -155,6 +158,22 @@ class MemoryStore:
             if self._holds(lease):
                 self._leases[lease.name] = Term(Lease(lease.name, "", lease.epoch), datetime.min.replace(tzinfo=UTC))
 
+    async def keys(self, streams: Sequence[str]) -> dict[str, bytes]:
+        self._open()
+        return {stream: self._keys[stream] for stream in streams if stream in self._keys}
+
+    async def add_keys(self, keys: Mapping[str, bytes]) -> dict[str, bytes]:
+        self._open()
+        return {stream: self._keys.setdefault(stream, key) for stream, key in keys.items()}
+
+    async def keys_after(self, stream: str, limit: int = 1000) -> dict[str, bytes]:
+        self._open()
+        return {each: self._keys[each] for each in sorted(each for each in self._keys if each > stream)[:limit]}
+
+    async def change_keys(self, changes: Mapping[str, tuple[bytes, bytes]]) -> None:
+        self._open()
+        self._keys.update({stream: new for stream, (old, new) in changes.items() if self._keys.get(stream) == old})
+
     async def close(self) -> None:
         self._bell.close()
 
@@ -221,6 +240,8 @@ class MemoryStore:
             if stream not in self._versions:
                 self._roots.setdefault(root or stream, []).append(stream)
             self._versions[stream] = version
+        for stream in wanted.closed:
+            self._keys.pop(stream, None)
         for root in wanted.done:
             self._work.pop(root, None)
         for each in wanted.work:
@@ -237,7 +258,8 @@ class MemoryStore:
 
     def _recorded(self, position: int) -> Recorded:
         (stream, version, kind, data, metadata), at = self._rows[position - 1]
-        return Recorded(position, stream, version, kind, orjson.loads(data), orjson.loads(metadata), at)
+        event = Recorded(position, stream, version, kind, orjson.loads(data), orjson.loads(metadata), at)
+        return event if self._upcast is None else self._upcast(event)
 
     def _open(self) -> None:
         if self._bell.closed:

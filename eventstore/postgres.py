@@ -18,7 +18,7 @@ from eventstore.follow import Bell, Listener, follow
 from eventstore.ids import IdBlocks
 from eventstore.migrations import migrate
 from eventstore.queries import sql
-from eventstore.types import Appended, Claim, CommandKey, Lease, Loaded, Recorded, Work, Write
+from eventstore.types import Appended, Claim, CommandKey, Lease, Loaded, Recorded, Upcast, Work, Write
 from eventstore.writer import Writer
 
 T = TypeVar("T")
@@ -32,7 +32,7 @@ MIGRATION = 3600  # seconds
 class PostgresStore:
     """The Store over a Postgres database. Made by `await PostgresStore.open(dsn)`, within the event loop that uses it."""
 
-    def __init__(self, dsn: str, pool: Pool, *, timeout: float, poll: float, partition_size: int) -> None:
+    def __init__(self, dsn: str, pool: Pool, *, timeout: float, poll: float, partition_size: int, upcast: Upcast | None) -> None:
         loop = asyncio.get_running_loop()
         self._pool, self._timeout, self._poll = pool, timeout, poll
         self._bell = Bell()
@@ -41,16 +41,18 @@ class PostgresStore:
             lambda: connect(dsn, timeout, statement_timeout=timeout), self._bell, timeout=timeout, partition_size=partition_size
         )
         self._blocks = IdBlocks(self._reserve, loop.time)
+        self._upcast = upcast
         self._closed = False
 
     @classmethod
     async def open(
-        cls, dsn: str, *, timeout: float = 10.0, connections: int = 8, poll: float = 1.0, partition_size: int = PARTITION_SIZE
+        cls, dsn: str, *, timeout: float = 10.0, connections: int = 8, poll: float = 1.0, partition_size: int = PARTITION_SIZE,
+        upcast: Upcast | None = None,
     ) -> Self:
         """Connects, waiting up to `timeout` seconds for the server, and migrates the schema.
 
         `connections`: for reads, at most; the writer and, once somebody follows, the listener have one each besides.
-        `poll`: seconds after which a follower looks by itself. Raises Unavailable, NewerSchema.
+        `poll`: seconds after which a follower looks by itself. `upcast`: see types.Upcast. Raises Unavailable, NewerSchema.
         """
         connection = await _again_until(timeout, lambda: connect(dsn, timeout))
         try:
@@ -70,7 +72,7 @@ class PostgresStore:
             )
 
         pool = await _again_until(timeout, make_pool)
-        return cls(dsn, pool, timeout=timeout, poll=poll, partition_size=partition_size)
+        return cls(dsn, pool, timeout=timeout, poll=poll, partition_size=partition_size, upcast=upcast)
 
     async def append(
         self,
@@ -112,7 +114,7 @@ class PostgresStore:
         async def snapshot(connection: Pooled) -> Loaded:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 position: int = await connection.fetchval(sql("head")) or 0
-                events = [Recorded(*row) for row in await connection.fetch(sql("load_events"), low, high)]
+                events = self._recorded(await connection.fetch(sql("load_events"), low, high))
                 claims = [Claim(*row) for row in await connection.fetch(sql("load_claims"), claim_prefix)]
             return Loaded(position, events, claims)
 
@@ -155,6 +157,19 @@ class PostgresStore:
     async def give_up(self, leases: Sequence[Lease]) -> None:
         await self._with_connection(lambda c: c.execute(sql("give_up"), *_columns(leases)))
 
+    async def keys(self, streams: Sequence[str]) -> dict[str, bytes]:
+        return await self._keys("keys", list(streams))
+
+    async def add_keys(self, keys: Mapping[str, bytes]) -> dict[str, bytes]:
+        return await self._keys("add_keys", list(keys), list(keys.values()))
+
+    async def keys_after(self, stream: str, limit: int = 1000) -> dict[str, bytes]:
+        return await self._keys("keys_after", stream, limit)
+
+    async def change_keys(self, changes: Mapping[str, tuple[bytes, bytes]]) -> None:
+        old, new = [each[0] for each in changes.values()], [each[1] for each in changes.values()]
+        await self._with_connection(lambda c: c.execute(sql("change_keys"), list(changes), old, new))
+
     async def close(self) -> None:
         if self._closed:
             return
@@ -173,13 +188,21 @@ class PostgresStore:
 
     async def _events(self, query: str, *arguments: Any) -> list[Recorded]:
         rows = await self._with_connection(lambda c: c.fetch(sql(query), *arguments))
-        return [Recorded(*row) for row in rows]
+        return self._recorded(rows)
+
+    def _recorded(self, rows: Sequence[asyncpg.Record]) -> list[Recorded]:
+        events = [Recorded(*row) for row in rows]
+        return events if self._upcast is None else [self._upcast(event) for event in events]
+
+    async def _keys(self, query: str, *arguments: Any) -> dict[str, bytes]:
+        rows = await self._with_connection(lambda c: c.fetch(sql(query), *arguments))
+        return {row["stream"]: row["key"] for row in rows}
 
     async def _value(self, query: str, *arguments: Any) -> Any:
         return await self._with_connection(lambda c: c.fetchval(sql(query), *arguments))
 
     async def _with_connection(self, use: Callable[[Pooled], Awaitable[T]]) -> T:
-        """Runs what may be run twice (reads, leases, ids) until it succeeds or the time is over."""
+        """Runs what may be run twice (reads, leases, ids, keys) until it succeeds or the time is over."""
 
         async def attempt() -> T:
             if self._closed:

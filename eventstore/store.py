@@ -92,6 +92,22 @@ class Store(Protocol):
         """Frees leases at once, so that another server need not wait for their end."""
         ...
 
+    async def keys(self, streams: Sequence[str]) -> dict[str, bytes]:
+        """The keys of these streams' secrets, of those that have one. A stream's key goes with the append that closes it."""
+        ...
+
+    async def add_keys(self, keys: Mapping[str, bytes]) -> dict[str, bytes]:
+        """Gives a key to each of these streams that has none; answers the keys in force, whoever gave them. They are durable then."""
+        ...
+
+    async def keys_after(self, stream: str, limit: int = 1000) -> dict[str, bytes]:
+        """All keys, page by page, in order of their streams."""
+        ...
+
+    async def change_keys(self, changes: Mapping[str, tuple[bytes, bytes]]) -> None:
+        """stream -> (the key as it is, as it is to be). One that is no longer as it was stays."""
+        ...
+
     async def close(self) -> None:
         """Sends what is pending, ends the followers, closes the connections."""
         ...

@@ -5,7 +5,7 @@ Nothing here knows a resource, HTTP or NATS: a stream is a name, an event is a t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -95,6 +95,10 @@ class Recorded:
     @property
     def releases(self) -> tuple[Release, ...]:
         return tuple(Release(*each) for each in self.metadata.get("releases", ()))
+
+
+Upcast = Callable[[Recorded], Recorded]
+"""What a store does with every event that it reads, before anybody sees it: old forms become new ones. It is told, as it knows no types."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,7 @@ def build_app(services: Services) -> Starlette:
             Route("/ping", _ping),
             Route("/healthcheck", gateway.health),
             Route("/corral/info", gateway.info),
-            *log.routes(services.store, gateway.callers),
+            *log.routes(services.store, services.catalogue, gateway.callers),
             Route("/{path:path}", gateway.api, methods=every),
         ]
     )
@@ -110,6 +110,7 @@ class Gateway:
         if read.method == "GET":
             reads = Reads(self._services, read)
             document = await self._read(reads, read, path_parts(request))
+            await reads.reveal()
             return Answer(200, document, max(reads.position, self._services.views.progress.position))
         return await self._write(read)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,11 +11,23 @@ from commands.catalogue.fields import parsed_date
 from commands.catalogue.filters import filters_of
 from commands.catalogue.ids import api_id
 from commands.catalogue.model import Action, Catalogue, Field, Link, ResourceType
+from commands.catalogue.secrets import is_sealed, secrets_of
 from commands.resource import Resource
+from commands.vault import PURGED, Vault
 from gateway.callers import Caller
 from gateway.request import ApiRequest
 
 Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sealed:
+    """A secret that stands in `place[name]` as it is in the log."""
+
+    place: Json
+    name: str
+    stream: str
+    value: Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +36,8 @@ class Documents:
 
     catalogue: Catalogue
     request: ApiRequest
+    _sealed: list[_Sealed] = field(default_factory=list)
+    """Secrets in the documents written so far, for `reveal`."""
 
     @property
     def caller(self) -> Caller:
@@ -49,12 +63,28 @@ class Documents:
             "links": {"self": self_link, **self._links(type, resource, self_link)},
             "actions": {name: f"{self_link}/?action={name.lower()}" for name in self.actions(type, resource)},
         }
-        for field in type.fields.values():
-            if field.name != "id" and not field.hidden and self.caller.reads(field):
-                self._show(document, field, resource)
+        for each in type.fields.values():
+            if each.name != "id" and not each.hidden and self.caller.reads(each):
+                self._show(document, each, resource)
+        if secrets_of(self.catalogue, resource.type):
+            self._hide(document, resource)
+            if isinstance(data := document.get("data"), dict):
+                document["data"] = data = dict(data)
+                self._hide(data, resource)
+                if isinstance(fields := data.get("fields"), dict):
+                    data["fields"] = fields = dict(fields)
+                    self._hide(fields, resource)
         document.update(transitioning(self.catalogue, resource) if "transitioning" in type.fields else {})
         document.update(included or {})
         return document
+
+    async def reveal(self, vault: Vault) -> None:
+        """Opens the secrets that stand in the documents written so far: what is there, its caller may read."""
+        sealed = list(self._sealed)
+        self._sealed.clear()
+        opened = await vault.values([(each.stream, each.name, each.value) for each in sealed])
+        for each, value in zip(sealed, opened, strict=True):
+            each.place[each.name] = value
 
     def actions(self, type: ResourceType, resource: Resource) -> list[str]:
         """The actions offered to the caller now."""
@@ -103,6 +133,15 @@ class Documents:
         return {
             child.name: self.request.link(child.plural) for child in children if child and "POST" in self.caller.methods(child).collection
         }
+
+    def _hide(self, place: Json, resource: Resource) -> None:
+        """Notes what is sealed in a document, or in a map of it; what is purged has no secrets any more."""
+        for name, value in place.items():
+            if is_sealed(value):
+                if resource.state == PURGED:
+                    place[name] = None
+                else:
+                    self._sealed.append(_Sealed(place, name, resource.stream, value))
 
     def _show(self, document: Json, field: Field, resource: Resource) -> None:
         stored = resource.row if field.store == "col" else resource.fields

@@ -23,7 +23,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from commands.catalogue.builtin import CATALOGUE
+from commands.catalogue.model import Catalogue
 from commands.errors import Refused
 from eventstore import Recorded, Store, StoreError
 from gateway.callers import Callers
@@ -67,17 +67,17 @@ class Wanted:
         )
 
 
-def routes(store: Store, callers: Callers | None = None) -> list[Route]:
+def routes(store: Store, catalogue: Catalogue, callers: Callers | None = None) -> list[Route]:
     """For the application, before its /v1. With `callers`, who may not see every account's things may not see the log."""
-    log = Log(store, callers)
+    log = Log(store, catalogue, callers)
     return [Route("/v1/events", log.events), Route("/v1/events/", log.events)]
 
 
 class Log:
     """Answers requests for the log."""
 
-    def __init__(self, store: Store, callers: Callers | None) -> None:
-        self._store, self._callers = store, callers
+    def __init__(self, store: Store, catalogue: Catalogue, callers: Callers | None) -> None:
+        self._store, self._catalogue, self._callers = store, catalogue, callers
 
     async def events(self, request: Request) -> Response:
         try:
@@ -102,7 +102,7 @@ class Log:
         found, reached = await self._found(wanted, end)
         page = found[: wanted.limit]
         following = page[-1].position if len(found) > len(page) else max(reached, wanted.after)
-        return {"data": [document_of(event) for event in page], "head": head, "next": following}
+        return {"data": [document_of(event, self._catalogue) for event in page], "head": head, "next": following}
 
     async def _found(self, wanted: Wanted, end: int) -> tuple[list[Recorded], int]:
         """Events that fit, one more than a page if there are so many, and how far the log was looked through for them."""
@@ -138,7 +138,7 @@ class Log:
                     events = following.result()
                 except StopAsyncIteration:  # the store is closed: the server stops
                     return
-                lines = b"".join(orjson.dumps(document_of(event)) + b"\n" for event in events if wanted.fits(event))
+                lines = b"".join(orjson.dumps(document_of(event, self._catalogue)) + b"\n" for event in events if wanted.fits(event))
                 if lines:
                     yield lines
                 if wanted.to is not None and events[-1].position >= wanted.to:
@@ -153,9 +153,9 @@ class Log:
                 await batches.aclose()
 
 
-def document_of(event: Recorded) -> Json:
+def document_of(event: Recorded, catalogue: Catalogue) -> Json:
     """An event as it is shown: its time to the microsecond, which tells appends apart."""
-    return {**event_document(event, CATALOGUE), "at": event.at.isoformat(timespec="microseconds").replace("+00:00", "Z")}
+    return {**event_document(event, catalogue), "at": event.at.isoformat(timespec="microseconds").replace("+00:00", "Z")}
 
 
 def read_wanted(request: Request) -> Wanted:

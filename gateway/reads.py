@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from commands.catalogue.model import Catalogue, Link, ResourceType
@@ -16,6 +17,7 @@ from gateway.listing import Listing, read_listing
 from gateway.request import ApiRequest
 from gateway.resources import current, found
 from gateway.schemas import schema, schemas
+from gateway.secret_filters import matching, needs_opening
 from gateway.services import Services
 from projections.query import SHOW_REMOVED, Query
 from projections.rows import Seen
@@ -33,6 +35,10 @@ class Reads:
         self._show_removed = float(services.settings.get("api.show.removed.for.seconds", SHOW_REMOVED))
         self.position = 0
         """The newest position that was read from the log itself: the views may not be there yet."""
+
+    async def reveal(self) -> None:
+        """Opens the secrets that stand in what was read: its caller may read them."""
+        await self._documents.reveal(self._services.vault)
 
     async def collection(self, type: ResourceType) -> Json:
         """GET /v1/containers"""
@@ -56,7 +62,7 @@ class Reads:
                 account=self._request.caller.scope,
                 show_removed=self._show_removed,
             )
-            rows = await self._services.views.rows(query)
+            rows = await self._rows(query)
         page = rows[: listing.limit]
         return self._documents.collection(
             type,
@@ -65,6 +71,15 @@ class Reads:
             sort=listing.sort_document(self._request),
             filters=listing.shown,
         )
+
+    async def _rows(self, query: Query) -> list[Seen]:
+        secret = [each for each in query.filters if needs_opening(each)]
+        if not secret:
+            return await self._services.views.rows(query)
+        others = tuple(each for each in query.filters if each not in secret)
+        rows = await self._services.views.rows(replace(query, filters=others, limit=None, offset=0))
+        end = None if query.limit is None else query.offset + query.limit
+        return (await matching(rows, secret, self._services.vault))[query.offset : end]
 
     async def resource(self, type: ResourceType, text: str) -> Json:
         """GET /v1/containers/1i5"""

@@ -8,6 +8,7 @@ from typing import Any
 
 from commands.catalogue.model import Catalogue
 from commands.service import Commands
+from commands.vault import Vault
 from eventstore import Store
 from projections.views import Views
 
@@ -22,3 +23,8 @@ class Services:
     catalogue: Catalogue
     settings: Mapping[str, Any]
     info: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def vault(self) -> Vault:
+        """The commands' own, so that a key is known to both."""
+        return self.commands.vault

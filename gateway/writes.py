@@ -66,6 +66,7 @@ class Writes:
         position = max((outcome.position for outcome in outcomes), default=0)
         await self._services.views.wait_for(position, READ_YOUR_WRITES)
         data = [self._documents.resource(await shown(self._services, outcome.resource)) for outcome in outcomes]
+        await self._documents.reveal(self._services.vault)
         return Answer(201, self._documents.collection(type, data), position)
 
     async def create_child(self, type: ResourceType, text: str, name: str) -> Answer:
@@ -85,6 +86,7 @@ class Writes:
         resource = await self._own(type, text)
         # A client may send the whole object back: what it did not change is no wish of its own, and not validated.
         seen = self._documents.resource(resource)
+        await self._documents.reveal(self._services.vault)
         wanted = {key: value for key, value in self._request.one().items() if key not in seen or seen[key] != value}
         fields = await self._validated(type, wanted, self._submission(type, "update", resource))
         outcome = await self._services.commands.update(type.name, resource.id, fields, self._request.actor, self._key())
@@ -182,6 +184,7 @@ class Writes:
     async def _answer(self, status: int, outcome: Outcome) -> Answer:
         await self._services.views.wait_for(outcome.position, READ_YOUR_WRITES)
         document = self._documents.resource(await shown(self._services, outcome.resource))
+        await self._documents.reveal(self._services.vault)
         return Answer(outcome.status or status, document, outcome.position)
 
     def _key(self, number: int | None = None) -> CommandKey | None:

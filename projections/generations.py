@@ -17,6 +17,7 @@ SOURCES = (
     "commands/events.py",
     "commands/merge.py",
     "commands/resource.py",
+    "commands/upcast.py",
     "projections/apply.py",
     "projections/fold.py",
     "projections/processes.py",

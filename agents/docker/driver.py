@@ -123,7 +123,9 @@ class DockerDriver:
             case "storage.image.deactivate":
                 return {}
             case "storage.image.remove":
-                remove_image(client, image_name(part(data, "imageStoragePoolMap", "image")) or "")
+                name = image_name(part(data, "imageStoragePoolMap", "image"))
+                if name is not None:  # else it is none of Docker's, and can't be here
+                    remove_image(client, name)
                 return {}
             case "storage.volume.activate":
                 return {"volume": {"format": "docker"}}

@@ -6,9 +6,11 @@ required. Clients send loosely ("false", "64", a scalar for an array); what come
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Literal
 
 import orjson
@@ -27,6 +29,7 @@ IsTaken = Callable[[str, Any], Awaitable[bool]]
 _TRUE = frozenset({"true", "yes", "y", "on", "1"})
 _FALSE = frozenset({"false", "no", "n", "off", "0"})
 _BIGGEST = 2**63 - 1
+_RANGE = re.compile(r"(.)-(.)", re.DOTALL)
 
 
 async def _nothing_found(type_name: str, given: str) -> int | None:
@@ -206,8 +209,16 @@ def _check_limits(field: Field, value: Any) -> None:
         raise Refused("MaxLengthExceeded", f"{field.name} must have at most {field.max_length} characters", field.name)
     if field.options and text not in field.options:
         raise Refused("InvalidOption", f"{field.name} must be one of {', '.join(field.options)}", field.name)
-    if field.valid_chars is not None and not set(text) <= set(field.valid_chars):
+    if field.valid_chars is not None and not set(text) <= _characters(field.valid_chars):
         raise Refused("InvalidCharacters", f"{field.name} may hold only {field.valid_chars}", field.name)
+
+
+@cache
+def _characters(written: str) -> frozenset[str]:
+    """Those that e.g. "._a-z" means; a dash stands for itself at either end."""
+    ranges = _RANGE.findall(written)
+    spans = (chr(code) for first, last in ranges for code in range(ord(first), ord(last) + 1))
+    return frozenset((*spans, *_RANGE.sub("", written)))
 
 
 def storable(value: Any) -> bool:

@@ -14,7 +14,7 @@ def modifiers_of(field: Field) -> tuple[str, ...]:
     """The modifiers a field can be filtered by; none for what is not a plain column."""
     if field.store != "col" or field.type.startswith(("map[", "array[")):
         return ()
-    if field.reference or field.type == "boolean" or field.name == "state":
+    if field.reference or field.type == "boolean" or (field.name == "state" and field.type == "enum"):
         return SAME
     return ORDERED if field.type in ("int", "date") else TEXT
 

@@ -39,6 +39,9 @@ class Field:
     schedules_update: bool = False
     """Changing it through PUT also runs <type>.update."""
     secret: bool = False
+    """Sealed in the log (commands/vault.py), masked in what shows events, left out of commands to agents."""
+    told_agents: bool = False
+    """A secret that commands to the agent of its resource carry all the same, in clear: Cattle's agents use it."""
 
     @property
     def reference(self) -> str | None:
@@ -102,6 +105,12 @@ class ResourceType:
     parent: str | None = None
     children: tuple[str, ...] = ()
     owner: str | None = None
+    unique: tuple[tuple[str, ...], ...] = ()
+    """Fields whose values together only one row has, from its creation until it is purged (beside the uuid, which every type with one has
+    for itself). Rows with a null among them are not compared."""
+    single: tuple[tuple[str, ...], ...] = ()
+    """The same, but from creation until removal: of a map, what it ties together. A restored row must be the only one again.
+    For types with an owner (whose root's turns alone decide) and those that the fleet holds."""
     stored: bool = True
     """False: only in requests (instanceStop), or computed (schema)."""
 
@@ -174,6 +183,11 @@ class Ask:
     seconds: float = 60.0
     tries: int | Callable[[World, Resource], int] = 1
     undo: str | None = None
+    no_undo: str = ""
+    """Why nothing has to be undone, where there is no `undo` and an error is not borne for ever."""
+    aside: bool = False
+    """It holds nothing up: the process goes on at once. The command is sent again until it is answered, in whatever way, or `seconds` are
+    over, by the server that asked; one that dies meanwhile takes it along. For what is good to have done, and harmless if it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +275,9 @@ class Catalogue:
                     self._asks.setdefault((process.type, step.command), (process, step))
         for type_name, state_field in self._vias:
             self._state_fields[type_name] = (*self._state_fields.get(type_name, ()), state_field)
-        self._check()
+        from commands.catalogue.check import check  # which knows what is above
+
+        check(self)
 
     def type(self, name: str) -> ResourceType:
         return self.types[name]
@@ -301,28 +317,3 @@ class Catalogue:
     def asks(self, root_type: str, command: str) -> tuple[Process, Ask] | None:
         """The process of a type that asks a command, and its step."""
         return self._asks.get((root_type, command))
-
-    def _check(self) -> None:
-        for resource in self.types.values():
-            for link in resource.links.values():
-                for name in filter(None, (link.to, link.through)):
-                    if name not in self.types:
-                        raise CatalogueError(f"link {resource.name}.{link.name} goes to {name}, which is not a type")
-            for action in resource.actions.values():
-                for name in filter(None, (action.input, action.output)):
-                    if name not in self.types:
-                        raise CatalogueError(f"action {resource.name}.{action.name} has the unknown type {name}")
-            if resource.owner and resource.owner not in resource.fields:
-                raise CatalogueError(f"{resource.name} is owned through {resource.owner}, which is not one of its fields")
-        for process in self.processes.values():
-            if process.type not in self.types:
-                raise CatalogueError(f"process {process.name} is of {process.type}, which is not a type")
-            if process.delegate and process.delegate not in self.processes:
-                raise CatalogueError(f"process {process.name} delegates to {process.delegate}, which is not a process")
-            for via in process.vias:
-                process.done_of(via)
-            for step in process.steps:
-                if isinstance(step, Child | Own | Join) and step.process not in self.processes:
-                    raise CatalogueError(f"process {process.name} has a step {step.process}, which is not a process")
-                if isinstance(step, Ask) and step.seconds <= 0:
-                    raise CatalogueError(f"process {process.name} asks {step.command} without a timeout")

@@ -4,24 +4,40 @@ from __future__ import annotations
 
 import base64
 
-from commands.resource import Resource
+from commands.resource import Json, Resource
 from commands.turn import Turn
 
 GENERATED = ("apiKey", "agentApiKey", "registrationToken")
-"""The kinds of credential whose values Corral makes when none are given."""
+"""The kinds of credential whose values are made of random bytes when none are given."""
+
+SCOPE = "io.cattle.platform.core.constants.AccountConstants"
+"""The part of an account.create's input that says whether it gets a key (createApiKey), and of which kind (createApiKeyKind)."""
 
 _AMBIGUOUS = frozenset("O0lI+/=")
 
 
 def give_keys(turn: Turn, account: Resource) -> None:
-    """account.create: a key of the kind that its use wants, and a registration token."""
-    if turn.children("credential", "accountId", account.id):
-        return
-    agent = account.kind == "agent"
-    if agent or turn.settings["process.account.create.create.credential"]:
-        turn.create("credential", {"accountId": account.id}, kind="agentApiKey" if agent else "apiKey")
-    if not agent:
-        turn.create("credential", {"accountId": account.id}, kind="registrationToken")
+    """account.create: a key of the kind that its input or the settings want, and a registration token (agents register nobody)."""
+    has = {each.kind for each in credentials(turn, account.id)}
+    asked = turn.input(account).get(SCOPE)
+    wish: Json = asked if isinstance(asked, dict) else {}
+    wanted = []
+    if wish.get("createApiKey") is True or turn.settings["process.account.create.create.credential"]:
+        wanted.append(wish.get("createApiKeyKind") or turn.settings["process.account.create.create.credential.default.kind"])
+    if account.kind != "agent":
+        wanted.append("registrationToken")
+    for kind in wanted:
+        if kind not in has:
+            turn.create("credential", {"accountId": account.id}, kind=kind)
+
+
+def credentials(turn: Turn, account: int) -> list[Resource]:
+    """Those of an account that are not removed, oldest first."""
+    known = {**{each.stream: each for each in turn.fleet.all("credential")}, **turn.resources}
+    found = [
+        each for each in known.values() if each.type == "credential" and each.row.get("accountId") == account and not each.removed
+    ]
+    return sorted(found, key=lambda each: each.id)
 
 
 def generate_values(turn: Turn, credential: Resource) -> None:
@@ -35,7 +51,8 @@ def generate_values(turn: Turn, credential: Resource) -> None:
 
 
 def give_account(turn: Turn, agent: Resource) -> None:
-    """agent.create: an account of its own, unless it was given one."""
-    if agent.row.get("accountId") is None:
-        account = turn.create("account", {"uuid": f"agentAccount{agent.id}"}, kind="agent")
+    """agent.create: an account of its own with one key, unless it was given one."""
+    if agent.row.get("accountId") is None and turn.settings["process.agent.create.create.account"]:
+        keys = {SCOPE: {"createApiKey": True, "createApiKeyKind": "agentApiKey"}}
+        account = turn.create("account", {"uuid": f"agentAccount{agent.id}"}, kind="agent", input=keys)
         turn.change(agent, {"accountId": account.id})

@@ -16,7 +16,8 @@ COMPUTE_TRIES = 3
 
 
 def prepare(turn: Turn, instance: Resource) -> None:
-    """instance.create: the root volume of its image; then on to the start, unless startOnCreate is false."""
+    """instance.create: its credentials, the root volume of its image; then on to the start, unless startOnCreate is false."""
+    give_credentials(turn, instance)
     image = instance.row.get("imageId")
     if image is not None and not root_volumes(turn, instance):
         turn.create(
@@ -31,6 +32,16 @@ def prepare(turn: Turn, instance: Resource) -> None:
         )
     if instance.fields.get("startOnCreate") is not False:
         turn.delegate()
+
+
+def give_credentials(turn: Turn, instance: Resource) -> None:
+    """A map to each of the credentials that the request names, or else its account has for all."""
+    account = turn.get("account", instance.row.get("accountId"))
+    named = instance.fields.get("credentialIds") or (account.fields.get("defaultCredentialIds") if account else None) or ()
+    present = {each.row.get("credentialId") for each in turn.children("credentialInstanceMap", "instanceId", instance.id)}
+    for credential in dict.fromkeys(named):
+        if credential not in present:
+            turn.create("credentialInstanceMap", {"credentialId": credential, "instanceId": instance.id})
 
 
 def root_volumes(turn: Turn, instance: Resource) -> list[Resource]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from commands.catalogue.model import Target
 from commands.resource import Resource
 from commands.turn import Turn
-from eventstore import Release
 
 EXTERNAL_POOLS = {"sim": ("sim-ext-pool", None), "docker": ("docker-index", "Docker Index")}
 """kind -> (uuid, name) of the pool outside that its images come from."""
@@ -25,21 +24,8 @@ def images_in_pools(turn: Turn, volume: Resource) -> list[Target]:
     maps = turn.children("volumeStoragePoolMap", "volumeId", volume.id)
     for pool in dict.fromkeys(each.row["storagePoolId"] for each in maps):  # each once: two would claim the same place
         present = turn.fleet.image_in_pool(image, pool)
-        targets.append(
-            Target(
-                "imageStoragePoolMap",
-                present.id if present else None,
-                {"imageId": image, "storagePoolId": pool},
-                (f"image-{image}/pool", f"storagePool-{pool}"),
-            )
-        )
+        targets.append(Target("imageStoragePoolMap", present.id if present else None, {"imageId": image, "storagePoolId": pool}))
     return targets
-
-
-def leave_pool(turn: Turn, image_map: Resource) -> None:
-    """imageStoragePoolMap.remove: whoever needs the image there next may make a map of its own."""
-    scope, item = f"image-{image_map.row.get('imageId')}/pool", f"storagePool-{image_map.row.get('storagePoolId')}"
-    turn.merge(image_map.stream, {}, releases=(Release(scope, item),))
 
 
 def external_pool(turn: Turn, pool: Resource) -> None:

@@ -113,13 +113,14 @@ def shown_default(default: Any) -> str:
 
 
 async def _rebuild(where: str, output: Format) -> None:
+    from commands import upcast
     from eventstore import StoreError
     from eventstore.postgres import PostgresStore
     from projections.rebuild import rebuild
 
     columns = (TextColumn("building the views"), BarColumn(), MofNCompleteColumn(), TextColumn("events"), TimeElapsedColumn())
     try:
-        store = await PostgresStore.open(where)
+        store = await PostgresStore.open(where, upcast=upcast.reader())
     except (StoreError, OSError) as error:
         raise Failed(f"the database does not answer ({error}): start Corral, or say --postgres") from None
     try:

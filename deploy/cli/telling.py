@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import Any
 
 from commands import events
-from commands.catalogue.builtin import CATALOGUE
 from commands.resource import Resource, empty, evolve
+from deploy.cli.catalogue import catalogue
 from eventstore import Recorded
 
 Json = dict[str, Any]
@@ -211,7 +211,7 @@ def _created(event: Recorded) -> str:
     root = event.stream.rpartition("-")[0]
     kind = str(values.get("kind") or root)
     name = values.get("name")
-    what = kind if kind in CATALOGUE.types else f"{root} of kind {kind}"
+    what = kind if kind in catalogue().types else f"{root} of kind {kind}"
     text = f"{what} {name!r} is created" if name else f"{what} is created"
     if values.get("imageUuid"):
         text += f" from {values['imageUuid']}"

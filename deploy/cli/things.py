@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from commands.catalogue.builtin import CATALOGUE
 from commands.catalogue.ids import number_of
 from commands.catalogue.model import ResourceType
 from commands.resource import split_stream
+from deploy.cli.catalogue import catalogue
 from deploy.cli.client import Client
 from deploy.cli.errors import Failed
 
@@ -73,7 +73,7 @@ class Thing:
     def path(self) -> str:
         """Of the type that it is shown as: /v1/containers/1i54. Some roots can't be written to themselves."""
         shown = self.document.get("type")
-        return path_of(shown if shown in CATALOGUE.types else self.type, self.number)
+        return path_of(shown if shown in catalogue().types else self.type, self.number)
 
     @property
     def title(self) -> str:
@@ -83,11 +83,16 @@ class Thing:
 
 def root_types() -> list[ResourceType]:
     """The types that streams are of."""
-    return [each for each in CATALOGUE.types.values() if each.stored and each.parent is None]
+    return [each for each in catalogue().types.values() if each.stored and each.parent is None]
+
+
+def named_types() -> list[ResourceType]:
+    """Those of them whose things have names to look them up by, and lists to look in."""
+    return [each for each in root_types() if {"name", "uuid"} <= each.fields.keys() and "GET" in each.admin.collection]
 
 
 def path_of(type_name: str, number: int) -> str:
-    kind = CATALOGUE.type(type_name)
+    kind = catalogue().type(type_name)
     return f"/v1/{kind.plural.lower()}/{kind.prefix}{number}"
 
 
@@ -97,8 +102,8 @@ def stream_meant(text: str) -> tuple[str, int] | None:
         word, number = split_stream(text)
     except ValueError:
         return None
-    found = CATALOGUE.by_path(word)
-    return (CATALOGUE.root_type(found.name).name, number) if found is not None and found.stored else None
+    found = catalogue().by_path(word)
+    return (catalogue().root_type(found.name).name, number) if found is not None and found.stored else None
 
 
 def ids_meant(text: str) -> list[tuple[str, int]]:
@@ -112,11 +117,12 @@ def ids_meant(text: str) -> list[tuple[str, int]]:
 def resolve(client: Client, text: str, types: Sequence[str] | None = None) -> Thing:
     """The one thing that `text` names (of these types; None: of any). Raises Unknown or Ambiguous."""
     wanted = list(types) if types is not None else [each.name for each in root_types()]
+    listed = list(types) if types is not None else [each.name for each in named_types()]
     stream = stream_meant(text)
     references = [stream] if stream else ids_meant(text)
     found = [thing for kind, number in references if kind in wanted and (thing := _fetch(client, kind, number)) is not None]
     if not found:
-        found = _one_of_each(_named(client, text, wanted))
+        found = _one_of_each(_named(client, text, listed))
     if any(each.type == "instance" for each in found):
         found = [each for each in found if each.type != "image"]
     if len(found) > 1:
@@ -141,7 +147,7 @@ def _named(client: Client, text: str, types: Sequence[str]) -> list[Thing]:
     """Those of this name, uuid or engine id; of several with one name, those that still live."""
     found: list[Thing] = []
     for name in types:
-        path = f"/v1/{CATALOGUE.type(name).plural.lower()}"
+        path = f"/v1/{catalogue().type(name).plural.lower()}"
         for field in ("name", "uuid"):
             found += [Thing(name, each) for each in client.all(path, **{field: text})]
     if "instance" in types and _ENGINE_ID.fullmatch(text.lower()):

@@ -2,6 +2,7 @@
 
     ~/.corral/           0700
       lock               flock of the living Corral, with its pid
+      master.key         the key over the keys of all secrets (deploy/master.py); who loses it loses those
       addresses.json     what was chosen: ports stay the same from one start to the next
       postgres/ nats/    the servers' own
 """

@@ -111,6 +111,21 @@ async def test_an_old_removal_of_the_root_volume_spares_an_instance_started_sinc
     assert await driver.instances() == {web["uuid"]: "running"}
 
 
+async def test_an_old_removal_of_an_image_spares_one_that_is_back_in_the_pool(start_simulated: StartSimulated, ear: Ear) -> None:
+    """Nothing waits for such a removal: the pool may have its image again while it is still on its way."""
+    await start_simulated()
+
+    def image(verb: str, epoch: int, pool: int) -> Message:
+        data = in_pool("sim:x")
+        data["imageStoragePoolMap"]["storagePoolId"] = pool
+        return command(f"storage.image.{verb}", data, epoch, agent=ear.agent)
+
+    assert (await ear.ask(image("activate", 40, 1))).transitioning is None
+    assert ((await ear.ask(image("remove", 30, 1))).context or {}).get("stale") is True
+    assert (await ear.ask(image("remove", 30, 2))).transitioning is None  # another pool of the same agent
+    assert (await ear.ask(image("remove", 50, 1))).transitioning is None
+
+
 async def test_epochs_and_answers_outlive_the_agent(start_simulated: StartSimulated, ear: Ear) -> None:
     first, _ = await start_simulated()
     web = instance()

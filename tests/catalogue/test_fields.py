@@ -80,11 +80,16 @@ async def test_values_become_what_the_field_is(type: str, given: Any, expected: 
         (a("string", min_length=2), "x", "MinLengthExceeded"), (a("string", max_length=2), "xxx", "MaxLengthExceeded"),
         (a("map[json]", max_length=10), {"a": "xxxxxxxxxx"}, "MaxLengthExceeded"),
         (a("enum", options=("x", "y")), "z", "InvalidOption"), (a("string", valid_chars="abc"), "abd", "InvalidCharacters"),
+        (a("array[string]", valid_chars="*0-9a-z"), ["a*9", "a-b"], "InvalidCharacters"),
         (a("string"), "a\0", "InvalidCharacters"), (a("json"), {"a": ["\ud800"]}, "InvalidCharacters"),
     ],
 )  # fmt: skip
 async def test_what_is_wrong_has_its_code(field: Field, given: Any, expected: str) -> None:
     assert await code(field, given, lookup=known, is_taken=taken) == expected
+
+
+async def test_valid_characters_are_written_as_ranges() -> None:
+    assert await one(a("array[string]", valid_chars="*._0-9a-zA-Z;="), ["*", "resource.change;x=Y_9"]) == ["*", "resource.change;x=Y_9"]
 
 
 async def test_what_may_not_be_set_is_passed_over() -> None:

@@ -11,15 +11,25 @@ from commands.catalogue.model import ResourceType
 from commands.catalogue.types import TYPES
 
 STORED = [type for type in TYPES if type.stored]
+LIVING = [type for type in STORED if "state" in type.fields]
 
 
-@pytest.mark.parametrize("type", STORED, ids=lambda type: type.name)
-def test_a_stored_type_has_what_every_row_has(type: ResourceType) -> None:
+@pytest.mark.parametrize("type", LIVING, ids=lambda type: type.name)
+def test_what_has_a_state_has_what_every_row_has(type: ResourceType) -> None:
     assert {"id", "uuid", "name", "description", "kind", "state", "created", "removed", "removeTime", "data"} <= type.fields.keys()
     assert not type.fields["state"].admin.strip("r")
+
+
+@pytest.mark.parametrize("type", TYPES, ids=lambda type: type.name)
+def test_who_may_do_what_is_said_in_letters(type: ResourceType) -> None:
+    assert not type.stored or type.fields["id"].store == "col"
     for field in type.fields.values():
         assert set(field.admin + field.user) <= set("rcu"), field.name
         assert set(field.user) <= set(field.admin) or field.name in ("requestedHostId",), field.name
+
+
+def test_every_type_of_a_process_has_a_state() -> None:
+    assert {process.type for process in CATALOGUE.processes.values()} <= {type.name for type in LIVING}
 
 
 @pytest.mark.parametrize("type", STORED, ids=lambda type: type.name)
@@ -45,7 +55,10 @@ def test_children_share_their_parents_prefix() -> None:
 
 def test_who_owns_whom() -> None:
     owners = {type.name: type.owner for type in TYPES if type.owner}
-    assert owners == {"volume": "instanceId", "instanceHostMap": "instanceId", "volumeStoragePoolMap": "volumeId"}
+    of_an_instance = {"volume": "instanceId", "instanceHostMap": "instanceId", "credentialInstanceMap": "instanceId"}
+    assert owners.items() >= {**of_an_instance, "volumeStoragePoolMap": "volumeId"}.items()
+    for name, via in owners.items():
+        assert CATALOGUE.type(name).fields[via].reference in CATALOGUE.types
 
 
 def test_filters_follow_from_the_fields() -> None:
@@ -77,3 +90,13 @@ def test_ids() -> None:
 def test_secrets_are_marked() -> None:
     assert CATALOGUE.type("apiKey").fields["secretValue"].secret
     assert CATALOGUE.type("virtualMachine").fields["libvirtVncPassword"].secret
+    assert CATALOGUE.type("register").fields["secretKey"].secret
+
+
+def test_a_state_that_is_mere_text_is_filtered_as_text() -> None:
+    assert filters_of(CATALOGUE.type("agentGroup"))["state"] == TEXT
+
+
+def test_prefixes_are_of_the_form_that_ids_are_read_by() -> None:
+    for type in TYPES:
+        assert number_of(f"{type.prefix}7") == 7, type.name

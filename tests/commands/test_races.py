@@ -138,7 +138,7 @@ def test_an_image_that_is_taken_out_of_its_pool_while_it_is_waited_for_is_put_th
     assert story.resource(INSTANCE).state == "running"
     assert story.resource("imageStoragePoolMap-2").state == "active"
     releases = [each for event in story.log if event.stream == "imageStoragePoolMap-1" for each in event.releases]
-    assert [(each.scope, each.item) for each in releases] == [("image-1/pool", "storagePool-1")]
+    assert [(each.scope, each.item) for each in releases] == [("imageStoragePoolMap.imageId+storagePoolId", "[1,1]")]
 
 
 def test_a_purge_of_an_old_image_map_does_not_hide_the_new_one() -> None:

@@ -12,6 +12,7 @@ import orjson
 import pytest
 from starlette.applications import Starlette
 
+from commands.catalogue.builtin import CATALOGUE
 from eventstore import Event, Write
 from eventstore.memory import MemoryStore
 from gateway import log
@@ -29,7 +30,7 @@ def event(kind: str = "updated", correlation: str = "", **data: Any) -> Event:
 
 @asynccontextmanager
 async def served(store: MemoryStore, stopping: asyncio.Event | None = None) -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(routes=log.routes(store))
+    app = Starlette(routes=log.routes(store, CATALOGUE))
     if stopping is not None:
         app.state.stopping = stopping
     async with listening(app) as url, httpx.AsyncClient(base_url=url, timeout=20) as http:

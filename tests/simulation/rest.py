@@ -104,10 +104,11 @@ def _claims(promises: Promises) -> list[str]:
     found = [f"{item} holds a share of {scope} that no placement needs" for scope, item in sorted(held - needed)]
     found += [f"{item} is placed and holds no share of {scope}" for scope, item in sorted(needed - held)]
     for image_map in _of(resources, "imageStoragePoolMap"):
-        key = (f"image-{image_map.row['imageId']}/pool", f"storagePool-{image_map.row['storagePoolId']}")
-        holder = promises.claims[key].holder if key in promises.claims else None
-        if (holder == image_map.stream) != (not image_map.removed) and image_map.state != "purged":
-            found.append(f"{image_map.stream} is {image_map.state}, and {key} is held by {holder}")
+        for claim in _claims_of(promises, image_map.stream):
+            share = promises.claims.get((claim.scope, claim.item))
+            mine = share is not None and share.holder == image_map.stream
+            if not claim.scope.endswith(".uuid") and mine == image_map.removed and image_map.state != "purged":
+                found.append(f"{image_map.stream} is {image_map.state}, and {claim.scope} {claim.item} is held by {share}")
     stored = {key: (held.holder, held.claim.amount) for key, held in promises.store._claims.items()}
     if stored != {key: (share.holder, share.claim.amount) for key, share in promises.claims.items()}:
         found.append("the store's claims are not those that its events tell of")

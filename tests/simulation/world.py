@@ -22,6 +22,7 @@ from agents.wire import Message
 from commands.catalogue.builtin import CATALOGUE
 from commands.engine import Engine
 from commands.errors import Refused
+from commands.keys import KeyPair
 from commands.seed import seed as seed_accounts
 from commands.service import Commands
 from commands.settings import DEFAULTS
@@ -67,7 +68,7 @@ class World:
         self.seed, self.parts, self.verbose = seed, parts, verbose
         self.random = self._chance("story")
         self.loop = VirtualLoop(self._chance("order"), shuffled=self.random.random() < 0.8)  # type: ignore[abstract]
-        wire.time = SimpleNamespace(time=lambda: self.now().timestamp())  # type: ignore[assignment]
+        wire.time = SimpleNamespace(time=lambda: self.now().timestamp())  # type: ignore[assignment, attr-defined]
         self.weather = Weather(self._chance("weather"))
         self.store = parts.store(clock=self.now)
         self.database = Database(self.store, self.weather, self._landed)
@@ -177,7 +178,9 @@ class World:
 
     def start_gateway(self, number: int) -> Node:
         process = self._process(f"gateway-{number}")
-        commands = Commands(cast(Store, self.database.way(process)), CATALOGUE, self.settings, self.surroundings())
+        store = cast(Store, self.database.way(process))
+        pair = KeyPair("simulated", "simulated")
+        commands = Commands(store, CATALOGUE, self.settings, new_key_pair=lambda: pair, surroundings=self.surroundings())
         return Node(process.name, process, commands=commands)
 
     def boot_agent(self, machine: Machine) -> None:

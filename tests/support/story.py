@@ -122,6 +122,22 @@ class Story:
             for stream, _, asked in asked_of(each)
         ]
 
+    def claims(self) -> dict[tuple[str, str], str]:
+        """(scope, item) -> who holds it, exclusive and counted ones. Fails where an event claims what another stream has."""
+        held: dict[tuple[str, str], str] = {}
+        for event in self.log:
+            for release in event.releases:
+                if held.get((release.scope, release.item)) == event.stream:
+                    del held[release.scope, release.item]
+            for claim in event.claims:
+                holder = held.setdefault((claim.scope, claim.item), event.stream)
+                assert holder == event.stream, f"{event.id} claims {claim}, which is {holder}'s"
+        return held
+
+    def asides(self) -> list[Json]:
+        """What was asked without waiting for it."""
+        return [event.data for event in self.log if event.type == events.STEP_REQUESTED and "aside" in event.data]
+
     # --- how it runs ---
 
     def settle(self) -> None:
@@ -160,6 +176,9 @@ class Story:
         recorded = Appended(first, first + count - 1, self.now).recorded(writes)
         for write in writes:
             assert write.expected == self.resource(write.stream).version, f"{write.stream} was decided on an old version"
+        for event in recorded:
+            unknown = event.data.keys() - events.KEYS[event.type] - {"changes"}
+            assert not unknown, f"{event.type} holds {sorted(unknown)}: see `An event's form` in docs/adding.md"
         self.log += recorded
         self.fleet.apply(recorded)
         return recorded

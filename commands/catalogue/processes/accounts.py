@@ -1,12 +1,22 @@
-"""The life of accounts and of their credentials."""
+"""The life of accounts, of their credentials, and of the machines that register for some."""
 
 from __future__ import annotations
 
-from commands.catalogue.model import Decide, Process
+from commands.catalogue.model import Decide, Join, Process
 from commands.catalogue.processes.common import lifecycle
-from commands.logic import accounts
+from commands.logic import accounts, registration
 
 PROCESSES: list[Process] = [
     *lifecycle("account", create=(Decide(accounts.give_keys),)),
     *lifecycle("credential", create=(Decide(accounts.generate_values),)),
+    *lifecycle("credentialInstanceMap", by_default=False),
+    *lifecycle(
+        "genericObject",
+        create=(
+            Decide(registration.find_agent),
+            Join(registration.account_of, "account.activate"),
+            Join(registration.key_of, "credential.activate"),
+            Decide(registration.hand_over_keys),
+        ),
+    ),
 ]

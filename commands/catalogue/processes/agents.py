@@ -14,7 +14,7 @@ def itself(world: World, agent: Resource) -> int | None:
     return agent.id
 
 
-PING = Ask("ping", itself, payload.ping, seconds=30.0, tries=0)
+PING = Ask("ping", itself, payload.ping, seconds=30.0, tries=0, no_undo="it asks, and changes nothing")
 
 AGENT = [
     *lifecycle(
@@ -31,6 +31,7 @@ AGENT = [
 
 PROCESSES: list[Process] = [
     *AGENT,
+    *lifecycle("agentGroup", by_default=False),
     *lifecycle("host"),
     *lifecycle("physicalHost"),
 ]

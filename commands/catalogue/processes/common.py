@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from commands import uniqueness
 from commands.catalogue.fields import date_text
 from commands.catalogue.model import Decide, Process, Step
 from commands.resource import Resource
-from commands.turn import Turn
+from commands.turn import Failure, Turn
 from commands.world import World
 
 REMOVE_TIME_DELAY = "object.remove.time.delay.seconds"
@@ -20,12 +21,28 @@ def set_removed(turn: Turn, resource: Resource) -> None:
     if not resource.removed:
         specific = f"object.{resource.type.lower()}.remove.time.delay.seconds"
         delay = turn.settings.get(specific, turn.settings[REMOVE_TIME_DELAY])
-        turn.change(resource, {"removed": date_text(turn.now), "removeTime": date_text(turn.after(float(delay)))})
+        kind = turn.catalogue.type(resource.type)
+        times = {"removed": date_text(turn.now), "removeTime": date_text(turn.after(float(delay)))}
+        turn.change(resource, times, releases=uniqueness.releases(kind, uniqueness.single_keys(kind), resource.row))
 
 
 def clear_removed(turn: Turn, resource: Resource) -> None:
-    if resource.removed:
-        turn.merge(resource.stream, {"removed": None, "removeTime": None})
+    """A restored map must be the only one that ties its ends together, as it was."""
+    if not resource.removed:
+        return
+    kind = turn.catalogue.type(resource.type)
+    others = {**{each.stream: each for each in turn.fleet.all(resource.type)}, **turn.resources}
+    if other := uniqueness.same(kind, resource, others.values()):
+        raise Failure(f"{resource.stream} can't be restored: {other.stream} has taken its place. Remove that one first")
+    again = uniqueness.claims(kind, uniqueness.single_keys(kind), resource.row)
+    turn.merge(resource.stream, {"removed": None, "removeTime": None}, again)
+
+
+def free_names(turn: Turn, resource: Resource) -> None:
+    """Every purge ends with the row's uuid, and what else it alone may have, free for another (a removal by force left all of it)."""
+    kind = turn.catalogue.type(resource.type)
+    keys = uniqueness.unique_keys(kind) + uniqueness.single_keys(kind)
+    turn.merge(resource.stream, {}, releases=uniqueness.releases(kind, keys, resource.row))
 
 
 def delegate(turn: Turn, resource: Resource) -> None:
@@ -43,6 +60,7 @@ def managing(world: World, place: Resource | None) -> int | None:
 
 REMOVED = Decide(set_removed)
 RESTORED = Decide(clear_removed)
+PURGED = Decide(free_names)
 ACTIVATE_BY_DEFAULT = Decide(delegate)
 
 
@@ -78,7 +96,7 @@ def lifecycle(
             "remove", ("requested", "inactive", "activating", "deactivating", "registering", *UPDATING), "removing", "removed",
             handlers=remove, post=(REMOVED,),
         ),
-        process("purge", ("removed",), "purging", "purged", handlers=purge),
+        process("purge", ("removed",), "purging", "purged", handlers=purge, post=(PURGED,)),
         process(
             "update", ("inactive", "active"), {"inactive": "updating-inactive", "active": "updating-active"},
             {"updating-inactive": "inactive", "updating-active": "active"},

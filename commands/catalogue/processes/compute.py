@@ -6,7 +6,7 @@ from typing import Any
 
 from commands import payload
 from commands.catalogue.model import Ask, Checkpoint, Child, Decide, Own, Process, Step
-from commands.catalogue.processes.common import REMOVED, RESTORED, lifecycle, managing
+from commands.catalogue.processes.common import PURGED, REMOVED, RESTORED, lifecycle, managing
 from commands.logic import instances
 from commands.resource import Resource
 from commands.world import World
@@ -37,7 +37,11 @@ STOP: tuple[Step, ...] = (
 INSTANCE = [
     Process(
         "instance.create", "instance", ("requested",), "creating", "stopped", delegate="instance.start", failed="stopped",
-        handlers=(Decide(instances.prepare),), compensate=instances.undo_start,
+        handlers=(
+            Decide(instances.prepare),
+            Child("credentialInstanceMap", "instanceId", "credentialinstancemap.activate"),
+        ),
+        compensate=instances.undo_start,
     ),
     Process(
         "instance.start", "instance", ("stopped", "creating"), "starting", "running",
@@ -70,7 +74,9 @@ INSTANCE = [
         handlers=(
             *TEARDOWN,
             Child("volume", "instanceId", "volume.remove", when=is_root, ignore_invalid=True),
-            Own("instance.deallocate", when=instances.has_place),),
+            Own("instance.deallocate", when=instances.has_place),
+        ),
+        post=(PURGED,),
     ),
     Process(
         "instance.update", "instance", ("stopped", "running"), {"stopped": "updating-stopped", "running": "updating-running"},

@@ -15,6 +15,8 @@ from commands.world import World
 IMAGE_MINUTES = 10 * 60.0
 """Seconds: an image may take long to be pulled (progress restarts the clock)."""
 
+IN_THE_POOL = "an image in a pool is of use to the next that needs it; it leaves with its map"
+
 
 def agent_of_pool(world: World, each: Resource) -> int | None:
     pool = world.get("storagePool", each.row.get("storagePoolId"))
@@ -61,9 +63,9 @@ MAPS = [
     *lifecycle(
         "imageStoragePoolMap",
         by_default=False,
-        activate=(to_pool("storage.image.activate", payload.image_map, seconds=IMAGE_MINUTES),),
+        activate=(to_pool("storage.image.activate", payload.image_map, seconds=IMAGE_MINUTES, no_undo=IN_THE_POOL),),
         deactivate=(to_pool("storage.image.deactivate", payload.image_map, tries=0),),
-        remove=(Decide(storage.leave_pool),),
+        remove=(to_pool("storage.image.remove", payload.image_map, aside=True),),
     ),
 ]
 

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from commands.catalogue.model import ResourceType
-from commands.catalogue.types import accounts, compute, hosts, protocol, storage
+from commands.catalogue.types import accounts, compute, hosts, protocol, records, storage
 
-TYPES: list[ResourceType] = [*compute.TYPES, *storage.TYPES, *hosts.TYPES, *accounts.TYPES, *protocol.TYPES]
+TYPES: list[ResourceType] = [*compute.TYPES, *storage.TYPES, *hosts.TYPES, *accounts.TYPES, *records.TYPES, *protocol.TYPES]

@@ -6,12 +6,14 @@ Source of every fact here and in the files beside it: Cattle's schemas, version 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from commands.catalogue.model import Action, Field, Link, Methods
 
 ALL = Methods(("GET", "POST"), ("GET", "PUT", "DELETE"))
 READ = Methods(("GET",), ("GET",))
+LOOK = Methods(("GET",), ("GET", "DELETE"))
 HIDDEN = Methods()
 INPUT = Methods(("POST",), ("GET", "PUT", "DELETE"))
 """A type that only exists as a request's body or as its answer, as an admin sees it."""
@@ -38,7 +40,10 @@ def proto(name: str, type: str, admin: str = "", user: str = "", **more: Any) ->
 
 
 def fields(*own: Field, states: tuple[str, ...] = ACTIVE_STATES, user: bool = False, account: bool = True) -> Mapping[str, Field]:
-    """The fields every stored type has, then its own (which win). `user`: users see the type; `account`: it belongs to one."""
+    """The fields of every type with a state machine, then its own (which win). `user`: users see the type; `account`: it belongs to one.
+
+    No `states`: its state is mere text, which no process shows as under way.
+    """
     see = "r" if user else ""
     write = "rcu" if user else ""
     common = [
@@ -50,15 +55,31 @@ def fields(*own: Field, states: tuple[str, ...] = ACTIVE_STATES, user: bool = Fa
         col("name", "string", "rcu", write, max_length=255),
         col("removeTime", "date", "ru", ""),
         col("removed", "date", "r", see),
-        col("state", "enum", "r", see, nullable=False, max_length=128, options=states),
-        Field("transitioning", "enum", "calc", "r", see, options=("yes", "no", "error")),
-        Field("transitioningMessage", "string", "calc", "r", see),
-        Field("transitioningProgress", "int", "calc", "r", see),
+        *(_machine(states, see) if states else (col("state", "string", "r", see, max_length=128),)),
         col("uuid", "string", "rc", see, max_length=128),
     ]
     if account:
         common.insert(0, col("accountId", "reference[account]", "rcu", ""))
     return {each.name: each for each in (*common, *own)}
+
+
+def _machine(states: tuple[str, ...], see: str) -> tuple[Field, ...]:
+    return (
+        col("state", "enum", "r", see, nullable=False, max_length=128, options=states),
+        Field("transitioning", "enum", "calc", "r", see, options=("yes", "no", "error")),
+        Field("transitioningMessage", "string", "calc", "r", see),
+        Field("transitioningProgress", "int", "calc", "r", see),
+    )
+
+
+def plain(*own: Field) -> Mapping[str, Field]:
+    """Just these fields: of a table of records without a life of their own, or of a document."""
+    return {each.name: each for each in own}
+
+
+def unseen(fields: Mapping[str, Field]) -> Mapping[str, Field]:
+    """The same fields, which nobody but a superadmin sees."""
+    return {name: replace(each, admin="", user="") for name, each in fields.items()}
 
 
 def actions(output: str, *names: str, **special: Action) -> Mapping[str, Action]:

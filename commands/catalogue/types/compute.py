@@ -21,6 +21,7 @@ from commands.catalogue.types.common import (
     mapped,
     one,
     proto,
+    unseen,
 )  # fmt: skip
 
 INSTANCE_STATES = (
@@ -31,6 +32,8 @@ INSTANCE_STATES = (
 _LINKS = links(
     ACCOUNT,
     one("agent", "agent"),
+    many("credentialInstanceMaps", "credentialInstanceMap", "instanceId"),
+    mapped("credentials", "credential", "credentialInstanceMap", "instanceId", "credentialId"),
     mapped("hosts", "host", "instanceHostMap", "instanceId", "hostId"),
     one("image", "image"),
     many("instanceHostMaps", "instanceHostMap", "instanceId"),
@@ -67,7 +70,7 @@ def _instance(*own: Field) -> Mapping[str, Field]:
         fld("requestedHostId", "reference[host]", "rcu", "rc"),
         fld("startOnCreate", "boolean", "rc", "rc", nullable=False, default=True),
         fld("subnetIds", "array[reference[subnet]]", "rc", "rc", hidden=True),
-        col("token", "string", "r", max_length=255),
+        col("token", "string", "r", max_length=255, secret=True, told_agents=True),
         col("userdata", "string", "rcu", "rcu", max_length=65535),
         fld("validHostIds", "array[reference[host]]", "rcu"),
         fld("vnetIds", "array[reference[vnet]]", "rc", "", hidden=True),
@@ -133,7 +136,7 @@ INSTANCE_HOST_MAP = ResourceType(
     fields(col("hostId", "reference[host]", "rcu"), col("instanceId", "reference[instance]", "rcu"), account=False),
     links(one("host", "host"), one("instance", "instance")),
     actions("instanceHostMap", *LIFE), ALL, HIDDEN,
-    owner="instanceId",
+    owner="instanceId", single=(("instanceId",),),
 )  # fmt: skip
 
 INSTANCE_STOP = ResourceType(
@@ -159,4 +162,11 @@ INSTANCE_CONSOLE_INPUT = ResourceType(
     "instanceConsoleInput", "instanceConsoleInputs", "1ici", {}, admin=INPUT, user=Methods((), ("GET",)), stored=False
 )
 
-TYPES = [INSTANCE, CONTAINER, VIRTUAL_MACHINE, INSTANCE_HOST_MAP, INSTANCE_STOP, INSTANCE_CONSOLE, INSTANCE_CONSOLE_INPUT]
+OFFERING = ResourceType(
+    "offering", "offerings", "1o",
+    unseen(fields(col("isPublic", "boolean", nullable=False), states=())),
+    links(ACCOUNT, many("instances", "instance", "offeringId"), many("volumes", "volume", "offeringId")),
+)  # fmt: skip
+"""Sizes to choose from. Nothing makes any, and only superadmins see the type."""
+
+TYPES = [INSTANCE, CONTAINER, VIRTUAL_MACHINE, INSTANCE_HOST_MAP, INSTANCE_STOP, INSTANCE_CONSOLE, INSTANCE_CONSOLE_INPUT, OFFERING]

@@ -18,7 +18,14 @@ from commands.catalogue.types.common import (
     many,
     mapped,
     one,
+    unseen,
 )  # fmt: skip
+
+AGENT_GROUP = ResourceType(
+    "agentGroup", "agentGroups", "1ag", fields(states=()),
+    links(ACCOUNT, many("agents", "agent", "agentGroupId")), {}, ALL, HIDDEN,
+)  # fmt: skip
+"""It has processes, but shows no action and nothing under way: so does Cattle, whose definitions misspell the type."""
 
 AGENT = ResourceType(
     "agent", "agents", "1a",
@@ -32,6 +39,8 @@ AGENT = ResourceType(
     ),
     links(
         ACCOUNT,
+        one("agentGroup", "agentGroup"),
+        many("configItemStatuses", "configItemStatus", "agentId"),
         many("hosts", "host", "agentId"),
         many("instances", "instance", "agentId"),
         many("storagePools", "storagePool", "agentId"),
@@ -69,4 +78,17 @@ PHYSICAL_HOST = ResourceType(
     actions("physicalHost", *LIFE), ALL, HIDDEN,
 )  # fmt: skip
 
-TYPES = [AGENT, HOST, PHYSICAL_HOST]
+ZONE = ResourceType(
+    "zone", "zones", "1z", unseen(fields(states=())),
+    links(
+        ACCOUNT,
+        many("agents", "agent", "zoneId"),
+        many("hosts", "host", "zoneId"),
+        many("instances", "instance", "zoneId"),
+        many("storagePools", "storagePool", "zoneId"),
+        many("volumes", "volume", "zoneId"),
+    ),
+)  # fmt: skip
+"""Every thing is in zone 1, the only one; only superadmins see it."""
+
+TYPES = [AGENT_GROUP, AGENT, HOST, PHYSICAL_HOST, ZONE]

@@ -32,6 +32,7 @@ IMAGE_STORAGE_POOL_MAP = ResourceType(
     fields(col("imageId", "reference[image]", "rcu"), col("storagePoolId", "reference[storagePool]", "rcu"), account=False),
     links(one("image", "image"), one("storagePool", "storagePool")),
     actions("imageStoragePoolMap", *LIFE), ALL, HIDDEN,
+    single=(("imageId", "storagePoolId"),),
 )  # fmt: skip
 
 STORAGE_POOL_HOST_MAP = ResourceType(
@@ -94,7 +95,7 @@ VOLUME_STORAGE_POOL_MAP = ResourceType(
     fields(col("storagePoolId", "reference[storagePool]", "rcu"), col("volumeId", "reference[volume]", "rcu"), account=False),
     links(one("storagePool", "storagePool"), one("volume", "volume")),
     actions("volumeStoragePoolMap", *LIFE), ALL, HIDDEN,
-    owner="volumeId",
+    owner="volumeId", single=(("volumeId", "storagePoolId"),),
 )  # fmt: skip
 
 TYPES = [IMAGE, IMAGE_STORAGE_POOL_MAP, STORAGE_POOL_HOST_MAP, STORAGE_POOL, VOLUME, VOLUME_STORAGE_POOL_MAP]

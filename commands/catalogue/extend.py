@@ -1,0 +1,116 @@
+"""The catalogue while it is built: what an extension's `extend(catalogue)` gets, to add types, processes and steps (docs/extensions.md)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+from commands.catalogue.model import Action, Catalogue, CatalogueError, Link, Process, ResourceType, Step
+
+Phase = Literal["pre", "handlers", "post"]
+
+DEFAULT_PRIORITY = 1000
+BUILT_IN_PRIORITY = 2000
+"""Where the steps that a process has by itself stand: smaller ones run before them, all others after them."""
+
+_NAME = re.compile(r"[a-z][A-Za-z0-9]*")
+_PREFIX = re.compile(r"1[a-z]+")
+
+
+@dataclass(frozen=True, slots=True)
+class _Added:
+    priority: int
+    order: int
+    step: Step
+
+
+class Extending:
+    """Types, processes and steps, added to those of another catalogue. `build` checks them all against each other."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._types = dict(catalogue.types)
+        self._processes = dict(catalogue.processes)
+        self._added: dict[tuple[str, str], list[_Added]] = {}
+
+    @property
+    def types(self) -> tuple[str, ...]:
+        return tuple(self._types)
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        return tuple(self._processes)
+
+    def add_type(self, type: ResourceType) -> None:
+        """A type of one's own. One with a `parent` becomes a kind of that one, with its processes."""
+        if not _NAME.fullmatch(type.name) or not _NAME.fullmatch(type.plural):
+            names = f"{type.name!r} (plural {type.plural!r})"
+            raise CatalogueError(f"type {names}: a name begins with a small letter, and holds letters and digits alone")
+        if not _PREFIX.fullmatch(type.prefix):
+            raise CatalogueError(f"type {type.name}: its id prefix {type.prefix!r} is not 1 and small letters, as 1w is")
+        if type.single and type.owner is None:
+            raise CatalogueError(f"type {type.name}: `single` is for types with an owner; what only one row may have is `unique`")
+        taken = {name.lower() for each in self._types.values() for name in (each.name, each.plural)}
+        for name in (type.name, type.plural):
+            if name.lower() in taken:
+                raise CatalogueError(f"type {type.name}: there is a type called {name} already, choose another name")
+        self._types[type.name] = type
+        if type.parent in self._types:
+            parent = self._types[type.parent]
+            self._types[parent.name] = replace(parent, children=(*parent.children, type.name))
+
+    def add_link(self, type_name: str, link: Link) -> None:
+        """A link of a type that is there already, e.g. of host to what runs on it."""
+        kind = self._type(type_name, "add_link")
+        if link.name in kind.links:
+            raise CatalogueError(f"{type_name} has a link {link.name} already, choose another name")
+        self._types[type_name] = replace(kind, links={**kind.links, link.name: link})
+
+    def add_action(self, type_name: str, action: Action) -> None:
+        """An action of a type that is there already; it runs the process <type>.<action>."""
+        kind = self._type(type_name, "add_action")
+        if action.name in kind.actions:
+            raise CatalogueError(f"{type_name} has an action {action.name} already, choose another name")
+        self._types[type_name] = replace(kind, actions=dict(sorted({**kind.actions, action.name: action}.items())))
+
+    def add_processes(self, processes: Iterable[Process]) -> None:
+        """E.g. those of `lifecycle("widget")`."""
+        for process in processes:
+            if process.name in self._processes:
+                raise CatalogueError(f"there is a process {process.name} already: add_step adds to it")
+            self._processes[process.name] = process
+
+    def add_step(self, process: str, phase: Phase, step: Step, *, priority: int = DEFAULT_PRIORITY) -> None:
+        """Into a phase of a process. Steps run in the order of their priorities, and equal ones as they were added."""
+        if process not in self._processes:
+            near = [each for each in self._processes if each.split(".")[0] == process.split(".")[0].lower()]
+            hint = f"there are {', '.join(near)}" if near else "`corral dot TYPE` draws a type's"
+            raise CatalogueError(f"add_step: there is no process {process!r}; {hint}")
+        if phase not in ("pre", "handlers", "post"):
+            raise CatalogueError(f"add_step to {process}: there is no phase {phase!r}; there are pre, handlers and post")
+        if not isinstance(step, get_args(Step)):
+            raise CatalogueError(f"add_step to {process}: {step!r} is no step; a function is one as Decide(function)")
+        added = self._added.setdefault((process, phase), [])
+        added.append(_Added(priority, len(added), step))
+
+    def build(self) -> Catalogue:
+        """Raises CatalogueError where something contradicts."""
+        processes = [self._with_steps(process) for process in self._processes.values()]
+        return Catalogue(list(self._types.values()), processes)
+
+    def _with_steps(self, process: Process) -> Process:
+        pre, handlers, post = (self._phase(process, phase) for phase in ("pre", "handlers", "post"))
+        return replace(process, pre=pre, handlers=handlers, post=post)
+
+    def _phase(self, process: Process, phase: str) -> tuple[Step, ...]:
+        own: tuple[Step, ...] = getattr(process, phase)
+        added = sorted(self._added.get((process.name, phase), ()), key=lambda each: (each.priority, each.order))
+        before = tuple(each.step for each in added if each.priority < BUILT_IN_PRIORITY)
+        after = tuple(each.step for each in added if each.priority >= BUILT_IN_PRIORITY)
+        return (*before, *own, *after)
+
+    def _type(self, name: str, what: str) -> ResourceType:
+        if name not in self._types:
+            raise CatalogueError(f"{what}: there is no type {name!r}")
+        return self._types[name]

@@ -1,0 +1,1 @@
+SELECT stream, key FROM log.keys WHERE stream = ANY ($1::text[])
