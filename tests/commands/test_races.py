@@ -153,6 +153,14 @@ def test_a_purge_of_an_old_image_map_does_not_hide_the_new_one() -> None:
     assert story.fleet.image_in_pool(1, 1) == story.resource("imageStoragePoolMap-2")
 
 
+def test_a_map_to_a_host_that_is_removed_while_its_instance_starts_has_it_stopped_there() -> None:
+    story = starting()
+    story.command("instanceHostMap-1", Delete())
+    assert [ask.command for ask in story.asks()] == ["compute.instance.deactivate"]
+    story.answer_all()
+    assert story.resource("instanceHostMap-1").state == "removed"
+
+
 def test_two_maps_of_a_volume_to_one_pool_fetch_its_image_once() -> None:
     story = a_cloud()
     story.create("container", imageId=1, accountId=1, startOnCreate=False)
@@ -160,8 +168,7 @@ def test_two_maps_of_a_volume_to_one_pool_fetch_its_image_once() -> None:
     another_map(story)
     story.command(INSTANCE, Run("start"))
     assert story.answer_all().count("storage.image.activate") == 1
-    claims = [each for event in story.log for each in event.claims if each.scope == "image-1/pool"]
-    assert len(claims) == 1
+    assert [each.stream for each in story.resources().values() if each.type == "imageStoragePoolMap"] == ["imageStoragePoolMap-1"]
     assert story.resource(INSTANCE).state == "running"
 
 
