@@ -165,6 +165,7 @@ class Intake(Draft):
                 state = each.row.get(state_field) or ""
                 if self.catalogue.transitional(each.type, state, state_field):
                     rest = self.catalogue.interrupted(each.type, state, state_field).failed
+                    self._cause = self._cause or f"{each.stream}@{each.version}"  # what interrupted it is the last that happened to it
                     self.emit(each.stream, events.UPDATED, {"changes": {state_field: rest}})
                     for asked in each.late.values():
                         self._undo(each.stream, asked)

@@ -15,7 +15,9 @@ from eventstore.memory import MemoryStore
 from tests.simulation.database import Landed
 from tests.simulation.hosts import Machine
 
-STOPPING_VERBS = frozenset({"stop", "restart", "remove", "delete", "purge", "deactivate", "create", "start", "restore"})
+STOPPING_VERBS = frozenset({
+    "stop", "restart", "remove", "delete", "purge", "deactivate", "create", "start", "restore", "cancel", "retry", "force-remove",
+})  # fmt: skip
 """Commands that may end a container: those that say so, and those whose failure is undone (create, start)."""
 
 

@@ -8,10 +8,12 @@ from random import Random
 from typing import Any
 
 from commands.errors import Refused
+from commands.interventions import Cancel, ForceRemove, Intervention, Retry
 from commands.resource import Json, Resource
 from commands.service import Actor, Commands, Outcome
 from eventstore import CommandKey
 
+INTERVENTIONS: dict[str, Callable[[], Intervention]] = {"retry": Retry, "cancel": Cancel, "force-remove": ForceRemove}
 LIFE = ("activate", "deactivate", "delete", "purge", "restore", "update")
 OWNED = ("volume", "volumeStoragePoolMap", "instanceHostMap", "imageStoragePoolMap", "image", "storagePool", "storagePoolHostMap")
 
@@ -69,6 +71,8 @@ TABLE = (
     Wish("rename", ("instance", "host", "agent"), 1, _name),
     Wish("rename", ("host",), 1.5, _capacity),
     Wish("update", ("instance",), 1),
+    *(Wish(verb, ("instance",), 0.7) for verb in INTERVENTIONS),
+    *(Wish(verb, OWNED, 0.2) for verb in ("retry", "cancel")),
     *(Wish(verb, OWNED, 0.35) for verb in LIFE),
     Wish("create", ("volumeStoragePoolMap",), 1, _volume_map),
     *(Wish(verb, ("agent", "host"), 0.15) for verb in LIFE),
@@ -116,6 +120,8 @@ class Request:
                 return await commands.update(self.type_name, self.number or 0, given, actor, key)
             case "delete":
                 return await commands.delete(self.type_name, self.number or 0, actor, key)
+            case "retry" | "cancel" | "force-remove" as verb:
+                return await commands.intervene(self.type_name, self.number or 0, INTERVENTIONS[verb](), actor, key)
             case verb:
                 return await commands.run(self.type_name, self.number or 0, verb, given, actor, key)
 
