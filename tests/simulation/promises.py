@@ -187,11 +187,16 @@ class Promises:
         elif _runs(machine, uuid):
             correlation = context.get("correlation") or ""
             wanted = self.issued.get(correlation) in STOPPING_VERBS or correlation.startswith("corral:purge-")
-            wanted = wanted or (uuid in self.ended and correlation.startswith("corral:ended-"))
+            wanted = wanted or (uuid in self.ended and correlation.startswith("corral:ended-")) or self._undoes(epoch)
             if not wanted:
                 raise Broken(f"{machine.name} ends {uuid} by {request.name}, and nobody wanted that: {correlation or 'no correlation'}")
             if self.issued.get(correlation) in ("create", "start") and correlation not in self._failed:
                 raise Broken(f"{machine.name} ends {uuid} by {request.name} for a {self.issued[correlation]} in which nothing failed")
+
+    def _undoes(self, epoch: int) -> bool:
+        """A request that belongs to no process undoes the late success of one that was closed."""
+        asked = self.log[epoch - 1]
+        return asked.type == events.STEP_REQUESTED and "pid" not in asked.data
 
     # --- what clients were told ---
 
