@@ -10,6 +10,7 @@ All that it remembers is a cache: after a crash the next engine starts from the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import uuid
 from collections import OrderedDict
@@ -21,8 +22,8 @@ from typing import Any, TypeVar
 
 import structlog
 
-from agents.wire import Message, partition_of
-from commands import events
+from agents.wire import HandlerAnswer, Message, partition_of
+from commands import events, handlers
 from commands.announce import Announcer
 from commands.bus import Bus
 from commands.catalogue.model import Catalogue
@@ -109,6 +110,8 @@ class Engine:
         """The commands answered last, so that a repeated answer costs nothing."""
         self._broken: dict[str, tuple[int, float]] = {}
         """Root whose turn can't be taken -> how often so far, and until when (the loop's time) it is left alone."""
+        self._news = asyncio.Event()
+        """Set whenever the log was followed further."""
         self._looked_through: set[int] = set()
         """Partitions whose open work was all scheduled since they were gained."""
 
@@ -116,6 +119,7 @@ class Engine:
         """Loads the fleet, takes the leases, and goes on until it is cancelled."""
         self.fleet = Fleet.load(await self._patiently(lambda: self.store.load(CATEGORIES, CLAIMS)))
         self._bus.on_reply = self._on_reply
+        self._bus.on_unheard = self._dispatch.unheard
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -301,9 +305,18 @@ class Engine:
             return found
         self._roots.expect(root)
         try:
-            return self._roots.put(root, await self._patiently(lambda: self.store.read_root(root)))
+            found = self._roots.put(root, await self._patiently(lambda: self.store.read_root(root)))
         finally:
             self._roots.expected(root)
+        await self._see(max((each.position for each in found.values()), default=0))
+        return self._roots.get(root) or found
+
+    async def _see(self, position: int) -> None:
+        """Waits until the fleet is as far as a root that was read: what its processes began with is told by the log before them."""
+        while self.fleet.followed < position and self._group is not None:
+            self._news.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), 1.0)
 
     async def _catch_up_with(self, stream: str) -> None:
         """The fleet lags behind the log for this stream: reads what it misses."""
@@ -315,8 +328,9 @@ class Engine:
     # --- following ---
 
     async def _follow(self) -> None:
-        async for batch in self.store.follow(self.fleet.position):
-            self.fleet.apply(batch)
+        async for batch in self.store.follow(self.fleet.followed):
+            self.fleet.follow(batch)
+            self._news.set()
             for event in batch:
                 self._on_event(event)
 
@@ -336,10 +350,18 @@ class Engine:
                 self.schedule(waiter, cause=event.id)
         if event.type in events.ENDS:
             self._gone(event)
+        if event.stream.startswith(handlers.HANDLER):  # and its processes and maps
+            self._pass_over_handlers()
         if event.type in events.ENDS and event.stream in self._waiters:
             failed = (event.stream, event.data["error"]) if event.type == events.PROCESS_FAILED else None
             for waiter in self._waiters.pop(event.stream):
                 self.schedule(waiter, cause=event.id, failed=failed)
+
+    def _pass_over_handlers(self) -> None:
+        """Who waits for a handler that is deactivated goes on without it."""
+        in_force = {(each.event(process), each.id) for process, found in self.fleet.handlers.items() for each in found}
+        for root in self._dispatch.waiting_in_vain(in_force):
+            self.schedule(root)
 
     async def _poll_work(self) -> None:
         """Due work: at the start everything left open, later purges; now and then all of it, for whatever wake-up was lost."""
@@ -439,7 +461,8 @@ class Engine:
             self._answered.popitem(last=False)
         # What a newer request took over need not be undone any more.
         error = None if stale else _error_of(message, outstanding.command)
-        self.schedule(outstanding.root, answer=Answer(ask, outstanding.command, message.data, error))
+        passes = isinstance(message, HandlerAnswer) and message.passes
+        self.schedule(outstanding.root, answer=Answer(ask, outstanding.command, message.data, error, passes))
 
     def _on_late_reply(self, message: Message, ask: str) -> None:
         """An answer to what nobody waits for: a duplicate, or that of a process that was closed meanwhile, whose success is undone."""
