@@ -85,6 +85,34 @@ class Message(BaseModel):
         )
 
 
+class HandlerAnswer(Message):
+    """What an external handler answers with: an event, or just its parts that matter, or the result alone. The subject that it comes
+    on says which request it is for."""
+
+    passes: bool = False
+    """No result, or one that says `continue`: those after this handler run, too."""
+
+    @classmethod
+    def decode(cls, payload: bytes) -> HandlerAnswer:
+        """{"data": {...}}, {"transitioning": "error", "transitioningMessage": "why"}, {"+data": {...}}, nothing. Raises ValueError."""
+        body = orjson.loads(payload) if payload.strip() else {"data": None}
+        if not isinstance(body, dict):
+            raise ValueError("an answer is a JSON object")
+        event = body if body.keys() & ANSWER_KEYS else {"data": body}
+        data = event.get("data")
+        if data is not None and not isinstance(data, dict):
+            raise ValueError("an answer's data is a map, or null")
+        passes = data is None or data.get("continue") is True
+        told = {key: value for key, value in event.items() if key in ANSWER_KEYS and value is not None}
+        return cls.model_validate({**told, "data": data or {}, "passes": passes})
+
+
+ANSWER_KEYS = frozenset(
+    {"data", "transitioning", "transitioningMessage", "transitioningInternalMessage", "transitioningProgress", "previousIds"}
+)
+"""What is read of an answer, and tells an event from a bare result."""
+
+
 class Presence(BaseModel):
     """A heartbeat, about every `SECONDS`: the agent lives, and what runs there. Never an event of the log."""
 
@@ -137,6 +165,21 @@ def reply_subject(partition: int, agent: int, command_id: str) -> str:
 def replies(partition: int) -> str:
     """What the engine that holds a partition subscribes to."""
     return f"corral.reply.{partition}.>"
+
+
+HANDLERS_REPLIES = "handler-"
+"""How the replies' subjects tell handlers from agents."""
+
+
+def handler_subject(event: str) -> str:
+    """pre.instance.start;handler=demo -> corral.handler.demo.pre.instance.start"""
+    process, _, handler = event.partition(";handler=")
+    return ".".join(("corral.handler", token(handler), *map(token, process.split("."))))
+
+
+def handler_reply_subject(partition: int, event: str, request_id: str) -> str:
+    """corral.reply.3.handler-demo.<request id>"""
+    return f"corral.reply.{partition}.{HANDLERS_REPLIES}{token(event.partition(';handler=')[2])}.{request_id}"
 
 
 def presence_subject(agent: int) -> str:

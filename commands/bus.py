@@ -15,7 +15,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from agents import wire
-from agents.wire import Message, Presence
+from agents.wire import HANDLERS_REPLIES, HandlerAnswer, Message, Presence
 
 log = structlog.get_logger("corral.bus")
 
@@ -24,11 +24,12 @@ PENDING_BYTES = 64 * 1024 * 1024
 
 
 class Bus:
-    """One NATS connection. `on_reply(message, command id)` and `on_presence(presence)` are set by their users."""
+    """One NATS connection. `on_reply(message, command id)`, `on_unheard(command id)` and `on_presence(presence)` are set by their users."""
 
     def __init__(self, url: str, name: str = "corral engine") -> None:
         self.url = url
         self.on_reply: Callable[[Message, str], None] = lambda message, ask: None
+        self.on_unheard: Callable[[str], None] = lambda ask: None
         self.on_presence: Callable[[Presence], None] = lambda presence: None
         self._name = name
         self._nats = Client()
@@ -111,15 +112,19 @@ class Bus:
             log.debug("A subscription could not be ended", action="unsubscribe", error=str(error))
 
     async def _reply_message(self, message: Msg) -> None:
-        if not message.data:  # NATS' own word that nobody listens: a hint at most, since any watcher hides it
+        ask = message.subject.rpartition(".")[2]
+        of_handler = message.subject.split(".")[3].startswith(HANDLERS_REPLIES)
+        nobody = (message.headers or {}).get("Status") == "503"
+        if nobody or not (message.data or of_handler):  # NATS' own word that nobody listens: a hint at most, since any watcher hides it
             log.debug("Nobody listens for a command", action="no-responders", subject=message.subject)
+            self.on_unheard(ask)
             return
         try:
-            decoded = Message.decode(message.data)
+            decoded = HandlerAnswer.decode(message.data) if of_handler else Message.decode(message.data)
         except ValueError as error:
             log.warning("A reply is not a message", action="reply-malformed", subject=message.subject, error=str(error))
             return
-        self.on_reply(decoded, message.subject.rpartition(".")[2])
+        self.on_reply(decoded, ask)
 
     async def _presence_message(self, message: Msg) -> None:
         try:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from agents.wire import Message, command_subject, partition_of, reply_subject
+from agents.wire import Message, command_subject, handler_reply_subject, handler_subject, partition_of, reply_subject
+from commands import handlers
 from commands.bus import Bus
 from commands.catalogue.model import Ask, Catalogue
 from commands.failpoints import reach_all
@@ -58,10 +59,15 @@ class Outstanding:
     """No process waits for it, and it is given up when its time is over."""
     told: float = float("-inf")
     """When its last progress was passed on."""
+    handler: int = 0
+    """The external handler that is asked; 0: an agent is."""
+    unheard: float = FIRST_RESEND
+    """Seconds until it is sent again if nobody listens."""
 
     def progressed(self, now: float) -> bool:
-        """The agent reported progress: its time begins anew. -> whether to pass it on (once a second)."""
+        """The agent or handler reported progress: its time begins anew. -> whether to pass it on (once a second)."""
         self.waited, self.silent = 0.0, False
+        self.until_resend = max(self.until_resend, self.delay)
         if now - self.told < PROGRESS_SECONDS:
             return False
         self.told = now
@@ -109,6 +115,9 @@ class Dispatch:
         if asked.id in self._by_ask:
             return
         resource = world.resources[stream]
+        if bracket is not None and asked.handler:
+            self._ask_handler(root, world, resource, bracket, asked)
+            return
         step = _step(world.catalogue, resource.type, bracket, asked.command)
         about = _About(_trace(bracket), silent=bracket is None or bracket.parked is not None, undoes=bracket is None)
         self._send(root, world, stream, step, asked, about)
@@ -141,9 +150,36 @@ class Dispatch:
             root, stream, asked.command, asked.agent, asked.id, subject, reply, message.encode(), step.seconds,
             silent=about.silent, undoes=about.undoes, aside=about.aside,
         )
-        self._by_ask[asked.id] = outstanding
-        self._by_root.setdefault(root, set()).add(asked.id)
+        self._begin(outstanding)
+
+    def _ask_handler(self, root: str, world: World, resource: Resource, bracket: Open, asked: Asked) -> None:
+        """An external handler is given its whole timeout before it is asked again: it need not know that it was asked before."""
+        reply = handler_reply_subject(partition_of(root), asked.command, asked.id)
+        message = handlers.event(world, resource, bracket, asked, reply)
+        handler = world.fleet.get(handlers.HANDLER, asked.handler)
+        timeout = handlers.timeout_of(handler)
+        outstanding = Outstanding(
+            root, resource.stream, asked.command, 0, asked.id, handler_subject(asked.command), reply, message.encode(),
+            timeout * handlers.attempts_of(handler), until_resend=timeout, delay=timeout, silent=bracket.parked is not None,
+            handler=asked.handler,
+        )
+        self._begin(outstanding)
+
+    def _begin(self, outstanding: Outstanding) -> None:
+        self._by_ask[outstanding.ask] = outstanding
+        self._by_root.setdefault(outstanding.root, set()).add(outstanding.ask)
         self._publish(outstanding)
+
+    def unheard(self, ask: str) -> None:
+        """NATS says that nobody listens: as nobody is at work on it, it is sent again soon."""
+        each = self._by_ask.get(ask)
+        if each is not None and each.handler:
+            each.until_resend = min(each.until_resend, each.unheard)
+            each.unheard = min(MOST_RESEND, each.unheard * 2)
+
+    def waiting_in_vain(self, in_force: set[tuple[str, int]]) -> set[str]:
+        """Roots that wait for external handlers other than these (event, handler)."""
+        return {each.root for each in self._by_ask.values() if each.handler and (each.command, each.handler) not in in_force}
 
     def nudge(self, agent: int) -> None:
         """The agent shows itself: what it has not answered is sent again at once."""
@@ -164,7 +200,9 @@ class Dispatch:
     def revive(self, root: str) -> None:
         """The root's answers could not be recorded: they are asked for again."""
         for ask in self._by_root.get(root, ()):
-            self._by_ask[ask].answered = self._by_ask[ask].silent = False
+            each = self._by_ask[ask]
+            each.answered = each.silent = False
+            each.until_resend = min(each.until_resend, FIRST_RESEND)
 
     def forget_partition(self, number: int) -> None:
         for ask in [each.ask for each in self._by_ask.values() if partition_of(each.root) == number]:
@@ -189,7 +227,7 @@ class Dispatch:
         each.waited += elapsed
         each.until_resend -= elapsed
         if each.until_resend <= 0:
-            each.delay = min(MOST_RESEND, each.delay * 2)
+            each.delay = each.delay if each.handler else min(MOST_RESEND, each.delay * 2)
             each.until_resend = each.delay
             log.info("No answer yet; the command is sent again", action="resend", subject=each.subject, stream=each.stream)
             self._publish(each)
@@ -198,6 +236,7 @@ class Dispatch:
             self.forget(each.ask)
         elif each.waited >= each.seconds and not each.silent:
             each.silent = True
+            each.delay = max(each.delay, MOST_RESEND)
             self._on_silence(each.root, each.ask)
 
     def _publish(self, each: Outstanding) -> None:

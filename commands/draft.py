@@ -166,11 +166,26 @@ class Draft(World):
         pid = self.new_id()
         via = state if state in process.vias else process.via_of(state)
         data: Json = {"pid": pid, "process": process.name, "field": process.field, "from": state, "via": via}
-        for key, value in (("input", input), ("parent", parent), ("compensation", compensation), ("reason", reason)):
+        seen = self.fleet.followed if parent is None else 0
+        more = (("input", input), ("parent", parent), ("compensation", compensation), ("reason", reason), ("seen", seen))
+        for key, value in more:
             if value:
                 data[key] = value
         self.emit(stream, events.PROCESS_STARTED, data)
         return pid
+
+    def join_handlers(self, stream: str, pid: str, handlers: list[Json]) -> None:
+        """Records the external handlers that take part in a process: with its beginning, where that is the stream's last draft."""
+        drafts = self._drafts.get(stream)
+        if not drafts or drafts[-1].type != events.PROCESS_STARTED or drafts[-1].data["pid"] != pid:
+            self.emit(stream, events.HANDLERS_JOINED, {"pid": pid, "handlers": handlers})
+            return
+        drafts[-1] = replace(drafts[-1], data={**drafts[-1].data, "handlers": handlers})
+        present = self.resources[stream]
+        brackets = {
+            key: replace(each, handlers=handlers) if each.pid == pid else each for key, each in present.open.items()
+        }
+        self.resources[stream] = replace(present, open=brackets)
 
     def accepts(self, resource: Resource, process: Process) -> bool:
         """Whether the process may start (or start again) in the resource's state."""

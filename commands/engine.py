@@ -10,6 +10,7 @@ All that it remembers is a cache: after a crash the next engine starts from the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,8 +20,8 @@ from typing import Any, TypeVar
 
 import structlog
 
-from agents.wire import Message, partition_of
-from commands import events
+from agents.wire import HandlerAnswer, Message, partition_of
+from commands import events, handlers
 from commands.announce import Announcer
 from commands.bus import Bus
 from commands.catalogue.model import Catalogue
@@ -109,8 +110,8 @@ class Engine:
         """The commands answered last, so that a repeated answer costs nothing."""
         self._broken: dict[str, tuple[int, float]] = {}
         """Root whose turn can't be taken -> how often so far, and until when (the loop's time) it is left alone."""
-        self._followed = 0
-        """The fleet has seen everything up to here (what we append ourselves it has seen before)."""
+        self._news = asyncio.Event()
+        """Set whenever the log was followed further."""
         self._looked_through: set[int] = set()
         """Partitions whose open work was all scheduled since they were gained."""
 
@@ -118,6 +119,7 @@ class Engine:
         """Loads the fleet, takes the leases, and goes on until it is cancelled."""
         self.fleet = Fleet.load(await self._patiently(lambda: self.store.load(CATEGORIES, CLAIMS)))
         self._bus.on_reply = self._on_reply
+        self._bus.on_unheard = self._dispatch.unheard
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group
@@ -304,12 +306,18 @@ class Engine:
             return found
         self._roots.expect(root)
         try:
-            recorded = await self._patiently(lambda: self.store.read_root(root))
-            while recorded and self._followed < recorded[-1].position:  # noqa: ASYNC110 - the follower is here in milliseconds, or ends us
-                await asyncio.sleep(0.005)  # what the root refers to (its image, say) is older than it, and in the fleet by then
-            return self._roots.put(root, recorded)
+            found = self._roots.put(root, await self._patiently(lambda: self.store.read_root(root)))
         finally:
             self._roots.expected(root)
+        await self._see(max((each.position for each in found.values()), default=0))
+        return self._roots.get(root) or found
+
+    async def _see(self, position: int) -> None:
+        """Waits until the fleet is as far as a root that was read: what its processes began with is told by the log before them."""
+        while self.fleet.followed < position and self._group is not None:
+            self._news.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._news.wait(), 1.0)
 
     async def _catch_up_with(self, stream: str) -> None:
         """The fleet lags behind the log for this stream: reads what it misses."""
@@ -321,12 +329,11 @@ class Engine:
     # --- following ---
 
     async def _follow(self) -> None:
-        self._followed = self.fleet.position
-        async for batch in self.store.follow(self._followed):
-            self.fleet.apply(batch)
+        async for batch in self.store.follow(self.fleet.followed):
+            self.fleet.follow(batch)
+            self._news.set()
             for event in batch:
                 self._on_event(event)
-            self._followed = batch[-1].position
 
     def _on_event(self, event: Recorded) -> None:
         root = event.root
@@ -344,10 +351,18 @@ class Engine:
                 self.schedule(waiter, cause=event.id)
         if event.type in events.ENDS:
             self._gone(event)
+        if event.stream.startswith(handlers.HANDLER):  # and its processes and maps
+            self._pass_over_handlers()
         if event.type in events.ENDS and event.stream in self._waiters:
             failed = (event.stream, event.data["error"]) if event.type == events.PROCESS_FAILED else None
             for waiter in sorted(self._waiters.pop(event.stream)):
                 self.schedule(waiter, cause=event.id, failed=failed)
+
+    def _pass_over_handlers(self) -> None:
+        """Who waits for a handler that is deactivated goes on without it."""
+        in_force = {(each.event(process), each.id) for process, found in self.fleet.handlers.items() for each in found}
+        for root in self._dispatch.waiting_in_vain(in_force):
+            self.schedule(root)
 
     async def _poll_work(self) -> None:
         """Due work: at the start everything left open, later purges; now and then all of it, for whatever wake-up was lost."""
@@ -446,7 +461,8 @@ class Engine:
             self._answered.popitem(last=False)
         # What a newer request took over need not be undone any more; but what is waited for is asked for as the newest.
         error = None if stale else _error_of(message, outstanding.command)
-        self.schedule(outstanding.root, answer=Answer(ask, outstanding.command, message.data, error, stale))
+        passes = isinstance(message, HandlerAnswer) and message.passes
+        self.schedule(outstanding.root, answer=Answer(ask, outstanding.command, message.data, error, stale, passes))
 
     def _on_late_reply(self, message: Message, ask: str) -> None:
         """An answer to what nobody waits for: a duplicate, or that of a process that was closed meanwhile, whose success is undone."""

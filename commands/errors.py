@@ -23,3 +23,12 @@ class Conflict(Refused):
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__("Conflict", message, status=409)
+
+
+class Failure(Exception):
+    """A step failed, and so does its process. The message is for the user."""
+
+    def __init__(self, reason: str, follower: str | None = None) -> None:
+        """`follower`: the process that undoes it, instead of the process' own compensation."""
+        super().__init__(reason)
+        self.follower = follower

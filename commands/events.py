@@ -6,13 +6,15 @@ syntax of commands.merge, which evolve applies to the row.
     created            {kind?, changes}                            a resource's first event
     updated            {changes, actor's words?}                   fields changed outside or inside a process
     transitioned       {process, field, from, via: [..], to, changes?}   a process that began and ended within one turn
-    process-started    {pid, process, field, from, via, input?, parent?, compensation?, origin?}
-    step-requested     {pid?, command, id, agent, try?, instead?, aside?}  a command to an agent; its epoch is this event's position.
-                                                                   Without pid: it undoes what a closed process left behind,
-                                                                   `instead` of one that was answered with an error. aside: the
-                                                                   process that asked, and does not wait for it.
-                                                                   aside: the process that asks, and doesn't wait for the answer
-    step-succeeded     {pid?, id, changes?, late?}                 late: what asked was closed before; nothing is merged
+    process-started    {pid, process, field, from, via, input?, parent?, compensation?, origin?, handlers?, seen?}
+                                                                   seen: how far the engine that began it by itself had followed the log
+    handlers-joined    {pid, handlers: [{id, name, phase, priority, onError?}]}   the external handlers that take part in a process
+    step-requested     {pid?, command, id, agent | handler, try?, instead?, aside?}  a command to an agent (its epoch is this event's
+                                                                   position), or to a handler. Without pid: it undoes what a closed
+                                                                   process left behind, `instead` of one that was answered with an
+                                                                   error. aside: the process that asks, and doesn't wait for the answer
+    step-succeeded     {pid?, id, changes?, late?, passes?, skipped?}   late: what asked was closed before; nothing is merged.
+                                                                   passes: a handler's result that lets others run after it
     step-failed        {pid?, id, error, late?}                    an error answer
     progressed         {pid, percent?, message?}                   at most one a second
     process-succeeded  {pid, process, field, to?, changes?}        to absent: another process follows from the via state
@@ -36,6 +38,7 @@ CREATED = "created"
 UPDATED = "updated"
 TRANSITIONED = "transitioned"
 PROCESS_STARTED = "process-started"
+HANDLERS_JOINED = "handlers-joined"
 STEP_REQUESTED = "step-requested"
 STEP_SUCCEEDED = "step-succeeded"
 STEP_FAILED = "step-failed"
@@ -63,9 +66,10 @@ KEYS: Mapping[str, frozenset[str]] = {
     CREATED: frozenset(),
     UPDATED: frozenset(),
     TRANSITIONED: frozenset({"process", "field", "from", "via", "to", "compensation", "forced"}),
-    PROCESS_STARTED: _BRACKET | {"from", "via", "input", "parent", "compensation", "reason"},
-    STEP_REQUESTED: frozenset({"pid", "command", "id", "agent", "try", "instead", "aside"}),
-    STEP_SUCCEEDED: frozenset({"pid", "id", "late"}),
+    PROCESS_STARTED: _BRACKET | {"from", "via", "input", "parent", "compensation", "reason", "handlers", "seen"},
+    HANDLERS_JOINED: frozenset({"pid", "handlers"}),
+    STEP_REQUESTED: frozenset({"pid", "command", "id", "agent", "handler", "try", "instead", "aside"}),
+    STEP_SUCCEEDED: frozenset({"pid", "id", "late", "passes", "skipped"}),
     STEP_FAILED: frozenset({"pid", "id", "error", "late"}),
     PROGRESSED: frozenset({"pid", "percent", "message"}),
     PROCESS_SUCCEEDED: _BRACKET | {"to"},

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from commands import handlers
+from commands.handlers import Handler
 from commands.resource import Resource, empty, evolve, split_stream
 from eventstore import Claim, Loaded, Recorded
 
-CATEGORIES = ("host", "storagePool", "storagePoolHostMap", "physicalHost", "agent", "image", "imageStoragePoolMap", "account", "credential")
+CATEGORIES = (
+    "host", "storagePool", "storagePoolHostMap", "physicalHost", "agent", "image", "imageStoragePoolMap", "account", "credential",
+    *handlers.ROWS,
+)  # fmt: skip
 """What the fleet holds. All small in number beside instances, and shared by them."""
 
 CLAIMS = "host-"
@@ -31,6 +36,10 @@ class Fleet:
         self._by_type: dict[str, dict[int, Resource]] = {}
         self._by_uuid: dict[tuple[str, str], Resource] = {}
         self._image_maps: dict[tuple[int, int], int] = {}
+        self.followed = 0
+        """The position up to which it has seen all of the log; 0: nobody follows for it. (Of its engine's own appends it may know more.)"""
+        self._active_since: dict[str, int] = {}
+        self._handlers: dict[str, tuple[Handler, ...]] | None = {}
 
     @classmethod
     def load(cls, loaded: Loaded) -> Fleet:
@@ -39,8 +48,13 @@ class Fleet:
             fleet._evolve(event)
         for claim in loaded.claims:
             fleet.claim(claim)
-        fleet.position = loaded.position
+        fleet.position = fleet.followed = loaded.position
         return fleet
+
+    def follow(self, batch: list[Recorded]) -> None:
+        """The log's next events, all of them."""
+        self.apply(batch)
+        self.followed = batch[-1].position
 
     def apply(self, recorded: Iterable[Recorded]) -> None:
         """Events of the log, in order; those it has seen change nothing."""
@@ -84,6 +98,17 @@ class Fleet:
     def holders(self, scope: str) -> list[str]:
         """The items (streams) that have a share of a counted scope."""
         return list(self._claims.get(scope, ()))
+
+    @property
+    def handlers(self) -> dict[str, tuple[Handler, ...]]:
+        """Process -> the external handlers in force for it; empty, mostly."""
+        if self._handlers is None:
+            self._handlers = handlers.in_force(self)
+        return self._handlers
+
+    def active_since(self, stream: str) -> int:
+        """The position at which a handler's row became active."""
+        return self._active_since.get(stream, 0)
 
     def used(self, scope: str) -> int:
         shares = self._claims.get(scope, {})
@@ -130,9 +155,19 @@ class Fleet:
             self.resources[event.stream] = evolved = evolve(present, event)
             self._by_type.setdefault(kind, {})[number] = evolved
             self._by_uuid[kind, evolved.row.get("uuid", "")] = evolved
+            if kind in handlers.ROWS:
+                self._mind_handlers(evolved)
             if kind == "imageStoragePoolMap":
                 pair = (evolved.row.get("imageId", 0), evolved.row.get("storagePoolId", 0))
                 if not evolved.removed:
                     self._image_maps[pair] = number
                 elif self._image_maps.get(pair) == number:  # not that of a newer one, when this is purged after it
                     del self._image_maps[pair]
+
+    def _mind_handlers(self, row: Resource) -> None:
+        """A row of an external handler changed: which are in force is looked up anew."""
+        self._handlers = None
+        if row.state not in handlers.ACTIVE:
+            self._active_since.pop(row.stream, None)
+        else:
+            self._active_since.setdefault(row.stream, row.position)

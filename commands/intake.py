@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from commands import events
+from commands import calls, events
 from commands.catalogue.model import Catalogue
 from commands.draft import Draft
 from commands.fleet import Fleet
@@ -35,6 +35,8 @@ class Answer:
     error: str | None = None
     stale: bool = False
     """Nothing was done: the agent knows a newer request about the same thing."""
+    passes: bool = False
+    """A handler's result that lets those after it run, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,9 @@ class Intake(Draft):
             self.answered[bracket.pid] = answer.data
             resource = self.resources[stream]
             changes = reply_changes(self, resource, answer.data)
-            self.emit(stream, events.STEP_SUCCEEDED, {**data, "changes": changes} if changes else data)
+            data |= {"changes": changes} if changes else {}
+            data |= {"passes": True} if answer.passes else {}
+            self.emit(stream, events.STEP_SUCCEEDED, data)
             merge_related(self, self.resources[stream], answer.data)
         self._cause = self.answers[bracket.pid] = f"{stream}@{self.resources[stream].version}"
 
@@ -186,7 +190,7 @@ class Intake(Draft):
             for bracket in resource.open.values():
                 for asked in bracket.asked.values():
                     if asked.id in self.triggers.silent and asked.unanswered and bracket.parked is None:
-                        reason = (
+                        reason = calls.silence(asked) if asked.handler else (
                             f"agent {asked.agent} has not answered {asked.command}: it is asked again every "
                             f"{MAX_BACKOFF:.0f} s and this goes on when it answers. See whether the agent runs and reaches NATS"
                         )

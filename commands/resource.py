@@ -23,8 +23,10 @@ class Asked:
     """One command of a process, as far as it went."""
 
     command: str
+    """An agent's command, or the name of the event that asks an external handler (instance.start;handler=demo)."""
     id: str
     agent: int
+    """0 when an external handler is asked."""
     epoch: int
     """The position of its request: what the agent orders commands by."""
     at: datetime | None
@@ -32,10 +34,19 @@ class Asked:
     answered: bool = False
     error: str | None = None
     failed_at: datetime | None = None
+    handler: int = 0
+    """The external handler that is asked; 0: an agent is."""
+    passes: bool = False
+    """Of a handler's answer: it lets those after it run, too."""
 
     @property
     def unanswered(self) -> bool:
         return not self.answered and self.error is None
+
+
+def ask_key(command: str, handler: int = 0) -> str:
+    """What a bracket knows an ask by. (Several handlers may have one name.)"""
+    return f"{command}#{handler}" if handler else command
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +87,11 @@ class Open:
     progress: Progress | None = None
     at: datetime | None = None
     """When it began."""
+    horizon: int = 0
+    """The position up to which it minds external handlers: that of its beginning, or what the engine that began it had seen. 0: not in
+    the log yet."""
+    handlers: list[Json] = field(default_factory=list)
+    """The external handlers that take part in it, as they were when it began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +200,11 @@ def evolve(resource: Resource, event: Recorded) -> Resource:
             row = {**row, data["field"]: data["via"]}
             brackets = {**brackets, data["field"]: _started(brackets.get(data["field"]), event)}
         case events.STEP_REQUESTED:
-            done = "aside" in data  # as far as the process is concerned
-            asked = Asked(data["command"], data["id"], data["agent"], event.position, event.at, data.get("try", 1), answered=done)
+            asked = Asked(
+                data["command"], data["id"], data.get("agent", 0), event.position, event.at, data.get("try", 1),
+                answered="aside" in data,  # as far as the process is concerned
+                handler=data.get("handler", 0),
+            )
             if data.get("pid"):
                 brackets = _asked(brackets, data["pid"], asked)
             else:
@@ -198,6 +217,8 @@ def evolve(resource: Resource, event: Recorded) -> Resource:
             brackets = _answered(brackets, data, None, event.at)
         case events.STEP_FAILED:
             brackets = _answered(brackets, data, data["error"], event.at)
+        case events.HANDLERS_JOINED:
+            brackets = _changed(brackets, data["pid"], handlers=list(data["handlers"]))
         case events.PROCESS_SUCCEEDED | events.PROCESS_FAILED | events.PROCESS_CANCELLED:
             late = _with_abandoned(late, brackets.get(data["field"]))
             brackets = _without(brackets, data["field"])
@@ -235,7 +256,7 @@ def without_error(row: Json, state_field: str) -> Json:
 def _started(present: Open | None, event: Recorded) -> Open:
     data = event.data
     if present is not None and present.pid == data["pid"]:  # a delegation: the same bracket goes on as another process
-        return replace(present, process=data["process"], asked={}, parked=None)
+        return replace(present, process=data["process"], asked={}, parked=None, handlers=list(data.get("handlers", ())))
     metadata = event.metadata
     return Open(
         pid=data["pid"],
@@ -248,6 +269,8 @@ def _started(present: Open | None, event: Recorded) -> Open:
         correlation=metadata.get("correlation"),
         actor=metadata.get("actor"),
         at=event.at,
+        horizon=data.get("seen") or event.position,
+        handlers=list(data.get("handlers", ())),
     )
 
 
@@ -257,7 +280,7 @@ def _changed(brackets: dict[str, Open], pid: str, **changes: Any) -> dict[str, O
 
 def _asked(brackets: dict[str, Open], pid: str, asked: Asked) -> dict[str, Open]:
     return {
-        key: replace(value, asked={**value.asked, asked.command: asked}) if value.pid == pid else value
+        key: replace(value, asked={**value.asked, ask_key(asked.command, asked.handler): asked}) if value.pid == pid else value
         for key, value in brackets.items()
     }
 
@@ -268,9 +291,11 @@ def _answered(brackets: dict[str, Open], data: Json, error: str | None, at: date
         if value.pid != data["pid"]:
             continue
         asked = {
-            command: replace(each, answered=error is None, error=error, failed_at=at if error is not None else None)
+            key: replace(
+                each, answered=error is None, error=error, failed_at=at if error is not None else None, passes=bool(data.get("passes"))
+            )
             if each.id == data["id"] else each
-            for command, each in value.asked.items()
+            for key, each in value.asked.items()
         }
         result[key] = replace(value, asked=asked, parked=None if error is None else value.parked)
     return result

@@ -222,7 +222,7 @@ class Commands:
             "uuid": image_uuid, "name": name, "isPublic": True, "format": driver, "instanceKind": IMAGE_DRIVERS[driver],
             "accountId": actor.account,
         }
-        return turn.create("image", row, kind=driver)
+        return turn.create("image", row, kind=driver, run=False)  # the engine knows whose handlers it has
 
     # --- appending ---
 

@@ -17,12 +17,13 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from agents.wire import partition_of
-from commands import events
+from commands import calls, events
 from commands.catalogue.fields import parsed_date
 from commands.catalogue.model import Ask, Catalogue, Checkpoint, Child, Decide, Join, Own, Process, Step, Target
+from commands.errors import Failure
 from commands.fleet import Fleet
 from commands.intake import MAX_BACKOFF, Answer, Intake, Triggers
-from commands.resource import Json, Resource
+from commands.resource import Json, Open, Resource
 from eventstore import Claim, Work
 
 PARK_AFTER = 3
@@ -30,10 +31,6 @@ PARK_AFTER = 3
 
 
 __all__ = ["Answer", "Failure", "NeedIds", "Triggers", "Turn"]
-
-
-class Failure(Exception):
-    """A step failed, and so does its process. The message is for the user."""
 
 
 class NeedIds(Exception):
@@ -139,10 +136,10 @@ class Turn(Intake):
             try:
                 if bracket.cancel is not None:
                     raise Failure(f"{bracket.process} was cancelled: {bracket.cancel}")
-                if not all(self._step(stream, pid, step) for step in process.steps):  # stops at the first that waits
+                if not calls.run(self, stream, bracket, process):
                     return None
             except Failure as failure:
-                follower = self._fail(stream, pid, process, str(failure))
+                follower = self._fail(stream, pid, process, failure)
                 if follower is None:
                     return f"failed: {failure}"
                 pid = follower
@@ -166,7 +163,7 @@ class Turn(Intake):
 
     # --- steps ---
 
-    def _step(self, stream: str, pid: str, step: Step) -> bool:
+    def step(self, stream: str, pid: str, step: Step) -> bool:
         """Runs a step; True when it is done."""
         self._pid = pid
         resource = self.resources[stream]
@@ -259,9 +256,7 @@ class Turn(Intake):
         agent = step.agent(self, self.resources[stream])
         if agent is None:
             return True
-        if bracket.parked and bracket.parked_at < self._retried(stream, pid):
-            self.emit(stream, events.PROCESS_RESUMED, {"pid": pid})
-            bracket = self.bracket(stream, pid)
+        bracket = self.resumed(stream, bracket)
         if asked is None:
             self._request(stream, pid, step.command, agent, 1, step.aside)
             return step.aside
@@ -277,6 +272,12 @@ class Turn(Intake):
                 reason = f"{step.command} fails: {asked.error}. It is asked again every {MAX_BACKOFF:.0f} s"
                 self.emit(stream, events.PROCESS_PARKED, {"pid": pid, "id": asked.id, "reason": reason})
         return False
+
+    def resumed(self, stream: str, bracket: Open) -> Open:
+        """A process that waits for an answer, which an operator's retry takes out of its parking."""
+        if bracket.parked and bracket.parked_at < self._retried(stream, bracket.pid):
+            self.emit(stream, events.PROCESS_RESUMED, {"pid": bracket.pid})
+        return self.bracket(stream, bracket.pid)
 
     def _retried(self, stream: str, pid: str) -> int:
         """The position of the last retry of this process, or of one that waits for it; 0: none."""
@@ -299,16 +300,16 @@ class Turn(Intake):
 
     # --- ends ---
 
-    def _fail(self, stream: str, pid: str, process: Process, reason: str) -> str | None:
+    def _fail(self, stream: str, pid: str, process: Process, failure: Failure) -> str | None:
         """Ends a bracket in failure; -> the pid of the compensation that follows from the via state, if any."""
         bracket = self.bracket(stream, pid)
-        data: Json = {"pid": pid, "process": process.name, "field": process.field, "error": reason}
+        data: Json = {"pid": pid, "process": process.name, "field": process.field, "error": str(failure)}
         self._delegating.discard(pid)
         if bracket.parent is not None:
             self.emit(stream, events.PROCESS_FAILED, {**data, "parent": bracket.parent})
             self.cancel_children(pid)
             return None
-        follower = process.compensate(self, self.resources[stream]) if process.compensate else None
+        follower = failure.follower or (process.compensate(self, self.resources[stream]) if process.compensate else None)
         if follower is None:
             self.emit(stream, events.PROCESS_FAILED, {**data, "to": self.rest_after(process, bracket)})
             self.cancel_children(pid, back=True)

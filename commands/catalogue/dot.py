@@ -9,9 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from commands.catalogue.model import Ask, Catalogue, Checkpoint, Child, Decide, Join, Own, Process, Step
-
-PHASES = ("pre", "handlers", "post")
+from commands.catalogue.model import PHASES, Ask, Catalogue, Checkpoint, Child, Decide, Join, Own, Process, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +90,7 @@ def _steps(process: Process) -> Iterator[str]:
     """The steps as boxes, each phase in a frame, tied together in the order in which they run."""
     before = ""
     for phase in PHASES:
-        steps: tuple[Step, ...] = getattr(process, phase)
+        steps = [step for logic in process.logic[phase] for step in logic.steps]
         if not steps:
             continue
         yield f"subgraph {_quoted(f'cluster {phase}')} {{"

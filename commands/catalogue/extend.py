@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import get_args
 
-from commands.catalogue.model import Action, Catalogue, CatalogueError, Link, Process, ResourceType, Step
-
-Phase = Literal["pre", "handlers", "post"]
+from commands.catalogue.model import PHASES, Action, Catalogue, CatalogueError, Link, Logic, Phase, Process, ResourceType, Step
 
 DEFAULT_PRIORITY = 1000
 BUILT_IN_PRIORITY = 2000
@@ -87,7 +85,7 @@ class Extending:
             near = [each for each in self._processes if each.split(".")[0] == process.split(".")[0].lower()]
             hint = f"there are {', '.join(near)}" if near else "`corral dot TYPE` draws a type's"
             raise CatalogueError(f"add_step: there is no process {process!r}; {hint}")
-        if phase not in ("pre", "handlers", "post"):
+        if phase not in PHASES:
             raise CatalogueError(f"add_step to {process}: there is no phase {phase!r}; there are pre, handlers and post")
         if not isinstance(step, get_args(Step)):
             raise CatalogueError(f"add_step to {process}: {step!r} is no step; a function is one as Decide(function)")
@@ -103,11 +101,12 @@ class Extending:
         pre, handlers, post = (self._phase(process, phase) for phase in ("pre", "handlers", "post"))
         return replace(process, pre=pre, handlers=handlers, post=post)
 
-    def _phase(self, process: Process, phase: str) -> tuple[Step, ...]:
-        own: tuple[Step, ...] = getattr(process, phase)
+    def _phase(self, process: Process, phase: str) -> tuple[Step | Logic, ...]:
+        own: tuple[Step | Logic, ...] = getattr(process, phase)
         added = sorted(self._added.get((process.name, phase), ()), key=lambda each: (each.priority, each.order))
-        before = tuple(each.step for each in added if each.priority < BUILT_IN_PRIORITY)
-        after = tuple(each.step for each in added if each.priority >= BUILT_IN_PRIORITY)
+        logic = [Logic("Extension", (each.step,), each.priority, continues=True) for each in added]
+        before = tuple(each for each in logic if each.priority < BUILT_IN_PRIORITY)
+        after = tuple(each for each in logic if each.priority >= BUILT_IN_PRIORITY)
         return (*before, *own, *after)
 
     def _type(self, name: str, what: str) -> ResourceType:

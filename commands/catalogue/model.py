@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -200,6 +201,34 @@ class Checkpoint:
 
 Step = Decide | Child | Own | Join | Ask | Checkpoint
 
+Phase = Literal["pre", "handlers", "post"]
+
+PHASES: tuple[Phase, ...] = ("pre", "handlers", "post")
+
+PRIORITIES = {"pre": 500, "specific": 1000, "default_override": 1500, "default": 2000}
+"""Cattle's names for places in a phase: it runs in the order of priority, then of name."""
+
+USUAL = {"pre": PRIORITIES["specific"], "handlers": PRIORITIES["default"], "post": PRIORITIES["specific"]}
+"""Where a phase's steps stand that say nothing else."""
+
+LAST = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Logic:
+    """Steps under one name, with their place among the external handlers of their phase. Steps that are written into a phase
+    without it are one Logic, named for the process (InstanceStart) and at the phase's usual priority.
+
+    In the handlers phase an external handler's result replaces what comes after it, and what is built in replaces the external
+    handlers after it, unless it `continues`. `always`: runs whatever was replaced (what it does is Corral's own, as giving claims back).
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    priority: int = PRIORITIES["specific"]
+    continues: bool = False
+    always: bool = False
+
 
 @dataclass(frozen=True, slots=True)
 class Process:
@@ -220,20 +249,27 @@ class Process:
     delegate: str | None = None
     failed: str = "inactive"
     compensate: Callable[[Turn, Resource], str] | None = None
-    pre: tuple[Step, ...] = ()
-    handlers: tuple[Step, ...] = ()
-    post: tuple[Step, ...] = ()
+    pre: tuple[Step | Logic, ...] = ()
+    handlers: tuple[Step | Logic, ...] = ()
+    post: tuple[Step | Logic, ...] = ()
     chain: Callable[[Turn, Resource], tuple[str, dict[str, Any]] | None] | None = None
     """The process that follows at the end, straight from our via state, and its input (stop with remove=true ->
     instance.remove)."""
+    logic: Mapping[Phase, tuple[Logic, ...]] = dataclasses.field(init=False, repr=False, compare=False)
+    """The built-in logic by phase, as it runs."""
+    steps: tuple[Step, ...] = dataclasses.field(init=False, repr=False, compare=False)
+    """All of its steps, in order."""
+
+    def __post_init__(self) -> None:
+        phases: dict[Phase, tuple[Step | Logic, ...]] = {"pre": self.pre, "handlers": self.handlers, "post": self.post}
+        name = self.type[:1].upper() + self.type[1:] + self.verb.capitalize()
+        logic = {phase: _grouped(written, name, USUAL[phase]) for phase, written in phases.items()}
+        object.__setattr__(self, "logic", logic)
+        object.__setattr__(self, "steps", tuple(step for phase in PHASES for each in logic[phase] for step in each.steps))
 
     @property
     def verb(self) -> str:
         return self.name.split(".", 1)[1]
-
-    @property
-    def steps(self) -> tuple[Step, ...]:
-        return self.pre + self.handlers + self.post
 
     def via_of(self, state: str) -> str:
         return self.via if isinstance(self.via, str) else self.via[state]
@@ -248,6 +284,19 @@ class Process:
     @property
     def dones(self) -> frozenset[str]:
         return frozenset((self.done,) if isinstance(self.done, str) else self.done.values())
+
+
+def _grouped(written: tuple[Step | Logic, ...], name: str, priority: int) -> tuple[Logic, ...]:
+    """A phase's logic, with the steps that are written without one in the usual one."""
+    found: list[Logic] = []
+    for each in written:
+        if isinstance(each, Logic):
+            found.append(each)
+        elif found and found[-1].name == name:
+            found[-1] = replace(found[-1], steps=(*found[-1].steps, each))
+        else:
+            found.append(Logic(name, (each,), priority))
+    return tuple(found)
 
 
 class CatalogueError(Exception):

@@ -105,7 +105,7 @@ def leaves_host(turn: Turn, instance: Resource) -> bool:
 
 
 def on_shared_storage(turn: Turn, instance: Resource) -> bool:
-    volumes = turn.children("volume", "instanceId", instance.id)
+    volumes = turn.children("volume", "instanceId", instance.id, removed=True)  # one that this very removal removed counts, too
     maps = [each for volume in volumes for each in turn.children("volumeStoragePoolMap", "volumeId", volume.id)]
     return all(len(turn.fleet.hosts_of(each.row["storagePoolId"])) > 1 for each in maps)
 

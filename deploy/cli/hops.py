@@ -4,7 +4,7 @@
     eventstore what that put into the log
     engine     a turn, and what it appended
     wire       a command to an agent, and the subject it goes by
-    agent      its answer
+    agent      its answer, or an external handler's
     commands   where a process ended
 """
 
@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from agents.wire import command_subject
+from agents.wire import command_subject, handler_subject
 from commands import events
 from deploy.cli.telling import Teller, span
 from eventstore import Recorded
@@ -69,7 +69,9 @@ def hops(heard: Sequence[Recorded], teller: Teller) -> list[Hop]:
         for event in group:
             place = (event.position, event.position)
             if event.type == events.STEP_REQUESTED:
-                found.append(Hop(ms, "wire", command_subject(event.data["agent"], event.data["command"]), place, event.stream))
+                asked, command = event.data.get("agent"), event.data["command"]
+                subject = command_subject(asked, command) if asked else handler_subject(command)
+                found.append(Hop(ms, "wire", subject, place, event.stream))
             elif event.type in (events.PROCESS_SUCCEEDED, events.PROCESS_FAILED, events.PROCESS_PARKED, events.PROCESS_CANCELLED):
                 found.append(Hop(ms, "commands", teller.tell(event), place, event.stream))
     return found

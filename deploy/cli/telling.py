@@ -49,10 +49,14 @@ def gist(event: Recorded) -> str:
             return f"{data['process']}: {_field(data)}{steps}"
         case events.PROCESS_STARTED:
             extra = " (to undo what failed)" if data.get("compensation") else ""
-            return f"{data['process']}: {_field(data)}{data['from']} -> {data['via']}{extra}"
+            return f"{data['process']}: {_field(data)}{data['from']} -> {data['via']}{extra}{_with_handlers(data)}"
         case events.STEP_REQUESTED:
             again = f", try {data['try']}" if data.get("try", 1) > 1 else ""
-            return f"agent {data['agent']} is asked for {data['command']}{again}"
+            return f"{_whom(data)} is asked for {data['command']}{again}"
+        case events.HANDLERS_JOINED:
+            return f"goes on{_with_handlers(data)}"
+        case events.STEP_SUCCEEDED if data.get("skipped"):
+            return f"passed over: {data['skipped']}"
         case events.STEP_SUCCEEDED:
             return "done" + (" (late)" if data.get("late") else "")
         case events.STEP_FAILED:
@@ -130,6 +134,10 @@ class Teller:
         name = self._names.get(stream)
         return f"{stream} ({name})" if name else stream
 
+    def asked(self, agent: int, handler: int) -> str:
+        """Who is asked: an agent, or an external handler."""
+        return self.named(_stream("externalHandler", handler) if handler else _stream("agent", agent))
+
     def tell(self, event: Recorded) -> str:
         """A sentence without its subject's name in front. Hear the event first."""
         data = event.data
@@ -142,15 +150,16 @@ class Teller:
             case events.CREATED if (actor := event.metadata.get("actor")) is not None and not event.metadata.get("causation"):
                 return f"{gist(event)}, for {self.named(_stream('account', actor))}"
             case events.STEP_REQUESTED:
-                agent = self.named(_stream("agent", data["agent"]))
-                return gist(event).replace(f"agent {data['agent']}", agent, 1) + self._where(resource)
-            case events.STEP_SUCCEEDED:
+                asked = self.asked(data.get("agent", 0), data.get("handler", 0))
+                return gist(event).replace(_whom(data), asked, 1) + self._where(resource)
+            case events.STEP_SUCCEEDED if not data.get("skipped"):
                 return self._answer(event, "has done", "")
             case events.STEP_FAILED:
                 return self._answer(event, "failed at", f": {data['error']}")
             case events.PROCESS_STARTED:
+                handlers = _with_handlers(data)
                 undoing = " to undo what failed" if data.get("compensation") else ""
-                return f"{data['process']} begins{undoing}: {_field(data)}{data['via']}"
+                return f"{data['process']} begins{undoing}: {_field(data)}{data['via']}{handlers}"
             case events.PROCESS_SUCCEEDED if data.get("to"):
                 return f"{data['process']} is done: {_field(data)}{data['to']}"
             case events.TRANSITIONED if data.get("forced"):
@@ -164,7 +173,7 @@ class Teller:
         if request is None:
             return gist(event)
         late = ", after it was given up" if event.data.get("late") else ""
-        agent = self.named(_stream("agent", request.data["agent"]))
+        agent = self.asked(request.data.get("agent", 0), request.data.get("handler", 0))
         return f"{agent} {verb} {request.data['command']}, after {span(event, request)}{late}{rest}"
 
     def _where(self, resource: Resource) -> str:
@@ -223,6 +232,16 @@ def _created(event: Recorded) -> str:
 
 def _field(data: Json) -> str:
     return "" if data.get("field", "state") == "state" else f"{data['field']} "
+
+
+def _with_handlers(data: Json) -> str:
+    """Who takes part in a process, where external handlers do."""
+    told = ", ".join(f"{each['name']} ({each['phase']}, {each['priority']})" for each in data.get("handlers", ()))
+    return f", with external handlers: {told}" if told else ""
+
+
+def _whom(data: Json) -> str:
+    return f"agent {data['agent']}" if data.get("agent") else f"external handler {data['handler']}"
 
 
 def _stream(kind: str, number: Any) -> str:

@@ -48,7 +48,7 @@ def waits(resource: Resource, teller: Teller) -> list[str]:
     for each in inside:
         for bracket in each.open.values():
             silent = [asked for asked in bracket.asked.values() if asked.unanswered]
-            unanswered = (f"{teller.named(f'agent-{asked.agent}')} has not answered {asked.command} yet" for asked in silent)
+            unanswered = (f"{teller.asked(asked.agent, asked.handler)} has not answered {asked.command} yet" for asked in silent)
             reason = bracket.parked or ", ".join(unanswered)
             if reason or each is resource:
                 told.append(bracket.process + (f": {reason}" if reason else ""))

@@ -16,6 +16,7 @@ from deploy.cli.replay import after_each, differences, flat, written
 from deploy.cli.telling import Teller, changed_names, document, duration, gist, recorded, timeline
 from deploy.cli.why import waits
 from eventstore import Recorded
+from tests.support.handler_stories import a_container, a_handler
 from tests.support.story import Story, a_cloud
 
 ACTIVATE = "compute.instance.activate"
@@ -262,3 +263,32 @@ def test_appends_of_the_same_moment_are_told_apart_where_others_came_between() -
 
 def test_a_request_without_events_has_no_hops() -> None:
     assert hops([], Teller()) == []
+
+
+# --- external handlers ---
+
+
+def test_who_took_part_and_what_an_external_handler_said_is_told() -> None:
+    story = a_cloud()
+    a_handler(story, "pre.instance.start", "instance.start")
+    a_container(story)
+    teller = Teller()
+    teller.hear_all(story.log)
+    [ask] = story.asks()
+    told = "instance.start: externalHandler-1 (demo) has not answered pre.instance.start;handler=demo yet"
+    assert waits(story.resource("instance-1"), teller) == [told]
+    story.answer(ask, {"description": "x"})
+    story.command("externalHandler-1", Run("deactivate"))
+    told_all = [sentence for _, _, sentence in timeline(story.log)]
+    assert "instance.start begins: starting, with external handlers: demo (pre, 1000), demo (handlers, 1000)" in told_all
+    assert "externalHandler-1 (demo) is asked for instance.start;handler=demo" in told_all
+    assert any(each.startswith("externalHandler-1 (demo) has done pre.instance.start;handler=demo, after ") for each in told_all)
+    assert "passed over: the handler is deactivated" in told_all
+    story.command("externalHandler-1", Run("activate"))
+    story.answer_all()
+    story.command("instance-1", Run("stop"))
+    story.answer_all()
+    story.command("instance-1", Run("start"))
+    assert "goes on, with external handlers: demo (pre, 1000), demo (handlers, 1000)" in [told for _, _, told in timeline(story.log)]
+    subjects = [hop.what for hop in hops(apart(of_root(story, "instance-1")), Teller()) if hop.hop == "wire"]
+    assert subjects[:2] == ["corral.handler.demo.pre.instance.start", "corral.handler.demo.instance.start"]

@@ -126,7 +126,7 @@ def test_files_extend_each_other_in_the_order_of_their_names(tmp_path: Path) -> 
     step = "    catalogue.add_step('instance.stop', 'handlers', Decide({0}), priority={1})\n"
     with_extension(tmp_path, header.format("late") + step.format("late", 3000), "a.py")
     with_extension(tmp_path, header.format("soon") + step.format("soon", 500) + step.format("soon", 1500), "b.py")
-    extended = catalogue_of(tmp_path).process("instance.stop").handlers
-    own = CATALOGUE.process("instance.stop").handlers
+    extended = [step for logic in catalogue_of(tmp_path).process("instance.stop").logic["handlers"] for step in logic.steps]
+    own = list(CATALOGUE.process("instance.stop").handlers)
     assert extended[2:-1] == own
     assert [getattr(step, "decide").__name__ for step in (*extended[:2], extended[-1])] == ["soon", "soon", "late"]  # noqa: B009

@@ -13,6 +13,7 @@ from commands.resource import Json, split_stream
 from commands.sealing import seal
 from commands.turn import Triggers
 from eventstore import Recorded
+from tests.support.handler_stories import a_container, a_handler
 from tests.support.story import Ask, Story, a_cloud, sim_inventory
 
 INSTANCE = "instance-1"
@@ -166,9 +167,25 @@ def image_leaves_a_pool() -> Story:
     return _purged(story)
 
 
+def handled() -> Story:
+    """External handlers take part: a result lets the rest run, one replaces it; a handler is deactivated while it is waited for."""
+    story = a_cloud()
+    a_handler(story, "pre.instance.start", "instance.stop", data={"onError": "continue"})
+    a_container(story)
+    story.answer(story.asks()[0], {"+data": {"hello": "world"}, "continue": True}, passes=True)
+    story.answer_all()
+    story.command(INSTANCE, Run("stop"))
+    story.answer(story.asks()[0], {"description": "stopped by demo"})
+    story.fleet.followed = story.fleet.position  # as an engine's, which follows
+    story.command(INSTANCE, Run("start"))
+    story.command("externalHandler-1", Run("deactivate"))
+    story.answer_all()
+    return story
+
+
 STORIES: tuple[Callable[[], Story], ...] = (
     whole_life, removed_while_running, never_placed, failed_create, failed_start, superseded, silence, reconnected, cancelled, late_error,
-    stop_not_possible, forced, image_leaves_a_pool, secrets_in_clear, secrets_sealed,
+    stop_not_possible, forced, image_leaves_a_pool, secrets_in_clear, secrets_sealed, handled,
 )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from commands import uniqueness
 from commands.catalogue.fields import date_text
-from commands.catalogue.model import Decide, Process, Step
+from commands.catalogue.model import LAST, PRIORITIES, Decide, Logic, Process, Step
 from commands.resource import Resource
 from commands.turn import Failure, Turn
 from commands.world import World
@@ -58,22 +58,22 @@ def managing(world: World, place: Resource | None) -> int | None:
     return None if agent is None or agent.removed else number
 
 
-REMOVED = Decide(set_removed)
-RESTORED = Decide(clear_removed)
-PURGED = Decide(free_names)
-ACTIVATE_BY_DEFAULT = Decide(delegate)
+REMOVED = Logic("SetRemovedFields", (Decide(set_removed),), PRIORITIES["default"])
+RESTORED = Logic("ClearRemovedFields", (Decide(clear_removed),), PRIORITIES["default"])
+PURGED = Logic("FreeNames", (Decide(free_names),), LAST)
+ACTIVATE_BY_DEFAULT = Logic("ActivateByDefault", (Decide(delegate),), PRIORITIES["default"])
 
 
 def lifecycle(
     name: str,
     *,
     by_default: bool = True,
-    create: tuple[Step, ...] = (),
-    activate: tuple[Step, ...] = (),
-    deactivate: tuple[Step, ...] = (),
-    remove: tuple[Step, ...] = (),
-    purge: tuple[Step, ...] = (),
-    restore: tuple[Step, ...] = (),
+    create: tuple[Step | Logic, ...] = (),
+    activate: tuple[Step | Logic, ...] = (),
+    deactivate: tuple[Step | Logic, ...] = (),
+    remove: tuple[Step | Logic, ...] = (),
+    purge: tuple[Step | Logic, ...] = (),
+    restore: tuple[Step | Logic, ...] = (),
     deactivates: tuple[str, ...] = (),
 ) -> list[Process]:
     """The seven processes that most types have. `by_default`: create goes on to activate; `deactivates`: further start states."""

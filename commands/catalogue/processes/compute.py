@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from commands import payload
-from commands.catalogue.model import Ask, Checkpoint, Child, Decide, Own, Process, Step
+from commands.catalogue.model import LAST, PRIORITIES, Ask, Checkpoint, Child, Decide, Logic, Own, Process, Step
 from commands.catalogue.processes.common import PURGED, REMOVED, RESTORED, lifecycle, managing
 from commands.logic import instances
 from commands.resource import Resource
@@ -52,7 +52,7 @@ INSTANCE = [
     ),
     Process(
         "instance.start", "instance", ("stopped", "creating"), "starting", "running",
-        pre=(Decide(instances.give_token),),
+        pre=(Logic("InstanceStartToken", (Decide(instances.give_token),), 0),),
         handlers=(
             Checkpoint("find placement", 5),
             Own("instance.allocate"),
@@ -61,7 +61,7 @@ INSTANCE = [
             Checkpoint("create compute", 5),
             Child("instanceHostMap", "instanceId", "instancehostmap.activate"),
         ),
-        post=(Decide(instances.note_first_running),), failed="stopped",
+        post=(Logic("InstanceStartFirstRunning", (Decide(instances.note_first_running),), LAST),), failed="stopped",
         compensate=instances.undo_start,
     ),
     Process(
@@ -102,7 +102,7 @@ INSTANCE = [
         "instance.deallocate", "instance", ("activating", "active"), "deactivating", "inactive", field="allocationState", failed="active",
         handlers=(
             Child("instanceHostMap", "instanceId", "instancehostmap.remove", ignore_invalid=True),
-            Decide(instances.leave_place),
+            Logic("InstanceLeavesPlace", (Decide(instances.leave_place),), PRIORITIES["default"], always=True),
             Child("volume", "instanceId", "volume.deallocate", removed=True),
         ),
     ),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from commands import payload
-from commands.catalogue.model import Ask, Child, Decide, Join, Own, Process
+from commands.catalogue.model import Ask, Child, Decide, Join, Logic, Own, Process
 from commands.catalogue.processes.common import lifecycle, managing
 from commands.logic import instances, storage
 from commands.resource import Resource
@@ -73,6 +73,6 @@ PROCESSES: list[Process] = [
     *VOLUME,
     *MAPS,
     *lifecycle("image"),
-    *lifecycle("storagePool", create=(Decide(storage.external_pool),)),
+    *lifecycle("storagePool", create=(Logic("SimulatorPoolCreate", (Decide(storage.external_pool),)),)),
     *lifecycle("storagePoolHostMap"),
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from commands.catalogue.model import ResourceType
-from commands.catalogue.types import accounts, compute, hosts, protocol, records, storage
+from commands.catalogue.types import accounts, compute, handlers, hosts, protocol, records, storage
 
-TYPES: list[ResourceType] = [*compute.TYPES, *storage.TYPES, *hosts.TYPES, *accounts.TYPES, *records.TYPES, *protocol.TYPES]
+TYPES: list[ResourceType] = [
+    *compute.TYPES, *storage.TYPES, *hosts.TYPES, *accounts.TYPES, *handlers.TYPES, *records.TYPES, *protocol.TYPES,
+]  # fmt: skip
