@@ -462,7 +462,7 @@ class Engine:
         # What a newer request took over need not be undone any more; but what is waited for is asked for as the newest.
         error = None if stale else _error_of(message, outstanding.command)
         passes = isinstance(message, HandlerAnswer) and message.passes
-        self.schedule(outstanding.root, answer=Answer(ask, outstanding.command, message.data, error, stale, passes))
+        self.schedule(outstanding.root, answer=Answer(ask, outstanding.command, message.data, error, stale=stale, passes=passes))
 
     def _on_late_reply(self, message: Message, ask: str) -> None:
         """An answer to what nobody waits for: a duplicate, or that of a process that was closed meanwhile, whose success is undone."""
