@@ -22,8 +22,8 @@ check: .venv/.made-dev ## look at the code without running it: ruff, mypy --stri
 	@$(BIN)/mypy --strict
 	@$(BIN)/lint-imports --no-logo
 
-bench: .venv/.made-dev ## measure: appends, reads, start-up, create to running
-	@$(BIN)/python -m tests.benchmarks
+bench: .venv/.made-dev ## measure: the log, starts, lag, whole lives, recovery; ARGS="starts lag" chooses
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 lab: ## set up real Docker hosts on this machine for the tests (Debian, root); DOWN=1 removes them
 	@deploy/lab/lab.sh $(if $(DOWN),down,up)

@@ -114,6 +114,8 @@ class Engine:
         """Set whenever the log was followed further."""
         self._looked_through: set[int] = set()
         """Partitions whose open work was all scheduled since they were gained."""
+        self._unknown: set[str] | None = None
+        """Roots found open at the start that have not had a turn yet; None: before the first look."""
 
     async def run(self) -> None:
         """Loads the fleet, takes the leases, and goes on until it is cancelled."""
@@ -193,6 +195,7 @@ class Engine:
                     await self._park_broken(root, error)
         inbox.running = False
         self._inboxes.pop(root, None)
+        self._know(root)
 
     async def _take_turn(self, root: str, triggers: Triggers) -> None:
         """Decides and appends until it is in the log, then sends. Conflicts reload; an absent database is waited for."""
@@ -381,10 +384,19 @@ class Engine:
                         self.schedule(work.root)
                 if everything:
                     self._looked_through = held & set(self._partitions.held)
+                if held and self._unknown is None:
+                    self._unknown = {work.root for work in due}
                 if held:
                     self.ready.set()
                     rounds += 1
             await asyncio.sleep(WORK_SECONDS if held else 0.02)
+
+    def _know(self, root: str) -> None:
+        """A root that was open at the start has had its turn."""
+        if self._unknown and root in self._unknown:
+            self._unknown.discard(root)
+            if not self._unknown:
+                log.info("All that was open at the start has had its turn", action="everything-known")
 
     async def _gained(self, partition: int) -> None:
         await self._bus.listen(partition)

@@ -1,26 +1,51 @@
-"""make bench: all that is promised about speed, measured on this machine in one run of a minute or two."""
+"""make bench: all that is promised about speed, measured on this machine; or some parts of it: python -m tests.benchmarks starts lag"""
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 
-import uvloop
+import orjson
 from rich.console import Console
 
-from deploy.embedded import EmbeddedPostgres, Home
-from tests.benchmarks import append, create, start
-from tests.benchmarks.append import Figures
-from tests.benchmarks.report import Line, Report, console, show
+from tests.benchmarks import append, create, lag, lifecycles, recovery, start, starts
+from tests.benchmarks.report import Report, console, show
+
+PARTS: Mapping[str, Callable[[], Report]] = {
+    "append": append.measure,
+    "start": start.measure,
+    "create": create.measure,
+    "starts": starts.measure,
+    "lag": lag.measure,
+    "lifecycles": lifecycles.measure,
+    "recovery": recovery.measure,
+}
 
 
 def main() -> None:
-    to = console()
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description="Measures what Corral promises about speed.")
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"what to measure: {', '.join(PARTS)}; without any, all of them")
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    given = parser.parse_args()
+    if unknown := [part for part in given.parts if part not in PARTS]:
+        parser.error(f"there is no part {unknown[0]}: there are {', '.join(PARTS)}")
+    parts = given.parts or list(PARTS)
+    if given.output == "json":
+        reports = {part: asdict(PARTS[part]()) for part in parts}
+        print(orjson.dumps({**_where(), "reports": reports}, option=orjson.OPT_INDENT_2).decode())
+    else:
+        _show(parts, console())
+
+
+def _show(parts: list[str], to: Console) -> None:
     _say_where(to)
     missed: list[str] = []
-    for measure in (appends, start.measure, create.measure):
-        report = measure()
+    for part in parts:
+        report = PARTS[part]()
         show(report, to)
         missed += report.missed
     for each in missed:
@@ -28,36 +53,15 @@ def main() -> None:
     to.print("All targets are met." if not missed else f"{len(missed)} of the targets missed.")
 
 
-def appends() -> Report:
-    with append.a_home() as home:
-        figures = uvloop.run(_appends(home))
-    most = figures[str(append.CALLERS[-1])].rate
-    lines = [
-        *(_line(f"{callers} concurrent, versions checked", figures[str(callers)]) for callers in append.CALLERS),
-        _line("ceiling: raw insert of 100 rows, 1 connection", figures["ceiling"]),
-        _line("floor: 1 insert a transaction, 32 connections", figures["floor"]),
-        _line("read and decoded, 1000 a query", figures["read"]),
-    ]
-    for name, wanted in (("ceiling", append.WANTED_OF_CEILING), ("floor", append.WANTED_OF_FLOOR)):
-        ratio = most / figures[name].rate
-        lines.append(Line(f"{append.CALLERS[-1]} callers, of the {name}", (f"{ratio:.2f}",), f"at least {wanted:g}", ratio >= wanted))
-    notes = (f"{append.ROUNDS} rounds of {append.SECONDS:g} s, medians; embedded Postgres, fsync on",)
-    return Report("Events of the log", ("events/s", "p50 ms", "p99 ms"), tuple(lines), notes)
-
-
-async def _appends(home: Home) -> dict[str, Figures]:
-    async with EmbeddedPostgres(home) as postgres:
-        return await append.run(postgres.dsn)
-
-
-def _line(what: str, figures: Figures) -> Line:
-    return Line(what, (f"{figures.rate:,.0f}", f"{figures.wait(0.5):.2f}", f"{figures.wait(0.99):.2f}"))
+def _where() -> dict[str, object]:
+    at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return {"at": at, "machine": f"{platform.system()} {platform.machine()}", "processors": os.cpu_count(), "load": os.getloadavg()[0]}
 
 
 def _say_where(to: Console) -> None:
-    load, processors = os.getloadavg()[0], os.cpu_count() or 1
-    to.print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {platform.system()} {platform.machine()}, {processors} processors, load {load:.1f}")
-    if load > processors / 4:
+    where, processors = _where(), os.cpu_count() or 1
+    to.print(f"{where['at']}, {where['machine']}, {processors} processors, load {where['load']:.1f}")
+    if os.getloadavg()[0] > processors / 4:
         to.print("[yellow]Something else works on this machine: read these figures as a lower bound.[/]")
     to.print()
 

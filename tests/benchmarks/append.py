@@ -1,4 +1,4 @@
-"""How fast the log is, beside what this machine's Postgres can do at all: python -m tests.benchmarks.append
+"""How fast the log is, beside what this machine's Postgres can do at all.
 
 The ceiling is the raw multi-row insert into the log's own table (100 rows a statement, one connection), the floor one insert a
 transaction (32 connections). All are measured in turns, several rounds, in one run; the table shows medians.
@@ -12,19 +12,18 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import asyncpg
 import orjson
 import uvloop
 
-from deploy.embedded import EmbeddedPostgres, hold
+from deploy.embedded import EmbeddedPostgres, Home, hold
 from eventstore import Event, Write
 from eventstore.postgres import PostgresStore
+from tests.benchmarks.report import Line, Report
 
 ROUNDS = 5
 SECONDS = 0.8  # a measurement; 5 rounds of 5 measurements and the warm-up stay below half a minute
@@ -58,7 +57,7 @@ class Figures:
         return sorted(self.waits)[int(len(self.waits) * share)] * 1000 if self.waits else 0.0
 
 
-async def measure(figures: Figures, callers: int, act: Callable[[int], Callable[[], Awaitable[int]]]) -> None:
+async def _sample(figures: Figures, callers: int, act: Callable[[int], Callable[[], Awaitable[int]]]) -> None:
     """`callers` tasks that act again and again for SECONDS; each act answers how many events it wrote or read."""
     written = 0
     acts = [act(number) for number in range(callers)]
@@ -131,14 +130,14 @@ async def run(dsn: str) -> dict[str, Figures]:
     store = await PostgresStore.open(dsn)
     connections = [await asyncpg.connect(dsn) for _ in range(32)]
     try:
-        await measure(Figures(), 32, appends(store))  # warm up
+        await _sample(Figures(), 32, appends(store))  # warm up
         for _ in range(ROUNDS):
             for callers in CALLERS:
-                await measure(figures[str(callers)], callers, appends(store))
+                await _sample(figures[str(callers)], callers, appends(store))
             position = count(await store.head() + 1)
-            await measure(figures["ceiling"], 1, raw(connections, position, 100))
-            await measure(figures["floor"], 32, raw(connections, position, 1))
-        await measure(figures["read"], 1, reads(store))
+            await _sample(figures["ceiling"], 1, raw(connections, position, 100))
+            await _sample(figures["floor"], 32, raw(connections, position, 1))
+        await _sample(figures["read"], 1, reads(store))
     finally:
         for connection in connections:
             await connection.close()
@@ -146,35 +145,33 @@ async def run(dsn: str) -> dict[str, Figures]:
     return figures
 
 
-def show(figures: dict[str, Figures]) -> None:
-    print(f"{'appending to the log':<44}{'events/s':>10}{'p50 ms':>10}{'p99 ms':>10}")
-    for callers in CALLERS:
-        row(f"{callers} concurrent caller{'s' * (callers > 1)}, versions checked", figures[str(callers)])
-    row("ceiling: raw insert, 100 rows, 1 connection", figures["ceiling"])
-    row("floor: 1 insert a transaction, 32 connections", figures["floor"])
-    row("read and decoded, 1000 a query", figures["read"])
+def measure() -> Report:
+    with a_home() as home:
+        figures = uvloop.run(_run(home))
     most = figures[str(CALLERS[-1])].rate
+    lines = [
+        *(_line(f"{callers} concurrent, versions checked", figures[str(callers)]) for callers in CALLERS),
+        _line("ceiling: raw insert of 100 rows, 1 connection", figures["ceiling"]),
+        _line("floor: 1 insert a transaction, 32 connections", figures["floor"]),
+        _line("read and decoded, 1000 a query", figures["read"]),
+    ]
     for name, wanted in (("ceiling", WANTED_OF_CEILING), ("floor", WANTED_OF_FLOOR)):
         ratio = most / figures[name].rate
-        print(f"{CALLERS[-1]} callers are {ratio:.2f} of the {name} (wanted: at least {wanted:g}){'' if ratio >= wanted else ': MISSED'}")
+        lines.append(Line(f"{CALLERS[-1]} callers, of the {name}", (f"{ratio:.2f}",), f"at least {wanted:g}", ratio >= wanted))
+    notes = (f"{ROUNDS} rounds of {SECONDS:g} s, medians; embedded Postgres, fsync on",)
+    return Report("Events of the log", ("events/s", "p50 ms", "p99 ms"), tuple(lines), notes)
 
 
-def row(title: str, figures: Figures) -> None:
-    print(f"{title:<46}{figures.rate:>8,.0f}{figures.wait(0.5):>10.2f}{figures.wait(0.99):>10.2f}")
+async def _run(home: Home) -> dict[str, Figures]:
+    async with EmbeddedPostgres(home) as postgres:
+        return await run(postgres.dsn)
+
+
+def _line(what: str, figures: Figures) -> Line:
+    return Line(what, (f"{figures.rate:,.0f}", f"{figures.wait(0.5):.2f}", f"{figures.wait(0.99):.2f}"))
 
 
 @contextmanager
-def a_home() -> Iterator[Any]:
+def a_home() -> Iterator[Home]:
     with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder, hold(Path(folder)) as home:
         yield home
-
-
-async def main() -> None:
-    with a_home() as home:
-        async with EmbeddedPostgres(home) as postgres:
-            print(f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {ROUNDS} rounds of {SECONDS:g} s, fsync on, embedded Postgres on this machine")
-            show(await run(postgres.dsn))
-
-
-if __name__ == "__main__":
-    uvloop.run(main())

@@ -1,4 +1,4 @@
-"""From POST to running on the simulated host, over HTTP, one after another and many at once: python -m tests.benchmarks.create
+"""From POST to running on the simulated host, over HTTP, one after another and many at once.
 
 Beside it, in the same run: what an empty request takes, and as many plain appends to the same Postgres, so that figures of
 different machines can be told by their ratios.
@@ -28,7 +28,7 @@ from deploy.embedded import noted
 from eventstore import Event, Write
 from eventstore.postgres import PostgresStore
 from tests.benchmarks.append import DATA, METADATA
-from tests.benchmarks.report import Line, Report, console, ms, share, show
+from tests.benchmarks.report import Line, Report, ms, share
 from tests.support.server import Server
 
 SAMPLES, BURST = 50, 200
@@ -187,7 +187,3 @@ async def _append(store: PostgresStore, stream: str, count: int) -> list[float]:
         await store.append([Write(stream, version, (Event("transitioned", DATA, METADATA),))])
         waits.append(time.perf_counter() - began)
     return waits
-
-
-if __name__ == "__main__":
-    show(measure(), console())

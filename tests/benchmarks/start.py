@@ -1,4 +1,4 @@
-"""From the command to serving, with the environment made: on an empty home, and on one that is there: python -m tests.benchmarks.start"""
+"""From the command to serving, with the environment made: on an empty home, and on one that is there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
-from tests.benchmarks.report import Line, Report, console, show
+from tests.benchmarks.report import Line, Report
 from tests.support.server import Server
 
 ROUNDS = 3
@@ -32,7 +32,3 @@ def measure(rounds: int = ROUNDS) -> Report:
 def _line(what: str, seconds: list[float], wanted: float) -> Line:
     middle = median(seconds)
     return Line(what, (f"{middle:.2f} s", f"{max(seconds):.2f} s"), f"at most {wanted:g} s", middle <= wanted)
-
-
-if __name__ == "__main__":
-    show(measure(), console())

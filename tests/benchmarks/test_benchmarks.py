@@ -7,8 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.benchmarks import __main__ as every
-from tests.benchmarks import append, create, start
+from tests.benchmarks import append, create, lag, lifecycles, recovery, start, starts
 from tests.benchmarks.report import Line, Report, share, show
 
 
@@ -21,7 +20,7 @@ def shown(report: Report) -> str:
 def test_appending_is_measured_beside_its_ceiling_and_floor(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(append, "ROUNDS", 1)
     monkeypatch.setattr(append, "SECONDS", 0.02)
-    text = shown(every.appends())
+    text = shown(append.measure())
     assert "256 callers, of the ceiling" in text
     assert "256 callers, of the floor" in text
 
@@ -37,6 +36,28 @@ def test_creates_are_measured_beside_pings_and_plain_appends() -> None:
     assert [line.target for line in report.lines if line.target] == ["at most 150 ms"]
     assert "baseline: GET /ping" in shown(report)
     assert "events a start" in report.notes[0]
+
+
+def test_sustained_starts_are_measured_by_process() -> None:
+    report = starts.measure(starts=4, apart=4)
+    assert [line.target for line in report.lines if line.target] == ["at least 100", "at most 25", "at most 5"]
+    text = shown(report)
+    assert all(name in text for name in ("corral", "engine", "projector", "Postgres"))
+
+
+def test_the_views_lag_is_measured_at_a_steady_load() -> None:
+    report = lag.measure(rate=10, seconds=0.4)
+    assert {line.target for line in report.lines if line.target} == {"p99 at most 100 ms"}
+
+
+def test_whole_lives_are_measured_by_step() -> None:
+    assert "to purged" in shown(lifecycles.measure(lives=2))
+
+
+def test_recovery_is_measured_with_copies_of_what_waits() -> None:
+    report = recovery.measure(open_processes=30)
+    assert report.lines[0].what.startswith("killed with 30 open processes")
+    assert int(report.lines[-1].measured[0]) >= 30
 
 
 def test_a_missed_target_is_said_plainly() -> None:

@@ -1,0 +1,97 @@
+"""Clouds to measure: real servers with simulated hosts, as one process or as a process for each role, and the CPU that each takes."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.embedded import noted
+from tests.support.server import Server
+
+TICKS = os.sysconf("SC_CLK_TCK")
+STARTED = "Startup Succeeded"
+ROLES = ("gateway", "engine", "projector", "agents")
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """Where it answers, and its processes by what they do."""
+
+    url: str
+    dsn: str
+    nats: str
+    servers: Mapping[str, Server]
+    pids: Mapping[str, int]
+
+    def cpu(self) -> dict[str, float]:
+        """Seconds of processor time by process since it began; Postgres' with all that it started."""
+        parents = _parents()
+        return {name: sum(_seconds(pid) for pid in (root, *(pid for pid, parent in parents.items() if parent == root)))
+                for name, root in self.pids.items()}  # fmt: skip
+
+
+@contextmanager
+def one_process(log_level: str = "warning") -> Iterator[Cloud]:
+    """`corral up`: all roles, with Postgres and NATS of its own."""
+    with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder, Server(Path(folder) / "home", log_level=log_level) as server:
+        yield _cloud(server, {"corral": server})
+
+
+@contextmanager
+def a_process_each(*roles: str, log_level: str = "warning") -> Iterator[Cloud]:
+    """A process for each role, and one for Postgres and NATS: the gateway's, beside which they run."""
+    with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder, ExitStack() as stack:
+        first = stack.enter_context(Server(Path(folder) / "gateway", hosts="none", roles="gateway", log_level=log_level))
+        servers = {"gateway": first}
+        for role in roles or ROLES[1:]:
+            home, addresses = Path(folder) / role, noted(first.home)
+            server = Server(
+                home, hosts="sim" if role == "agents" else "none", roles=role,
+                postgres=str(addresses["postgres"]), nats=str(addresses["nats"]), log_level=log_level,
+            )  # fmt: skip
+            stack.push(server)
+            server.launch().until_it_says(STARTED)
+            servers[role] = server
+        if "agents" in servers:
+            _until_it_takes_instances(first)
+        yield _cloud(first, servers)
+
+
+def _until_it_takes_instances(server: Server) -> None:
+    deadline = time.monotonic() + 30
+    with server.http() as http:
+        while not all(http.get(f"/v1/{each}", params={"state": "active"}).json()["data"] for each in ("hosts", "storagepools")):
+            if time.monotonic() > deadline:
+                raise TimeoutError("no simulated host is active after 30 s")
+            time.sleep(0.05)
+
+
+def _cloud(first: Server, servers: Mapping[str, Server]) -> Cloud:
+    pids = {name: server.pid for name, server in servers.items()}
+    pids |= {"Postgres": first.embedded("postgres"), "NATS": first.embedded("nats-server")}
+    addresses = noted(first.home)
+    return Cloud(first.url, str(addresses["postgres"]), str(addresses["nats"]), servers, pids)
+
+
+def _seconds(pid: int) -> float:
+    """utime, stime, and those of the children that ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return sum(map(int, fields[11:15])) / TICKS
+
+
+def _parents() -> dict[int, int]:
+    found = {}
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            found[int(place.name)] = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it ended meanwhile
+    return found

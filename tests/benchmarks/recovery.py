@@ -1,0 +1,188 @@
+"""An engine that was killed with thousands of processes under way begins again: how long until work goes on, and until all is known.
+
+A few instances are created for real, and wait for an agent that never answers; their streams are copied into the log, with numbers,
+uuids and claims of their own, until there are enough.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+from uuid import uuid4
+
+import nats
+import orjson
+import uvloop
+from nats.aio.client import Client
+
+from agents.wire import Message, partition_of
+from commands.catalogue.builtin import CATALOGUE
+from commands.catalogue.ids import api_id
+from commands.fleet import CATEGORIES, Fleet
+from commands.resource import fold_all, split_stream
+from eventstore import Event, Recorded, Work, Write
+from eventstore.postgres import PostgresStore
+from tests.benchmarks.asking import PATIENCE, Connection, connections
+from tests.benchmarks.clouds import STARTED, Cloud, a_process_each
+from tests.benchmarks.report import Line, Report
+from tests.benchmarks.watching import watching
+from tests.support.story import sim_inventory
+
+OPEN = 10_000
+AGENTS = 10
+WANTED = 3.0
+SILENT = "compute.instance.activate"
+KNOWN = "everything-known"
+"""What the engine says in its log once all that was open took a turn."""
+
+RESERVED = ("root", "claims", "releases")
+CHANGING = re.compile(
+    r'"(?P<type>instance|volume|instanceHostMap|volumeStoragePoolMap)Id":(?P<id>\d+)'
+    r"|(?<![A-Za-z])(?P<of>instance|volume|instanceHostMap|volumeStoragePoolMap)-(?P<number>\d+)(?!\d)"
+    r"|(?P<uuid>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-)[0-9a-f]{12}"
+)
+
+
+def measure(open_processes: int = OPEN) -> Report:
+    with a_process_each("engine", log_level="info") as cloud:
+        first, known, serving, sent = uvloop.run(recover(cloud, open_processes))
+    lines = (
+        _line(f"killed with {open_processes:,} open processes: to a new start that runs", first),
+        _line("  until all that is open has had its turn", known),
+        Line("  until the process says that it serves", (f"{serving:.2f} s",)),
+        Line("  commands sent again by then", (f"{sent:,}",)),
+    )
+    notes = (f"an engine's process of its own, from its launch on; {AGENTS} agents do not answer, one does",)
+    return Report("Recovery after kill -9", ("",), lines, notes)
+
+
+def _line(what: str, seconds: float) -> Line:
+    return Line(what, (f"{seconds:.2f} s",), f"at most {WANTED:g} s", seconds <= WANTED)
+
+
+async def recover(cloud: Cloud, count: int) -> tuple[float, float, float, int]:
+    """-> seconds from the launch until a new start runs, until all is known, until it serves; commands that came again meanwhile"""
+    engine = cloud.servers["engine"]
+    store = await PostgresStore.open(cloud.dsn)
+    async with (
+        _closing(store), _agents(cloud, store) as (hosts, heard), watching(cloud.dsn) as watch, connections(cloud.url, 1) as [caller],
+    ):  # fmt: skip
+        waiting = [await _left_waiting(caller, store, host) for host in hosts[1:]]
+        engine.kill()
+        made = await _copied(store, waiting, count - len(waiting))
+        heard.clear()
+        began = time.monotonic()
+        engine.launch()
+        fields = {"imageUuid": "sim:bench", "requestedHostId": hosts[0]}
+        new = await caller.document("POST", "/v1/containers", fields)
+        starting = asyncio.create_task(watch.until(f"instance-{new['id'].removeprefix('1i')}", "running", PATIENCE))
+        times: dict[str, float] = {}
+        while len(times) < 3:
+            said = engine.said()
+            for name, reached in (("first", starting.done()), ("known", KNOWN in said), ("serving", STARTED in said)):
+                if reached:
+                    times.setdefault(name, time.monotonic() - began)
+            if time.monotonic() - began > PATIENCE:
+                raise TimeoutError(f"after {PATIENCE:g} s of {made + len(waiting)} open processes: {times}, {engine.said()[-2000:]}")
+            await asyncio.sleep(0.01)
+        starting.result()
+        return times["first"], times["known"], times["serving"], len(heard)
+
+
+@asynccontextmanager
+async def _closing(store: PostgresStore) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def _agents(cloud: Cloud, store: PostgresStore) -> AsyncIterator[tuple[list[str], set[str]]]:
+    """Agents with a host each, in this process: the first does what it is told, the others start nothing. -> hosts, commands heard"""
+    client = await nats.connect(cloud.nats)
+    heard: set[str] = set()
+    try:
+        async with connections(cloud.url, 1) as [caller]:
+            hosts = [await _agent(store, client, caller, heard, answers=number == 0) for number in range(AGENTS + 1)]
+        yield hosts, heard
+    finally:
+        await client.close()
+
+
+async def _agent(store: PostgresStore, client: Client, caller: Connection, heard: set[str], *, answers: bool) -> str:
+    """-> its host's id"""
+    inventory = orjson.loads(re.sub(rb'([uU]uid":")', rb"\g<1>" + uuid4().hex.encode() + b"-", orjson.dumps(sim_inventory(1))))
+
+    async def on_command(raw: Any) -> None:
+        message = Message.decode(raw.data)
+        heard.add(message.id)
+        if message.name != SILENT or answers:
+            await client.publish(message.replyTo or "", message.reply(inventory if message.name == "ping" else {}).encode())
+
+    made = await caller.document("POST", "/v1/agents", {"uri": "sim://", "uuid": str(uuid4()), "managedConfig": False})
+    await client.subscribe(f"corral.agent.a{made['id'].removeprefix('1a')}.>", cb=on_command)
+    await client.flush()
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            fleet = Fleet.load(await store.load(CATEGORIES))  # the log's own word: no views are kept here
+            for host in fleet.all("host"):
+                mine = api_id("agent", host.row["agentId"], CATALOGUE) == made["id"] and host.state == "active"
+                if mine and any(pool.state == "active" for pool in fleet.pools_of(host.id)):
+                    return api_id("host", host.id, CATALOGUE)
+            await asyncio.sleep(0.05)
+
+
+async def _left_waiting(caller: Connection, store: PostgresStore, host: str) -> list[Recorded]:
+    """An instance that waits for its agent: all events of its root."""
+    made = await caller.document("POST", "/v1/containers", {"imageUuid": "sim:bench", "requestedHostId": host})
+    root = f"instance-{made['id'].removeprefix('1i')}"
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            events = await store.read_root(root)
+            if any(event.data.get("command") == SILENT for event in events):
+                return events
+            await asyncio.sleep(0.02)
+
+
+async def _copied(store: PostgresStore, roots: list[list[Recorded]], count: int) -> int:
+    """Appends copies of these roots, by turns. -> how many"""
+    numbers = {kind: await store.ids(kind, count) for kind in {split_stream(event.stream)[0] for event in roots[0]}}
+    a_copy = fold_all(_copies(roots[0], numbers, 0))
+    assert any(each.open for each in a_copy.values()), "a copy must be as open as what it is copied from"
+    for first in range(0, count, 500):
+        batch = range(first, min(first + 500, count))
+        await asyncio.gather(*(_append(store, roots[number % len(roots)], numbers, number) for number in batch))
+    return count
+
+
+async def _append(store: PostgresStore, events: list[Recorded], numbers: dict[str, range], number: int) -> None:
+    copies = list(_copies(events, numbers, number))
+    streams: dict[str, list[Event]] = {}
+    for each in copies:
+        about = {key: value for key, value in each.metadata.items() if key not in RESERVED}
+        streams.setdefault(each.stream, []).append(Event(each.type, each.data, about, each.claims, each.releases))
+    root = copies[0].root
+    writes = [Write(stream, 0, tuple(drafts), root) for stream, drafts in streams.items()]
+    await store.append(writes, work=[Work(root, partition_of(root))])
+
+
+def _copies(events: list[Recorded], numbers: dict[str, range], number: int) -> Iterator[Recorded]:
+    """The events as those of another root: the number-th copy."""
+
+    def changed(found: re.Match[str]) -> str:
+        if kind := found["type"]:
+            return f'"{kind}Id":{numbers[kind][number]}'
+        if kind := found["of"]:
+            return f"{kind}-{numbers[kind][number]}"
+        return f"{found['uuid']}{number:012d}"
+
+    for event in events:
+        text = CHANGING.sub(changed, orjson.dumps([event.stream, event.data, event.metadata]).decode())
+        stream, data, metadata = orjson.loads(text)
+        yield replace(event, stream=stream, data=data, metadata=metadata)
