@@ -18,6 +18,7 @@ from eventstore.follow import Bell, Listener, follow
 from eventstore.ids import IdBlocks
 from eventstore.migrations import migrate
 from eventstore.queries import sql
+from eventstore.tail import Tail
 from eventstore.types import Appended, Claim, CommandKey, Lease, Loaded, Recorded, Upcast, Work, Write
 from eventstore.writer import Writer
 
@@ -40,6 +41,7 @@ class PostgresStore:
         self._writer = Writer(
             lambda: connect(dsn, timeout, statement_timeout=timeout), self._bell, timeout=timeout, partition_size=partition_size
         )
+        self._tail = Tail(self.read_all)
         self._blocks = IdBlocks(self._reserve, loop.time)
         self._upcast = upcast
         self._closed = False
@@ -104,7 +106,7 @@ class PostgresStore:
     async def follow(self, after: int = 0) -> AsyncGenerator[list[Recorded], None]:
         if not self._closed:
             self._listener.start()
-        async with aclosing(follow(self.read_all, self._bell, after, self._poll)) as batches:
+        async with aclosing(follow(self._tail.after, self._bell, after, self._poll)) as batches:
             async for events in batches:
                 yield events
 
