@@ -30,6 +30,7 @@ from commands.endings import Endings
 from commands.failpoints import reach_all
 from commands.fleet import CATEGORIES, CLAIMS, Fleet
 from commands.ids import Ids
+from commands.loading import Loading
 from commands.partitions import Partitions
 from commands.presence import PresenceWatch
 from commands.resource import Resource, fold, fold_all
@@ -101,6 +102,7 @@ class Engine:
         self._bus = bus
         self._partitions = Partitions(store, holder, gained=self._gained, lost=self._lost)
         self._roots = Roots()
+        self._loading = Loading(store)
         self._inboxes: dict[str, _Inbox] = {}
         self._waiters: dict[str, set[str]] = {}
         self._slots = asyncio.Semaphore(parallel)
@@ -138,6 +140,7 @@ class Engine:
         finally:
             for timer in self._timers.values():
                 timer.cancel()
+            await self._loading.close()
             await self._partitions.give_up()
 
     def _presence(self) -> PresenceWatch:
@@ -309,7 +312,7 @@ class Engine:
             return found
         self._roots.expect(root)
         try:
-            found = self._roots.put(root, await self._patiently(lambda: self.store.read_root(root)))
+            found = self._roots.put(root, await self._patiently(lambda: self._loading.read(root)))
         finally:
             self._roots.expected(root)
         await self._see(max((each.position for each in found.values()), default=0))
@@ -418,15 +421,18 @@ class Engine:
         found = self._dispatch.update(root, World(self.catalogue, resources, self.fleet))
         if not found and not asides:
             return
-        world = await self._revealed(resources)
-        if not self._is_ours(root):
-            return
-        for event in asides:
-            self._dispatch.send_aside(root, world, event)
+        if asides:
+            world = await self._revealed(resources)
+            for event in asides if self._is_ours(root) else ():
+                self._dispatch.send_aside(root, world, event)
         for waiting in found:
-            if waiting[2].id in fresh or self._group is None:
-                self._dispatch.send(root, world, waiting)
-            else:
+            ask = waiting[2].id
+            as_it_was = resources if ask in fresh or self._group is None else self._roots.when_asked(root, ask)
+            if as_it_was is not None:
+                world = await self._revealed(as_it_was)
+                if self._is_ours(root):
+                    self._dispatch.send(root, world, waiting)
+            elif self._group is not None:
                 self._group.create_task(self._send_again(root, waiting))
 
     async def _revealed(self, resources: Mapping[str, Resource]) -> World:

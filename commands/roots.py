@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
-from commands.resource import Resource, empty, evolve, fold_all
+from commands import events
+from commands.resource import Resource, empty, evolve
 from eventstore import Recorded
 
 MOST = 4096
@@ -21,6 +22,8 @@ class Roots:
         self._roots: OrderedDict[str, Folded] = OrderedDict()
         self._awaited: dict[str, list[Recorded]] = {}
         """Root that is being read -> what was followed since: it may be missing in what is read."""
+        self._asked: dict[str, dict[str, Folded]] = {}
+        """Root -> command without an answer -> the root as it was then: what its payload is built from when it is sent again."""
 
     def __contains__(self, root: str) -> bool:
         return root in self._roots
@@ -31,17 +34,22 @@ class Roots:
             self._roots.move_to_end(root)
         return found
 
-    def put(self, root: str, events: Iterable[Recorded]) -> Folded:
+    def put(self, root: str, recorded: Iterable[Recorded]) -> Folded:
         """All events of a root, as they were read. What is known already is kept: it is at least as new."""
         since = self._awaited.pop(root, ())
         if (known := self._roots.get(root)) is not None:
             return known
-        folded = self._roots[root] = fold_all(events)
+        folded, self._asked[root] = _folded(recorded)
+        self._roots[root] = folded
         for event in since:
             _take(folded, event)
         while len(self._roots) > MOST:
-            self._roots.popitem(last=False)
+            self._asked.pop(self._roots.popitem(last=False)[0], None)
         return folded
+
+    def when_asked(self, root: str, ask: str) -> Folded | None:
+        """The root as it was at the request of a command, if it was read whole since then and the command had no answer; told once."""
+        return self._asked.get(root, {}).pop(ask, None)
 
     def expect(self, root: str) -> None:
         """The root is about to be read: what is followed until it is `put` counts, too."""
@@ -76,10 +84,24 @@ class Roots:
 
     def forget(self, root: str) -> None:
         self._roots.pop(root, None)
+        self._asked.pop(root, None)
 
     def forget_all(self, which: Callable[[str], bool]) -> None:
         for root in [root for root in self._roots if which(root)]:
             self.forget(root)
+
+
+def _folded(recorded: Iterable[Recorded]) -> tuple[Folded, dict[str, Folded]]:
+    """-> the resources, and as they were when each command was requested that has no answer"""
+    resources: Folded = {}
+    asked: dict[str, Folded] = {}
+    for event in recorded:
+        resources[event.stream] = evolve(resources.get(event.stream) or empty(event.stream), event)
+        if event.type == events.STEP_REQUESTED:
+            asked[event.data["id"]] = dict(resources)  # resources are values: this copies no more than their names
+        elif event.type in (events.STEP_SUCCEEDED, events.STEP_FAILED):
+            asked.pop(event.data["id"], None)
+    return resources, asked
 
 
 def _take(folded: Folded, event: Recorded) -> bool:

@@ -50,6 +50,8 @@ class Vault:
         self._known: OrderedDict[str, tuple[float, bytes]] = OrderedDict()
         self._wanted: set[str] = set()
         self._adding = asyncio.Lock()
+        self._unread: set[str] = set()
+        self._reading = asyncio.Lock()
 
     async def check(self) -> None:
         """At the start: raises WrongMasterKey, or wraps with the newest master key what is not.
@@ -174,9 +176,14 @@ class Vault:
         return {stream: self._known[stream][1] for stream in streams}
 
     async def _keys_to_read(self, streams: set[str]) -> dict[str, bytes]:
-        missing = [stream for stream in streams if self._recalled(stream) is None]
-        if missing:
-            self._remember(await self._store.keys(missing))
+        if missing := {stream for stream in streams if self._recalled(stream) is None}:
+            self._unread |= missing
+            async with self._reading:
+                # Also what somebody took over to ask for, whose query failed.
+                wanted = self._unread | {stream for stream in missing if self._recalled(stream) is None}
+                self._unread = set()
+                if wanted:
+                    self._remember(await self._store.keys(list(wanted)))
         return {stream: key for stream in streams if (key := self._recalled(stream)) is not None}
 
     def _recalled(self, stream: str) -> bytes | None:

@@ -78,6 +78,10 @@ class MemoryStore:
         positions = sorted(p for stream in self._roots.get(root, ()) for p in self._positions[stream])
         return [self._recorded(p) for p in positions if to_position is None or p <= to_position]
 
+    async def read_roots(self, roots: Sequence[str]) -> list[Recorded]:
+        self._open()
+        return [self._recorded(p) for p in sorted(p for root in set(roots) for s in self._roots.get(root, ()) for p in self._positions[s])]
+
     async def read_all(
         self, after: int = 0, limit: int = 1000, to_position: int | None = None, types: Sequence[str] | None = None
     ) -> list[Recorded]:

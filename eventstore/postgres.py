@@ -95,6 +95,9 @@ class PostgresStore:
     async def read_root(self, root: str, to_position: int | None = None) -> list[Recorded]:
         return await self._events("read_root", root, EVERYTHING if to_position is None else to_position)
 
+    async def read_roots(self, roots: Sequence[str]) -> list[Recorded]:
+        return await self._events("read_roots", list(roots))
+
     async def read_all(
         self, after: int = 0, limit: int = 1000, to_position: int | None = None, types: Sequence[str] | None = None
     ) -> list[Recorded]:

@@ -42,6 +42,10 @@ class Store(Protocol):
         """All events of all streams with this root, by position, in one query."""
         ...
 
+    async def read_roots(self, roots: Sequence[str]) -> list[Recorded]:
+        """All events of all streams with one of these roots, by position, in one query."""
+        ...
+
     async def read_all(
         self, after: int = 0, limit: int = 1000, to_position: int | None = None, types: Sequence[str] | None = None
     ) -> list[Recorded]:

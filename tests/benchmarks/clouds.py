@@ -52,7 +52,8 @@ def a_process_each(*roles: str, log_level: str = "warning") -> Iterator[Cloud]:
             home, addresses = Path(folder) / role, noted(first.home)
             server = Server(
                 home, hosts="sim" if role == "agents" else "none", roles=role,
-                postgres=str(addresses["postgres"]), nats=str(addresses["nats"]), log_level=log_level,
+                log_level=log_level,
+                postgres=str(addresses["postgres"]), nats=str(addresses["nats"]), master_key=str(first.home / "master.key"),
             )  # fmt: skip
             stack.push(server)
             server.launch().until_it_says(STARTED)

@@ -23,6 +23,7 @@ from nats.aio.client import Client
 from agents.wire import Message, partition_of
 from commands.catalogue.builtin import CATALOGUE
 from commands.catalogue.ids import api_id
+from commands.events import PROGRESSED
 from commands.fleet import CATEGORIES, Fleet
 from commands.resource import fold_all, split_stream
 from eventstore import Event, Recorded, Work, Write
@@ -70,16 +71,17 @@ async def recover(cloud: Cloud, count: int) -> tuple[float, float, float, int]:
     engine = cloud.servers["engine"]
     store = await PostgresStore.open(cloud.dsn)
     async with (
-        _closing(store), _agents(cloud, store) as (hosts, heard), watching(cloud.dsn) as watch, connections(cloud.url, 1) as [caller],
+        _closing(store), _agents(cloud, store) as (hosts, heard), watching(cloud.dsn) as watch,
     ):  # fmt: skip
-        waiting = [await _left_waiting(caller, store, host) for host in hosts[1:]]
+        waiting = [await _left_waiting(cloud, store, host) for host in hosts[1:]]
         engine.kill()
         made = await _copied(store, waiting, count - len(waiting))
         heard.clear()
         began = time.monotonic()
         engine.launch()
         fields = {"imageUuid": "sim:bench", "requestedHostId": hosts[0]}
-        new = await caller.document("POST", "/v1/containers", fields)
+        async with connections(cloud.url, 1) as [caller]:
+            new = await caller.document("POST", "/v1/containers", fields)
         starting = asyncio.create_task(watch.until(f"instance-{new['id'].removeprefix('1i')}", "running", PATIENCE))
         times: dict[str, float] = {}
         while len(times) < 3:
@@ -138,14 +140,15 @@ async def _agent(store: PostgresStore, client: Client, caller: Connection, heard
             await asyncio.sleep(0.05)
 
 
-async def _left_waiting(caller: Connection, store: PostgresStore, host: str) -> list[Recorded]:
-    """An instance that waits for its agent: all events of its root."""
-    made = await caller.document("POST", "/v1/containers", {"imageUuid": "sim:bench", "requestedHostId": host})
+async def _left_waiting(cloud: Cloud, store: PostgresStore, host: str) -> list[Recorded]:
+    """An instance that waits for its agent, for so long that it says how far it is: all events of its root."""
+    async with connections(cloud.url, 1) as [caller]:
+        made = await caller.document("POST", "/v1/containers", {"imageUuid": "sim:bench", "requestedHostId": host})
     root = f"instance-{made['id'].removeprefix('1i')}"
     async with asyncio.timeout(PATIENCE):
         while True:
             events = await store.read_root(root)
-            if any(event.data.get("command") == SILENT for event in events):
+            if any(event.data.get("command") == SILENT for event in events) and events[-1].type == PROGRESSED:
                 return events
             await asyncio.sleep(0.02)
 
@@ -165,8 +168,9 @@ async def _append(store: PostgresStore, events: list[Recorded], numbers: dict[st
     copies = list(_copies(events, numbers, number))
     streams: dict[str, list[Event]] = {}
     for each in copies:
+        streams[each.stream] = streams.pop(each.stream, [])  # in the order of their last events: what is asked comes last, as it did
         about = {key: value for key, value in each.metadata.items() if key not in RESERVED}
-        streams.setdefault(each.stream, []).append(Event(each.type, each.data, about, each.claims, each.releases))
+        streams[each.stream].append(Event(each.type, each.data, about, each.claims, each.releases))
     root = copies[0].root
     writes = [Write(stream, 0, tuple(drafts), root) for stream, drafts in streams.items()]
     await store.append(writes, work=[Work(root, partition_of(root))])

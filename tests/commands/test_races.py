@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from commands import engine as engine_module
@@ -11,6 +12,7 @@ from commands.catalogue.builtin import CATALOGUE
 from commands.decide import Delete, Run
 from commands.engine import Engine
 from commands.fleet import Fleet
+from commands.resource import fold_all
 from commands.roots import Roots
 from commands.settings import DEFAULTS
 from commands.turn import Answer, Triggers
@@ -217,6 +219,22 @@ def test_what_is_followed_while_a_root_is_read_is_not_lost() -> None:
     roots.expected(INSTANCE)
     whole = Roots()
     assert roots.get(INSTANCE) == whole.put(INSTANCE, log)
+
+
+def test_a_root_that_is_read_tells_how_it_was_when_each_unanswered_command_was_asked() -> None:
+    log = [event for event in running().log if event.root == INSTANCE]
+    requests = [event for event in log if event.type == "step-requested"]
+    for request in requests:
+        until = [event for event in log if event.position <= request.position]
+        version = max(event.version for event in until if event.stream == INSTANCE) + 1
+        later = replace(log[0], position=10_000, version=version, type="progressed", data={"pid": "?", "percent": 1})
+        roots = Roots()
+        roots.put(INSTANCE, [*until, later])
+        assert roots.when_asked(INSTANCE, request.data["id"]) == fold_all(until)
+        assert roots.when_asked(INSTANCE, request.data["id"]) is None  # told once
+    whole = Roots()
+    whole.put(INSTANCE, log)
+    assert all(whole.when_asked(INSTANCE, request.data["id"]) is None for request in requests)  # all have answers
 
 
 def test_a_claim_whose_append_had_no_answer_counts_once_it_is_in_the_log_and_only_then() -> None:

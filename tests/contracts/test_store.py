@@ -154,6 +154,17 @@ async def test_a_root_is_read_with_all_its_streams_in_order(store: Store) -> Non
     assert await store.read_root("elsewhere-1") == []
 
 
+async def test_many_roots_are_read_together(store: Store) -> None:
+    await store.append([write("instance-1"), write("volume-1", root="instance-1")])
+    await store.append([write("instance-2")])
+    await store.append([write("instance-3")])
+    await store.append([write("volume-1", 1)])
+    assert [e.id for e in await store.read_roots(["instance-3", "instance-1", "gone-1"])] == [
+        "instance-1@1", "volume-1@1", "instance-3@1", "volume-1@2",
+    ]  # fmt: skip
+    assert await store.read_roots([]) == []
+
+
 async def test_the_log_is_read_in_pieces_and_by_type(store: Store) -> None:
     await store.append([Write("a-1", 0, tuple(Event("created" if n % 3 == 0 else "updated", {"n": n}) for n in range(10)))])
     assert [e.position for e in await store.read_all(3, 4)] == [4, 5, 6, 7]
