@@ -13,7 +13,8 @@ from asyncpg.connection import Connection
 from commands.resource import split_stream
 from eventstore import Recorded
 from projections.errors import Superseded
-from projections.fold import Picture, Poison, touched
+from projections.fold import Picture, Poison
+from projections.known import Known
 from projections.processes import PROCESS_COLUMNS, ProcessRow
 from projections.rows import COLUMNS, from_record
 
@@ -25,17 +26,17 @@ def sql(name: str) -> str:
     return (Path(__file__).parent / "sql" / f"{name}.sql").read_text(encoding="utf-8")
 
 
-async def apply_all(connection: Connection, batch: Sequence[Recorded], expected: int) -> list[Poison]:
+async def apply_all(connection: Connection, batch: Sequence[Recorded], expected: int, known: Known | None = None) -> list[Poison]:
     """apply(), and where the database refuses the batch's data, event by event, so that only the refused one's stream is parked."""
     try:
-        return await apply(connection, batch, expected)
+        return await apply(connection, batch, expected, known)
     except asyncpg.DataError:
         poison: list[Poison] = []
         for event in batch:
             try:
-                poison += await apply(connection, [event], expected)
+                poison += await apply(connection, [event], expected, known)
             except asyncpg.DataError as error:
-                poison.append(await park(connection, event, expected, error))
+                poison.append(await park(connection, event, expected, error, known))
             expected = event.position
         return poison
 
@@ -44,52 +45,61 @@ async def checkpoint(connection: Connection) -> int:
     return int(await connection.fetchval("select position from checkpoint"))
 
 
-async def apply(connection: Connection, batch: Sequence[Recorded], expected: int) -> list[Poison]:
+async def apply(connection: Connection, batch: Sequence[Recorded], expected: int, known: Known | None = None) -> list[Poison]:
     """Folds `batch` in, in one transaction, if the checkpoint stands at `expected`; raises Superseded if it doesn't.
 
+    `known`: what the caller's batches before this one left behind; whoever has it writes these views alone.
     -> the streams that this batch poisoned. Database errors are raised as they are, and leave everything as it was.
     """
+    known = known or Known()
     async with connection.transaction():
-        if not await _advance(connection, expected, batch[-1].position):
-            raise Superseded(f"the views' checkpoint is no longer at {expected}: another projector is at work")
-        picture = await _picture(connection, batch)
+        known.of(await _advance(connection, expected, batch[-1].position))
+        picture = await _picture(connection, batch, known)
         picture.fold(batch)
         await _write(connection, picture)
+    known.keep(picture)
     return picture.new_poison
 
 
-async def park(connection: Connection, event: Recorded, expected: int, error: Exception) -> Poison:
+async def park(connection: Connection, event: Recorded, expected: int, error: Exception, known: Known | None = None) -> Poison:
     """Passes over an event whose rows the database refuses, and parks its stream."""
     picture = Picture()
     picture.poison(event, error)
     async with connection.transaction():
-        if not await _advance(connection, expected, event.position):
-            raise Superseded(f"the views' checkpoint is no longer at {expected}: another projector is at work")
+        await _advance(connection, expected, event.position)
         await _write(connection, picture)
+    if known is not None:
+        known.of(0)
     return picture.new_poison[0]
 
 
-async def _advance(connection: Connection, expected: int, position: int) -> bool:
-    moved = await connection.fetchval("update checkpoint set position = $2 where position = $1 returning position", expected, position)
-    return moved is not None
+async def _advance(connection: Connection, expected: int, position: int) -> int:
+    """-> which table the checkpoint is in (a rebuild puts another in its place). Raises Superseded."""
+    moved = "update checkpoint set position = $2 where position = $1 returning tableoid::bigint"
+    table: int | None = await connection.fetchval(moved, expected, position)
+    if table is None:
+        raise Superseded(f"the views' checkpoint is no longer at {expected}: another projector is at work")
+    return table
 
 
-async def _picture(connection: Connection, batch: Sequence[Recorded]) -> Picture:
-    streams, pids, claims = touched(batch)
-    picture = Picture()
-    keys = [split_stream(stream) for stream in streams]
-    for record in await connection.fetch(sql("load_rows"), [key[0] for key in keys], [key[1] for key in keys]):
-        seen = from_record(record)
-        picture.rows[seen.resource.stream] = seen
-    if pids:
-        for record in await connection.fetch(sql("load_processes"), list(pids)):
+async def _picture(connection: Connection, batch: Sequence[Recorded], known: Known) -> Picture:
+    picture, missing = known.begin(batch)
+    if missing.streams:
+        keys = [split_stream(stream) for stream in missing.streams]
+        for record in await connection.fetch(sql("load_rows"), [key[0] for key in keys], [key[1] for key in keys]):
+            seen = from_record(record)
+            picture.rows[seen.resource.stream] = seen
+    if missing.pids:
+        for record in await connection.fetch(sql("load_processes"), list(missing.pids)):
             row = ProcessRow(**dict(record))
             picture.processes[row.pid] = row
-    if claims:
-        for record in await connection.fetch(sql("load_claims"), [key[0] for key in claims], [key[1] for key in claims]):
+    if missing.claims:
+        scopes, items = zip(*missing.claims, strict=True)
+        for record in await connection.fetch(sql("load_claims"), list(scopes), list(items)):
             picture.claims[record["scope"], record["item"]] = (record["holder"], record["amount"])
-    for record in await connection.fetch("select * from poisoned where stream = any ($1::text[])", list(streams)):
-        picture.poisoned[record["stream"]] = Poison(**dict(record))
+    if missing.poisoned:
+        for record in await connection.fetch("select * from poisoned"):
+            picture.poisoned[record["stream"]] = Poison(**dict(record))
     return picture
 
 

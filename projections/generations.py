@@ -20,6 +20,7 @@ SOURCES = (
     "commands/upcast.py",
     "projections/apply.py",
     "projections/fold.py",
+    "projections/known.py",
     "projections/processes.py",
     "projections/rows.py",
     "projections/sql/schema.sql",

@@ -22,6 +22,7 @@ from projections import generations
 from projections.apply import apply_all, checkpoint
 from projections.errors import DATABASE_ERRORS, Superseded
 from projections.generations import generation
+from projections.known import Known
 from projections.progress import Progress
 
 log = structlog.get_logger(__name__)
@@ -72,13 +73,13 @@ class Projector:
         return bool(await connection.fetchval("select pg_try_advisory_lock($1, $2)", 0x70726F6A, zlib.crc32(self.schema.encode()) - 2**31))
 
     async def _follow(self, connection: Connection) -> None:
-        position = await checkpoint(connection)
+        position, known = await checkpoint(connection), Known()
         self._progress.reached(position)
         self.state = "working"
         log.info("Folding the log into the views", action="projector-starts", schema=self.schema, position=position)
         async with contextlib.aclosing(self._store.follow(position)) as batches:
             async for batch in batches:
-                for each in await apply_all(connection, batch, position):
+                for each in await apply_all(connection, batch, position, known):
                     log.error("An event can't be folded: its stream is parked", action="poisoned", stream=each.stream, error=each.error)
                 position = batch[-1].position
                 self._progress.reached(position)

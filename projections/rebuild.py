@@ -18,6 +18,7 @@ from eventstore import Store
 from projections import generations
 from projections.apply import apply_all, checkpoint
 from projections.generations import ViewHash, generation
+from projections.known import Known
 
 BATCH = 1000
 LOCK_TIMEOUT = 2.0
@@ -57,13 +58,13 @@ async def rebuild(store: Store, dsn: str, on_progress: OnProgress = lambda done,
         await generations.ensure(current, live)
         await generations.drop(connection, beside)
         await generations.ensure(connection, beside)
-        position = 0
+        position, known = 0, Known()
         while position < (to := await checkpoint(current)):
-            position = await _batch(store, connection, position, to)
+            position = await _batch(store, connection, known, position, to)
             on_progress(position, to)
         for attempt in range(SWITCH_TRIES):
             try:
-                return await _switch(store, connection, current, live, beside)
+                return await _switch(store, connection, known, current, live, beside)
             except asyncpg.LockNotAvailableError:
                 await asyncio.sleep(0.1 * (attempt + 1))
         raise TimeoutError("the views are in constant use: the rebuilt ones could not be switched in. Try again")
@@ -75,15 +76,15 @@ async def _connect(stack: contextlib.AsyncExitStack, dsn: str, schema: str) -> C
     return connection
 
 
-async def _batch(store: Store, connection: Connection, position: int, to: int) -> int:
+async def _batch(store: Store, connection: Connection, known: Known, position: int, to: int) -> int:
     events = await store.read_all(position, BATCH, to_position=to)
     if not events:
         raise RuntimeError(f"the log ends at position {position}, but the views are at {to}: they belong to another log")
-    await apply_all(connection, events, position)
+    await apply_all(connection, events, position, known)
     return events[-1].position
 
 
-async def _switch(store: Store, connection: Connection, current: Connection, live: str, beside: str) -> Rebuilt:
+async def _switch(store: Store, connection: Connection, known: Known, current: Connection, live: str, beside: str) -> Rebuilt:
     """At the checkpoint of the views in use, which stands still meanwhile: catch up to it, compare, rename.
 
     The lock keeps projectors out and lets readers read; they wait only for the moment of the renaming.
@@ -93,7 +94,7 @@ async def _switch(store: Store, connection: Connection, current: Connection, liv
         await current.execute("lock table checkpoint in exclusive mode")
         at, position = await checkpoint(current), await checkpoint(connection)
         while position < at:
-            position = await _batch(store, connection, position, at)
+            position = await _batch(store, connection, known, position, at)
         bad = sorted({*await generations.poisoned(current), *await generations.poisoned(connection)})
         before, after = await generations.hashes(current, bad), await generations.hashes(connection, bad)
         await current.execute(f'drop schema "{live}" cascade')
