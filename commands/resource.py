@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from commands import events
 from commands.merge import merged
 from eventstore import Recorded
+from eventstore.unguarded import unguarded
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -58,6 +59,7 @@ class Progress:
     at: datetime
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Open:
     """A process under way: a bracket of events that is not closed yet."""
@@ -94,6 +96,7 @@ class Open:
     """The external handlers that take part in it, as they were when it began."""
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Resource:
     """One thing: its row (columns, with `data` as the free map), its version, and the processes under way by state field."""

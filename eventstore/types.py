@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from eventstore.unguarded import unguarded
+
 Json = dict[str, Any]
 
 
@@ -65,6 +67,7 @@ class Write:
     root: str = ""
 
 
+@unguarded
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """An event of the log. `version` counts from 1 in its stream; `position` from 1 in the log, gapless, in commit order."""
