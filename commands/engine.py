@@ -49,6 +49,10 @@ T = TypeVar("T")
 WORK_SECONDS = 1.0
 """How often due work (purges) is looked for."""
 
+TAKEN_UP = 256
+TAKEN_UP_SECONDS = 2.0
+"""How many roots of much open work are taken up at a time, and for how long at most those after them wait."""
+
 EVERYTHING = 30
 """Every so many looks, all that is open takes a turn."""
 
@@ -381,18 +385,26 @@ class Engine:
             except Unavailable:
                 self._looked_through = set()
             else:
-                for work in due:
-                    broken_until = self._broken.get(work.root, (0, 0.0))[1]
-                    if (everything or not self._roots.at_work(work.root)) and broken_until <= asyncio.get_running_loop().time():
-                        self.schedule(work.root)
-                if everything:
-                    self._looked_through = held & set(self._partitions.held)
                 if held and self._unknown is None:
                     self._unknown = {work.root for work in due}
                 if held:
                     self.ready.set()
                     rounds += 1
+                for first in range(0, len(due), TAKEN_UP):
+                    await self._take_up([work.root for work in due[first : first + TAKEN_UP]], everything)
+                if everything:
+                    self._looked_through = held & set(self._partitions.held)
             await asyncio.sleep(WORK_SECONDS if held else 0.02)
+
+    async def _take_up(self, roots: list[str], everything: bool) -> None:
+        """Some of many: the next wait until these had their turn (or take too long), so that what is new never waits for all."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + TAKEN_UP_SECONDS
+        for root in roots:
+            if (everything or not self._roots.at_work(root)) and self._broken.get(root, (0, 0.0))[1] <= loop.time():
+                self.schedule(root)
+        while any(root in self._inboxes for root in roots) and loop.time() < deadline:  # noqa: ASYNC110 - many turns, each soon over
+            await asyncio.sleep(0.002)
 
     def _know(self, root: str) -> None:
         """A root that was open at the start has had its turn."""

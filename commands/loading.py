@@ -1,61 +1,70 @@
 """Roots on their way from the log into the engine's cache: those that are wanted at the same time are read in one query.
 
-    read(root) -> wanted -> the next query takes all that are wanted (MOST at a time) -> each reader gets its own root's events
+    read(root) -> wanted -> the next query takes what is wanted, up to MOST -> each reader gets its own root's events
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from itertools import islice
 
 from eventstore import Recorded, Store
 
 MOST = 256
 """Roots in one query."""
 
+AT_ONCE = 2
+"""Queries under way: while one's events are folded here, the database works on the next."""
+
 
 class Loading:
-    """Reads for one engine. One query is under way at a time; a root that is wanted alone is read alone."""
+    """Reads for one engine. A root that is wanted alone is read alone, at once."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._wanted: dict[str, asyncio.Future[list[Recorded]]] = {}
-        self._reading: asyncio.Task[None] | None = None
+        self._reading: set[asyncio.Task[None]] = set()
 
     async def read(self, root: str) -> list[Recorded]:
         """All events of a root that were in the log when this was called, by position. Raises Unavailable."""
         wanted = self._wanted.setdefault(root, asyncio.get_running_loop().create_future())
-        if self._reading is None:
-            self._reading = asyncio.create_task(self._read(), name="roots' reader")
+        if len(self._reading) < AT_ONCE:
+            self._reading.add(asyncio.create_task(self._read(), name="roots' reader"))  # it takes itself out again
         return await asyncio.shield(wanted)
 
     async def close(self) -> None:
         """Whoever still waits is cancelled."""
-        if self._reading is not None:
-            self._reading.cancel()
-            await asyncio.wait({self._reading}, timeout=5)
+        reading = list(self._reading)
+        for task in reading:
+            task.cancel()
+        if reading:
+            await asyncio.wait(reading, timeout=5)
         for each in self._wanted.values():
             each.cancel()
 
     async def _read(self) -> None:
         try:
             while self._wanted:
-                batch = {root: self._wanted.pop(root) for root in list(self._wanted)[:MOST]}
-                try:
-                    found = by_root(await self._store.read_roots(list(batch)))
-                except asyncio.CancelledError:
-                    for each in batch.values():
-                        each.cancel()
-                    raise
-                except Exception as error:
-                    for each in batch.values():
-                        each.set_exception(error)
-                        each.exception()  # a reader that was cancelled meanwhile does not ask for it
-                else:
-                    for root, each in batch.items():
-                        each.set_result(found.get(root, []))
-        finally:
-            self._reading = None
+                await self._read_some({root: self._wanted.pop(root) for root in list(islice(self._wanted, MOST))})
+        finally:  # in the same step as the last look at what is wanted: whoever comes after it begins a new one
+            if (mine := asyncio.current_task()) is not None:
+                self._reading.discard(mine)
+
+    async def _read_some(self, batch: dict[str, asyncio.Future[list[Recorded]]]) -> None:
+        try:
+            found = by_root(await self._store.read_roots(list(batch)))
+        except asyncio.CancelledError:
+            for each in batch.values():
+                each.cancel()
+            raise
+        except Exception as error:
+            for each in batch.values():
+                each.set_exception(error)
+                each.exception()  # a reader that was cancelled meanwhile does not ask for it
+        else:
+            for root, each in batch.items():
+                each.set_result(found.get(root, []))
 
 
 def by_root(events: Iterable[Recorded]) -> dict[str, list[Recorded]]:
