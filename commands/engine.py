@@ -397,13 +397,13 @@ class Engine:
             await asyncio.sleep(WORK_SECONDS if held else 0.02)
 
     async def _take_up(self, roots: list[str], everything: bool) -> None:
-        """Some of many: the next wait until these had their turn (or take too long), so that what is new never waits for all."""
+        """Some of many: the next wait until half of these had their turn (or take too long), so that what is new never waits for all."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + TAKEN_UP_SECONDS
         for root in roots:
             if (everything or not self._roots.at_work(root)) and self._broken.get(root, (0, 0.0))[1] <= loop.time():
                 self.schedule(root)
-        while any(root in self._inboxes for root in roots) and loop.time() < deadline:  # noqa: ASYNC110 - many turns, each soon over
+        while sum(root in self._inboxes for root in roots) > len(roots) // 2 and loop.time() < deadline:  # noqa: ASYNC110 - many turns, each soon over
             await asyncio.sleep(0.002)
 
     def _know(self, root: str) -> None:
