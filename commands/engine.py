@@ -27,10 +27,11 @@ from commands import events, handlers
 from commands.announce import Announcer
 from commands.bus import Bus
 from commands.catalogue.model import Catalogue
+from commands.claimed import PREFIXES, leased
 from commands.dispatch import Dispatch, Waiting, asked_of
 from commands.endings import Endings
 from commands.failpoints import reach_all
-from commands.fleet import CATEGORIES, CLAIMS, Fleet
+from commands.fleet import CATEGORIES, Fleet
 from commands.ids import Ids
 from commands.partitions import Partitions
 from commands.presence import PresenceWatch
@@ -40,7 +41,7 @@ from commands.service import Commands
 from commands.turn import Answer, NeedIds, Triggers, Turn
 from commands.vault import Vault
 from commands.world import World
-from eventstore import BadData, Full, Lease, LostLease, Recorded, Store, Taken, Unavailable, Write, WrongVersion
+from eventstore import BadData, Claim, Full, Lease, LostLease, Recorded, Store, Taken, Unavailable, Write, WrongVersion
 
 log = structlog.get_logger("corral.engine")
 
@@ -55,8 +56,8 @@ EVERYTHING = 30
 MALFORMED = (BadData, TypeError, ValueError, KeyError, AttributeError)
 """What a turn raises over an answer that is not what it should be, or that the log can't hold."""
 
-FULL_SECONDS = 1.0
-"""How long a refusal for lack of capacity is believed more than the fleet, which sees by then what it lagged behind."""
+BELIEVED_SECONDS = 1.0
+"""How long a refusal (no capacity, taken) is believed more than the fleet, which sees by then what it lagged behind."""
 
 ANSWERED_KEPT = 4096
 """Answered commands remembered, to know duplicates."""
@@ -117,7 +118,7 @@ class Engine:
 
     async def run(self) -> None:
         """Loads the fleet, takes the leases, and goes on until it is cancelled."""
-        self.fleet = Fleet.load(await self._patiently(lambda: self.store.load(CATEGORIES, CLAIMS)))
+        self.fleet = Fleet.load(await self._patiently(lambda: self.store.load(CATEGORIES, PREFIXES)))
         self._bus.on_reply = self._on_reply
         self._bus.on_unheard = self._dispatch.unheard
         try:
@@ -219,10 +220,9 @@ class Engine:
                 self._roots.forget(root)
                 await self._catch_up_with(conflict.stream)
             except (Taken, Full) as conflict:
-                if isinstance(conflict, Full):
-                    self.fleet.full(conflict.scope, conflict.used)
-                    asyncio.get_running_loop().call_later(FULL_SECONDS, self.fleet.forget_full, conflict.scope)
-                await asyncio.sleep(min(0.01 * 2**attempt, 1.0))  # the follower learns of the holder meanwhile
+                self._believe(conflict)
+                if isinstance(conflict, Full) or not leased(conflict.scope):  # else another address does as well, at once
+                    await asyncio.sleep(min(0.01 * 2**attempt, 1.0))  # the follower learns of the holder meanwhile
             except LostLease:
                 if self._partitions.held.get(partition_of(root)) is lease:  # not one that was taken anew meanwhile
                     self._partitions.drop(partition_of(root))
@@ -234,7 +234,7 @@ class Engine:
             else:
                 for event in recorded:
                     self._roots.follow(event)
-                self.fleet.apply(recorded)
+                self.fleet.apply(recorded, ahead=True)
                 for event in recorded:
                     if event.root != root and event.type == events.PROCESS_STARTED:
                         self.schedule(event.root, cause=event.id)  # what we join; to the follower it is no news any more
@@ -323,7 +323,18 @@ class Engine:
         if not self.fleet.knows(stream):
             return
         present = self.fleet.resources.get(stream)
-        self.fleet.apply(await self._patiently(lambda: self.store.read(stream, present.version if present else 0)))
+        self.fleet.apply(await self._patiently(lambda: self.store.read(stream, present.version if present else 0)), ahead=True)
+
+    def _believe(self, conflict: Taken | Full) -> None:
+        """What the log refused tells of what the fleet has not seen yet."""
+        later = asyncio.get_running_loop().call_later
+        if isinstance(conflict, Full):
+            self.fleet.full(conflict.scope, conflict.used)
+            later(BELIEVED_SECONDS, self.fleet.forget_full, conflict.scope)
+        elif leased(conflict.scope):
+            taken = Claim(conflict.scope, conflict.item)
+            self.fleet.note(taken)
+            later(BELIEVED_SECONDS, self.fleet.unclaim, taken)
 
     # --- following ---
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 DEFAULTS: dict[str, Any] = {
+    "mac.prefix.start": "02:00:01",
+    "mac.prefix.end": "02:ff:ff",
+    "mac.unassigned.prefix": "04",
     "instance.compute.default": 1,
     "simple.allocator.spread": True,
     "object.remove.time.delay.seconds": 60,

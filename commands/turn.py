@@ -102,11 +102,19 @@ class Turn(Intake):
     # --- what steps call ---
 
     def create(
-        self, type_name: str, row: Json, *, kind: str | None = None, claims: tuple[Claim, ...] = (), run: bool = True,
+        self,
+        type_name: str,
+        row: Json,
+        *,
+        kind: str | None = None,
+        claims: tuple[Claim, ...] = (),
+        run: bool = True,
         input: Json | None = None,
+        in_our_root: bool = False,
     ) -> Resource:
-        """A new resource, with its create process taken as far as it goes. `row`: columns and fields, plain; `input`: that process's."""
-        stream, pid = self.new_row(type_name, row, kind, claims, input)
+        """A new resource, with its create process taken as far as it goes. `row`: columns and fields, plain; `input`: that process's.
+        `in_our_root`: of a type that may belong to others or to nobody, but this one is ours."""
+        stream, pid = self.new_row(type_name, row, kind, claims, input, in_our_root)
         if run and pid is not None:
             self.advance(stream, pid)
         return self.resources[stream]
@@ -171,7 +179,10 @@ class Turn(Intake):
                 step.decide(self, resource)
                 return True
             case Child():
-                children = self.children(step.type, step.via, resource.id, step.removed)
+                if callable(step.via):
+                    children = [each for each in step.via(self, resource) if step.removed or not each.removed]
+                else:
+                    children = self.children(step.type, step.via, resource.id, step.removed)
                 wanted = [each for each in children if step.when is None or step.when(each)]
                 outcomes = [self._nested(each.stream, step.process, pid, step.ignore_invalid) for each in wanted]
                 return all(outcomes)

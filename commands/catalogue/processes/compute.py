@@ -7,7 +7,7 @@ from typing import Any
 from commands import payload
 from commands.catalogue.model import LAST, PRIORITIES, Ask, Checkpoint, Child, Decide, Logic, Own, Process, Step
 from commands.catalogue.processes.common import PURGED, REMOVED, RESTORED, lifecycle, managing
-from commands.logic import instances
+from commands.logic import docker, instances, nics, ports
 from commands.resource import Resource
 from commands.world import World
 
@@ -26,6 +26,9 @@ def to_host(command: str, **more: Any) -> Ask:
 
 TEARDOWN: tuple[Step, ...] = (
     Child("instanceHostMap", "instanceId", "instancehostmap.deactivate", ignore_invalid=True),
+    Decide(ports.release_all),
+    Child("nic", "instanceId", "nic.deactivate", ignore_invalid=True),
+    Child("port", "instanceId", "port.deactivate", ignore_invalid=True),
     Child("volume", "instanceId", "volume.deactivate", ignore_invalid=True),
 )
 
@@ -49,10 +52,16 @@ INSTANCE = [
         handlers=(
             Checkpoint("find placement", 5),
             Own("instance.allocate"),
+            Decide(ports.claim_all),
+            Checkpoint("create network", 5),
+            Child("nic", "instanceId", "nic.activate"),
             Checkpoint("create storage", 80),
             Child("volume", "instanceId", "volume.activate"),
             Checkpoint("create compute", 5),
             Child("instanceHostMap", "instanceId", "instancehostmap.activate"),
+            Checkpoint("post network", 5),
+            Child("port", "instanceId", "port.activate"),
+            Decide(nics.show_addresses),
         ),
         post=(Logic("InstanceStartFirstRunning", (Decide(instances.note_first_running),), LAST),), failed="stopped",
         compensate=instances.undo_start,
@@ -65,7 +74,11 @@ INSTANCE = [
     Process(
         "instance.remove", "instance",
         ("requested", "stopped", "starting", "stopping", "creating", "updating-running", "updating-stopped"), "removing", "removed",
-        handlers=(*STOP, Child("volume", "instanceId", "volume.remove", when=is_root, ignore_invalid=True)),
+        handlers=(
+            *STOP,
+            Child("nic", "instanceId", "nic.remove", ignore_invalid=True),
+            Child("volume", "instanceId", "volume.remove", when=is_root, ignore_invalid=True),
+        ),
         post=(REMOVED,), failed="stopped",
     ),
     Process(
@@ -73,6 +86,8 @@ INSTANCE = [
         # A removal that was forced left to this what the agents must confirm.
         handlers=(
             *TEARDOWN,
+            Child("nic", "instanceId", "nic.remove", ignore_invalid=True),
+            Child("port", "instanceId", "port.remove", ignore_invalid=True),
             Child("volume", "instanceId", "volume.remove", when=is_root, ignore_invalid=True),
             Own("instance.deallocate", when=instances.has_place),
         ),
@@ -84,7 +99,11 @@ INSTANCE = [
     ),
     Process(
         "instance.restore", "instance", ("removed",), "restoring", "stopped",
-        handlers=(Child("volume", "instanceId", "volume.restore", removed=True, ignore_invalid=True),), post=(RESTORED,),
+        handlers=(
+            Child("nic", "instanceId", "nic.restore", removed=True, ignore_invalid=True),
+            Child("volume", "instanceId", "volume.restore", removed=True, ignore_invalid=True),
+        ),
+        post=(RESTORED,),
     ),
     Process("instance.migrate", "instance", ("running",), "migrating", "running"),
     Process(
@@ -105,7 +124,10 @@ INSTANCE_HOST_MAP = [
     *lifecycle(
         "instanceHostMap",
         by_default=False,
-        activate=(to_host("compute.instance.activate", tries=instances.compute_tries, undo="compute.instance.deactivate"),),
+        activate=(
+            to_host("compute.instance.activate", tries=instances.compute_tries, undo="compute.instance.deactivate"),
+            Decide(docker.take_over),
+        ),
         deactivate=(to_host("compute.instance.deactivate", tries=0),),
     ),
 ]
