@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -102,10 +102,12 @@ class Draft(World):
         present = self.resources[stream]
         self.resources[stream] = replace(present, row=merged(present.row, changes))
 
-    def pick(self, scope: str, size: int, item_of: Callable[[int], str], wanted: str | None = None) -> str | None:
+    def pick(
+        self, scope: str, size: int, item_of: Callable[[int], str], wanted: str | None = None, but: Collection[str] = ()
+    ) -> str | None:
         """An item of a range that is free to be claimed: the wanted one if it is, else the next one from a random start on, with
-        wrap-around. None: all are taken."""
-        mine = {claim.item for claim in self.claims() if claim.scope == scope}
+        wrap-around. None: all are taken. `but`: what this decision is about to claim already."""
+        mine = {claim.item for claim in self.claims() if claim.scope == scope} | set(but)
         if wanted is not None and wanted not in mine and self.fleet.holder(scope, wanted) is None:
             return wanted
         start = int.from_bytes(self.secret(8)) % max(1, size)

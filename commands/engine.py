@@ -28,6 +28,7 @@ from commands.announce import Announcer
 from commands.bus import Bus
 from commands.catalogue.model import Catalogue
 from commands.claimed import PREFIXES, leased
+from commands.delegation import unwrapped
 from commands.dispatch import Dispatch, Waiting, asked_of
 from commands.endings import Endings
 from commands.failpoints import reach_all
@@ -38,7 +39,7 @@ from commands.presence import PresenceWatch
 from commands.resource import Resource, fold, fold_all
 from commands.roots import Roots
 from commands.service import Commands
-from commands.turn import Answer, NeedIds, Triggers, Turn
+from commands.turn import Answer, NeedIds, NeedRoot, Others, Triggers, Turn
 from commands.vault import Vault
 from commands.world import World
 from eventstore import BadData, Claim, Full, Lease, LostLease, Recorded, Store, Taken, Unavailable, Write, WrongVersion
@@ -218,6 +219,7 @@ class Engine:
                 recorded = await self._append(turn, writes, lease, triggers)
             except WrongVersion as conflict:
                 self._roots.forget(root)
+                self._roots.forget(conflict.stream)  # where it is another root, which was looked at
                 await self._catch_up_with(conflict.stream)
             except (Taken, Full) as conflict:
                 self._believe(conflict)
@@ -265,18 +267,29 @@ class Engine:
             log.exception("What failed can't be parked", action="park-failed", root=root)
         self._roots.forget(root)
 
-    def _turn(self, root: str, resources: dict[str, Resource], triggers: Triggers) -> Turn:
+    def _turn(
+        self, root: str, resources: dict[str, Resource], triggers: Triggers, others: Others = lambda root: None
+    ) -> Turn:
         return Turn(
             self.catalogue, resources, self.fleet, root=root, now=datetime.now(UTC), new_id=_new_id, ids=self._ids.take,
-            secret=os.urandom, settings=self.settings, triggers=triggers,
+            secret=os.urandom, settings=self.settings, triggers=triggers, others=others,
         )  # fmt: skip
 
     async def _decide(self, root: str, resources: dict[str, Resource], triggers: Triggers) -> Turn:
+        others: dict[str, dict[str, Resource]] = {}
+
+        def other(root: str) -> dict[str, Resource] | None:
+            live = self._roots.get(root)
+            return others.get(root) if live is None else live
+
         while True:
-            turn = self._turn(root, resources, triggers)
+            turn = self._turn(root, resources, triggers, other)
             try:
                 turn.run()
                 return turn
+            except NeedRoot as need:
+                self._ids.give_back()
+                others[need.root] = await self._load(need.root)
             except NeedIds as need:
                 self._ids.give_back()
                 await self._patiently(partial(self._ids.refill, need.category))
@@ -451,6 +464,8 @@ class Engine:
         if outstanding is None:
             self._on_late_reply(message, ask)
             return
+        if outstanding.delegated is not None:
+            message = unwrapped(message)
         stale = bool((message.context or {}).get("stale"))
         if stale and not outstanding.undoes:
             log.info("The agent knows a newer request", action="reply-stale", ask=ask, stream=outstanding.stream)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from commands.catalogue.fields import parsed_date
 from commands.catalogue.model import ResourceType
 from commands.catalogue.secrets import secrets_of
-from commands.logic import nics, ports
+from commands.logic import links, nics, ports
 from commands.resource import Json, Resource
 from commands.world import World
 
@@ -61,13 +61,19 @@ def _instance(world: World, instance: Resource) -> Json:
         "volumes": [_volume(world, each) for each in world.children("volume", "instanceId", instance.id)],
         "ports": [_port(world, each) for each in world.children("port", "instanceId", instance.id)],
         "nics": [_nic(world, each) for each in nics.by_device(world, instance)],
-        "instanceLinks": [],
+        "instanceLinks": [_link(world, each) for each in world.children("instanceLink", "instanceId", instance.id)],
     }
 
 
 def _port(world: World, port: Resource) -> Json:
     """A number that the host's engine chose before binds it to nothing: it chooses anew."""
     return {**_tree(world, port), "publicPort": port.row.get("publicPort") if ports.insisted(port) else None}
+
+
+def _link(world: World, link: Resource) -> Json:
+    """The target is of another root: what an agent needs of it, the link itself has kept."""
+    target = (link.row.get("data") or {}).get(links.TARGET)
+    return {**_tree(world, link), "targetInstance": {**target, "type": "instance"} if target else None}
 
 
 def _nic(world: World, nic: Resource) -> Json:

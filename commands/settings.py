@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 DEFAULTS: dict[str, Any] = {
+    "agent.instance.image.uuid": "docker:cattle/agent-instance:latest",
+    "instance.link.target.wait.time.millis": 15000,
     "mac.prefix.start": "02:00:01",
     "mac.prefix.end": "02:ff:ff",
     "mac.unassigned.prefix": "04",

@@ -202,7 +202,14 @@ class Checkpoint:
     weight: int
 
 
-Step = Decide | Child | Own | Join | Ask | Checkpoint
+class Await:
+    """Waits for what happens in another root, without a part in it. `until` says whether that has happened; it names what is to
+    wake the process (Turn.wait_for), and raises commands.turn.Failure when it has waited long enough."""
+
+    until: Callable[[Turn, Resource], bool]
+
+
+Step = Decide | Child | Own | Join | Ask | Await | Checkpoint
 
 Phase = Literal["pre", "handlers", "post"]
 

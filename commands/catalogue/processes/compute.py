@@ -7,7 +7,7 @@ from typing import Any
 from commands import payload
 from commands.catalogue.model import LAST, PRIORITIES, Ask, Checkpoint, Child, Decide, Logic, Own, Process, Step
 from commands.catalogue.processes.common import PURGED, REMOVED, RESTORED, lifecycle, managing
-from commands.logic import docker, instances, nics, ports
+from commands.logic import agent_instances, docker, instances, nics, ports
 from commands.resource import Resource
 from commands.world import World
 
@@ -29,6 +29,7 @@ TEARDOWN: tuple[Step, ...] = (
     Decide(ports.release_all),
     Child("nic", "instanceId", "nic.deactivate", ignore_invalid=True),
     Child("port", "instanceId", "port.deactivate", ignore_invalid=True),
+    Child("instanceLink", "instanceId", "instancelink.deactivate", ignore_invalid=True),
     Child("volume", "instanceId", "volume.deactivate", ignore_invalid=True),
 )
 
@@ -55,6 +56,7 @@ INSTANCE = [
             Decide(ports.claim_all),
             Checkpoint("create network", 5),
             Child("nic", "instanceId", "nic.activate"),
+            Child("instanceLink", "instanceId", "instancelink.activate"),
             Checkpoint("create storage", 80),
             Child("volume", "instanceId", "volume.activate"),
             Checkpoint("create compute", 5),
@@ -89,6 +91,7 @@ INSTANCE = [
             Child("nic", "instanceId", "nic.remove", ignore_invalid=True),
             Child("port", "instanceId", "port.remove", ignore_invalid=True),
             Child("volume", "instanceId", "volume.remove", when=is_root, ignore_invalid=True),
+            Child("instanceLink", "instanceId", "instancelink.remove", ignore_invalid=True),
             Own("instance.deallocate", when=instances.has_place),
         ),
         post=(PURGED,),
@@ -127,6 +130,7 @@ INSTANCE_HOST_MAP = [
         activate=(
             to_host("compute.instance.activate", tries=instances.compute_tries, undo="compute.instance.deactivate"),
             Decide(docker.take_over),
+            Decide(agent_instances.tell_agent),
         ),
         deactivate=(to_host("compute.instance.deactivate", tries=0),),
     ),

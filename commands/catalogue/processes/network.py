@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from commands.catalogue.model import Child, Decide, Join, Process, Step
+from commands.catalogue.model import Await, Child, Decide, Join, Process, Step
 from commands.catalogue.processes.common import lifecycle
-from commands.logic import addresses, docker, macs, nics, ports, vnets
+from commands.logic import addresses, agent_instances, docker, links, macs, nics, pools, ports, vnets
 from commands.resource import Resource
 
 
@@ -36,14 +36,51 @@ NIC = lifecycle(
         Child("ipAddress", nics.primary, "ipaddress.create", ignore_invalid=True),
         Child("ipAddress", nics.primary, "ipaddress.activate", when=is_single),
         Decide(macs.lease),
+        Decide(pools.give_public),
+        Child("ipAddress", pools.public_of, "ipaddress.create", ignore_invalid=True),
+        Child("ipAddress", pools.public_of, "ipaddress.activate", when=is_single, ignore_invalid=True),
+        Child("ipAddress", pools.public_of, "ipaddress.associate", ignore_invalid=True),
+        Decide(agent_instances.ensure),
     ),
     deactivate=(Child("ipAddress", nics.dockers, "ipaddress.deactivate", ignore_invalid=True),),
     purge=(*ADDRESSES_GO, Decide(macs.release)),
 )
 
+ADDRESS_LIFE = lifecycle(
+    "ipAddress",
+    create=(Decide(pools.choose_subnet),),
+    activate=(Decide(addresses.lease),),
+    deactivate=(Decide(addresses.release),),
+    purge=(
+        Child("ipAddress", pools.released_with, "ipaddress.disassociate", ignore_invalid=True),
+        Child("ipAddress", pools.released_with, "ipaddress.deactivate", ignore_invalid=True),
+        Child("ipAddress", pools.released_with, "ipaddress.remove", ignore_invalid=True),
+    ),
+)
+
 IP_ADDRESS = [
-    replace(each, chain=addresses.after_deactivate) if each.verb == "deactivate" else each
-    for each in lifecycle("ipAddress", activate=(Decide(addresses.lease),), deactivate=(Decide(addresses.release),))
+    *(replace(each, chain=addresses.after_deactivate) if each.verb == "deactivate" else each for each in ADDRESS_LIFE),
+    Process(
+        "ipaddress.associate", "ipAddress", ("active",), "associating", "associated",
+        handlers=(
+            Decide(pools.tie),
+            Child("ipAssociation", "ipAddressId", "ipassociation.activate", ignore_invalid=True),
+        ),
+    ),
+    Process(
+        "ipaddress.disassociate", "ipAddress", ("associating", "associated"), "disassociating", "active",
+        handlers=(
+            Child("ipAssociation", "ipAddressId", "ipassociation.deactivate", ignore_invalid=True),
+            Child("ipAssociation", "ipAddressId", "ipassociation.remove", ignore_invalid=True),
+        ),
+    ),
+]
+
+INSTANCE_LINK = [
+    replace(each, handlers=(Decide(links.lead),)) if each.verb == "update" else each
+    for each in lifecycle(
+        "instanceLink", by_default=False, activate=(Await(links.target_ran), Decide(links.lead)), purge=(Decide(links.release),)
+    )
 ]
 
 PROCESSES: list[Process] = [
@@ -60,7 +97,11 @@ PROCESSES: list[Process] = [
     *lifecycle("networkService"),
     *lifecycle("networkServiceProvider"),
     *lifecycle("networkServiceProviderInstanceMap"),
-    *lifecycle("ipPool"),
+    *lifecycle(
+        "ipPool",
+        create=(Decide(pools.make_subnet),),
+        remove=(Join(pools.active_subnets, "subnet.deactivate"), Join(pools.subnets, "subnet.remove")),
+    ),
     *lifecycle("ipAssociation", by_default=False),
-    *lifecycle("instanceLink", by_default=False),
+    *INSTANCE_LINK,
 ]
