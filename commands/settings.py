@@ -17,4 +17,5 @@ DEFAULTS: dict[str, Any] = {
     "process.account.create.create.credential.default.kind": "apiKey",
     "process.agent.create.create.account": True,
     "api.instance.require.image": True,
+    "sample.setup": False,  # Cattle ships it true; its managed-docker0 wants agent instances, whose configuration Corral does not serve yet
 }
