@@ -202,6 +202,7 @@ class Checkpoint:
     weight: int
 
 
+@dataclass(frozen=True, slots=True)
 class Await:
     """Waits for what happens in another root, without a part in it. `until` says whether that has happened; it names what is to
     wake the process (Turn.wait_for), and raises commands.turn.Failure when it has waited long enough."""
