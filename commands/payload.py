@@ -9,7 +9,7 @@ from __future__ import annotations
 from commands.catalogue.fields import parsed_date
 from commands.catalogue.model import ResourceType
 from commands.catalogue.secrets import secrets_of
-from commands.logic import links, nics, ports
+from commands.logic import links, metadata, nics, ports
 from commands.resource import Json, Resource
 from commands.world import World
 
@@ -54,8 +54,11 @@ def ping(world: World, agent: Resource) -> Json:
 
 
 def _instance(world: World, instance: Resource) -> Json:
+    tree = _tree(world, instance)
+    if (tree.get("data") or {}).get(metadata.ATTACH):
+        tree["data"] = {**tree["data"], "metadata": metadata.tree(world, instance)}
     return {
-        **_tree(world, instance),
+        **tree,
         "offering": None,
         "image": _related(world, "image", instance.row.get("imageId")),
         "volumes": [_volume(world, each) for each in world.children("volume", "instanceId", instance.id)],

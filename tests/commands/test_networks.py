@@ -273,6 +273,20 @@ def test_the_hosts_agent_is_told_of_nics_addresses_subnets_and_services() -> Non
     assert [(each["publicPort"], each["privatePort"], each["protocol"]) for each in told["ports"]] == [(8080, 80, "tcp")]
 
 
+def test_an_instance_may_read_about_itself_where_a_network_has_a_config_drive() -> None:
+    story = a_cloud()
+    a_network(story)
+    story.create("metadataService", kind="metadataService", networkId=1, configDrive=True)
+    instance = on_network(story, name="web", userdata="#!/bin/sh")
+    told = instance_map(World(story.turn("", {}).catalogue, story.resources(), story.fleet), story.only("instanceHostMap"))
+    address = instance.fields["primaryIpAddress"]
+    described = told["instanceHostMap"]["instance"]["data"]["metadata"][address]
+    assert described["user-data"] == "#!/bin/sh"
+    assert (described["meta-data"]["hostname"], described["meta-data"]["local-ipv4"]) == ("web", address)
+    assert described["meta-data"]["instance-id"] == "1i1"
+    assert "metadata" not in (story.resource("instance-1").row["data"])
+
+
 # --- vnets ---
 
 

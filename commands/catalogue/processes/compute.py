@@ -7,7 +7,7 @@ from typing import Any
 from commands import payload
 from commands.catalogue.model import LAST, PRIORITIES, Ask, Checkpoint, Child, Decide, Logic, Own, Process, Step
 from commands.catalogue.processes.common import PURGED, REMOVED, RESTORED, lifecycle, managing
-from commands.logic import agent_instances, docker, instances, nics, ports
+from commands.logic import agent_instances, docker, instances, metadata, nics, ports
 from commands.resource import Resource
 from commands.world import World
 
@@ -54,6 +54,7 @@ INSTANCE = [
             Checkpoint("find placement", 5),
             Own("instance.allocate"),
             Decide(ports.claim_all),
+            Decide(metadata.attach),
             Checkpoint("create network", 5),
             Child("nic", "instanceId", "nic.activate"),
             Child("instanceLink", "instanceId", "instancelink.activate"),
