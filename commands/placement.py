@@ -76,12 +76,13 @@ def place(world: World, instance: Resource, image: Resource | None, needed: int,
     driver = driver_of(image, fleet)
     allowed = valid_hosts(instance)
     nics = [wanted(world, each) for each in world.children("nic", "instanceId", instance.id)]
+    published = ports.wanted(world, instance)
     reasons: list[str] = []
     candidates: list[tuple[int, int, Resource, Resource]] = []
     for host in sorted(fleet.all("host"), key=lambda each: each.id):
         pool, reason = _fits(host, driver, allowed, needed, fleet)
         if pool is not None:
-            reason = unattached(nics, host) or ports.taken(world, instance, host.id) or ""
+            reason = unattached(nics, host) or ports.taken(world, instance, published, host.id) or ""
         if pool is None or reason:
             name = host.row.get("name")
             reasons.append(f"host {host.id}{f' ({name})' if name else ''}: {reason}")

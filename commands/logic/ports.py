@@ -58,9 +58,9 @@ def held(instance: Resource) -> list[tuple[int, str]]:
     return [(host, item) for host, item in (instance.row.get("data") or {}).get(LEASED) or ()]
 
 
-def taken(world: World, instance: Resource, host: int) -> str | None:
-    """Why the host can't have the instance's public ports, if it can't."""
-    for item in wanted(world, instance):
+def taken(world: World, instance: Resource, items: list[str], host: int) -> str | None:
+    """Why the host can't have the instance's public ports (`wanted`), if it can't."""
+    for item in items:
         holder = world.fleet.holder(scope(host), item)
         if holder not in (None, instance.stream):
             return f"port {item} is taken by {holder or 'an instance that is just being placed'}"
@@ -70,10 +70,11 @@ def taken(world: World, instance: Resource, host: int) -> str | None:
 def claim_all(turn: Turn, instance: Resource) -> None:
     """instance.start, once it has a place: its public ports there are its own until it stops."""
     hosts = [each.row["hostId"] for each in turn.children("instanceHostMap", "instanceId", instance.id)]
+    published = wanted(turn, instance)
     for host in hosts:
-        if reason := taken(turn, instance, host):
+        if reason := taken(turn, instance, published, host):
             raise Failure(f"{reason} on host {host}: stop that one, or publish another port")
-    items = [(host, item) for host in hosts for item in wanted(turn, instance)]
+    items = [(host, item) for host in hosts for item in published]
     has = held(instance)
     if sorted(has) != sorted(items):
         claims = tuple(Claim(scope(host), item) for host, item in items if (host, item) not in has)

@@ -22,7 +22,7 @@ from commands.turn import Triggers, Turn
 from eventstore import Recorded
 from tests.support.story import Ask, Story, sim_inventory
 
-SLOTS = 2
+SLOTS = 3
 HOSTS = 2
 
 INSTANCE_COMMANDS: tuple[Command, ...] = (
@@ -30,12 +30,13 @@ INSTANCE_COMMANDS: tuple[Command, ...] = (
     Run("purge"), Run("restore"), Update({"name": "renamed"}), Run("update"), Retry(), Cancel(), ForceRemove(),
 )
 OTHER_COMMANDS: tuple[Command, ...] = (
-    Run("activate"), Run("deactivate"), Delete(), Run("purge"), Run("restore"), Run("update"), Run("reconnect"),
+    Run("activate"), Run("deactivate"), Delete(), Run("purge"), Run("restore"), Run("update"), Run("reconnect"), Run("disassociate"),
     Retry(), Cancel(),
 )
 OTHERS = (
     "volume", "volumeStoragePoolMap", "instanceHostMap", "imageStoragePoolMap", "image", "agent",
-    "nic", "ipAddress", "ipAddressNicMap", "port", "instanceLink", "network", "subnet", "vnet", "hostVnetMap", "subnetVnetMap",
+    "nic", "ipAddress", "ipAddressNicMap", "ipAssociation", "port", "instanceLink",
+    "network", "subnet", "vnet", "hostVnetMap", "subnetVnetMap", "networkServiceProviderInstanceMap",
 )  # fmt: skip
 
 number = st.integers(0, 7)
@@ -45,7 +46,7 @@ STEPS = st.lists(
         st.tuples(st.just("create"), number, number),
         st.tuples(st.just("instance"), number, st.integers(0, len(INSTANCE_COMMANDS) - 1)),
         st.tuples(st.just("instance"), number, st.integers(0, len(INSTANCE_COMMANDS) - 1)),
-        st.tuples(st.just("other"), st.integers(0, 40), st.integers(0, len(OTHER_COMMANDS) - 1)),
+        st.tuples(st.just("other"), st.integers(0, 80), st.integers(0, len(OTHER_COMMANDS) - 1)),
         st.tuples(st.just("answer"), number, number),
         st.tuples(st.just("answer"), number, number),
         st.tuples(st.just("answer"), number, number),
@@ -109,11 +110,16 @@ def a_checked_cloud() -> Checked:
         story.command(host.stream, Update({"computeFree": SLOTS}))
     story.create("hostOnlyNetwork", kind="hostOnlyNetwork", accountId=1, dynamicCreateVnet=True)
     story.create("subnet", networkId=1, networkAddress="10.0.0.0", startAddress="10.0.0.2", endAddress="10.0.0.4", accountId=1)
+    story.create("hostOnlyNetwork", kind="hostOnlyNetwork", accountId=1, dynamicCreateVnet=True)
+    story.create("subnet", networkId=2, networkAddress="10.1.0.0", cidrSize=28, accountId=1)
+    story.create("subnetIpPool", kind="subnetIpPool", networkAddress="203.0.113.0", cidrSize=28, accountId=1)
+    story.create("agentInstanceProvider", kind="agentInstanceProvider", networkId=2, agentInstanceImageUuid="sim:busybox", accountId=1)
+    story.create("linkService", kind="linkService", networkId=2, networkServiceProviderId=1, accountId=1)
     return story
 
 
 def obliging(ask: Ask) -> Any:
-    return sim_inventory(HOSTS) if ask.command == "ping" else {}
+    return sim_inventory(HOSTS) if ask.command == "ping" and ask.agent == 1 else {}
 
 
 def of_type(story: Story, *types: str) -> list[Resource]:
@@ -126,6 +132,8 @@ def wishes(first: int, second: int) -> dict[str, Any]:
     given: dict[str, Any] = {} if second else {"startOnCreate": False}
     if second % 2:
         given["networkIds"] = [1]
+    elif second:
+        given |= {"networkIds": [2], "publicIpAddressPoolId": 1 if second % 4 else None}
     if second > 3:
         given["ports"] = [f"{8080 + first % 2}:80", "53/udp"]
     if second > 5:
@@ -197,7 +205,10 @@ def check_leases(story: Checked) -> None:
     shown = set()
     for each in story.resources().values():
         match each.type:
-            case "ipAddress" if each.state == "active" and each.row.get("subnetId"):
+            case "instanceLink" if each.fields.get("ports"):
+                number = each.row["data"]["linkService"]
+                shown |= {(f"networkService-{number}/linkPort", str(port["publicPort"]), each.stream) for port in each.fields["ports"]}
+            case "ipAddress" if each.state in ("active", "associated") and each.row.get("subnetId"):
                 shown.add((f"subnet-{each.row['subnetId']}/address", each.row["address"], each.stream))
             case "nic" if each.row.get("macAddress"):
                 assert each.state != "purged"
