@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from commands.decide import Delete, Run, Update
+from commands.interventions import ForceRemove
 from commands.payload import instance_map
 from commands.resource import Resource
 from commands.world import World
@@ -107,6 +108,25 @@ def test_ports_stay_with_a_removed_instance_and_go_with_its_purge() -> None:
     story.answer_all()
     assert story.resource("port-1").state == "removed"
     assert story.resource("port-1").row.get("privateIpAddressId") is None
+
+
+def test_what_was_removed_by_force_keeps_port_and_address_until_its_agent_confirms_that_it_is_gone() -> None:
+    story = a_cloud()
+    a_network(story)
+    publishing(story, "8080:80", networkIds=[1])
+    story.command("instance-1", ForceRemove("the host burns"))
+    assert story.resource("instance-1").row["removed"]
+    for _ in range(3):
+        story.pass_time(61)
+    assert [ask.command for ask in story.asks()] == ["compute.instance.deactivate"]
+    assert claims_on(story, "host-1/port") == {"8080/tcp": "instance-1"}
+    assert len(claims_on(story, "subnet-1/address")) == 1
+    story.answer_all()
+    assert claims_on(story, "host-1/port") == {}
+    for _ in range(2):
+        story.pass_time(61)
+        story.answer_all()
+    assert claims_on(story, "subnet-1/address") == claims_on(story, "network-1/mac") == {}
 
 
 def test_a_bad_port_in_the_log_fails_the_instance_and_not_the_engine() -> None:
