@@ -292,7 +292,7 @@ def test_a_start_that_takes_long_says_which_step_it_is_at() -> None:
     story.pass_time(2)
     progress = story.resource(INSTANCE).open["state"].progress
     assert progress is not None
-    assert (progress.percent, progress.message) == (5, "create storage")
+    assert (progress.percent, progress.message) == (10, "create storage")
 
 
 def test_a_quick_start_tells_no_progress() -> None:
