@@ -297,14 +297,14 @@ class Engine:
     async def _append(self, turn: Turn, writes: list[Write], lease: Lease, triggers: Triggers) -> list[Recorded]:
         self._ids.keep()
         moments = list(_moments(writes))
-        writes = await self.vault.sealed(writes)
-        reach_all("before", "append", moments)
         claims = turn.claims()
-        for claim in claims:
+        for claim in claims:  # before anything is waited for: the next decision must see them
             self.fleet.note(claim)
-        work, done = turn.work()
-        ends = bool(done) or any(each.root == turn.root for each in work)
         try:
+            writes = await self.vault.sealed(writes)
+            reach_all("before", "append", moments)
+            work, done = turn.work()
+            ends = bool(done) or any(each.root == turn.root for each in work)
             appended = await self.store.append(writes, unchanged=turn.untouched() if ends else None, lease=lease, work=work, done=done)
         finally:
             for claim in claims:  # whether it landed or not is for the log to say
