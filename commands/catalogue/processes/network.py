@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
-from commands.catalogue.model import Await, Child, Decide, Join, Process, Step
+from commands.catalogue.model import Await, Child, Decide, Join, Logic, Process, Step
 from commands.catalogue.processes.common import lifecycle
 from commands.logic import addresses, agent_instances, docker, links, macs, nics, pools, ports, vnets
 from commands.resource import Resource
+from commands.turn import Turn
 
 
 def is_single(address: Resource) -> bool:
     """Not tied to another address just now: such a one is active in its own way."""
     return address.state not in ("associating", "associated", "disassociating")
+
+
+def gives_back(name: str, decide: Callable[[Turn, Resource], None]) -> Logic:
+    """What was claimed is released, also where an external handler stands in for the rest."""
+    return Logic(name, (Decide(decide),), always=True)
 
 
 ADDRESSES_GO: tuple[Step, ...] = (
@@ -43,14 +50,14 @@ NIC = lifecycle(
         Decide(agent_instances.ensure),
     ),
     deactivate=(Child("ipAddress", nics.dockers, "ipaddress.deactivate", ignore_invalid=True),),
-    purge=(*ADDRESSES_GO, Decide(macs.release)),
+    purge=(*ADDRESSES_GO, gives_back("MacAddressNicPurge", macs.release)),
 )
 
 ADDRESS_LIFE = lifecycle(
     "ipAddress",
     create=(Decide(pools.choose_subnet),),
     activate=(Decide(addresses.lease),),
-    deactivate=(Decide(addresses.release),),
+    deactivate=(gives_back("IpAddressDeactivate", addresses.release),),
     purge=(
         Child("ipAddress", pools.released_with, "ipaddress.disassociate", ignore_invalid=True),
         Child("ipAddress", pools.released_with, "ipaddress.deactivate", ignore_invalid=True),
@@ -79,20 +86,21 @@ IP_ADDRESS = [
 INSTANCE_LINK = [
     replace(each, handlers=(Decide(links.lead),)) if each.verb == "update" else each
     for each in lifecycle(
-        "instanceLink", by_default=False, activate=(Await(links.target_ran), Decide(links.lead)), purge=(Decide(links.release),)
+        "instanceLink", by_default=False, activate=(Await(links.target_ran), Decide(links.lead)),
+        purge=(gives_back("AgentInstanceLinkPurge", links.release),),
     )
 ]
 
 PROCESSES: list[Process] = [
-    *lifecycle("network", activate=(Decide(macs.lease_prefix),), purge=(Decide(macs.release_prefix),)),
+    *lifecycle("network", activate=(Decide(macs.lease_prefix),), purge=(gives_back("MacAddressNetworkPurge", macs.release_prefix),)),
     *lifecycle("subnet", create=(Decide(addresses.fill_range),)),
-    *lifecycle("vnet", remove=(Decide(vnets.leave_spot),)),
-    *lifecycle("subnetVnetMap", remove=(Decide(vnets.leave_subnet),)),
-    *lifecycle("hostVnetMap", remove=(Decide(vnets.leave_host),)),
+    *lifecycle("vnet", remove=(gives_back("VnetLeavesHosts", vnets.leave_spot),)),
+    *lifecycle("subnetVnetMap", remove=(gives_back("SubnetVnetMapLeaves", vnets.leave_subnet),)),
+    *lifecycle("hostVnetMap", remove=(gives_back("HostVnetMapLeaves", vnets.leave_host),)),
     *NIC,
     *IP_ADDRESS,
     *lifecycle("ipAddressNicMap"),
-    *lifecycle("hostIpAddressMap", remove=(Decide(docker.leave_host),)),
+    *lifecycle("hostIpAddressMap", remove=(gives_back("HostIpAddressMapLeaves", docker.leave_host),)),
     *lifecycle("port", by_default=False, activate=(Decide(ports.take_addresses),), remove=(Decide(ports.forget_addresses),)),
     *lifecycle("networkService"),
     *lifecycle("networkServiceProvider"),
