@@ -16,6 +16,7 @@ from agents.wire import Message, command_subject, handler_reply_subject, handler
 from commands import handlers
 from commands.bus import Bus
 from commands.catalogue.model import Ask, Catalogue
+from commands.delegation import Delegated, is_delegated
 from commands.failpoints import reach_all
 from commands.intake import PROGRESS_SECONDS
 from commands.resource import Asked, Open, Resource
@@ -63,6 +64,8 @@ class Outstanding:
     """The external handler that is asked; 0: an agent is."""
     unheard: float = FIRST_RESEND
     """Seconds until it is sent again if nobody listens."""
+    delegated: Delegated | None = None
+    """Set where it goes through another agent; without `subject` it is known to no host yet."""
 
     def progressed(self, now: float) -> bool:
         """The agent or handler reported progress: its time begins anew. -> whether to pass it on (once a second)."""
@@ -150,6 +153,8 @@ class Dispatch:
             root, stream, asked.command, asked.agent, asked.id, subject, reply, message.encode(), step.seconds,
             silent=about.silent, undoes=about.undoes, aside=about.aside,
         )
+        if is_delegated(world.fleet, asked.agent):
+            outstanding.subject, outstanding.delegated = "", Delegated(world, asked.agent, message)
         self._begin(outstanding)
 
     def _ask_handler(self, root: str, world: World, resource: Resource, bracket: Open, asked: Asked) -> None:
@@ -226,6 +231,8 @@ class Dispatch:
             return
         each.waited += elapsed
         each.until_resend -= elapsed
+        if not each.subject:
+            self._publish(each)
         if each.until_resend <= 0:
             each.delay = each.delay if each.handler else min(MOST_RESEND, each.delay * 2)
             each.until_resend = each.delay
@@ -240,6 +247,14 @@ class Dispatch:
             self._on_silence(each.root, each.ask)
 
     def _publish(self, each: Outstanding) -> None:
+        if each.delegated is not None:
+            found = each.delegated.through()
+            if found is None:
+                return
+            each.agent, message = found
+            each.reply = reply_subject(partition_of(each.root), each.agent, each.ask)
+            each.subject = command_subject(each.agent, message.name)
+            each.payload = message.model_copy(update={"replyTo": each.reply}).encode()
         reach_all("before", "publish", [each.command])
         task = asyncio.ensure_future(self._bus.publish(each.subject, each.payload, each.reply))
         self._sending.add(task)

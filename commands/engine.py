@@ -25,10 +25,12 @@ from commands import events, handlers
 from commands.announce import Announcer
 from commands.bus import Bus
 from commands.catalogue.model import Catalogue
+from commands.claimed import PREFIXES, leased
+from commands.delegation import unwrapped
 from commands.dispatch import Dispatch, Waiting, asked_of
 from commands.endings import Endings
 from commands.failpoints import reach_all
-from commands.fleet import CATEGORIES, CLAIMS, Fleet
+from commands.fleet import CATEGORIES, Fleet
 from commands.ids import Ids
 from commands.partitions import Partitions
 from commands.presence import PresenceWatch
@@ -36,10 +38,10 @@ from commands.resource import Resource, fold, fold_all
 from commands.roots import Roots
 from commands.service import Commands
 from commands.surroundings import REAL, Surroundings
-from commands.turn import Answer, NeedIds, Triggers, Turn
+from commands.turn import Answer, NeedIds, NeedRoot, Others, Triggers, Turn
 from commands.vault import Vault
 from commands.world import World
-from eventstore import BadData, Full, Lease, LostLease, Recorded, Store, Taken, Unavailable, Write, WrongVersion
+from eventstore import BadData, Claim, Full, Lease, LostLease, Recorded, Store, Taken, Unavailable, Write, WrongVersion
 
 log = structlog.get_logger("corral.engine")
 
@@ -54,8 +56,8 @@ EVERYTHING = 30
 MALFORMED = (BadData, TypeError, ValueError, KeyError, AttributeError)
 """What a turn raises over an answer that is not what it should be, or that the log can't hold."""
 
-FULL_SECONDS = 1.0
-"""How long a refusal for lack of capacity is believed more than the fleet, which sees by then what it lagged behind."""
+BELIEVED_SECONDS = 1.0
+"""How long a refusal (no capacity, taken) is believed more than the fleet, which sees by then what it lagged behind."""
 
 ANSWERED_KEPT = 4096
 """Answered commands remembered, to know duplicates."""
@@ -117,7 +119,7 @@ class Engine:
 
     async def run(self) -> None:
         """Loads the fleet, takes the leases, and goes on until it is cancelled."""
-        self.fleet = Fleet.load(await self._patiently(lambda: self.store.load(CATEGORIES, CLAIMS)))
+        self.fleet = Fleet.load(await self._patiently(lambda: self.store.load(CATEGORIES, PREFIXES)))
         self._bus.on_reply = self._on_reply
         self._bus.on_unheard = self._dispatch.unheard
         try:
@@ -217,12 +219,12 @@ class Engine:
                 recorded = await self._append(turn, writes, lease, triggers)
             except WrongVersion as conflict:
                 self._roots.forget(root)
+                self._roots.forget(conflict.stream)  # where it is another root, which was looked at
                 await self._catch_up_with(conflict.stream)
             except (Taken, Full) as conflict:
-                if isinstance(conflict, Full):
-                    self.fleet.full(conflict.scope, conflict.used)
-                    asyncio.get_running_loop().call_later(FULL_SECONDS, self.fleet.forget_full, conflict.scope)
-                await asyncio.sleep(min(0.01 * 2**attempt, 1.0))  # the follower learns of the holder meanwhile
+                self._believe(conflict)
+                if isinstance(conflict, Full) or not leased(conflict.scope):  # else another address does as well, at once
+                    await asyncio.sleep(min(0.01 * 2**attempt, 1.0))  # the follower learns of the holder meanwhile
             except LostLease:
                 if self._partitions.held.get(partition_of(root)) is lease:  # not one that was taken anew meanwhile
                     self._partitions.drop(partition_of(root))
@@ -234,7 +236,7 @@ class Engine:
             else:
                 for event in recorded:
                     self._roots.follow(event)
-                self.fleet.apply(recorded)
+                self.fleet.apply(recorded, ahead=True)
                 for event in recorded:
                     if event.root != root and event.type == events.PROCESS_STARTED:
                         self.schedule(event.root, cause=event.id)  # what we join; to the follower it is no news any more
@@ -265,18 +267,29 @@ class Engine:
             log.exception("What failed can't be parked", action="park-failed", root=root)
         self._roots.forget(root)
 
-    def _turn(self, root: str, resources: dict[str, Resource], triggers: Triggers) -> Turn:
+    def _turn(
+        self, root: str, resources: dict[str, Resource], triggers: Triggers, others: Others = lambda root: None
+    ) -> Turn:
         return Turn(
             self.catalogue, resources, self.fleet, root=root, now=self.surroundings.now(), new_id=self.surroundings.new_id,
-            ids=self._ids.take, secret=self.surroundings.secret, settings=self.settings, triggers=triggers,
+            ids=self._ids.take, secret=self.surroundings.secret, settings=self.settings, triggers=triggers, others=others,
         )  # fmt: skip
 
     async def _decide(self, root: str, resources: dict[str, Resource], triggers: Triggers) -> Turn:
+        others: dict[str, dict[str, Resource]] = {}
+
+        def other(root: str) -> dict[str, Resource] | None:
+            live = self._roots.get(root)
+            return others.get(root) if live is None else live
+
         while True:
-            turn = self._turn(root, resources, triggers)
+            turn = self._turn(root, resources, triggers, other)
             try:
                 turn.run()
                 return turn
+            except NeedRoot as need:
+                self._ids.give_back()
+                others[need.root] = await self._load(need.root)
             except NeedIds as need:
                 self._ids.give_back()
                 await self._patiently(partial(self._ids.refill, need.category))
@@ -284,14 +297,14 @@ class Engine:
     async def _append(self, turn: Turn, writes: list[Write], lease: Lease, triggers: Triggers) -> list[Recorded]:
         self._ids.keep()
         moments = list(_moments(writes))
-        writes = await self.vault.sealed(writes)
-        reach_all("before", "append", moments)
         claims = turn.claims()
-        for claim in claims:
+        for claim in claims:  # before anything is waited for: the next decision must see them
             self.fleet.note(claim)
-        work, done = turn.work()
-        ends = bool(done) or any(each.root == turn.root for each in work)
         try:
+            writes = await self.vault.sealed(writes)
+            reach_all("before", "append", moments)
+            work, done = turn.work()
+            ends = bool(done) or any(each.root == turn.root for each in work)
             unchanged, whole = (turn.untouched(), [turn.root]) if ends else (None, [])
             appended = await self.store.append(writes, unchanged=unchanged, whole=whole, lease=lease, work=work, done=done)
         finally:
@@ -324,7 +337,18 @@ class Engine:
         if not self.fleet.knows(stream):
             return
         present = self.fleet.resources.get(stream)
-        self.fleet.apply(await self._patiently(lambda: self.store.read(stream, present.version if present else 0)))
+        self.fleet.apply(await self._patiently(lambda: self.store.read(stream, present.version if present else 0)), ahead=True)
+
+    def _believe(self, conflict: Taken | Full) -> None:
+        """What the log refused tells of what the fleet has not seen yet."""
+        later = asyncio.get_running_loop().call_later
+        if isinstance(conflict, Full):
+            self.fleet.full(conflict.scope, conflict.used)
+            later(BELIEVED_SECONDS, self.fleet.forget_full, conflict.scope)
+        elif leased(conflict.scope):
+            taken = Claim(conflict.scope, conflict.item)
+            self.fleet.note(taken)
+            later(BELIEVED_SECONDS, self.fleet.unclaim, taken)
 
     # --- following ---
 
@@ -441,6 +465,8 @@ class Engine:
         if outstanding is None:
             self._on_late_reply(message, ask)
             return
+        if outstanding.delegated is not None:
+            message = unwrapped(message)
         stale = bool((message.context or {}).get("stale"))
         if stale:
             log.info("The agent knows a newer request", action="reply-stale", ask=ask, stream=outstanding.stream)

@@ -15,6 +15,7 @@ from commands.bus import Bus
 from commands.endings import Endings
 from commands.errors import Refused
 from commands.fleet import Fleet
+from commands.logic.agent_instances import is_delegate
 from commands.service import Actor, Commands
 from eventstore import Unavailable
 
@@ -75,6 +76,8 @@ class PresenceWatch:
             for agent in list(self._fleet.all("agent")):
                 silent = self._silence[agent.id] = self._silence.get(agent.id, 0.0) + LOOK
                 if silent < SILENT or agent.state != "active" or not self._mine(agent.stream):
+                    continue
+                if is_delegate(agent):  # it has no heartbeat of its own: it is reached through the agent of its host
                     continue
                 self._silence[agent.id] = LOOK
                 log.warning("An agent is silent; it is asked whether it is there", action="agent-silent", agent=agent.id)

@@ -21,6 +21,8 @@ from commands.fleet import Fleet
 from commands.ids import Ids
 from commands.interventions import Intervention
 from commands.keys import KeyPair, rsa_key_pair
+from commands.logic import pools
+from commands.logic.storage import IMAGE_DRIVERS, register_image
 from commands.placement import CAPACITY
 from commands.resource import Json, Resource, empty, evolve, fold
 from commands.surroundings import REAL, Surroundings
@@ -35,9 +37,6 @@ TRIES = 20
 """How often a decision is taken again because its stream moved."""
 
 PURGED = ("purging", "purged")
-
-IMAGE_DRIVERS = {"sim": None, "docker": "container"}
-"""Prefix of an image's uuid that a driver registers by itself -> the instanceKind it is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class Commands:
                 if image is not None:
                     mine["imageId"] = image.id
                 elif row.get("imageUuid"):
-                    mine["imageId"] = self._register_image(turn, str(row["imageUuid"]), actor).id
+                    mine["imageId"] = register_image(turn, str(row["imageUuid"]), actor.account).id
                 return turn.create(type_name, mine, kind=row.get("kind") or type_name, run=False).stream
 
             try:
@@ -118,6 +117,8 @@ class Commands:
         self, type_name: str, number: int, verb: str, given: Json, actor: Actor, key: CommandKey | None = None
     ) -> Outcome:
         """POST ?action=<verb>: the process begins, or is already under way or done (no event), or the state refuses it."""
+        if (self.catalogue.root_type(type_name).name, verb) == ("ipPool", "acquire"):
+            return await self.create("ipAddress", {**pools.acquired(number), "kind": pools.POOLED}, actor, key)
         return await self._change(type_name, number, Run(verb, given), actor, key, 202)
 
     async def intervene(
@@ -215,14 +216,6 @@ class Commands:
     def _check_kind(self, wanted: str | None, type_name: str) -> None:
         if wanted and wanted != type_name:
             raise Refused("InvalidImageInstanceKind", f"the image is for a {wanted}, not for a {type_name}", "imageUuid")
-
-    def _register_image(self, turn: Turn, image_uuid: str, actor: Actor) -> Resource:
-        driver, _, name = image_uuid.partition(":")
-        row = {
-            "uuid": image_uuid, "name": name, "isPublic": True, "format": driver, "instanceKind": IMAGE_DRIVERS[driver],
-            "accountId": actor.account,
-        }
-        return turn.create("image", row, kind=driver, run=False)  # the engine knows whose handlers it has
 
     # --- appending ---
 

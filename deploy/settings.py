@@ -81,6 +81,9 @@ class Settings(BaseSettings):
         Field(description="The key over the keys of all secrets, or its file; without it, an embedded Postgres has one in the home."),
     ] = SecretStr("")
     docker: Annotated[str, Field(description="Where the local Docker engine answers; without it, DOCKER_HOST or the usual socket.")] = ""
+    sample_networks: Annotated[
+        bool, Field(description="Whether to make Cattle's sample networks, unmanaged and managed-docker0: true or false.")
+    ] = False
     log_level: Annotated[LogLevel, Field(description="What is logged: debug, info, warning or error, and all above.")] = LogLevel.WARNING
     log_format: Annotated[LogFormat, Field(description="How: text, json, or auto (text on a terminal).")] = LogFormat.AUTO
 

@@ -67,7 +67,8 @@ async def server(
         stack.push_async_callback(store.close)
         vault = Vault(store, catalogue, master)
         await vault.check()
-        commands = Commands(store, catalogue, DEFAULTS, vault)
+        chosen = {**DEFAULTS, "sample.setup": settings.sample_networks}
+        commands = Commands(store, catalogue, chosen, vault)
         new = await store.head() == 0
         admin = await seed(commands)
 
@@ -83,13 +84,13 @@ async def server(
             bus = Bus(addresses.nats)
             await bus.start()
             stack.push_async_callback(bus.close)
-            engine = Engine(store, bus, catalogue, DEFAULTS, holder=node, vault=vault)
+            engine = Engine(store, bus, catalogue, chosen, holder=node, vault=vault)
             tasks.start(engine.run(), "engine")
 
         web = None
         if settings.has(Role.GATEWAY) and listener is not None:
             info = {"version": version("corral"), "nats": addresses.nats}
-            app = build_app(Services(store, views, commands, catalogue, DEFAULTS, info))
+            app = build_app(Services(store, views, commands, catalogue, chosen, info))
             web = Web(app, listener)
             tasks.start(web.run_until_stopped(), "web")
             stack.callback(web.stop)

@@ -15,13 +15,7 @@ import orjson
 from eventstore.encode import Encoded, EventRow, encode_append
 from eventstore.errors import Full, KeyReused, LostLease, Repeated, Taken, Unavailable, WrongVersion
 from eventstore.follow import Bell, follow
-from eventstore.types import Appended, Claim, CommandKey, Json, Lease, Loaded, Recorded, Upcast, Work, Write
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    holder: str
-    claim: Claim
+from eventstore.types import Appended, Claim, CommandKey, Held, Json, Lease, Loaded, Recorded, Upcast, Work, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +90,12 @@ class MemoryStore:
             async for events in batches:
                 yield events
 
-    async def load(self, categories: Sequence[str], claim_prefix: str = "") -> Loaded:
+    async def load(self, categories: Sequence[str], claim_prefixes: Sequence[str] = ()) -> Loaded:
         self._open()
         prefixes = tuple(f"{each}-" for each in categories)
         positions = sorted(p for stream, of in self._positions.items() if stream.startswith(prefixes) for p in of)
-        counted = sorted(key for key, held in self._claims.items() if held.claim.limit is not None and key[0].startswith(claim_prefix))
-        claims = [self._claims[key].claim for key in counted]
-        return Loaded(len(self._rows), [self._recorded(p) for p in positions], claims)
+        wanted = sorted(key for key in self._claims if key[0].startswith(tuple(claim_prefixes)))
+        return Loaded(len(self._rows), [self._recorded(p) for p in positions], [self._claims[key] for key in wanted])
 
     async def head(self) -> int:
         self._open()

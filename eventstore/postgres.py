@@ -18,7 +18,7 @@ from eventstore.follow import Bell, Listener, follow
 from eventstore.ids import IdBlocks
 from eventstore.migrations import migrate
 from eventstore.queries import sql
-from eventstore.types import Appended, Claim, CommandKey, Lease, Loaded, Recorded, Upcast, Work, Write
+from eventstore.types import Appended, Claim, CommandKey, Held, Lease, Loaded, Recorded, Upcast, Work, Write
 from eventstore.writer import Writer
 
 T = TypeVar("T")
@@ -108,14 +108,15 @@ class PostgresStore:
             async for events in batches:
                 yield events
 
-    async def load(self, categories: Sequence[str], claim_prefix: str = "") -> Loaded:
+    async def load(self, categories: Sequence[str], claim_prefixes: Sequence[str] = ()) -> Loaded:
         low, high = [f"{each}-" for each in categories], [f"{each}." for each in categories]  # "." comes right after "-"
 
         async def snapshot(connection: Pooled) -> Loaded:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 position: int = await connection.fetchval(sql("head")) or 0
                 events = self._recorded(await connection.fetch(sql("load_events"), low, high))
-                claims = [Claim(*row) for row in await connection.fetch(sql("load_claims"), claim_prefix)]
+                rows = await connection.fetch(sql("load_claims"), list(claim_prefixes))
+                claims = [Held(row["holder"], Claim(row["scope"], row["item"], row["amount"], row["at_most"])) for row in rows]
             return Loaded(position, events, claims)
 
         return await self._with_connection(snapshot)

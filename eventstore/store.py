@@ -55,8 +55,8 @@ class Store(Protocol):
         """
         ...
 
-    async def load(self, categories: Sequence[str], claim_prefix: str = "") -> Loaded:
-        """All events of all streams named `<category>-...`, and the counted claims whose scope starts with claim_prefix, in one snapshot.
+    async def load(self, categories: Sequence[str], claim_prefixes: Sequence[str] = ()) -> Loaded:
+        """All events of all streams named `<category>-...`, and the claims whose scope starts with one of claim_prefixes, in one snapshot.
         """
         ...
 

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from commands.catalogue import subnets
 from commands.catalogue.fields import Submission, validated
 from commands.catalogue.ids import number_of
 from commands.catalogue.model import ResourceType
@@ -16,7 +17,7 @@ from commands.interventions import Cancel, ForceRemove, Intervention, Retry
 from commands.resource import Resource
 from commands.service import Outcome
 from eventstore import CommandKey
-from gateway.documents import Documents, by_name
+from gateway.documents import WITHOUT_PROCESS, Documents, by_name
 from gateway.errors import MethodNotAllowed
 from gateway.request import ApiRequest
 from gateway.resources import current, found, shown
@@ -115,7 +116,7 @@ class Writes:
         outcome = await self._services.commands.run(
             type.name, resource.id, action.name, given, self._request.actor, self._key()
         )
-        return await self._answer(202, outcome)
+        return await self._answer(200 if action.name in WITHOUT_PROCESS else 202, outcome)
 
     async def intervene(self, type: ResourceType, text: str, what: str) -> Answer:
         """POST /v1/containers/1i5/retry, cancel or force-remove, with {"reason": "..."}: possible in any state."""
@@ -140,6 +141,8 @@ class Writes:
         if "ports" in type.fields:
             for port in fields.get("ports") or ():
                 parse_port(port)
+        if "networkAddress" in type.fields:
+            subnets.check(fields)
         if "networkIds" in type.fields and fields.get("networkIds") and fields.get("subnetIds"):
             raise Refused("NetworkIdsSubnetIdsMutuallyExclusive", "give networkIds or subnetIds, not both", "networkIds")
         return fields

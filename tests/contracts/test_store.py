@@ -16,6 +16,7 @@ from eventstore import (
     CommandKey,
     Event,
     Full,
+    Held,
     Json,
     KeyReused,
     Lease,
@@ -499,11 +500,12 @@ async def test_some_streams_and_claims_are_loaded_as_of_one_position(store: Stor
     share = Claim("host-1/compute", "instance-1", 2, limit=3)
     await store.append([write("host-1"), write("instance-1", 0, claiming(share, Claim("host-1/port", "80")))])
     await store.append([write("hostile-1"), write("host-10"), write("pool-1", 0, claiming(Claim("pool-1", "instance-1", 1, limit=1)))])
-    loaded = await store.load(["host", "pool"], "host-")
+    loaded = await store.load(["host", "pool"], ["host-", "subnet-"])
     assert loaded.position == 5
     assert [e.stream for e in loaded.events] == ["host-1", "host-10", "pool-1"]
-    assert loaded.claims == [share]
-    assert len((await store.load([])).claims) == 2
+    assert loaded.claims == [Held("instance-1", share), Held("instance-1", Claim("host-1/port", "80"))]
+    assert len((await store.load([], ["host-", "pool-", "none-"])).claims) == 3
+    assert (await store.load([])).claims == []
 
 
 # --- keys of secrets
