@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from commands.service import Actor, Commands
 from commands.turn import Turn
+from eventstore import Taken
 
 INACTIVE = ("system", "superadmin")
 
@@ -12,8 +13,10 @@ async def seed(commands: Commands) -> int:
     """-> the number of the admin account."""
     holder = await commands.store.holder("account.uuid", "admin")
     if holder is None:
-        outcome = await commands.carry_out(_accounts, Actor(correlation="corral:seed"))
-        return outcome.resource.id
+        try:
+            return (await commands.carry_out(_accounts, Actor(correlation="corral:seed"))).resource.id
+        except Taken as taken:  # several servers start on one new log: another was first
+            holder = taken.holder
     return int(holder.rpartition("-")[2])
 
 

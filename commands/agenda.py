@@ -1,0 +1,110 @@
+"""The engine's agenda: which roots have something to take in, in what order they take turns, and how many are at work at once. Pure.
+
+    add -> (room among those at work?) -> ready -> taken: running -> done: at work while something is under way -> nothing: gone
+                    `-> queued, first come first served, until one at work has ended or is parked
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from commands.turn import Answer, Triggers
+
+
+@dataclass(slots=True)
+class _News:
+    """What a root has to take in with its next turn."""
+
+    cause: str = ""
+    answers: list[Answer] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    silent: set[str] = field(default_factory=set)
+
+    def triggers(self) -> Triggers:
+        return Triggers(self.cause, tuple(self.answers), dict(self.failed), frozenset(self.silent))
+
+
+class Agenda:
+    """A root takes one turn at a time, and each turn takes in all that came since the one before."""
+
+    def __init__(self, most: int, shared: Callable[[str], bool]) -> None:
+        """`most` roots are at work at once. `shared`: roots that others wait for and that therefore never wait themselves."""
+        self._most, self._shared = most, shared
+        self._news: dict[str, _News] = {}
+        self._ready: deque[str] = deque()
+        self._queued: dict[str, None] = {}
+        self._at_work: set[str] = set()
+        self.running: set[str] = set()
+
+    @property
+    def at_work(self) -> int:
+        return len(self._at_work)
+
+    @property
+    def queued(self) -> int:
+        return len(self._queued)
+
+    def add(
+        self, root: str, *, cause: str = "", answer: Answer | None = None, failed: tuple[str, str] | None = None, silent: str | None = None
+    ) -> None:
+        """The root is to take a turn soon: once, however often this is called before it does."""
+        is_known = root in self._news
+        news = self._news.setdefault(root, _News())
+        news.cause = cause or news.cause
+        if answer is not None:
+            news.answers.append(answer)
+        if failed is not None:
+            news.failed[failed[0]] = failed[1]
+        if silent is not None:
+            news.silent.add(silent)
+        if root in self.running:
+            return  # it goes on right after this turn
+        urgent = answer is not None or silent is not None  # it was at work before: what it asked for must not wait
+        if root in self._queued and urgent:
+            del self._queued[root]
+        elif is_known:
+            return
+        if self._shared(root):
+            self._ready.append(root)
+        elif urgent or root in self._at_work or len(self._at_work) < self._most:
+            self._at_work.add(root)
+            self._ready.append(root)
+        else:
+            self._queued[root] = None
+
+    def take(self) -> tuple[str, Triggers] | None:
+        """The next root's turn; None: nobody is ready. Its taker says when it is `done`."""
+        while self._ready:
+            root = self._ready.popleft()
+            if root not in self.running and (news := self._news.pop(root, None)) is not None:
+                self.running.add(root)
+                return root, news.triggers()
+        return None
+
+    def done(self, root: str, *, under_way: bool) -> None:
+        """Its turn is over. `under_way`: whether it goes on by itself (it waits for an answer, say, and is not parked)."""
+        self.running.discard(root)
+        if root in self._news:
+            self._ready.append(root)
+        elif not under_way:
+            self._at_work.discard(root)
+        self._admit()
+
+    def forget(self, which: Callable[[str], bool]) -> None:
+        """These are another engine's now. Those that run end by themselves."""
+        for root in [root for root in self._news if which(root)]:
+            del self._news[root]
+        for root in [root for root in self._queued if which(root)]:
+            del self._queued[root]
+        self._ready = deque(root for root in self._ready if not which(root))
+        self._at_work = {root for root in self._at_work if not which(root)}
+        self._admit()
+
+    def _admit(self) -> None:
+        while self._queued and len(self._at_work) < self._most:
+            root = next(iter(self._queued))
+            del self._queued[root]
+            self._at_work.add(root)
+            self._ready.append(root)
