@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from commands.turn import Answer, Triggers
+from commands.intake import Answer, Triggers
 
 
 @dataclass(slots=True)
@@ -21,9 +21,10 @@ class _News:
     answers: list[Answer] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
+    progress: dict[str, tuple[int | None, str | None]] = field(default_factory=dict)
 
     def triggers(self) -> Triggers:
-        return Triggers(self.cause, tuple(self.answers), dict(self.failed), frozenset(self.silent))
+        return Triggers(self.cause, tuple(self.answers), dict(self.failed), frozenset(self.silent), dict(self.progress))
 
 
 class Agenda:
@@ -47,8 +48,9 @@ class Agenda:
         return len(self._queued)
 
     def add(
-        self, root: str, *, cause: str = "", answer: Answer | None = None, failed: tuple[str, str] | None = None, silent: str | None = None
-    ) -> None:
+        self, root: str, *, cause: str = "", answer: Answer | None = None, failed: tuple[str, str] | None = None, silent: str | None = None,
+        progress: tuple[str, int | None, str | None] | None = None,
+    ) -> None:  # fmt: skip
         """The root is to take a turn soon: once, however often this is called before it does."""
         is_known = root in self._news
         news = self._news.setdefault(root, _News())
@@ -59,9 +61,11 @@ class Agenda:
             news.failed[failed[0]] = failed[1]
         if silent is not None:
             news.silent.add(silent)
+        if progress is not None:
+            news.progress[progress[0]] = progress[1:]
         if root in self.running:
             return  # it goes on right after this turn
-        urgent = answer is not None or silent is not None  # it was at work before: what it asked for must not wait
+        urgent = any(each is not None for each in (answer, silent, progress))  # it was at work before: what it asked for must not wait
         if root in self._queued and urgent:
             del self._queued[root]
         elif is_known:

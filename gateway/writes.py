@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -95,7 +95,7 @@ class Writes:
         """PUT /v1/containers/1i5: what differs from the resource as its caller sees it."""
         if "PUT" not in self._request.caller.methods(type).resource:
             raise MethodNotAllowed("PUT", type.plural)
-        return await self._once(200, type, text, self._update(type, text))
+        return await self._once(200, type, text, lambda: self._update(type, text))
 
     async def _update(self, type: ResourceType, text: str) -> Outcome:
         resource = await self._own(type, text)
@@ -110,7 +110,7 @@ class Writes:
         """DELETE /v1/containers/1i5"""
         if "DELETE" not in self._request.caller.methods(type).resource:
             raise MethodNotAllowed("DELETE", type.plural)
-        return await self._once(200, type, text, self._delete(type, text))
+        return await self._once(200, type, text, lambda: self._delete(type, text))
 
     async def _delete(self, type: ResourceType, text: str) -> Outcome:
         resource = await self._own(type, text)
@@ -122,7 +122,7 @@ class Writes:
         action = actions.get(name.lower())
         if action is None or self._request.caller.kind == "readAdmin":
             raise Refused("InvalidAction", f"a {type.name} has no action {name}: it has {', '.join(sorted(type.actions)) or 'none'}")
-        return await self._once(202, type, text, self._act(type, text, action))
+        return await self._once(202, type, text, lambda: self._act(type, text, action))
 
     async def _act(self, type: ResourceType, text: str, action: Action) -> Outcome:
         resource = await self._stored(type, text)
@@ -136,13 +136,12 @@ class Writes:
 
     # --- once for a key ---
 
-    async def _once(self, status: int, type: ResourceType, text: str, attempt: Coroutine[Any, Any, Outcome]) -> Answer:
+    async def _once(self, status: int, type: ResourceType, text: str, attempt: Callable[[], Awaitable[Outcome]]) -> Answer:
         """The attempt, unless the request was carried out before: by then it may not even be possible any more (a start of what runs)."""
         if (outcome := await self._before(type, text)) is not None:
-            attempt.close()
             return await self._answer(status, outcome)
         try:
-            outcome = await attempt
+            outcome = await attempt()
         except Refused:
             if (outcome := await self._before(type, text)) is None:  # the same request was faster on another way
                 raise
@@ -173,14 +172,15 @@ class Writes:
 
     async def intervene(self, type: ResourceType, text: str, what: str) -> Answer:
         """POST /v1/containers/1i5/retry, cancel or force-remove, with {"reason": "..."}: possible in any state."""
+        return await self._once(202, type, text, lambda: self._intervene(type, text, what))
+
+    async def _intervene(self, type: ResourceType, text: str, what: str) -> Outcome:
         resource = await self._own(type, text)
         reason = self._request.one().get("reason")
         if reason is not None and not isinstance(reason, str):
             raise Refused("InvalidFormat", "a reason is a text", "reason")
         intervention = INTERVENTIONS[what](*([reason.strip()] if reason and reason.strip() else []))
-        return await self._answer(
-            202, await self._services.commands.intervene(type.name, resource.id, intervention, self._request.actor, self._key())
-        )
+        return await self._services.commands.intervene(type.name, resource.id, intervention, self._request.actor, self._request.key)
 
     # --- fields ---
 
