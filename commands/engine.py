@@ -94,7 +94,8 @@ class Engine:
         self._roots = Roots()
         self._agenda = Agenda(settings["engine.processes"], self._is_shared)
         self._most_turns: int = settings["engine.turns"]
-        self._waiters: dict[str, set[str]] = {}
+        self._waiters: dict[str, dict[str, None]] = {}
+        """Stream of a shared resource -> the roots that wait for it, first come first."""
         self._group: asyncio.TaskGroup | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._answered: OrderedDict[str, None] = OrderedDict()
@@ -195,7 +196,7 @@ class Engine:
             resources = await self._load(root)
             turn = await self._decide(root, resources, triggers)
             for stream in turn.waits_for:
-                self._waiters.setdefault(stream, set()).add(root)
+                self._waiters.setdefault(stream, {})[root] = None
             if turn.wake_at is not None:
                 self._wake_later(root, turn.wake_at)
             elif timer := self._timers.pop(root, None):
