@@ -102,7 +102,7 @@ class Bus:
     def ignore(self, partition: int) -> None:
         """Another engine has the partition now. (Its late messages are dropped by whoever reads them.)"""
         subscription = self._replies.pop(partition, None)
-        if subscription is not None and self._nats.is_connected:
+        if subscription is not None and not self._nats.is_closed:
             task = asyncio.create_task(self._unsubscribe(subscription))
             self._unsubscribing.add(task)
             task.add_done_callback(self._unsubscribing.discard)

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.cluster import Cluster, a_cluster, an_active_host, ask_for, figure, one_box_each, until_running
+from tests.support.cluster import Cluster, a_cluster, an_active_host, ask_for, figure, met_in_the_middle, one_box_each, until_running
 
 STARTS = 200
 SLOWED = {"set": "agent.commands.in.flight=2"}
@@ -37,28 +37,19 @@ async def two_engines(cluster: Cluster) -> None:
         await an_active_host(http)
 
 
-async def in_the_middle(cluster: Cluster) -> None:
-    """Some run, some are under way."""
-    async with asyncio.timeout(60):
-        while not 20 <= len(await cluster.boxes()) <= STARTS - 60:
-            await asyncio.sleep(0.01)
-
-
 @pytest.mark.timeout(180)
 async def test_one_of_two_engines_is_killed_in_the_middle_of_200_starts_and_the_other_ends_them(
     cluster: Cluster, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await two_engines(cluster)
     async with cluster.http() as http:
-        asked = asyncio.create_task(ask_for(http, STARTS, "killed"))
-        await in_the_middle(cluster)
         theirs = await cluster.partitions("first")
+        ids = await met_in_the_middle(cluster, http, STARTS, "killed")
         cluster["first"].send(signal.SIGKILL)
         died = datetime.now(UTC)
         cluster["first"].status(10)
         left = await cluster.open_roots(theirs)
         assert left, "nothing was to be taken over: the kill came too late"
-        ids = await asked
         left &= {f"instance-{each[2:]}" for each in ids}
         instances = await until_running(http, ids, "killed", 90)
         # What the dead one had sent before may land a moment after it; its leases last longer than that.
@@ -75,11 +66,9 @@ async def test_one_of_two_engines_is_killed_in_the_middle_of_200_starts_and_the_
 async def test_an_engine_that_slept_and_wakes_is_refused_and_does_no_harm(cluster: Cluster) -> None:
     await two_engines(cluster)
     async with cluster.http() as http:
-        asked = asyncio.create_task(ask_for(http, STARTS, "slept"))
-        await in_the_middle(cluster)
+        ids = await met_in_the_middle(cluster, http, STARTS, "slept")
         cluster["first"].send(signal.SIGSTOP)
         try:
-            ids = await asked
             instances = await until_running(http, ids, "slept", 90)
             await cluster.until_partitions("second", 16)
         finally:

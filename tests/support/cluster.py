@@ -23,7 +23,7 @@ import httpx
 import pytest
 
 from agents.simulated import Box
-from agents.wire import partition_of
+from agents.wire import PARTITIONS, partition_of
 from deploy.embedded import EmbeddedNats, EmbeddedPostgres, hold, noted
 from tests.support.server import Server
 
@@ -153,6 +153,20 @@ async def ask_for(http: httpx.AsyncClient, count: int, name: str) -> list[str]:
     answers = await asyncio.gather(*(http.post("/v1/containers", json=body) for body in bodies))
     assert Counter(answer.status_code for answer in answers) == {201: count}, next(a.text for a in answers if a.status_code != 201)
     return [answer.json()["id"] for answer in answers]
+
+
+async def met_in_the_middle(cluster: Cluster, http: httpx.AsyncClient, count: int, name: str) -> list[str]:
+    """Asks for containers while their host sleeps, wakes it, and returns when the first few run. -> all ids"""
+    cluster["agents"].send(signal.SIGSTOP)
+    try:
+        ids = await ask_for(http, count, name)
+    finally:
+        cluster["agents"].send(signal.SIGCONT)
+    async with asyncio.timeout(60):
+        while len(await cluster.boxes()) < 10:
+            await asyncio.sleep(0.01)
+    assert len(await cluster.open_roots(range(PARTITIONS))) > count / 5, "it is over already: this is not the middle"
+    return ids
 
 
 async def found(http: httpx.AsyncClient, name: str) -> list[dict[str, Any]]:
