@@ -134,7 +134,7 @@ class Engine:
     def _presence(self) -> PresenceWatch:
         commands = Commands(self.store, self.catalogue, self.settings, self.vault)
         self._endings = Endings(commands, self.fleet)
-        return PresenceWatch(self._bus, commands, self.fleet, self._endings, mine=self._is_ours, returned=self._dispatch.nudge)
+        return PresenceWatch(self._bus, commands, self.fleet, self._endings, mine=self._is_surely_ours, returned=self._dispatch.nudge)
 
     def vitals(self) -> dict[str, Any]:
         """What is at work here, and what waits for its turn or for an agent."""
@@ -147,6 +147,10 @@ class Engine:
 
     def _is_ours(self, root: str) -> bool:
         return self._partitions.serves(partition_of(root))
+
+    def _is_surely_ours(self, root: str) -> bool:
+        """For what is not appended under the lease: after a pause it may be another's by now, and what was heard is old."""
+        return self._is_ours(root) and self._partitions.sure
 
     def _is_shared(self, root: str) -> bool:
         return self.fleet.knows(root)
