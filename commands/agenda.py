@@ -1,11 +1,15 @@
 """The engine's agenda: which roots have something to take in, in what order they take turns, and how many are at work at once. Pure.
 
-    add -> (room among those at work?) -> ready -> taken: running -> done: at work while something is under way -> nothing: gone
-                    `-> queued, first come first served, until one at work has ended or is parked
+    add -> (room among those at work?) -> ready -> taken: running -> done: at work while it waits for an answer
+              `-> queued, the first come first ^                        |-> parked, or waiting for another root: no longer at work,
+                                                                        |   and before all that came later when it goes on
+                                                                        `-> nothing under way: gone
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,12 +35,16 @@ class Agenda:
     """A root takes one turn at a time, and each turn takes in all that came since the one before."""
 
     def __init__(self, most: int, shared: Callable[[str], bool]) -> None:
-        """`most` roots are at work at once. `shared`: roots that others wait for and that therefore never wait themselves."""
+        """`most` roots are at work at once. `shared`: those that many others wait for, and that therefore never wait themselves."""
         self._most, self._shared = most, shared
         self._news: dict[str, _News] = {}
         self._ready: deque[str] = deque()
-        self._queued: dict[str, None] = {}
+        self._queue: list[tuple[int, str]] = []
+        self._queued: set[str] = set()
         self._at_work: set[str] = set()
+        self._places: dict[str, int] = {}
+        """Root -> its place in the order in which they came, kept until nothing is under way in it."""
+        self._next_place = itertools.count()
         self.running: set[str] = set()
 
     @property
@@ -67,16 +75,16 @@ class Agenda:
             return  # it goes on right after this turn
         urgent = any(each is not None for each in (answer, silent, progress))  # it was at work before: what it asked for must not wait
         if root in self._queued and urgent:
-            del self._queued[root]
+            self._queued.discard(root)
         elif is_known:
             return
         if self._shared(root):
             self._ready.append(root)
         elif urgent or root in self._at_work or len(self._at_work) < self._most:
-            self._at_work.add(root)
-            self._ready.append(root)
+            self._begin(root)
         else:
-            self._queued[root] = None
+            self._queued.add(root)
+            heapq.heappush(self._queue, (self._place(root), root))
 
     def take(self) -> tuple[str, Triggers] | None:
         """The next root's turn; None: nobody is ready. Its taker says when it is `done`."""
@@ -87,28 +95,43 @@ class Agenda:
                 return root, news.triggers()
         return None
 
-    def done(self, root: str, *, under_way: bool) -> None:
-        """Its turn is over. `under_way`: whether it goes on by itself (it waits for an answer, say, and is not parked)."""
+    def done(self, root: str, *, under_way: bool, waits: bool = False) -> None:
+        """Its turn is over. `under_way`: whether it has an end to come to yet. `waits`: for people, or for what is another root's to do:
+        it makes room then, so that whatever it waits for finds some."""
         self.running.discard(root)
         if root in self._news:
             self._ready.append(root)
-        elif not under_way:
+        elif not under_way or waits:
             self._at_work.discard(root)
+        if not under_way and root not in self._news:
+            self._places.pop(root, None)
         self._admit()
 
     def forget(self, which: Callable[[str], bool]) -> None:
         """These are another engine's now. Those that run end by themselves."""
-        for root in [root for root in self._news if which(root)]:
-            del self._news[root]
-        for root in [root for root in self._queued if which(root)]:
-            del self._queued[root]
+        self._news = {root: news for root, news in self._news.items() if not which(root)}
+        self._places = {root: place for root, place in self._places.items() if not which(root)}
+        self._queued = {root for root in self._queued if not which(root)}
+        self._queue = [(place, root) for place, root in self._queue if not which(root)]
+        heapq.heapify(self._queue)
         self._ready = deque(root for root in self._ready if not which(root))
         self._at_work = {root for root in self._at_work if not which(root)}
         self._admit()
 
+    def _place(self, root: str) -> int:
+        place = self._places.get(root)
+        if place is None:
+            place = self._places[root] = next(self._next_place)
+        return place
+
+    def _begin(self, root: str) -> None:
+        self._place(root)
+        self._at_work.add(root)
+        self._ready.append(root)
+
     def _admit(self) -> None:
-        while self._queued and len(self._at_work) < self._most:
-            root = next(iter(self._queued))
-            del self._queued[root]
-            self._at_work.add(root)
-            self._ready.append(root)
+        while self._queue and len(self._at_work) < self._most:
+            _, root = heapq.heappop(self._queue)
+            if root in self._queued:  # else it was promoted meanwhile
+                self._queued.discard(root)
+                self._begin(root)

@@ -96,6 +96,8 @@ class Engine:
         self._most_turns: int = settings["engine.turns"]
         self._waiters: dict[str, dict[str, None]] = {}
         """Stream of a shared resource -> the roots that wait for it, first come first."""
+        self._joining: set[str] = set()
+        """The roots that waited for others after their last turn."""
         self._group: asyncio.TaskGroup | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._answered: OrderedDict[str, None] = OrderedDict()
@@ -187,7 +189,7 @@ class Engine:
             self._roots.forget(root)
             self._dispatch.revive(root)
             await self._park_broken(root, error)
-        self._agenda.done(root, under_way=self._roots.goes_on(root))
+        self._agenda.done(root, under_way=self._roots.at_work(root), waits=root in self._joining or self._roots.parked(root))
         self._begin_turns()
 
     async def _take_turn(self, root: str, triggers: Triggers) -> None:
@@ -199,6 +201,7 @@ class Engine:
                 return
             resources = await self._load(root)
             turn = await self._decide(root, resources, triggers)
+            (self._joining.add if turn.waits_for else self._joining.discard)(root)
             for stream in turn.waits_for:
                 self._waiters.setdefault(stream, {})[root] = None
             if turn.wake_at is not None:
@@ -397,6 +400,7 @@ class Engine:
 
     def _lost(self, partition: int) -> None:
         self._agenda.forget(lambda root: partition_of(root) == partition)
+        self._joining = {root for root in self._joining if partition_of(root) != partition}
         self._bus.ignore(partition)
         self._looked_through.discard(partition)
         self._roots.forget_all(lambda root: partition_of(root) == partition)

@@ -55,10 +55,9 @@ class Roots:
         """Whether it is known, and has something under way (which its wake-ups take further)."""
         return any(each.open for each in self._roots.get(root, {}).values())
 
-    def goes_on(self, root: str) -> bool:
-        """Whether something is under way in it that nobody need see to: it waits for an answer, say, and is not parked."""
-        brackets = [bracket for each in self._roots.get(root, {}).values() for bracket in each.open.values()]
-        return bool(brackets) and not any(bracket.parked for bracket in brackets)
+    def parked(self, root: str) -> bool:
+        """Whether something in it waits for people."""
+        return any(bracket.parked for each in self._roots.get(root, {}).values() for bracket in each.open.values())
 
     def begin(self, root: str) -> None:
         """A root whose very first event follows: nothing need be read to know it whole."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from commands.agenda import Agenda
-from commands.turn import Answer
+from commands.intake import Answer
 
 
 def agenda(most: int) -> Agenda:
@@ -99,3 +99,22 @@ def test_what_another_engine_has_now_is_forgotten_and_makes_room() -> None:
     mine.add("instance-0")
     mine.done("instance-1", under_way=False)
     assert taken(mine) == ["instance-0"], "once, although it came twice"
+
+
+def test_who_waits_for_another_or_for_people_makes_room_and_comes_before_all_that_came_later() -> None:
+    mine = agenda(1)
+    for number in range(3):
+        mine.add(f"instance-{number}")
+    assert taken(mine) == ["instance-0"]
+    mine.done("instance-0", under_way=True, waits=True)
+    assert taken(mine) == ["instance-1"], "else what it waits for might wait for it"
+    mine.add("instance-0", cause="what it waited for is done")
+    mine.add("instance-3")
+    mine.done("instance-1", under_way=False)
+    assert taken(mine) == ["instance-0"]
+    mine.done("instance-0", under_way=False)
+    mine.add("instance-0", cause="something new")
+    for following in ("instance-2", "instance-3", "instance-0"):
+        assert taken(mine) == [following]
+        mine.done(following, under_way=False)
+    assert (mine.at_work, mine.queued) == (0, 0)

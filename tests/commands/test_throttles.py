@@ -137,20 +137,24 @@ async def test_no_more_processes_than_set_are_at_work_first_come_first_served_an
             told.append(orjson.loads(message.data))
 
         await cloud.agent.nats.subscribe("corral.engine.test", cb=on_vitals)
+        [first] = await made(cloud, 1)  # with it the image is there, and nobody waits for another
+        await holding.heard(1)
+        await holding.let_go(cloud.agent, 1)
+        await cloud.until(first.stream, "running")
         created = await made(cloud, 6)
-        await holding.heard(2)
+        await holding.heard(3)
         assert cloud.engine.vitals()["processes"] == {"atWork": 2, "waiting": 4, "turns": 0}
         async with asyncio.timeout(20):
             while not told or told[-1]["processes"]["waiting"] != 4:
                 await asyncio.sleep(0.05)
-        for count in range(3, 7):
+        for count in range(4, 8):
             await holding.let_go(cloud.agent, 1)
             await holding.heard(count)
         await holding.let_go(cloud.agent, 2)
         for each in created:
             await cloud.until(each.stream, "running")
         requested = await store.read_all(0, 1000, types=["step-requested"])
-        begun = [event.root for event in requested if event.data["command"] == VOLUME]
+        begun = [event.root for event in requested if event.data["command"] == VOLUME][1:]
         assert set(begun[:2]) == {each.stream for each in created[:2]}, "these were at work at the same time"
         assert begun[2:] == [each.stream for each in created[2:]]
 
