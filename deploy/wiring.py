@@ -100,7 +100,7 @@ async def server(
         web = None
         if settings.has(Role.GATEWAY) and listener is not None:
             info = {"version": version("corral"), "nats": addresses.nats}
-            app = build_app(Services(store, views, commands, catalogue, chosen, info))
+            app = build_app(Services(store, views, commands, catalogue, chosen, info, admin))
             web = Web(app, listener)
             tasks.start(web.run_until_stopped(), "web")
             stack.callback(web.stop)

@@ -17,7 +17,7 @@ from eventstore.postgres import PostgresStore
 from gateway.app import build_app
 from gateway.services import Services
 from projections.views import Views
-from tests.support.http import Api, listening
+from tests.support.http import Api, listening, serving
 
 HOST = {"Host": "corral.example"}
 """As a load balancer would hand it on: links in answers are made from it."""
@@ -151,3 +151,14 @@ async def test_a_key_that_can_not_be_kept_is_refused(api: Api, key: str) -> None
     headers = [(b"Idempotency-Key", key.encode("latin-1"))]
     refused = await api.http.post("/v1/hosts", json={"name": "h", "kind": "sim"}, headers=headers)
     assert (refused.status_code, refused.json()["code"]) == (422, "InvalidIdempotencyKey"), refused.text
+
+
+async def test_a_request_is_the_same_callers_before_the_views_know_any(store: PostgresStore, database: str) -> None:
+    body = {"imageUuid": "sim:1", "name": "early"}
+    async with serving(store, database, projecting=False) as api:
+        early = await ask(api.http, "POST", "/v1/containers", "k", body)
+        assert early.status_code == 201, early.text
+        assert early.json()["accountId"] == f"1a{api.admin}"
+        async with api.project():
+            await api.settled()
+            assert (await ask(api.http, "POST", "/v1/containers", "k", body)).json()["id"] == early.json()["id"]
