@@ -95,7 +95,7 @@ def subjects_of(name: str, data: Mapping[str, Any]) -> Subjects:
         instance = f"instance {uuid_at(data, 'instanceHostMap', 'instance')}"
         return Subjects(instance, (instance,))
     if name in VOLUME_COMMANDS:
-        volume = f"volume {uuid_at(data, 'volumeStoragePoolMap', 'volume')}"
+        volume = f"volume {uuid_at(data, 'volumeStoragePoolMap', 'volume')}{_in_pool(data)}"
         owner = instance_of_root_volume(data)
         if owner is None:
             return Subjects(volume, (volume,))
@@ -107,6 +107,12 @@ def subjects_of(name: str, data: Mapping[str, Any]) -> Subjects:
         # An image that left a pool and is back there is not to be removed by a command that was on its way since before.
         return Subjects(image, (f"{image} in {part(data, 'imageStoragePoolMap').get('storagePoolId')}",))
     return Subjects(None)
+
+
+def _in_pool(data: Mapping[str, Any]) -> str:
+    """A volume is another thing in each of its pools: a command for one must not count as one for the other."""
+    pool = part(data, "volumeStoragePoolMap").get("storagePool")
+    return f" in {pool['uuid']}" if isinstance(pool, Mapping) and pool.get("uuid") else ""
 
 
 def part(data: Mapping[str, Any], *path: str) -> Json:

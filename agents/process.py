@@ -90,16 +90,18 @@ class Agent:
         concurrency: int = CONCURRENCY,
         heartbeat_seconds: float = PRESENCE_SECONDS,
         farewell: bool = False,
+        ledger: Ledger | None = None,
     ) -> None:
         """`number`: the agent's plain id. `folder`: of its own, kept over restarts. `nats`: a connection, or an address to connect to.
 
-        `farewell`: whether it says that it goes when it is stopped (not, where the engine stops with it).
+        `farewell`: whether it says that it goes when it is stopped (not, where the engine stops with it). `ledger`: if it is not
+        to lie in the folder.
         """
         self.number, self.uuid, self.driver = number, uuid, driver
         self._given = nats if isinstance(nats, Client) else None
         self._url = nats if isinstance(nats, str) else ""
         self._client: Client | None = self._given
-        self._ledger = Ledger(folder)
+        self._ledger = ledger or Ledger(folder)
         self._outbox = Outbox(self._ledger, lambda: self._client)
         self._heartbeat = Heartbeat(number, uuid, driver, lambda: self._client, heartbeat_seconds)
         self._inbox: asyncio.Queue[Msg] = asyncio.Queue(INBOX)

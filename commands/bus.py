@@ -36,14 +36,18 @@ class Bus:
         self._replies: dict[int, Subscription | None] = {}
         self._presence: Subscription | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self.connections = 0
-        """How often it was connected so far: who sees another number knows that messages were lost in between."""
+        self._connections = 0
         self._subscribing = False
         self._unsubscribing: set[asyncio.Task[None]] = set()
 
     @property
     def connected(self) -> bool:
         return self._nats.is_connected
+
+    @property
+    def connections(self) -> int:
+        """How often it was connected so far: who sees another number knows that messages were lost in between."""
+        return self._connections
 
     async def start(self) -> None:
         """Connects, or goes on trying in the background when NATS does not answer within two seconds."""
@@ -62,7 +66,7 @@ class Bus:
                 self._subscribing = True  # from here on the client itself renews subscriptions after every reconnect
                 self._presence = await self._nats.subscribe(wire.ALL_PRESENCE, cb=self._presence_message)
                 await self._subscribe_to_all()
-                self.connections += 1
+                self._connections += 1
                 return
             except Exception as error:  # the client raises its own, asyncio's and the system's errors here
                 log.warning("NATS does not answer; it is tried again", action="nats-away", url=self.url, error=str(error))
@@ -81,7 +85,7 @@ class Bus:
 
     async def _on_reconnect(self) -> None:
         log.info("NATS is there again", action="nats-back", url=self.url)
-        self.connections += 1
+        self._connections += 1
         await self._subscribe_to_all()
 
     async def _subscribe_to_all(self) -> None:

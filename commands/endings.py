@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import structlog
 
@@ -22,6 +23,14 @@ from eventstore import Recorded, Unavailable
 log = structlog.get_logger("corral.endings")
 
 RUNNING = "running"
+
+CLOCK_JUMP = 60_000
+"""Milliseconds: a heartbeat that is older than that tells of a clock that was set back."""
+
+SETTLED = 10.0
+"""Seconds by which a heartbeat must be younger than the instance's last event, by the clocks of both, to say anything about it: one that
+was told before the start may arrive after it, late or twice."""
+
 MOST_AT_ONCE = 64
 """Instances looked up, or found ended, by one heartbeat."""
 
@@ -33,6 +42,7 @@ class Known:
     uuid: str
     state: str
     position: int
+    at: datetime
 
 
 class Endings:
@@ -43,6 +53,8 @@ class Endings:
         self._known: dict[str, Known] = {}
         self._missed: dict[str, int] = {}
         """Stream -> its position when a heartbeat missed it first."""
+        self._heard: dict[int, int] = {}
+        """Agent -> the time of its newest heartbeat."""
 
     def follow(self, event: Recorded) -> None:
         """Keeps what is known of an instance up to date; one that is asked for first later is read then."""
@@ -51,24 +63,27 @@ class Endings:
         known = self._known.get(event.stream)
         if event.version == 1:
             changes = event.data.get("changes") or {}
-            self._known[event.stream] = Known(changes.get("uuid", ""), changes.get("state", ""), event.position)
+            self._known[event.stream] = Known(changes.get("uuid", ""), changes.get("state", ""), event.position, event.at)
         elif known is not None and known.position < event.position:
             moved = event.data.get("to") or event.data.get("via") if event.data.get("field") == "state" else None
             state = moved if isinstance(moved, str) else known.state
-            self._known[event.stream] = replace(known, state=state, position=event.position)
+            self._known[event.stream] = replace(known, state=state, position=event.position, at=event.at)
             if state == "purged":
                 del self._known[event.stream]
 
     async def hear(self, presence: Presence) -> None:
         """One heartbeat at a time."""
-        if presence.leaving or presence.trouble:
+        before = self._heard.get(presence.agent, 0)
+        if presence.leaving or presence.trouble or before - CLOCK_JUMP < presence.time <= before:  # the same again, or an older one
             return
+        self._heard[presence.agent] = presence.time
         try:
             await self._compare(presence)
         except Unavailable:
             self._missed.clear()  # nothing can be concluded from before an outage
 
     async def _compare(self, presence: Presence) -> None:
+        told = datetime.fromtimestamp(presence.time / 1000, UTC)
         there = {uuid for uuid, state in presence.instances.items() if state == RUNNING}
         hosts = [host for host in self._fleet.all("host") if host.row.get("agentId") == presence.agent]
         placed = [stream for host in hosts for stream in self._fleet.holders(scope(host))]
@@ -79,18 +94,21 @@ class Endings:
             known = self._known.get(stream)
             if known is None or known.state != RUNNING or known.uuid in there:
                 self._missed.pop(stream, None)
+            elif (told - known.at).total_seconds() < SETTLED:
+                continue
             elif self._missed.get(stream) == known.position:
                 ended.append(stream)
             else:
-                self._missed[stream] = known.position  # the heartbeat may be older than the start: the next one is not
+                self._missed[stream] = known.position  # the next one has to miss it, too
         for stream in ended[:MOST_AT_ONCE]:
             del self._missed[stream]
             await self._end(stream, presence.agent)
 
     async def _learn(self, stream: str) -> None:
-        instance = fold(stream, await self._commands.store.read(stream))
-        if instance.exists and stream not in self._known:
-            self._known[stream] = Known(instance.row.get("uuid", ""), instance.state, instance.position)
+        recorded = await self._commands.store.read(stream)
+        instance = fold(stream, recorded)
+        if recorded and stream not in self._known:
+            self._known[stream] = Known(instance.row.get("uuid", ""), instance.state, instance.position, recorded[-1].at)
 
     async def _end(self, stream: str, agent: int) -> None:
         log.warning("An instance ended by itself", action="instance-ended", stream=stream, agent=agent)

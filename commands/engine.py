@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import uuid
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -38,6 +36,7 @@ from commands.presence import PresenceWatch
 from commands.resource import Resource, fold, fold_all
 from commands.roots import Roots
 from commands.service import Commands
+from commands.surroundings import REAL, Surroundings
 from commands.turn import Answer, NeedIds, Triggers, Turn
 from commands.vault import Vault
 from commands.vitals import Vitals
@@ -74,13 +73,15 @@ class Engine:
     """Takes turns for the partitions that it leases. `run` ends when it is cancelled."""
 
     def __init__(
-        self, store: Store, bus: Bus, catalogue: Catalogue, settings: Mapping[str, Any], *, holder: str, vault: Vault | None = None
+        self, store: Store, bus: Bus, catalogue: Catalogue, settings: Mapping[str, Any], *, holder: str, vault: Vault | None = None,
+        surroundings: Surroundings = REAL,
     ) -> None:
         self.store = store
+        self.surroundings = surroundings
         self.catalogue = catalogue
         self.settings = settings
         self.holder = holder
-        self.vault = vault or Vault(store, catalogue)
+        self.vault = vault or Vault(store, catalogue, chance=surroundings.secret)
         self.fleet = Fleet()
         self.ready = asyncio.Event()
         self._ids = Ids(store)
@@ -134,7 +135,7 @@ class Engine:
             await self._partitions.give_up()
 
     def _presence(self) -> PresenceWatch:
-        commands = Commands(self.store, self.catalogue, self.settings, self.vault)
+        commands = Commands(self.store, self.catalogue, self.settings, self.vault, surroundings=self.surroundings)
         self._endings = Endings(commands, self.fleet)
         return PresenceWatch(self._bus, commands, self.fleet, self._endings, mine=self._is_surely_ours, returned=self._dispatch.nudge)
 
@@ -254,7 +255,7 @@ class Engine:
         failures = self._broken.get(root, (0, 0.0))[0] + 1
         pause = min(BROKEN_SECONDS, 2.0**failures)
         self._broken[root] = (failures, asyncio.get_running_loop().time() + pause)
-        self._wake_later(root, datetime.now(UTC) + timedelta(seconds=pause))
+        self._wake_later(root, self.surroundings.now() + timedelta(seconds=pause))
         why = f"{type(error).__name__}: {error}"
         reason = f"Corral itself failed ({why}); the engine's log tells more. It is tried again at least every {BROKEN_SECONDS:.0f} s"
         lease = self._partitions.held.get(partition_of(root))
@@ -269,8 +270,8 @@ class Engine:
 
     def _turn(self, root: str, resources: dict[str, Resource], triggers: Triggers) -> Turn:
         return Turn(
-            self.catalogue, resources, self.fleet, root=root, now=datetime.now(UTC), new_id=_new_id, ids=self._ids.take,
-            secret=os.urandom, settings=self.settings, triggers=triggers,
+            self.catalogue, resources, self.fleet, root=root, now=self.surroundings.now(), new_id=self.surroundings.new_id,
+            ids=self._ids.take, secret=self.surroundings.secret, settings=self.settings, triggers=triggers,
         )  # fmt: skip
 
     async def _decide(self, root: str, resources: dict[str, Resource], triggers: Triggers) -> Turn:
@@ -294,7 +295,8 @@ class Engine:
         work, done = turn.work()
         ends = bool(done) or any(each.root == turn.root for each in work)
         try:
-            appended = await self.store.append(writes, unchanged=turn.untouched() if ends else None, lease=lease, work=work, done=done)
+            unchanged, whole = (turn.untouched(), [turn.root]) if ends else (None, [])
+            appended = await self.store.append(writes, unchanged=unchanged, whole=whole, lease=lease, work=work, done=done)
         finally:
             for claim in claims:  # whether it landed or not is for the log to say
                 self.fleet.unclaim(claim)
@@ -348,7 +350,7 @@ class Engine:
         if event.type == events.PROCESS_RETRIED:
             self._dispatch.hurry(root)
         if event.type in events.NEWS:
-            for waiter in self._waiters.get(event.stream, ()):
+            for waiter in sorted(self._waiters.get(event.stream, ())):
                 self.schedule(waiter, cause=event.id)
         if event.type in events.ENDS:
             self._gone(event)
@@ -356,7 +358,7 @@ class Engine:
             self._pass_over_handlers()
         if event.type in events.ENDS and event.stream in self._waiters:
             failed = (event.stream, event.data["error"]) if event.type == events.PROCESS_FAILED else None
-            for waiter in self._waiters.pop(event.stream):
+            for waiter in sorted(self._waiters.pop(event.stream)):
                 self.schedule(waiter, cause=event.id, failed=failed)
 
     def _pass_over_handlers(self) -> None:
@@ -453,9 +455,8 @@ class Engine:
             self._on_late_reply(message, ask)
             return
         stale = bool((message.context or {}).get("stale"))
-        if stale and not outstanding.undoes:
+        if stale:
             log.info("The agent knows a newer request", action="reply-stale", ask=ask, stream=outstanding.stream)
-            return
         if message.transitioning == "yes":
             if outstanding.progressed(asyncio.get_running_loop().time()):
                 said = (ask, message.transitioningProgress, message.transitioningMessage)
@@ -471,10 +472,10 @@ class Engine:
         self._answered[ask] = None
         while len(self._answered) > ANSWERED_KEPT:
             self._answered.popitem(last=False)
-        # What a newer request took over need not be undone any more.
+        # What a newer request took over need not be undone any more; but what is waited for is asked for as the newest.
         error = None if stale else _error_of(message, outstanding.command)
         passes = isinstance(message, HandlerAnswer) and message.passes
-        self.schedule(outstanding.root, answer=Answer(ask, outstanding.command, message.data, error, passes))
+        self.schedule(outstanding.root, answer=Answer(ask, outstanding.command, message.data, error, stale, passes))
 
     def _on_late_reply(self, message: Message, ask: str) -> None:
         """An answer to what nobody waits for: a duplicate, or that of a process that was closed meanwhile, whose success is undone."""
@@ -506,7 +507,7 @@ class Engine:
     def _wake_later(self, root: str, when: datetime) -> None:
         if timer := self._timers.pop(root, None):
             timer.cancel()
-        delay = max(0.0, (when - datetime.now(UTC)).total_seconds())
+        delay = max(0.0, (when - self.surroundings.now()).total_seconds())
         self._timers[root] = asyncio.get_running_loop().call_later(delay + 0.001, self._wake, root)
 
     def _wake(self, root: str) -> None:
@@ -531,10 +532,6 @@ def _error_of(message: Message, command: str) -> str | None:
     if message.transitioning != "error":
         return None
     return " : ".join(part for part in (message.transitioningMessage or f"{command} failed", message.transitioningInternalMessage) if part)
-
-
-def _new_id() -> str:
-    return str(uuid.UUID(bytes=os.urandom(16), version=4))
 
 
 def _moments(writes: list[Write]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 
 from commands.turn import NeedIds
 from eventstore import Store
@@ -42,7 +42,7 @@ class Ids:
 
     async def refill(self, category: str) -> None:
         """Gets more ids of the category, and of every other that ran out, so that the turn is not interrupted for each."""
-        now = time.monotonic()
+        now = asyncio.get_running_loop().time()
         busy = now - self._refilled < QUIET
         self._refilled = now
         self._wanted.setdefault(category, 1)

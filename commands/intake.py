@@ -33,6 +33,8 @@ class Answer:
     command: str
     data: Json
     error: str | None = None
+    stale: bool = False
+    """Nothing was done: the agent knows a newer request about the same thing."""
     passes: bool = False
     """A handler's result that lets those after it run, too."""
 
@@ -62,6 +64,8 @@ class Intake(Draft):
         self.triggers = triggers
         self.answered: dict[str, Json] = {}
         """pid -> the data of an answer taken in this turn (a ping's inventory is used, but is no event)."""
+        self.answers: dict[str, str] = {}
+        """pid -> the event of that answer: of several in one turn, each is the cause of what follows from it."""
         self.wake_at: datetime | None = None
         self.joined: dict[str, list[tuple[str, str]]] = {}
         """pid -> the (stream, state field) of other roots that it waits for."""
@@ -93,7 +97,10 @@ class Intake(Draft):
     def _take(self, stream: str, bracket: Open, asked: Asked, answer: Answer) -> None:
         self._correlation, self._actor = bracket.correlation, bracket.actor
         data: Json = {"pid": bracket.pid, "id": asked.id}
-        if answer.error is not None:
+        if answer.stale:  # what was newer is another process's, and this one still waits: it is asked for as the newest
+            again = {"pid": bracket.pid, "command": asked.command, "id": self.new_id(), "agent": asked.agent}
+            self.emit(stream, events.STEP_REQUESTED, {**again, "try": asked.tries} if asked.tries > 1 else again)
+        elif answer.error is not None:
             self.emit(stream, events.STEP_FAILED, {**data, "error": answer.error})
         else:
             self.answered[bracket.pid] = answer.data
@@ -103,7 +110,7 @@ class Intake(Draft):
             data |= {"passes": True} if answer.passes else {}
             self.emit(stream, events.STEP_SUCCEEDED, data)
             merge_related(self, self.resources[stream], answer.data)
-        self._cause = f"{stream}@{self.resources[stream].version}"
+        self._cause = self.answers[bracket.pid] = f"{stream}@{self.resources[stream].version}"
 
     # --- what closed processes left behind ---
 
@@ -162,6 +169,7 @@ class Intake(Draft):
                 state = each.row.get(state_field) or ""
                 if self.catalogue.transitional(each.type, state, state_field):
                     rest = self.catalogue.interrupted(each.type, state, state_field).failed
+                    self._cause = self._cause or f"{each.stream}@{each.version}"  # what interrupted it is the last that happened to it
                     self.emit(each.stream, events.UPDATED, {"changes": {state_field: rest}})
                     for asked in each.late.values():
                         self._undo(each.stream, asked)

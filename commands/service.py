@@ -6,11 +6,8 @@ It needs only the store: with NATS, engines and projectors down it still accepts
 from __future__ import annotations
 
 import asyncio
-import os
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from agents.wire import partition_of
@@ -26,6 +23,7 @@ from commands.interventions import Intervention
 from commands.keys import KeyPair, rsa_key_pair
 from commands.placement import CAPACITY
 from commands.resource import Json, Resource, empty, evolve, fold, split_stream
+from commands.surroundings import REAL, Surroundings
 from commands.turn import NeedIds, Turn
 from commands.vault import Vault
 from eventstore import BadData, CommandKey, KeyReused, Recorded, Repeated, Store, Taken, Work, Write, WrongVersion
@@ -67,11 +65,12 @@ class Commands:
 
     def __init__(
         self, store: Store, catalogue: Catalogue, settings: Mapping[str, Any], vault: Vault | None = None,
-        *, new_key_pair: Callable[[], KeyPair] = rsa_key_pair,
+        *, new_key_pair: Callable[[], KeyPair] = rsa_key_pair, surroundings: Surroundings = REAL,
     ) -> None:
         """`vault`: the process's own; without one, secrets are sealed with keys that no master key wraps."""
         self.store = store
-        self.vault = vault or Vault(store, catalogue)
+        self.surroundings = surroundings
+        self.vault = vault or Vault(store, catalogue, chance=self.surroundings.secret)
         self._new_key_pair = new_key_pair
         self.catalogue = catalogue
         self.settings = settings
@@ -298,9 +297,9 @@ class Commands:
     ) -> tuple[Turn, str]:
         while True:
             turn = Turn(
-                self.catalogue, resources, self._no_fleet, root=root, now=datetime.now(UTC), new_id=lambda: str(uuid.uuid4()),
-                ids=self._ids.take, secret=os.urandom, settings=self.settings, actor=actor.account,
-                correlation=actor.correlation or uuid.uuid4().hex,
+                self.catalogue, resources, self._no_fleet, root=root, now=self.surroundings.now(), new_id=self.surroundings.new_id,
+                ids=self._ids.take, secret=self.surroundings.secret, settings=self.settings, actor=actor.account,
+                correlation=actor.correlation or self.surroundings.new_id().replace("-", ""),
             )
             try:
                 return turn, draft(turn)

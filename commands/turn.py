@@ -118,13 +118,14 @@ class Turn(Intake):
 
     def advance(self, stream: str, pid: str) -> str | None:
         """Runs a bracket's steps. -> "done", "failed: why", or None while it waits."""
-        before = (self._pid, self._actor, self._correlation)
+        before = (self._pid, self._actor, self._correlation, self._cause)
         bracket = self.bracket(stream, pid)
         self._actor, self._correlation = bracket.actor or self._actor, bracket.correlation or self._correlation
+        self._cause = self.answers.get(pid, self._cause)
         try:
             return self._advance(stream, pid)
         finally:
-            self._pid, self._actor, self._correlation = before
+            self._pid, self._actor, self._correlation, self._cause = before
 
     def _advance(self, stream: str, pid: str) -> str | None:
         while True:

@@ -169,7 +169,7 @@ class Vault:
             async with self._adding:
                 wanted, self._wanted = self._wanted, set()
                 if wanted:
-                    fresh = {each: self._master.wrap(each, self._chance(KEY_BYTES), self._chance) for each in wanted}
+                    fresh = {each: self._master.wrap(each, self._chance(KEY_BYTES), self._chance) for each in sorted(wanted)}
                     self._remember(await self._store.add_keys(fresh))
         return {stream: self._known[stream][1] for stream in streams}
 

@@ -146,6 +146,8 @@ def _extras(wants: Sequence[Encoded]) -> str:
     extras: Json = {}
     if unchanged := [{"m": m, "stream": s, "expected": v} for m, w in numbered if w.unchanged for s, v in w.unchanged.items()]:
         extras["unchanged"] = unchanged
+    if whole := [{"m": m, "root": root} for m, w in numbered for root in w.whole]:
+        extras["whole"] = whole
     if closed := [{"m": m, "stream": stream} for m, w in numbered for stream in w.closed]:
         extras["closed"] = closed
     if leases := [{"m": m, "name": w.lease.name, "holder": w.lease.holder, "epoch": w.lease.epoch} for m, w in numbered if w.lease]:

@@ -29,6 +29,7 @@ class Encoded:
 
     `keys`: what no other append of its batch may touch (streams written; its command; the roots of its work).
     `unchanged`: streams only read, with the versions they must have; no other append of its batch may write them.
+    `whole`: roots of which no other stream may exist than those written and unchanged.
     `ops`: claims and releases in the order in which they take effect. `closed`: streams whose last event closes them.
     """
 
@@ -38,6 +39,7 @@ class Encoded:
     ops: Sequence[Json] = ()
     closed: Sequence[str] = ()
     unchanged: Mapping[str, int] | None = None
+    whole: Sequence[str] = ()
     lease: Lease | None = None
     command: CommandKey | None = None
     work: Sequence[Work] = ()
@@ -46,7 +48,7 @@ class Encoded:
     @property
     def plain(self) -> bool:
         """Nothing but events for streams."""
-        return not (self.ops or self.closed or self.unchanged or self.lease or self.command or self.work or self.done)
+        return not (self.ops or self.closed or self.unchanged or self.whole or self.lease or self.command or self.work or self.done)
 
 
 def encode_append(
@@ -56,6 +58,7 @@ def encode_append(
     command: CommandKey | None = None,
     work: Sequence[Work] = (),
     done: Sequence[str] = (),
+    whole: Sequence[str] = (),
 ) -> Encoded:
     """Raises BadData for what the log can't hold, ValueError for a call that makes no sense."""
     if len(writes) > 1 and len({write.stream for write in writes}) < len(writes):
@@ -76,10 +79,10 @@ def encode_append(
         check_text(lease.name, "a lease's name")
         check_text(lease.holder, "a lease's holder")
         encoded.lease = lease
-    if work or done:
+    if work or done or whole:
         encoded.work = list({each.root: each for each in work}.values())  # the last one counts
-        encoded.done = done
-        for root in {*(each.root for each in work), *done}:
+        encoded.done, encoded.whole = done, whole
+        for root in {*(each.root for each in work), *done, *whole}:
             check_text(root, "a root's name")
             encoded.keys.append(("work", root))
     return encoded

@@ -57,13 +57,14 @@ class MemoryStore:
         writes: Sequence[Write],
         *,
         unchanged: Mapping[str, int] | None = None,
+        whole: Sequence[str] = (),
         lease: Lease | None = None,
         command: CommandKey | None = None,
         work: Sequence[Work] = (),
         done: Sequence[str] = (),
     ) -> Appended:
         self._open()
-        wanted = encode_append(writes, unchanged, lease, command, work, done)
+        wanted = encode_append(writes, unchanged, lease, command, work, done, whole)
         self._check(wanted)
         claims = self._claimed(wanted.ops)
         return self._apply(wanted, claims)
@@ -196,6 +197,14 @@ class MemoryStore:
             actual = self._versions.get(stream, 0)
             if actual != expected:
                 raise WrongVersion(stream, expected, actual)
+        known = {*(row[0] for row in wanted.streams), *(wanted.unchanged or ())}
+        for stream in (each for root in wanted.whole for each in self._roots.get(root, ()) if each not in known):
+            if not self._is_closed(stream):
+                raise WrongVersion(stream, 0, self._versions[stream])
+
+    def _is_closed(self, stream: str) -> bool:
+        (_, _, _, _, metadata), _ = self._rows[self._positions[stream][-1] - 1]
+        return orjson.loads(metadata).get("closed") is True
 
     def _claimed(self, ops: Sequence[Json]) -> dict[tuple[str, str], Held | None]:
         """What these change in the claims (None: free again); raises Taken or Full and leaves nothing behind."""

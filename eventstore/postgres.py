@@ -85,12 +85,13 @@ class PostgresStore:
         writes: Sequence[Write],
         *,
         unchanged: Mapping[str, int] | None = None,
+        whole: Sequence[str] = (),
         lease: Lease | None = None,
         command: CommandKey | None = None,
         work: Sequence[Work] = (),
         done: Sequence[str] = (),
     ) -> Appended:
-        return await self._writer.append(encode_append(writes, unchanged, lease, command, work, done))
+        return await self._writer.append(encode_append(writes, unchanged, lease, command, work, done, whole))
 
     async def read(self, stream: str, after: int = 0, to_position: int | None = None) -> list[Recorded]:
         return await self._events("read", stream, after, EVERYTHING if to_position is None else to_position)

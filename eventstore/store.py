@@ -20,6 +20,7 @@ class Store(Protocol):
         writes: Sequence[Write],
         *,
         unchanged: Mapping[str, int] | None = None,
+        whole: Sequence[str] = (),
         lease: Lease | None = None,
         command: CommandKey | None = None,
         work: Sequence[Work] = (),
@@ -27,8 +28,9 @@ class Store(Protocol):
     ) -> Appended:
         """All the writes in one transaction, or none.
 
-        `unchanged`: streams that the decision read and that must still be at these versions. `work` and `done`: roots that
-        have, or no longer have, something left to do. Raises WrongVersion, Taken, Full, LostLease, Repeated, KeyReused,
+        `unchanged`: streams that the decision read and that must still be at these versions. `whole`: roots of which it knows all:
+        every stream of theirs that is not closed must be written or named as unchanged. `work` and `done`: roots that have, or no
+        longer have, something left to do. Raises WrongVersion, Taken, Full, LostLease, Repeated, KeyReused,
         BadData for this caller alone, whoever shares its batch; Unavailable when the database is gone.
         """
         ...

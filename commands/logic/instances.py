@@ -99,7 +99,7 @@ def leaves_host(turn: Turn, instance: Resource) -> bool:
     """Whether a stop frees the placement: when asked to, or when all its pools are within reach of two hosts or more."""
     if not has_place(turn, instance):
         return False
-    if instance.row["allocationState"] == "deactivating":  # begun before, by a stop that was superseded
+    if instance.row["allocationState"] != "active":  # an allocation that failed, or a deallocation that a newer stop superseded
         return True
     return bool(turn.input(instance).get("deallocateFromHost")) or on_shared_storage(turn, instance)
 

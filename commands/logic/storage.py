@@ -21,8 +21,8 @@ def images_in_pools(turn: Turn, volume: Resource) -> list[Target]:
     if image is None:
         return []
     targets = []
-    for each in turn.children("volumeStoragePoolMap", "volumeId", volume.id):
-        pool = each.row["storagePoolId"]
+    maps = turn.children("volumeStoragePoolMap", "volumeId", volume.id)
+    for pool in dict.fromkeys(each.row["storagePoolId"] for each in maps):  # each once: two would claim the same place
         present = turn.fleet.image_in_pool(image, pool)
         targets.append(Target("imageStoragePoolMap", present.id if present else None, {"imageId": image, "storagePoolId": pool}))
     return targets

@@ -152,6 +152,17 @@ async def test_a_newer_request_takes_over_what_is_under_way(start_simulated: Sta
     assert driver.boxes()[web["uuid"]].created == 1
 
 
+async def test_a_volume_in_two_pools_is_activated_in_both(start_simulated: StartSimulated, ear: Ear) -> None:
+    await start_simulated(Knobs(delay={"storage.volume.activate": 0.2}))
+    here, there = on_pool(instance()), on_pool(instance())
+    there["volumeStoragePoolMap"]["volume"] = here["volumeStoragePoolMap"]["volume"]
+    there["volumeStoragePoolMap"]["storagePool"] = {"uuid": "pool2"}
+    both = [command("storage.volume.activate", data, epoch, agent=ear.agent) for data, epoch in ((here, 10), (there, 12))]
+    await ear.send(*both)
+    for each in both:
+        assert (await ear.wait_for(each.id))[0].transitioning is None
+
+
 async def test_a_stop_overtakes_the_starts_that_wait(start_simulated: StartSimulated, ear: Ear) -> None:
     """start 10 runs, stop 20 and a late duplicate start 15 wait: at the end it is stopped, and 15 did nothing."""
     _, driver = await start_simulated(Knobs(delay={"compute.instance.activate": 0.2}))

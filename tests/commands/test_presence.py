@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import time
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import pytest
 
 from agents.wire import Presence, presence_subject
-from commands.endings import Endings
+from commands.endings import SETTLED, Endings
 from eventstore.memory import MemoryStore
 from tests.support.cloud import Cloud, a_running_cloud
 
@@ -30,8 +34,17 @@ async def test_an_agent_that_says_goodbye_gets_no_instances_until_it_is_back(nat
         await cloud.until(f"agent-{agent}", "active", seconds=3)
 
 
-async def heartbeat(cloud: Cloud, agent: int, **instances: str) -> None:
-    await cloud.agent.nats.publish(presence_subject(agent), Presence(agent=agent, uuid="x", instances=instances).encode())
+beats = itertools.count(1)
+
+
+def later() -> int:
+    """The time of a heartbeat that what happened until now has settled for, each newer than the one before."""
+    return int((time.time() + SETTLED) * 1000) + next(beats)
+
+
+async def heartbeat(cloud: Cloud, agent: int, at: int | None = None, running: Mapping[str, str] = MappingProxyType({})) -> None:
+    presence = Presence(agent=agent, uuid="x", instances=dict(running), time=at or later())
+    await cloud.agent.nats.publish(presence_subject(agent), presence.encode())
     await cloud.agent.nats.flush()
     await asyncio.sleep(0.1)
 
@@ -47,8 +60,8 @@ async def one_that_runs(cloud: Cloud, triggered: str) -> tuple[int, str, str]:
 async def test_what_ends_by_itself_is_followed_up_as_it_says_itself(nats_url: str, triggered: str, state: str) -> None:
     async with a_running_cloud(MemoryStore(), nats_url) as cloud:
         agent, stream, uuid = await one_that_runs(cloud, triggered)
-        await heartbeat(cloud, agent, **{uuid: "running"})
-        await heartbeat(cloud, agent, **{uuid: "stopped"})
+        await heartbeat(cloud, agent, running={uuid: "running"})
+        await heartbeat(cloud, agent, running={uuid: "stopped"})
         assert (await cloud.resource(stream)).state == "running"  # one heartbeat may be older than the start
         await heartbeat(cloud, agent)
         while not [each for each in cloud.agent.heard if each.name == "compute.instance.deactivate"]:
@@ -59,6 +72,20 @@ async def test_what_ends_by_itself_is_followed_up_as_it_says_itself(nats_url: st
         [restart] = [each for each in await cloud.store.read(stream) if each.data.get("reason", "").startswith("it ended by itself")]
         assert restart.data["process"] == "instance.restart"
         assert restart.metadata["correlation"] == f"corral:ended-{stream}"
+
+
+async def test_heartbeats_that_are_as_old_as_the_start_or_come_twice_say_nothing(nats_url: str) -> None:
+    async with a_running_cloud(MemoryStore(), nats_url) as cloud:
+        agent, stream, uuid = await one_that_runs(cloud, "stop")
+        now = int(time.time() * 1000)
+        await heartbeat(cloud, agent, now)  # told before the start, say, and late
+        await heartbeat(cloud, agent, now + 1)
+        at = later()
+        await heartbeat(cloud, agent, at)
+        await heartbeat(cloud, agent, at)
+        await heartbeat(cloud, agent, at - 2000)
+        assert (await cloud.resource(stream)).state == "running"
+        await heartbeat(cloud, agent, running={uuid: "running"})
 
 
 async def test_an_agent_that_can_not_see_its_engine_says_nothing_about_what_runs(nats_url: str) -> None:
@@ -79,7 +106,7 @@ async def test_an_engine_that_starts_anew_learns_of_what_ended_before(nats_url: 
         cloud.engine._endings = None
         endings = Endings(cloud.commands, cloud.engine.fleet)
         for _ in range(2):
-            await endings.hear(Presence(agent=agent, uuid="x"))
+            await endings.hear(Presence(agent=agent, uuid="x", time=later()))
         await cloud.until(stream, "stopped")
 
 

@@ -13,7 +13,7 @@ from commands.engine import Engine
 from commands.fleet import Fleet
 from commands.roots import Roots
 from commands.settings import DEFAULTS
-from commands.turn import Triggers
+from commands.turn import Answer, Triggers
 from eventstore import Claim, Store
 from eventstore.memory import MemoryStore
 from tests.support.cloud import a_running_cloud
@@ -50,6 +50,36 @@ def test_an_error_that_is_answered_twice_counts_once_and_what_comes_after_it_not
     story.answer(ask)
     assert len(story.log) == before
     assert story.resource(INSTANCE).state == "starting"
+
+
+def test_of_two_answers_in_one_turn_each_is_the_cause_of_what_follows_from_it() -> None:
+    story = a_cloud(hosts=2)
+    story.create("container", imageId=1, accountId=1, startOnCreate=False)
+    another_map(story)
+    another_map(story)
+    story.command(INSTANCE, Run("start"))
+    story.answer(story.asks()[0])
+    asks = story.asks()
+    assert [ask.command for ask in asks] == ["storage.volume.activate"] * 2
+    story.take_turn(INSTANCE, Triggers(answers=tuple(Answer(ask.id, ask.command, {}) for ask in asks)))
+    for ask in asks:
+        answered, ended = [event for event in story.log if event.stream == ask.stream][-2:]
+        assert (answered.type, ended.type) == ("step-succeeded", "process-succeeded")
+        assert ended.metadata["causation"] == answered.id
+
+
+def test_a_request_that_the_agent_knows_a_newer_one_than_is_made_anew_while_it_is_waited_for() -> None:
+    """Two requests about one thing on the agent's side (two maps of a volume, say): the older one must not wait for ever."""
+    story = starting()
+    [ask] = story.asks()
+    story.take_turn(ask.root, Triggers(answers=(Answer(ask.id, ask.command, {}, "behind", stale=True),)))
+    [again] = story.asks()
+    assert (again.command, again.stream) == (ask.command, ask.stream)
+    assert again.id != ask.id
+    assert again.epoch > ask.epoch
+    story.answer(ask, error="late")
+    story.answer(again)
+    assert story.resource(INSTANCE).state == "running"
 
 
 # --- commands to what is at work ---
@@ -121,6 +151,42 @@ def test_a_purge_of_an_old_image_map_does_not_hide_the_new_one() -> None:
     story.create("container", imageId=1, accountId=1)
     assert "storage.image.activate" not in story.answer_all()
     assert story.fleet.image_in_pool(1, 1) == story.resource("imageStoragePoolMap-2")
+
+
+def test_a_map_to_a_host_that_is_removed_while_its_instance_starts_has_it_stopped_there() -> None:
+    story = starting()
+    story.command("instanceHostMap-1", Delete())
+    assert [ask.command for ask in story.asks()] == ["compute.instance.deactivate"]
+    story.answer_all()
+    assert story.resource("instanceHostMap-1").state == "removed"
+
+
+def test_two_maps_of_a_volume_to_one_pool_fetch_its_image_once() -> None:
+    story = a_cloud()
+    story.create("container", imageId=1, accountId=1, startOnCreate=False)
+    another_map(story)
+    another_map(story)
+    story.command(INSTANCE, Run("start"))
+    assert story.answer_all().count("storage.image.activate") == 1
+    assert [each.stream for each in story.resources().values() if each.type == "imageStoragePoolMap"] == ["imageStoragePoolMap-1"]
+    assert story.resource(INSTANCE).state == "running"
+
+
+def test_a_start_that_finds_no_place_leaves_nothing_allocated_whatever_maps_its_volume_has() -> None:
+    story = a_cloud(slots=0)
+    story.create("container", imageId=1, accountId=1, startOnCreate=False)
+    another_map(story)
+    story.command(INSTANCE, Run("start"))
+    instance = story.resource(INSTANCE)
+    assert (instance.state, instance.row["allocationState"]) == ("stopped", "inactive")
+
+
+def another_map(story: Story) -> None:
+    """As the API makes it: the volume's, to the first host's pool."""
+    turn = story.turn(INSTANCE, story.resources())
+    turn.create("volumeStoragePoolMap", {"volumeId": 1, "storagePoolId": 1}, run=False)
+    story._append(turn)
+    story.settle()
 
 
 def test_work_is_done_only_if_nobody_wrote_to_what_the_turn_left_alone() -> None:

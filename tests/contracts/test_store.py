@@ -100,6 +100,21 @@ async def test_a_stream_that_a_decision_only_read_must_not_have_moved(store: Sto
     assert await store.head() == 3
 
 
+async def test_a_root_that_a_decision_knows_whole_must_have_no_other_stream(store: Store) -> None:
+    await store.append([write("instance-1"), Write("volume-1", 0, (Event("created", {}),), "instance-1")], work=[Work("instance-1", 3)])
+    both: dict[str, Any] = {"whole": ["instance-1"], "done": ["instance-1"]}
+    with pytest.raises(WrongVersion) as caught:  # it does not know the volume
+        await store.append([write("instance-1", 1)], **both)
+    assert (caught.value.stream, caught.value.expected, caught.value.actual) == ("volume-1", 0, 1)
+    assert [each.root for each in await store.due_work([3])] == ["instance-1"]
+    await store.append([write("instance-1", 1)], unchanged={"volume-1": 1}, **both)
+    assert await store.due_work([3]) == []
+    another = Write("volume-2", 0, (Event("created", {}),), "instance-1")
+    await store.append([write("instance-1", 2), another], unchanged={"volume-1": 1}, **both)
+    await store.append([Write("volume-2", 1, (Event("purged", {}, {"closed": True}),))])
+    await store.append([write("instance-1", 3)], unchanged={"volume-1": 1}, **both)  # what is closed can't begin anything
+
+
 async def test_a_write_without_events_only_checks_its_version(store: Store) -> None:
     appended = await store.append([Write("a-1", 0, ())])
     assert (appended.first, appended.last, appended.recorded([Write("a-1", 0, ())])) == (1, 0, [])

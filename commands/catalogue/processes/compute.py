@@ -16,6 +16,13 @@ def agent_of_host(world: World, each: Resource) -> int | None:
     return managing(world, world.get("host", each.row.get("hostId")))
 
 
+def agent_where_it_may_run(world: World, each: Resource) -> int | None:
+    """Of a map that is removed in the middle of its activation, or before its deactivation is confirmed: nobody knows what runs there."""
+    bracket = each.open.get("state")
+    unsure = bracket is not None and bracket.came_from in ("activating", "deactivating")
+    return agent_of_host(world, each) if unsure else None
+
+
 def is_root(volume: Resource) -> bool:
     return volume.row.get("deviceNumber") == 0
 
@@ -107,6 +114,7 @@ INSTANCE_HOST_MAP = [
         by_default=False,
         activate=(to_host("compute.instance.activate", tries=instances.compute_tries, undo="compute.instance.deactivate"),),
         deactivate=(to_host("compute.instance.deactivate", tries=0),),
+        remove=(Ask("compute.instance.deactivate", agent_where_it_may_run, payload.instance_map, tries=0),),
     ),
 ]
 

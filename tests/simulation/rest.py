@@ -1,0 +1,148 @@
+"""What must hold once the storm is over, everything works again and enough time has passed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from agents.driver import RUNNING
+from commands.catalogue.builtin import CATALOGUE
+from commands.engine import Engine
+from commands.resource import Resource, fold_all
+from eventstore import Claim
+from tests.simulation.hosts import REMOVED
+from tests.simulation.promises import Promises, outstanding
+
+LATE_SUCCESSES_ARE_UNDONE = False
+"""A container that ran although its start was closed is stopped by the undoing of that start, and its stopped box may then outlive the
+purge of its instance: only boxes that run are held against the log until that is settled."""
+
+
+def complaints(promises: Promises, engines: Iterable[Engine], now: datetime) -> list[str]:
+    """Everything that is not as it should be; empty when all is."""
+    resources = promises.resources
+    found = [f"still under way: {each}" for each in outstanding(resources)]
+    if found:
+        return found
+    return [
+        *_states(resources), *_work(promises, now), *_boxes(promises), *_claims(promises),
+        *(each for engine in engines for each in _engine(engine, promises)),
+    ]
+
+
+def _states(resources: dict[str, Resource]) -> list[str]:
+    found = [f"{each.stream} is {each.state} for ever" for each in resources.values() if CATALOGUE.transitioning(each.type, each.state)]
+    allocations = (None, "active", "inactive")
+    return found + [
+        f"{each.stream} is {each.row['allocationState']} for ever"
+        for each in resources.values() if each.row.get("allocationState") not in allocations
+    ]
+
+
+def _work(promises: Promises, now: datetime) -> list[str]:
+    """Rows of work are left for purges to come alone."""
+    return [
+        f"{work.root} has work that is due and that nobody does"
+        for work in promises.store._work.values()
+        if work.due is None or work.due <= now or not any(promises.resources[each].state == "removed" for each in promises.roots[work.root])
+    ]
+
+
+def _of(resources: dict[str, Resource], type_name: str) -> list[Resource]:
+    return [each for each in resources.values() if each.type == type_name]
+
+
+def _boxes(promises: Promises) -> list[str]:
+    """A box runs exactly where an active map says so (if nobody took its root volume away); nothing is left of what was purged."""
+    resources = promises.resources
+    machine_of = {each.number: each for each in promises.machines}
+    found: list[str] = []
+    runs: set[tuple[str, str]] = set()
+    for each in _of(resources, "instanceHostMap"):
+        host = resources.get(f"host-{each.row.get('hostId')}")
+        instance = resources.get(f"instance-{each.row.get('instanceId')}")
+        if host is None or instance is None or each.state != "active":
+            continue
+        machine = machine_of[host.row["agentId"]]
+        uuid = instance.row["uuid"]
+        runs.add((machine.name, uuid))
+        box = machine.boxes.get(uuid)
+        if (box is None or box.state != RUNNING) and not _root_volume_was_taken(resources, instance):
+            found.append(f"{instance.stream} ({instance.state}) is active on {machine.name} by {each.stream}, but its box there is {box}")
+    by_uuid = {each.row["uuid"]: each for each in _of(resources, "instance")}
+    for machine in promises.machines:
+        for uuid, box in machine.boxes.items():
+            if box.state == RUNNING and (machine.name, uuid) not in runs:
+                found.append(f"a box of {_told(by_uuid.get(uuid))} runs on {machine.name}, and no active map says so")
+            elif LATE_SUCCESSES_ARE_UNDONE and box.state != REMOVED and uuid in by_uuid and by_uuid[uuid].state == "purged":
+                found.append(f"{machine.name} still has a box of {_told(by_uuid[uuid])}")
+    return found
+
+
+def _told(instance: Resource | None) -> str:
+    return f"{instance.stream} ({instance.state})" if instance else "nobody"
+
+
+def _root_volume_was_taken(resources: dict[str, Resource], instance: Resource) -> bool:
+    """Somebody removed the map of its root volume by hand, which ends the container."""
+    mine = (each for each in _of(resources, "volume") if each.row.get("instanceId") == instance.id)
+    roots = {each.id for each in mine if each.row.get("deviceNumber") == 0}
+    maps = _of(resources, "volumeStoragePoolMap")
+    return any(each.row.get("volumeId") in roots and each.state in ("removed", "purged") for each in maps)
+
+
+def _claims(promises: Promises) -> list[str]:
+    """Of hosts' capacity: by the instances that are placed there, and by nothing else; the rest: by rows that are there."""
+    resources = promises.resources
+    needed: set[tuple[str, str]] = set()
+    for each in _of(resources, "instanceHostMap"):
+        instance = resources[f"instance-{each.row['instanceId']}"]
+        placed = instance.row["allocationState"] == "active" and not (each.row.get("data") or {}).get("deallocated")
+        if placed and any(claim.limit is not None for claim in _claims_of(promises, each.stream)):
+            needed.add((f"host-{each.row['hostId']}/compute", instance.stream))
+    held = {key for key, share in promises.claims.items() if share.claim.limit is not None}
+    found = [f"{item} holds a share of {scope} that no placement needs" for scope, item in sorted(held - needed)]
+    found += [f"{item} is placed and holds no share of {scope}" for scope, item in sorted(needed - held)]
+    for image_map in _of(resources, "imageStoragePoolMap"):
+        for claim in _claims_of(promises, image_map.stream):
+            share = promises.claims.get((claim.scope, claim.item))
+            mine = share is not None and share.holder == image_map.stream
+            if not claim.scope.endswith(".uuid") and mine == image_map.removed and image_map.state != "purged":
+                found.append(f"{image_map.stream} is {image_map.state}, and {claim.scope} {claim.item} is held by {share}")
+    stored = {key: (held.holder, held.claim.amount) for key, held in promises.store._claims.items()}
+    if stored != {key: (share.holder, share.claim.amount) for key, share in promises.claims.items()}:
+        found.append("the store's claims are not those that its events tell of")
+    return found
+
+
+def _claims_of(promises: Promises, stream: str) -> list[Claim]:
+    return [claim for event in promises.log if event.stream == stream for claim in event.claims]
+
+
+def _engine(engine: Engine, promises: Promises) -> list[str]:
+    """What an engine remembers is what the log tells."""
+    name = engine.holder
+    if engine.fleet.position != len(promises.log):
+        return [f"{name} has followed up to {engine.fleet.position} of {len(promises.log)}"]
+    found = []
+    for stream, known in engine.fleet.resources.items():
+        if known != promises.resources[stream]:
+            found.append(f"{name} believes of {stream} what the log does not tell: {known} instead of {promises.resources[stream]}")
+    for root, folded in engine._roots._roots.items():
+        told = {stream: promises.resources[stream] for stream in promises.roots.get(root, ())}
+        if folded != told and engine._is_ours(root):
+            found.append(f"{name} remembers {root} otherwise than the log tells it")
+    for host in _of(promises.resources, "host"):
+        scope = f"{host.stream}/compute"
+        if engine.fleet.used(scope) != promises.used.get(scope, 0):
+            found.append(f"{name} believes that {engine.fleet.used(scope)} of {scope} are used, and {promises.used.get(scope, 0)} are")
+    if engine._dispatch._by_ask:
+        found.append(f"{name} still asks for {[each.command for each in engine._dispatch._by_ask.values()]}")
+    return found
+
+
+def fold_is_the_same(promises: Promises) -> bool:
+    """fold(log) from the store's own bytes is what was folded as it grew."""
+    log = [promises.store._recorded(position) for position in range(1, len(promises.log) + 1)]
+    return fold_all(log) == promises.resources
+
