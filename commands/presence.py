@@ -39,14 +39,18 @@ class PresenceWatch:
         self._endings = endings
         self._heard_of: dict[int, Presence] = {}
         self._news = asyncio.Event()
+        self._heard_over: dict[int, int] = {}
+        """Agent -> the bus's connection that it was heard over last."""
         bus.on_presence = self._heard
 
     def _heard(self, presence: Presence) -> None:
         if presence.leaving:
             self._silence[presence.agent] = SILENT
             return
-        if self._silence.get(presence.agent, LOOK) != 0.0:
+        over = self._bus.connections
+        if self._silence.get(presence.agent, LOOK) != 0.0 or self._heard_over.get(presence.agent) != over:
             self._returned(presence.agent)
+        self._heard_over[presence.agent] = over
         self._silence[presence.agent] = 0.0
         if self._mine(f"agent-{presence.agent}"):
             self._heard_of[presence.agent] = presence

@@ -29,7 +29,10 @@ SERVICES = {
 async def seed(commands: Commands) -> int:
     """-> the number of the admin account."""
     holder = await commands.store.holder("account.uuid", "admin")
-    admin = _number(holder) if holder else (await commands.carry_out(_accounts, SEED)).resource.id
+    try:
+        admin = _number(holder) if holder else (await commands.carry_out(_accounts, SEED)).resource.id
+    except Taken as taken:  # several servers start on one new log: another was first
+        admin = _number(taken.holder)
     if commands.settings["sample.setup"]:
         await _sample(commands)
     return admin

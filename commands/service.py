@@ -24,7 +24,7 @@ from commands.keys import KeyPair, rsa_key_pair
 from commands.logic import pools
 from commands.logic.storage import IMAGE_DRIVERS, register_image
 from commands.placement import CAPACITY
-from commands.resource import Json, Resource, empty, evolve, fold
+from commands.resource import Json, Resource, empty, evolve, fold, split_stream
 from commands.surroundings import REAL, Surroundings
 from commands.turn import NeedIds, Turn
 from commands.vault import Vault
@@ -130,6 +130,18 @@ class Commands:
     async def ended(self, number: int, reason: str, actor: Actor) -> Outcome:
         """An instance was seen not to run any more, although it should."""
         return await self._change("instance", number, Ended(reason), actor, None, 202)
+
+    async def before(self, key: CommandKey, type_name: str, number: int | None = None) -> Outcome | None:
+        """What the request of this key was answered, if it was carried out before; of which resource, or (None) that it created one.
+
+        Asked before a request is judged by what it has changed itself. Raises Refused for another request's key.
+        """
+        category = self.catalogue.root_type(type_name).name
+        try:
+            repeated = await self.store.done_before(key)
+        except KeyReused as reused:
+            raise _reused(reused) from reused
+        return await self._as_before(repeated, category if number is None else f"{category}-{number}") if repeated else None
 
     async def carry_out(self, draft: Callable[[Turn], str], actor: Actor) -> Outcome:
         """Appends what a turn of our own drafts (it says which stream the outcome is about). For what Corral does by itself."""
@@ -253,7 +265,7 @@ class Commands:
         turn, stream = await self._decide(draft, resources, actor, root)
         writes = turn.writes()
         if not writes:
-            return Outcome(resources[stream], resources[stream].position)
+            return await self._nothing_to_do(resources[stream], key, status)
         roots = {turn.root_of(write.stream) for write in writes if _wakes(write, turn.resources[write.stream])}
         work = [Work(root, partition_of(root)) for root in sorted(roots)]
         moments = [f"{e.data['process']}" for w in writes for e in w.events if e.type == events.PROCESS_STARTED]
@@ -263,9 +275,9 @@ class Commands:
         try:
             appended = await self.store.append(writes, command=replace(key, status=status) if key else None, work=work)
         except Repeated as repeated:
-            return await self._as_before(repeated)
+            return await self._as_before(repeated, stream if stream in resources else split_stream(stream)[0])
         except KeyReused as reused:
-            raise Refused("IdempotencyKeyReused", str(reused), status=422) from reused
+            raise _reused(reused) from reused
         except BadData as bad:
             raise Refused("InvalidCharacters", str(bad)) from bad
         reach_all("after", "append", moments)
@@ -291,17 +303,35 @@ class Commands:
                 self._ids.give_back()
                 raise
 
-    async def _as_before(self, repeated: Repeated) -> Outcome:
-        """The answer that the first request of this idempotency key got."""
-        count = repeated.last - repeated.first + 1
-        recorded = await self.store.read_all(repeated.first - 1, count)
-        stream = recorded[-1].stream
+    async def _nothing_to_do(self, resource: Resource, key: CommandKey | None, status: int) -> Outcome:
+        """With a key even that is remembered: the same request must not have an effect later, when it would find something to do."""
+        if key is None:
+            return Outcome(resource, resource.position)
+        try:
+            appended = await self.store.append([], unchanged={resource.stream: resource.version}, command=replace(key, status=status))
+        except Repeated as repeated:
+            return await self._as_before(repeated, resource.stream)
+        except KeyReused as reused:
+            raise _reused(reused) from reused
+        return Outcome(resource, appended.last)
+
+    async def _as_before(self, repeated: Repeated, about: str) -> Outcome:
+        """The answer that the first request of this idempotency key got. `about`: its stream, or the category of what it created."""
+        stream = about
+        if "-" not in about:
+            recorded = await self.store.read_all(repeated.first - 1, repeated.last - repeated.first + 1)
+            made = (event.stream for event in recorded if event.type == events.CREATED)
+            stream = [each for each in made if split_stream(each)[0] == about][-1]
         resource = fold(stream, await self.store.read(stream, to_position=repeated.last))
         return Outcome(resource, repeated.last, repeated.status)
 
 
 def _conflict(taken: Taken) -> Conflict:
     return Conflict(f"{taken.scope} {taken.item} is already that of {taken.holder}: choose another")
+
+
+def _reused(reused: KeyReused) -> Refused:
+    return Refused("IdempotencyKeyReused", str(reused), status=422)
 
 
 def _wakes(write: Write, resource: Resource) -> bool:

@@ -118,6 +118,11 @@ class MemoryStore:
         self._open()
         return self._totals.get(scope, 0)
 
+    async def done_before(self, command: CommandKey) -> Repeated | None:
+        self._open()
+        before = self._commands.get((command.account, command.key))
+        return _repeated(command, *before) if before else None
+
     async def due_work(self, partitions: Sequence[int], limit: int = 1000) -> list[Work]:
         self._open()
         now = self._clock()
@@ -144,6 +149,11 @@ class MemoryStore:
         for lease in kept:
             self._leases[lease.name] = Term(lease, self._clock() + timedelta(seconds=seconds))
         return kept
+
+    async def leases(self, prefix: str = "") -> list[Lease]:
+        self._open()
+        now = self._clock()
+        return [term.lease for name, term in sorted(self._leases.items()) if name.startswith(prefix) and term.until > now]
 
     async def give_up(self, leases: Sequence[Lease]) -> None:
         self._open()
@@ -173,10 +183,7 @@ class MemoryStore:
     def _check(self, wanted: Encoded) -> None:
         """In the order in which log.append checks: command, lease, versions."""
         if wanted.command and (before := self._commands.get((wanted.command.account, wanted.command.key))):
-            done, at = before
-            if done.request_hash != wanted.command.request_hash:
-                raise KeyReused(wanted.command.key)
-            raise Repeated(done.key, done.status, at.first, at.last, at.at)
+            raise _repeated(wanted.command, *before)
         if wanted.lease and not self._holds(wanted.lease):
             raise LostLease(wanted.lease.name, wanted.lease.epoch)
         for stream, expected in [*((row[0], row[1]) for row in wanted.streams), *(wanted.unchanged or {}).items()]:
@@ -257,3 +264,9 @@ class MemoryStore:
     def _open(self) -> None:
         if self._bell.closed:
             raise Unavailable("the store is closed")
+
+
+def _repeated(command: CommandKey, done: CommandKey, at: Appended) -> Repeated:
+    if done.request_hash != command.request_hash:
+        raise KeyReused(command.key)
+    return Repeated(done.key, done.status, at.first, at.last, at.at)

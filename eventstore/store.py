@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol
 
+from eventstore.errors import Repeated
 from eventstore.types import Appended, CommandKey, Lease, Loaded, Recorded, Work, Write
 
 
@@ -76,6 +77,10 @@ class Store(Protocol):
         """The sum of a counted scope's claims."""
         ...
 
+    async def done_before(self, command: CommandKey) -> Repeated | None:
+        """What an append with this key would be refused with, because it was carried out before; raises KeyReused. None: it was not."""
+        ...
+
     async def due_work(self, partitions: Sequence[int], limit: int = 1000) -> list[Work]:
         """The work of these partitions that is due by the database's clock, longest due first."""
         ...
@@ -86,6 +91,10 @@ class Store(Protocol):
 
     async def renew(self, leases: Sequence[Lease], seconds: float) -> list[Lease]:
         """Extends the leases still held under their epochs, and returns those; the others are lost."""
+        ...
+
+    async def leases(self, prefix: str = "") -> list[Lease]:
+        """The leases, of names that start so, that somebody holds now by the database's clock; by name."""
         ...
 
     async def give_up(self, leases: Sequence[Lease]) -> None:
