@@ -27,7 +27,7 @@ async def connect(url: str, name: str) -> Client:
 
         try:
             await client.connect(
-                url,
+                [address.strip() for address in url.split(",")],
                 name=name,
                 error_cb=_on_error,
                 disconnected_cb=lost,

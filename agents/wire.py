@@ -14,7 +14,10 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 PARTITIONS = 16
-"""How many parts the engine's work is split into. Part of the reply subjects: raising it needs every engine stopped."""
+"""How many parts the engines' work is split into: enough for as many engines as one log can feed (docs/operating.md).
+
+Part of the reply subjects and of the log's open work: changing it needs every engine stopped, and that work's partitions made anew.
+"""
 
 
 class Message(BaseModel):

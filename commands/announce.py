@@ -32,17 +32,29 @@ class Announcer:
     def __init__(self, store: Store, bus: Bus, catalogue: Catalogue, holder: str) -> None:
         self._store, self._bus, self._catalogue, self._holder = store, bus, catalogue, holder
         self._announced: int | None = None
+        self._heads: list[tuple[float, int]] = []
+        """When the log was how long, while another announced: it died after the first of them at the earliest."""
 
     async def run(self) -> None:
         """Waits for the lease, announces while it holds it; ends when it is cancelled."""
         while True:
             try:
                 leases = await self._store.acquire([LEASE], self._holder, LEASE_SECONDS)
+                if not leases:
+                    await self._stand_by()
             except Unavailable:
                 leases = []
             if leases:
                 await self._hold(leases[0])
             await asyncio.sleep(RENEW_SECONDS)
+
+    async def _stand_by(self) -> None:
+        """Remembers from where on the other one may have announced nothing, should it be dead."""
+        now = asyncio.get_running_loop().time()
+        while len(self._heads) > 1 and self._heads[1][0] < now - LEASE_SECONDS - 2 * RENEW_SECONDS:
+            del self._heads[0]
+        self._heads.append((now, await self._store.head()))
+        self._announced = None
 
     async def _hold(self, lease: Lease) -> None:
         announcing = asyncio.create_task(self._announce())
@@ -63,6 +75,9 @@ class Announcer:
 
     async def _announce(self) -> None:
         after = await self._store.head()
+        if self._announced is None and self._heads:
+            self._announced = self._heads[0][1]
+        self._heads = []
         if self._announced is not None and self._announced < after:
             await self._gap(self._announced + 1, after)
         away: int | None = None

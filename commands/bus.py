@@ -36,12 +36,18 @@ class Bus:
         self._replies: dict[int, Subscription | None] = {}
         self._presence: Subscription | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self._connected_once = False
+        self._connections = 0
+        self._subscribing = False
         self._unsubscribing: set[asyncio.Task[None]] = set()
 
     @property
     def connected(self) -> bool:
         return self._nats.is_connected
+
+    @property
+    def connections(self) -> int:
+        """How often it was connected so far: who sees another number knows that messages were lost in between."""
+        return self._connections
 
     async def start(self) -> None:
         """Connects, or goes on trying in the background when NATS does not answer within two seconds."""
@@ -52,31 +58,55 @@ class Bus:
         while True:
             try:
                 await self._nats.connect(
-                    self.url, name=self._name, max_reconnect_attempts=-1, reconnect_time_wait=1, connect_timeout=2,
+                    [address.strip() for address in self.url.split(",")],
+                    name=self._name, max_reconnect_attempts=-1, reconnect_time_wait=1, connect_timeout=2,
                     ping_interval=10, max_outstanding_pings=2, error_cb=self._on_error, allow_reconnect=True, flush_timeout=2,
+                    reconnected_cb=self._on_reconnect,
                 )
-                break
+                self._subscribing = True  # from here on the client itself renews subscriptions after every reconnect
+                self._presence = await self._nats.subscribe(wire.ALL_PRESENCE, cb=self._presence_message)
+                await self._subscribe_to_all()
+                self._connections += 1
+                return
             except Exception as error:  # the client raises its own, asyncio's and the system's errors here
                 log.warning("NATS does not answer; it is tried again", action="nats-away", url=self.url, error=str(error))
-                self._nats = Client()
+                await self._start_over()
                 await asyncio.sleep(0.5)
-        self._connected_once = True  # from here on the client itself renews subscriptions after every reconnect
-        self._presence = await self._nats.subscribe(wire.ALL_PRESENCE, cb=self._presence_message)
+
+    async def _start_over(self) -> None:
+        """A connection that never was, or broke before it heard anything."""
+        self._subscribing = False
+        self._replies = dict.fromkeys(self._replies)
+        client, self._nats = self._nats, Client()
+        try:
+            await asyncio.wait_for(client.close(), 2.0)
+        except Exception as error:
+            log.debug("A broken connection did not close in order", action="nats-close", error=repr(error))
+
+    async def _on_reconnect(self) -> None:
+        log.info("NATS is there again", action="nats-back", url=self.url)
+        self._connections += 1
+        await self._subscribe_to_all()
+
+    async def _subscribe_to_all(self) -> None:
+        """The client itself renews those that it had."""
         for partition in list(self._replies):
             await self._subscribe(partition)
 
     async def listen(self, partition: int) -> None:
-        """Hears the replies of a partition from now on."""
-        if partition in self._replies and self._replies[partition] is not None:
+        """Hears the replies of a partition from now on, or as soon as NATS is there."""
+        self._replies.setdefault(partition)
+        if not self._subscribing:
             return
-        self._replies[partition] = None
-        if self._connected_once:
+        try:
             await self._subscribe(partition)
+        except Exception as error:  # the connection broke in this moment: all are subscribed to with the next
+            log.warning("Replies can't be listened to yet", action="subscribe-failed", partition=partition, error=repr(error))
 
     def ignore(self, partition: int) -> None:
         """Another engine has the partition now. (Its late messages are dropped by whoever reads them.)"""
         subscription = self._replies.pop(partition, None)
-        if subscription is not None and self._nats.is_connected:
+        if subscription is not None and not self._nats.is_closed:
             task = asyncio.create_task(self._unsubscribe(subscription))
             self._unsubscribing.add(task)
             task.add_done_callback(self._unsubscribing.discard)
@@ -103,7 +133,11 @@ class Bus:
     async def _subscribe(self, partition: int) -> None:
         if self._replies.get(partition) is None:
             subject = wire.replies(partition)
-            self._replies[partition] = await self._nats.subscribe(subject, cb=self._reply_message, pending_bytes_limit=PENDING_BYTES)
+            subscription = await self._nats.subscribe(subject, cb=self._reply_message, pending_bytes_limit=PENDING_BYTES)
+            if partition in self._replies:
+                self._replies[partition] = subscription
+            else:  # lost while it was subscribed to
+                await self._unsubscribe(subscription)
 
     async def _unsubscribe(self, subscription: Subscription) -> None:
         try:

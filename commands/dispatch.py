@@ -1,12 +1,14 @@
 """Commands on their way to agents: sent after the commit, sent again until they are answered, reported when silence lasts.
 
     requested -> sent -> (sent again after 1, 2, 4, 8, then every 15 s)... -> answered
-                     `-> silent: the process is parked, the command is still sent every 15 s
+        |         ^  `-> silent: the process is parked, the command is still sent every 15 s
+        `-> queued, oldest request first, while too many to its agent are in flight
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -16,6 +18,7 @@ from agents.wire import Message, command_subject, handler_reply_subject, handler
 from commands import handlers
 from commands.bus import Bus
 from commands.catalogue.model import Ask, Catalogue
+from commands.delegation import Delegated, is_delegated
 from commands.failpoints import reach_all
 from commands.intake import PROGRESS_SECONDS
 from commands.resource import Asked, Open, Resource
@@ -33,6 +36,9 @@ TICK = 0.25
 Waiting = tuple[str, Open | None, Asked]
 """A command without an answer: its stream, the process that waits for it (None: it undoes what a closed one left), and itself."""
 
+AGENTS = "agent-"
+"""What agents are asked about themselves (whether they are there) never waits for what else they are asked."""
+
 
 @dataclass(slots=True)
 class Outstanding:
@@ -43,12 +49,14 @@ class Outstanding:
     command: str
     agent: int
     ask: str
+    epoch: int
     subject: str
     reply: str
     payload: bytes
     seconds: float
+    sent: bool = False
     waited: float = 0.0
-    """Seconds of silence, while NATS was there to carry an answer."""
+    """Seconds of silence since it was sent, while an answer could have come."""
     until_resend: float = FIRST_RESEND
     delay: float = FIRST_RESEND
     answered: bool = False
@@ -63,6 +71,8 @@ class Outstanding:
     """The external handler that is asked; 0: an agent is."""
     unheard: float = FIRST_RESEND
     """Seconds until it is sent again if nobody listens."""
+    delegated: Delegated | None = None
+    """Set where it goes through another agent; without `subject` it is known to no host yet."""
 
     def progressed(self, now: float) -> bool:
         """The agent or handler reported progress: its time begins anew. -> whether to pass it on (once a second)."""
@@ -87,15 +97,29 @@ class _About:
 class Dispatch:
     """All outstanding commands of the partitions that this engine holds."""
 
-    def __init__(self, bus: Bus, on_silence: Callable[[str, str], None]) -> None:
+    def __init__(
+        self, bus: Bus, on_silence: Callable[[str, str], None], *, sure: Callable[[], bool], most: int, patience: float = 0
+    ) -> None:
+        """`sure`: whether this engine still has its leases. `most`: commands in flight to an agent. `patience`: seconds of silence at
+        most until it is reported; 0: as each command says."""
         self._bus = bus
         self._on_silence = on_silence
+        self._sure, self._most, self._patience = sure, most, patience
         self._by_ask: dict[str, Outstanding] = {}
         self._by_root: dict[str, set[str]] = {}
+        self._in_flight: dict[int, set[str]] = {}
+        self._queues: dict[int, list[tuple[int, str]]] = {}
         self._sending: set[asyncio.Task[None]] = set()
+        self._connections = 0
 
     def outstanding(self, ask: str) -> Outstanding | None:
         return self._by_ask.get(ask)
+
+    def loads(self) -> Iterator[tuple[int, int, int]]:
+        """(agent, commands in flight to it, commands that wait for those) of each agent that is asked for something."""
+        for agent in sorted(self._in_flight.keys() | self._queues.keys()):
+            waiting = sum(ask in self._by_ask for _, ask in self._queues.get(agent, ()))
+            yield agent, len(self._in_flight.get(agent, ())), waiting
 
     def update(self, root: str, world: World) -> list[Waiting]:
         """Forgets the root's commands that are answered or given up; returns those that wait and are not under way yet."""
@@ -110,7 +134,7 @@ class Dispatch:
         return [each for ask, each in waiting.items() if ask not in self._by_ask]
 
     def send(self, root: str, world: World, waiting: Waiting) -> None:
-        """Sends a command for the first time (in this server's life)."""
+        """Sends a command for the first time (in this server's life), or has it wait for those before it."""
         stream, bracket, asked = waiting
         if asked.id in self._by_ask:
             return
@@ -146,10 +170,13 @@ class Dispatch:
             context={"epoch": asked.epoch, "stream": stream, **about.trace},
         )
         subject = command_subject(asked.agent, asked.command)
+        seconds = min(step.seconds, self._patience or step.seconds)
         outstanding = Outstanding(
-            root, stream, asked.command, asked.agent, asked.id, subject, reply, message.encode(), step.seconds,
+            root, stream, asked.command, asked.agent, asked.id, asked.epoch, subject, reply, message.encode(), seconds,
             silent=about.silent, undoes=about.undoes, aside=about.aside,
         )
+        if is_delegated(world.fleet, asked.agent):
+            outstanding.subject, outstanding.delegated = "", Delegated(world, asked.agent, message)
         self._begin(outstanding)
 
     def _ask_handler(self, root: str, world: World, resource: Resource, bracket: Open, asked: Asked) -> None:
@@ -159,16 +186,28 @@ class Dispatch:
         handler = world.fleet.get(handlers.HANDLER, asked.handler)
         timeout = handlers.timeout_of(handler)
         outstanding = Outstanding(
-            root, resource.stream, asked.command, 0, asked.id, handler_subject(asked.command), reply, message.encode(),
+            root, resource.stream, asked.command, 0, asked.id, asked.epoch, handler_subject(asked.command), reply, message.encode(),
             timeout * handlers.attempts_of(handler), until_resend=timeout, delay=timeout, silent=bracket.parked is not None,
             handler=asked.handler,
         )
         self._begin(outstanding)
 
-    def _begin(self, outstanding: Outstanding) -> None:
-        self._by_ask[outstanding.ask] = outstanding
-        self._by_root.setdefault(outstanding.root, set()).add(outstanding.ask)
-        self._publish(outstanding)
+    def _begin(self, each: Outstanding) -> None:
+        self._by_ask[each.ask] = each
+        self._by_root.setdefault(each.root, set()).add(each.ask)
+        if each.silent or each.handler or each.root.startswith(AGENTS):
+            self._send_now(each)
+            return
+        queue = self._queues.setdefault(each.agent, [])
+        heapq.heappush(queue, (each.epoch, each.ask))
+        self._send_next(each.agent)
+        if len(queue) == 1:
+            log.info("Commands to an agent wait for those in flight", action="throttled", agent=each.agent, in_flight=self._most)
+
+    def answered(self, each: Outstanding) -> None:
+        """Its answer came; it is outstanding until that is in the log."""
+        each.answered = True
+        self._landed(each)
 
     def unheard(self, ask: str) -> None:
         """NATS says that nobody listens: as nobody is at work on it, it is sent again soon."""
@@ -209,23 +248,29 @@ class Dispatch:
             self.forget(ask)
 
     async def run(self) -> None:
-        """Sends again what is due, and reports silence. Time without NATS counts for nothing."""
+        """Sends again what is due, and reports silence. Time without NATS or a lease counts for nothing."""
         loop = asyncio.get_running_loop()
         last = loop.time()
         while True:
             await asyncio.sleep(TICK)
             now = loop.time()
             elapsed, last = min(now - last, 2 * TICK), now
-            if not self._bus.connected:
+            if not self._bus.connected or not self._sure():
                 continue
+            if self._bus.connections != self._connections:
+                self._connections = self._bus.connections
+                for each in self._by_ask.values():  # what was said meanwhile was heard by nobody, on either way
+                    each.until_resend = each.until_resend if each.handler else 0.0  # who need not know of repetitions has its time
             for each in list(self._by_ask.values()):
                 self._tick(each, elapsed)
 
     def _tick(self, each: Outstanding, elapsed: float) -> None:
-        if each.answered:
+        if each.answered or not each.sent:
             return
         each.waited += elapsed
         each.until_resend -= elapsed
+        if not each.subject:
+            self._publish(each)
         if each.until_resend <= 0:
             each.delay = each.delay if each.handler else min(MOST_RESEND, each.delay * 2)
             each.until_resend = each.delay
@@ -237,9 +282,43 @@ class Dispatch:
         elif each.waited >= each.seconds and not each.silent:
             each.silent = True
             each.delay = max(each.delay, MOST_RESEND)
+            self._landed(each)  # one that hangs keeps nothing else waiting
             self._on_silence(each.root, each.ask)
 
+    # --- the throttle ---
+
+    def _send_next(self, agent: int) -> None:
+        """As many as there is room for, in the order of their requests, whoever asks first after a restart."""
+        queue, in_flight = self._queues.get(agent, []), self._in_flight.setdefault(agent, set())
+        while queue and len(in_flight) < self._most:
+            _, ask = heapq.heappop(queue)
+            if (each := self._by_ask.get(ask)) is not None:  # else nobody wants it any more
+                in_flight.add(ask)
+                self._send_now(each)
+        if not queue:
+            self._queues.pop(agent, None)
+        if not in_flight:
+            self._in_flight.pop(agent, None)
+
+    def _landed(self, each: Outstanding) -> None:
+        in_flight = self._in_flight.get(each.agent, set())
+        if each.ask in in_flight:
+            in_flight.remove(each.ask)
+            self._send_next(each.agent)
+
+    def _send_now(self, each: Outstanding) -> None:
+        each.sent = True
+        self._publish(each)
+
     def _publish(self, each: Outstanding) -> None:
+        if each.delegated is not None:
+            found = each.delegated.through()
+            if found is None:
+                return
+            each.agent, message = found
+            each.reply = reply_subject(partition_of(each.root), each.agent, each.ask)
+            each.subject = command_subject(each.agent, message.name)
+            each.payload = message.model_copy(update={"replyTo": each.reply}).encode()
         reach_all("before", "publish", [each.command])
         task = asyncio.ensure_future(self._bus.publish(each.subject, each.payload, each.reply))
         self._sending.add(task)
@@ -255,6 +334,7 @@ class Dispatch:
             asks.discard(ask)
             if not asks:
                 self._by_root.pop(each.root, None)
+            self._landed(each)
 
 
 def asked_of(resource: Resource) -> Iterator[Waiting]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from commands import events, uniqueness
 from commands.catalogue.fields import changes_for, date_text
 from commands.catalogue.model import Catalogue, Process
+from commands.claimed import followed
 from commands.fleet import Fleet
 from commands.merge import composed, merged
 from commands.resource import Json, Open, Resource, empty, evolve
@@ -51,6 +52,11 @@ class Draft(World):
         self._actor, self._correlation, self._cause = actor, correlation, cause
         self._pid: str | None = None
 
+    @property
+    def pid(self) -> str | None:
+        """Of the process whose step decides just now."""
+        return self._pid
+
     # --- the append ---
 
     def writes(self) -> list[Write]:
@@ -68,13 +74,13 @@ class Draft(World):
         return (*drafts[:-1], replace(drafts[-1], metadata={**drafts[-1].metadata, "closed": True}))
 
     def claims(self) -> list[Claim]:
-        """The counted claims drafted, for the fleet to note."""
+        """The claims drafted that the fleet follows, for it to note."""
         return [
             claim
             for drafts in self._drafts.values()
             for event in drafts
             for claim in event.claims
-            if claim.limit is not None
+            if followed(claim.scope)
         ]
 
     # --- what decisions call ---
@@ -96,6 +102,24 @@ class Draft(World):
         present = self.resources[stream]
         self.resources[stream] = replace(present, row=merged(present.row, changes))
 
+    def pick(
+        self, scope: str, size: int, item_of: Callable[[int], str], wanted: str | None = None, but: Collection[str] = ()
+    ) -> str | None:
+        """An item of a range that is free to be claimed: the wanted one if it is, else the next one from a random start on, with
+        wrap-around. None: all are taken. `but`: what this decision is about to claim already."""
+        mine = {claim.item for claim in self.claims() if claim.scope == scope} | set(but)
+        if wanted is not None and wanted not in mine and self.fleet.holder(scope, wanted) is None:
+            return wanted
+        start = int.from_bytes(self.secret(8)) % max(1, size)
+        return self.fleet.pick(scope, size, item_of, start, mine)
+
+    def holder(self, scope: str, item: str) -> str | None:
+        """Who has an exclusive item that the fleet follows, this draft included."""
+        for stream, drafts in self._drafts.items():
+            if any(claim.scope == scope and claim.item == item for event in drafts for claim in event.claims):
+                return stream
+        return self.fleet.holder(scope, item)
+
     def after(self, seconds: float) -> datetime:
         return self.now + timedelta(seconds=seconds)
 
@@ -105,16 +129,18 @@ class Draft(World):
         return bracket.input if bracket else {}
 
     def new_row(
-        self, type_name: str, row: Json, kind: str | None, claims: tuple[Claim, ...], input: Json | None = None
+        self, type_name: str, row: Json, kind: str | None, claims: tuple[Claim, ...], input: Json | None = None,
+        in_our_root: bool = False,
     ) -> tuple[str, str | None]:
         """A new resource with its create process begun. -> its stream, and that process's pid (None: its type has none).
 
-        It shares our root if its type is owned (volume, maps of an instance), else it is a root of its own.
+        It shares our root if its type is owned (volume, maps of an instance) or if it is told to (a nic's address), else it is a
+        root of its own.
         """
         root_type = self.catalogue.root_type(type_name)
         number = self.ids(root_type.name)
         stream = f"{root_type.name}-{number}"
-        owned = root_type.owner is not None
+        owned = in_our_root or root_type.owner is not None
         columns = {
             "uuid": row.get("uuid") or self.new_id(),
             "kind": kind or type_name,
@@ -227,11 +253,13 @@ class Draft(World):
         first_is_ours = bool(own) and bracket.cause == f"{stream}@{self._base[stream] + own[0] + 1}"
         if not first_is_ours or others:
             data: Json = {"pid": pid, "process": process.name, "field": process.field, "to": to}
-            if drafts and drafts[-1].type == events.UPDATED and not drafts[-1].claims and not drafts[-1].releases:
-                # What the last step changed is part of the end, not an event of its own.
-                data["changes"] = drafts.pop().data["changes"]
+            claims: tuple[Claim, ...] = ()
+            releases: tuple[Release, ...] = ()
+            if drafts and drafts[-1].type == events.UPDATED:  # what the last step changed is part of the end, not an event of its own
+                last = drafts.pop()
+                claims, releases, data["changes"] = last.claims, last.releases, last.data["changes"]
                 self.resources[stream] = replace(resource, version=resource.version - 1)
-            self.emit(stream, events.PROCESS_SUCCEEDED, data)
+            self.emit(stream, events.PROCESS_SUCCEEDED, data, claims, releases)
             return
         # Only the first draft stays, at its place: later ones carry changes of this stream alone, which compose.
         changes: Json = {}

@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar
@@ -22,13 +22,16 @@ import structlog
 
 from agents.wire import HandlerAnswer, Message, partition_of
 from commands import events, handlers
+from commands.agenda import Agenda
 from commands.announce import Announcer
 from commands.bus import Bus
 from commands.catalogue.model import Catalogue
+from commands.claimed import PREFIXES, leased
+from commands.delegation import unwrapped
 from commands.dispatch import Dispatch, Waiting, asked_of
 from commands.endings import Endings
 from commands.failpoints import reach_all
-from commands.fleet import CATEGORIES, CLAIMS, Fleet
+from commands.fleet import CATEGORIES, Fleet
 from commands.ids import Ids
 from commands.loading import Loading
 from commands.partitions import Partitions
@@ -37,10 +40,11 @@ from commands.resource import Resource, fold, fold_all
 from commands.roots import Roots
 from commands.service import Commands
 from commands.surroundings import REAL, Surroundings
-from commands.turn import Answer, NeedIds, Triggers, Turn
+from commands.turn import Answer, NeedIds, NeedRoot, Others, Triggers, Turn
 from commands.vault import Vault
+from commands.vitals import Vitals
 from commands.world import World
-from eventstore import BadData, Full, Lease, LostLease, Recorded, Store, Taken, Unavailable, Write, WrongVersion
+from eventstore import BadData, Claim, Full, Lease, LostLease, Recorded, Store, Taken, Unavailable, Write, WrongVersion
 
 log = structlog.get_logger("corral.engine")
 
@@ -59,8 +63,8 @@ EVERYTHING = 30
 MALFORMED = (BadData, TypeError, ValueError, KeyError, AttributeError)
 """What a turn raises over an answer that is not what it should be, or that the log can't hold."""
 
-FULL_SECONDS = 1.0
-"""How long a refusal for lack of capacity is believed more than the fleet, which sees by then what it lagged behind."""
+BELIEVED_SECONDS = 1.0
+"""How long a refusal (no capacity, taken) is believed more than the fleet, which sees by then what it lagged behind."""
 
 ANSWERED_KEPT = 4096
 """Answered commands remembered, to know duplicates."""
@@ -72,25 +76,12 @@ MAX_CONFLICTS = 50
 """Turns taken again for conflicts until the engine says that something is wrong with the root."""
 
 
-@dataclass(slots=True)
-class _Inbox:
-    """What a root still has to take in. One worker at a time takes it."""
-
-    cause: str = ""
-    answers: list[Answer] = field(default_factory=list)
-    failed: dict[str, str] = field(default_factory=dict)
-    silent: set[str] = field(default_factory=set)
-    progress: dict[str, tuple[int | None, str | None]] = field(default_factory=dict)
-    waiting: bool = False
-    running: bool = False
-
-
 class Engine:
     """Takes turns for the partitions that it leases. `run` ends when it is cancelled."""
 
     def __init__(
-        self, store: Store, bus: Bus, catalogue: Catalogue, settings: Mapping[str, Any], *, holder: str, parallel: int = 64,
-        vault: Vault | None = None, surroundings: Surroundings = REAL,
+        self, store: Store, bus: Bus, catalogue: Catalogue, settings: Mapping[str, Any], *, holder: str, vault: Vault | None = None,
+        surroundings: Surroundings = REAL,
     ) -> None:
         self.store = store
         self.surroundings = surroundings
@@ -102,14 +93,20 @@ class Engine:
         self.ready = asyncio.Event()
         self._ids = Ids(store)
         self._endings: Endings | None = None
-        self._dispatch = Dispatch(bus, self._on_silence)
         self._bus = bus
-        self._partitions = Partitions(store, holder, gained=self._gained, lost=self._lost)
+        self._partitions = Partitions(store, holder, gained=self._gained, drained=self._drained, lost=self._lost)
+        self._dispatch = Dispatch(
+            bus, self._on_silence, sure=lambda: self._partitions.sure, most=settings["agent.commands.in.flight"],
+            patience=settings["agent.silence.seconds"],
+        )
         self._roots = Roots()
         self._loading = Loading(store)
-        self._inboxes: dict[str, _Inbox] = {}
-        self._waiters: dict[str, set[str]] = {}
-        self._slots = asyncio.Semaphore(parallel)
+        self._agenda = Agenda(settings["engine.processes"], self._is_shared)
+        self._most_turns: int = settings["engine.turns"]
+        self._waiters: dict[str, dict[str, None]] = {}
+        """Stream of a shared resource -> the roots that wait for it, first come first."""
+        self._joining: set[str] = set()
+        """The roots that waited for others after their last turn."""
         self._group: asyncio.TaskGroup | None = None
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._answered: OrderedDict[str, None] = OrderedDict()
@@ -125,7 +122,7 @@ class Engine:
 
     async def run(self) -> None:
         """Loads the fleet, takes the leases, and goes on until it is cancelled."""
-        self.fleet = Fleet.load(await self._patiently(lambda: self.store.load(CATEGORIES, CLAIMS)))
+        self.fleet = Fleet.load(await self._patiently(lambda: self.store.load(CATEGORIES, PREFIXES)))
         self._bus.on_reply = self._on_reply
         self._bus.on_unheard = self._dispatch.unheard
         try:
@@ -136,6 +133,7 @@ class Engine:
                 group.create_task(self._poll_work())
                 group.create_task(self._dispatch.run())
                 group.create_task(self._presence().run())
+                group.create_task(Vitals(self._bus, self.holder, self.vitals).run())
                 group.create_task(Announcer(self.store, self._bus, self.catalogue, self.holder).run())
                 try:
                     await asyncio.Event().wait()  # until this is cancelled, or one of them fails
@@ -150,10 +148,26 @@ class Engine:
     def _presence(self) -> PresenceWatch:
         commands = Commands(self.store, self.catalogue, self.settings, self.vault, surroundings=self.surroundings)
         self._endings = Endings(commands, self.fleet)
-        return PresenceWatch(self._bus, commands, self.fleet, self._endings, mine=self._is_ours, returned=self._dispatch.nudge)
+        return PresenceWatch(self._bus, commands, self.fleet, self._endings, mine=self._is_surely_ours, returned=self._dispatch.nudge)
+
+    def vitals(self) -> dict[str, Any]:
+        """What is at work here, and what waits for its turn or for an agent."""
+        return {
+            "holder": self.holder,
+            "partitions": sorted(self._partitions.held),
+            "processes": {"atWork": self._agenda.at_work, "waiting": self._agenda.queued, "turns": len(self._agenda.running)},
+            "agents": {f"a{agent}": {"inFlight": sent, "waiting": waits} for agent, sent, waits in self._dispatch.loads()},
+        }
 
     def _is_ours(self, root: str) -> bool:
-        return partition_of(root) in self._partitions.held
+        return self._partitions.serves(partition_of(root))
+
+    def _is_surely_ours(self, root: str) -> bool:
+        """For what is not appended under the lease: after a pause it may be another's by now, and what was heard is old."""
+        return self._is_ours(root) and self._partitions.sure
+
+    def _is_shared(self, root: str) -> bool:
+        return self.fleet.knows(root)
 
     # --- what makes a turn necessary ---
 
@@ -164,56 +178,45 @@ class Engine:
         """Has the root take a turn soon, once, however often this is called before it does."""
         if not self._is_ours(root):
             return
-        inbox = self._inboxes.setdefault(root, _Inbox())
-        inbox.cause = cause or inbox.cause
-        if answer is not None:
-            inbox.answers.append(answer)
-        if failed is not None:
-            inbox.failed[failed[0]] = failed[1]
-        if silent is not None:
-            inbox.silent.add(silent)
-        if progress is not None:
-            inbox.progress[progress[0]] = progress[1:]
-        inbox.waiting = True
-        if not inbox.running and self._group is not None:
-            inbox.running = True
-            self._group.create_task(self._work_off(root, inbox))
+        self._agenda.add(root, cause=cause, answer=answer, failed=failed, silent=silent, progress=progress)
+        self._begin_turns()
 
-    async def _work_off(self, root: str, inbox: _Inbox) -> None:
-        while inbox.waiting:
-            inbox.waiting = False
-            triggers = Triggers(inbox.cause, tuple(inbox.answers), dict(inbox.failed), frozenset(inbox.silent), dict(inbox.progress))
-            inbox.cause, inbox.answers, inbox.failed, inbox.silent, inbox.progress = "", [], {}, set(), {}
-            async with self._slots:
-                try:
-                    try:
-                        await self._take_turn(root, triggers)
-                    except MALFORMED as error:
-                        if not triggers.answers:
-                            raise
-                        log.exception("An answer can't be taken in; it counts as an error", action="answer-malformed", root=root)
-                        self._roots.forget(root)
-                        await self._take_turn(root, replace(triggers, answers=tuple(_refused(each, error) for each in triggers.answers)))
-                except Exception as error:
-                    # One root's trouble must not end the engine for all others; the work row keeps it from being forgotten.
-                    log.exception("A turn failed; what is under way in its root is parked", action="turn-failed", root=root)
-                    self._roots.forget(root)
-                    self._dispatch.revive(root)
-                    await self._park_broken(root, error)
-        inbox.running = False
-        self._inboxes.pop(root, None)
+    def _begin_turns(self) -> None:
+        while self._group is not None and len(self._agenda.running) < self._most_turns and (following := self._agenda.take()):
+            self._group.create_task(self._work_off(*following))
+
+    async def _work_off(self, root: str, triggers: Triggers) -> None:
+        try:
+            try:
+                await self._take_turn(root, triggers)
+            except MALFORMED as error:
+                if not triggers.answers:
+                    raise
+                log.exception("An answer can't be taken in; it counts as an error", action="answer-malformed", root=root)
+                self._roots.forget(root)
+                await self._take_turn(root, replace(triggers, answers=tuple(_refused(each, error) for each in triggers.answers)))
+        except Exception as error:
+            # One root's trouble must not end the engine for all others; the work row keeps it from being forgotten.
+            log.exception("A turn failed; what is under way in its root is parked", action="turn-failed", root=root)
+            self._roots.forget(root)
+            self._dispatch.revive(root)
+            await self._park_broken(root, error)
+        self._agenda.done(root, under_way=self._roots.at_work(root), waits=root in self._joining or self._roots.parked(root))
         self._know(root)
+        self._begin_turns()
 
     async def _take_turn(self, root: str, triggers: Triggers) -> None:
         """Decides and appends until it is in the log, then sends. Conflicts reload; an absent database is waited for."""
-        for attempt in range(MAX_CONFLICTS):
+        conflicts = 0
+        while conflicts < MAX_CONFLICTS:
             lease = self._partitions.held.get(partition_of(root))
-            if lease is None:
+            if lease is None or not self._is_ours(root):
                 return
             resources = await self._load(root)
             turn = await self._decide(root, resources, triggers)
+            (self._joining.add if turn.waits_for else self._joining.discard)(root)
             for stream in turn.waits_for:
-                self._waiters.setdefault(stream, set()).add(root)
+                self._waiters.setdefault(stream, {})[root] = None
             if turn.wake_at is not None:
                 self._wake_later(root, turn.wake_at)
             elif timer := self._timers.pop(root, None):
@@ -226,13 +229,15 @@ class Engine:
             try:
                 recorded = await self._append(turn, writes, lease, triggers)
             except WrongVersion as conflict:
+                conflicts += 1
                 self._roots.forget(root)
+                self._roots.forget(conflict.stream)  # where it is another root, which was looked at
                 await self._catch_up_with(conflict.stream)
             except (Taken, Full) as conflict:
-                if isinstance(conflict, Full):
-                    self.fleet.full(conflict.scope, conflict.used)
-                    asyncio.get_running_loop().call_later(FULL_SECONDS, self.fleet.forget_full, conflict.scope)
-                await asyncio.sleep(min(0.01 * 2**attempt, 1.0))  # the follower learns of the holder meanwhile
+                conflicts += 1
+                self._believe(conflict)
+                if isinstance(conflict, Full) or not leased(conflict.scope):  # else another address does as well, at once
+                    await asyncio.sleep(min(0.005 * 2**conflicts, 1.0))  # the follower learns of the holder meanwhile
             except LostLease:
                 if self._partitions.held.get(partition_of(root)) is lease:  # not one that was taken anew meanwhile
                     self._partitions.drop(partition_of(root))
@@ -244,7 +249,7 @@ class Engine:
             else:
                 for event in recorded:
                     self._roots.follow(event)
-                self.fleet.apply(recorded)
+                self.fleet.apply(recorded, ahead=True)
                 for event in recorded:
                     if event.root != root and event.type == events.PROCESS_STARTED:
                         self.schedule(event.root, cause=event.id)  # what we join; to the follower it is no news any more
@@ -275,18 +280,29 @@ class Engine:
             log.exception("What failed can't be parked", action="park-failed", root=root)
         self._roots.forget(root)
 
-    def _turn(self, root: str, resources: dict[str, Resource], triggers: Triggers) -> Turn:
+    def _turn(
+        self, root: str, resources: dict[str, Resource], triggers: Triggers, others: Others = lambda root: None
+    ) -> Turn:
         return Turn(
             self.catalogue, resources, self.fleet, root=root, now=self.surroundings.now(), new_id=self.surroundings.new_id,
-            ids=self._ids.take, secret=self.surroundings.secret, settings=self.settings, triggers=triggers,
+            ids=self._ids.take, secret=self.surroundings.secret, settings=self.settings, triggers=triggers, others=others,
         )  # fmt: skip
 
     async def _decide(self, root: str, resources: dict[str, Resource], triggers: Triggers) -> Turn:
+        others: dict[str, dict[str, Resource]] = {}
+
+        def other(root: str) -> dict[str, Resource] | None:
+            live = self._roots.get(root)
+            return others.get(root) if live is None else live
+
         while True:
-            turn = self._turn(root, resources, triggers)
+            turn = self._turn(root, resources, triggers, other)
             try:
                 turn.run()
                 return turn
+            except NeedRoot as need:
+                self._ids.give_back()
+                others[need.root] = await self._load(need.root)
             except NeedIds as need:
                 self._ids.give_back()
                 await self._patiently(partial(self._ids.refill, need.category))
@@ -294,14 +310,14 @@ class Engine:
     async def _append(self, turn: Turn, writes: list[Write], lease: Lease, triggers: Triggers) -> list[Recorded]:
         self._ids.keep()
         moments = list(_moments(writes))
-        writes = await self.vault.sealed(writes)
-        reach_all("before", "append", moments)
         claims = turn.claims()
-        for claim in claims:
+        for claim in claims:  # before anything is waited for: the next decision must see them
             self.fleet.note(claim)
-        work, done = turn.work()
-        ends = bool(done) or any(each.root == turn.root for each in work)
         try:
+            writes = await self.vault.sealed(writes)
+            reach_all("before", "append", moments)
+            work, done = turn.work()
+            ends = bool(done) or any(each.root == turn.root for each in work)
             unchanged, whole = (turn.untouched(), [turn.root]) if ends else (None, [])
             appended = await self.store.append(writes, unchanged=unchanged, whole=whole, lease=lease, work=work, done=done)
         finally:
@@ -334,7 +350,18 @@ class Engine:
         if not self.fleet.knows(stream):
             return
         present = self.fleet.resources.get(stream)
-        self.fleet.apply(await self._patiently(lambda: self.store.read(stream, present.version if present else 0)))
+        self.fleet.apply(await self._patiently(lambda: self.store.read(stream, present.version if present else 0)), ahead=True)
+
+    def _believe(self, conflict: Taken | Full) -> None:
+        """What the log refused tells of what the fleet has not seen yet."""
+        later = asyncio.get_running_loop().call_later
+        if isinstance(conflict, Full):
+            self.fleet.full(conflict.scope, conflict.used)
+            later(BELIEVED_SECONDS, self.fleet.forget_full, conflict.scope)
+        elif leased(conflict.scope):
+            taken = Claim(conflict.scope, conflict.item)
+            self.fleet.note(taken)
+            later(BELIEVED_SECONDS, self.fleet.unclaim, taken)
 
     # --- following ---
 
@@ -377,46 +404,60 @@ class Engine:
     async def _poll_work(self) -> None:
         """Due work: at the start everything left open, later purges; now and then all of it, for whatever wake-up was lost."""
         rounds = 0
+        await self._partitions.settled.wait()
         while True:
+            self._partitions.changed.clear()
             held = set(self._partitions.held)
-            everything = not held <= self._looked_through or rounds % EVERYTHING == 0
+            fresh = held if rounds % EVERYTHING == 0 else held - self._looked_through
             try:
-                due = await self.store.due_work(sorted(held), 1_000_000 if everything else 1_000) if held else []
+                found = await self.store.due_work(sorted(fresh), 1_000_000) if fresh else []
+                due = await self.store.due_work(sorted(held - fresh), 1_000) if held - fresh else []
             except Unavailable:
                 self._looked_through = set()
             else:
-                if held and self._unknown is None:
-                    self._unknown = {work.root for work in due}
-                if held:
-                    self.ready.set()
-                    rounds += 1
-                for first in range(0, len(due), TAKEN_UP):
-                    await self._take_up([work.root for work in due[first : first + TAKEN_UP]], everything)
-                if everything:
-                    self._looked_through = held & set(self._partitions.held)
-            await asyncio.sleep(WORK_SECONDS if held else 0.02)
+                due = [work for work in due if not self._roots.at_work(work.root)]
+                if self._unknown is None:
+                    self._unknown = {work.root for work in found}
+                self.ready.set()
+                rounds += 1
+                both = [work.root for work in (*found, *due)]  # the longest due first: they are taken on in this order
+                for first in range(0, len(both), TAKEN_UP):
+                    await self._take_up(both[first : first + TAKEN_UP])
+                self._looked_through = (self._looked_through | fresh) & set(self._partitions.held)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(WORK_SECONDS):  # wait_for forgets a cancel that meets the event (Python 3.11)
+                    await self._partitions.changed.wait()
 
-    async def _take_up(self, roots: list[str], everything: bool) -> None:
+    async def _take_up(self, roots: list[str]) -> None:
         """Some of many: the next wait until half of these had their turn (or take too long), so that what is new never waits for all."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + TAKEN_UP_SECONDS
         for root in roots:
-            if (everything or not self._roots.at_work(root)) and self._broken.get(root, (0, 0.0))[1] <= loop.time():
+            if self._broken.get(root, (0, 0.0))[1] <= loop.time():
                 self.schedule(root)
-        while sum(root in self._inboxes for root in roots) > len(roots) // 2 and loop.time() < deadline:  # noqa: ASYNC110 - many turns, each soon over
+        while sum(map(self._agenda.is_next, roots)) > len(roots) // 2 and loop.time() < deadline:  # noqa: ASYNC110 - turns end soon
             await asyncio.sleep(0.002)
+        for root in roots:
+            if not self._agenda.is_next(root):
+                self._know(root)
 
     def _know(self, root: str) -> None:
-        """A root that was open at the start has had its turn."""
+        """A root that was open at the start has had its turn, or waits for its place among those at work."""
         if self._unknown and root in self._unknown:
             self._unknown.discard(root)
             if not self._unknown:
-                log.info("All that was open at the start has had its turn", action="everything-known")
+                log.info("All that was open at the start is taken up again", action="everything-known")
 
     async def _gained(self, partition: int) -> None:
         await self._bus.listen(partition)
 
+    async def _drained(self, partition: int) -> None:
+        while any(partition_of(root) == partition for root in self._agenda.running):  # noqa: ASYNC110 - turns end within milliseconds
+            await asyncio.sleep(0.005)
+
     def _lost(self, partition: int) -> None:
+        self._agenda.forget(lambda root: partition_of(root) == partition)
+        self._joining = {root for root in self._joining if partition_of(root) != partition}
         self._bus.ignore(partition)
         self._looked_through.discard(partition)
         self._roots.forget_all(lambda root: partition_of(root) == partition)
@@ -471,6 +512,8 @@ class Engine:
         if outstanding is None:
             self._on_late_reply(message, ask)
             return
+        if outstanding.delegated is not None:
+            message = unwrapped(message)
         stale = bool((message.context or {}).get("stale"))
         if stale:
             log.info("The agent knows a newer request", action="reply-stale", ask=ask, stream=outstanding.stream)
@@ -485,7 +528,7 @@ class Engine:
             log.info("Answered; nothing waits for it", action="aside-answered", ask=ask, stream=outstanding.stream, error=error)
             self._dispatch.forget(ask)
             return
-        outstanding.answered = True
+        self._dispatch.answered(outstanding)
         self._answered[ask] = None
         while len(self._answered) > ANSWERED_KEPT:
             self._answered.popitem(last=False)

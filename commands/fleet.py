@@ -1,4 +1,4 @@
-"""The fleet: hosts, pools, agents, images and accounts, folded from the log and kept live by it. Every root shares it.
+"""The fleet: hosts, pools, networks, agents, images and accounts, folded from the log and kept live by it. Every root shares it.
 
 It is what placement looks at. A decision under way notes what it claims at once, so that the next one, a moment later,
 already sees it; what counts is the claim that the append takes.
@@ -7,34 +7,52 @@ already sees it; what counts is the claim that the append takes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from commands import handlers
+from commands.claimed import Claimed, followed
 from commands.handlers import Handler
 from commands.resource import Resource, empty, evolve, split_stream
-from eventstore import Claim, Loaded, Recorded
+from eventstore import Loaded, Recorded
 
 CATEGORIES = (
-    "host", "storagePool", "storagePoolHostMap", "physicalHost", "agent", "image", "imageStoragePoolMap", "account", "credential",
+    "host", "storagePool", "storagePoolHostMap", "physicalHost", "agent", "image", "imageStoragePoolMap", "account",
+    "credential",
+    "network", "subnet", "vnet", "subnetVnetMap", "hostVnetMap", "hostIpAddressMap", "ipPool", "ipAssociation",
+    "networkService", "networkServiceProvider", "networkServiceProviderInstanceMap",
     *handlers.ROWS,
-)  # fmt: skip
+)
 """What the fleet holds. All small in number beside instances, and shared by them."""
 
-CLAIMS = "host-"
-"""The counted claims it follows: each host's capacity."""
+INDEXES = {
+    "storagePoolHostMap": ("hostId", "storagePoolId"),
+    "host": ("physicalHostId",),
+    "subnet": ("networkId", "ipPoolId"),
+    "vnet": ("networkId",),
+    "subnetVnetMap": ("subnetId", "vnetId"),
+    "hostVnetMap": ("hostId", "vnetId"),
+    "hostIpAddressMap": ("hostId",),
+    "ipAssociation": ("childIpAddressId", "ipAddressId"),
+    "networkService": ("networkId", "networkServiceProviderId"),
+    "networkServiceProvider": ("networkId",),
+    "networkServiceProviderInstanceMap": ("networkServiceProviderId", "instanceId"),
+}
+"""Type -> the fields by whose value its rows are asked for."""
 
 
-class Fleet:
-    """The shared resources by stream, and what is claimed of their capacity."""
+class Fleet(Claimed):
+    """The shared resources by stream, and what is claimed of them."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.position = 0
+        """The log was taken in up to here, in order."""
+        self._ahead: set[int] = set()
+        """Positions after it that were taken in already: what this engine itself appended, before it is followed."""
         self.resources: dict[str, Resource] = {}
-        self._claims: dict[str, dict[str, int]] = {}
-        self._totals: dict[str, int] = {}
-        self._noted: dict[str, dict[str, int]] = {}
-        self._full: dict[str, int] = {}
         self._by_type: dict[str, dict[int, Resource]] = {}
         self._by_uuid: dict[tuple[str, str], Resource] = {}
+        self._by_field: dict[tuple[str, str, Any], set[int]] = {}
         self._image_maps: dict[tuple[int, int], int] = {}
         self.followed = 0
         """The position up to which it has seen all of the log; 0: nobody follows for it. (Of its engine's own appends it may know more.)"""
@@ -46,8 +64,9 @@ class Fleet:
         fleet = cls()
         for event in loaded.events:
             fleet._evolve(event)
-        for claim in loaded.claims:
-            fleet.claim(claim)
+        for held in loaded.claims:
+            if followed(held.claim.scope):
+                fleet.claim(held)
         fleet.position = fleet.followed = loaded.position
         return fleet
 
@@ -56,16 +75,17 @@ class Fleet:
         self.apply(batch)
         self.followed = batch[-1].position
 
-    def apply(self, recorded: Iterable[Recorded]) -> None:
-        """Events of the log, in order; those it has seen change nothing."""
+    def apply(self, recorded: Iterable[Recorded], *, ahead: bool = False) -> None:
+        """Events of the log, in order; those it has seen change nothing. `ahead`: known before those that precede them."""
         for event in recorded:
             self._evolve(event)
-            for claim in event.claims:
-                if claim.limit is not None and claim.scope.startswith(CLAIMS):
-                    self.claim(claim)
-            for release in event.releases:
-                self._drop(release.scope, release.item)
-            self.position = max(self.position, event.position)
+            if event.position > self.position and event.position not in self._ahead:
+                self.take_claims(event)
+                if ahead:
+                    self._ahead.add(event.position)
+            if not ahead:
+                self._ahead.discard(event.position)
+                self.position = max(self.position, event.position)
 
     def knows(self, stream: str) -> bool:
         """True for a stream of a category that the fleet holds."""
@@ -74,6 +94,12 @@ class Fleet:
     def all(self, type_name: str) -> Iterator[Resource]:
         """Every resource of a type that is not removed."""
         return (each for each in self._by_type.get(type_name, {}).values() if not each.removed)
+
+    def having(self, type_name: str, field: str, value: Any) -> list[Resource]:
+        """Those of a type that have this value in an indexed field and are not removed, oldest first."""
+        numbers = self._by_field.get((type_name, field, value), ())
+        found = (self._by_type[type_name][number] for number in sorted(numbers))
+        return [each for each in found if not each.removed]
 
     def by_uuid(self, type_name: str, uuid: str) -> Resource | None:
         """Whatever its state: a removed one too (agent-protocol: lookup is by uuid only)."""
@@ -85,19 +111,15 @@ class Fleet:
 
     def pools_of(self, host: int) -> list[Resource]:
         """The host's pools, whatever their state."""
-        maps = (each for each in self.all("storagePoolHostMap") if each.row.get("hostId") == host)
+        maps = self.having("storagePoolHostMap", "hostId", host)
         found = (self.get("storagePool", each.row.get("storagePoolId")) for each in maps)
         return sorted((each for each in found if each is not None and not each.removed), key=lambda each: each.id)
 
     def hosts_of(self, pool: int) -> set[int]:
-        return {each.row["hostId"] for each in self.all("storagePoolHostMap") if each.row.get("storagePoolId") == pool}
+        return {each.row["hostId"] for each in self.having("storagePoolHostMap", "storagePoolId", pool)}
 
     def image_in_pool(self, image: int, pool: int) -> Resource | None:
         return self.get("imageStoragePoolMap", self._image_maps.get((image, pool)))
-
-    def holders(self, scope: str) -> list[str]:
-        """The items (streams) that have a share of a counted scope."""
-        return list(self._claims.get(scope, ()))
 
     @property
     def handlers(self) -> dict[str, tuple[Handler, ...]]:
@@ -110,42 +132,6 @@ class Fleet:
         """The position at which a handler's row became active."""
         return self._active_since.get(stream, 0)
 
-    def used(self, scope: str) -> int:
-        shares = self._claims.get(scope, {})
-        noted = sum(amount for item, amount in self._noted.get(scope, {}).items() if item not in shares)
-        return max(self._totals.get(scope, 0) + noted, self._full.get(scope, 0))
-
-    def claim(self, claim: Claim) -> None:
-        """A claim that is in the log."""
-        self._full.pop(claim.scope, None)
-        shares = self._claims.setdefault(claim.scope, {})
-        self._totals[claim.scope] = self._totals.get(claim.scope, 0) + claim.amount - shares.get(claim.item, 0)
-        shares[claim.item] = claim.amount
-
-    def note(self, claim: Claim) -> None:
-        """A claim that is being appended: it counts until `unclaim`, and then if the log has it."""
-        self._noted.setdefault(claim.scope, {})[claim.item] = claim.amount
-
-    def unclaim(self, claim: Claim) -> None:
-        """The append of a noted claim is over."""
-        noted = self._noted.get(claim.scope, {})
-        noted.pop(claim.item, None)
-        if not noted:
-            self._noted.pop(claim.scope, None)
-
-    def full(self, scope: str, used: int) -> None:
-        """The log says that more is in use than this fleet has seen so far. Holds until it sees more of the scope, or is told to forget."""
-        self._full[scope] = used
-
-    def forget_full(self, scope: str) -> None:
-        self._full.pop(scope, None)
-
-    def _drop(self, scope: str, item: str) -> None:
-        self._full.pop(scope, None)
-        amount = self._claims.get(scope, {}).pop(item, None)
-        if amount is not None:
-            self._totals[scope] -= amount
-
     def _evolve(self, event: Recorded) -> None:
         kind, number = split_stream(event.stream)
         if kind not in CATEGORIES:
@@ -155,6 +141,7 @@ class Fleet:
             self.resources[event.stream] = evolved = evolve(present, event)
             self._by_type.setdefault(kind, {})[number] = evolved
             self._by_uuid[kind, evolved.row.get("uuid", "")] = evolved
+            self._index(present, evolved)
             if kind in handlers.ROWS:
                 self._mind_handlers(evolved)
             if kind == "imageStoragePoolMap":
@@ -171,3 +158,11 @@ class Fleet:
             self._active_since.pop(row.stream, None)
         else:
             self._active_since.setdefault(row.stream, row.position)
+
+    def _index(self, before: Resource, after: Resource) -> None:
+        for field in INDEXES.get(after.type, ()):
+            old, new = before.row.get(field), after.row.get(field)
+            if before.exists and old != new:
+                self._by_field.get((after.type, field, old), set()).discard(after.id)
+            if new is not None and (old != new or not before.exists):
+                self._by_field.setdefault((after.type, field, new), set()).add(after.id)

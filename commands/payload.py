@@ -9,6 +9,7 @@ from __future__ import annotations
 from commands.catalogue.fields import parsed_date
 from commands.catalogue.model import ResourceType
 from commands.catalogue.secrets import secrets_of
+from commands.logic import links, metadata, nics, ports
 from commands.resource import Json, Resource
 from commands.world import World
 
@@ -37,7 +38,7 @@ def volume_map(world: World, each: Resource) -> Json:
 
 
 def instance_map(world: World, each: Resource) -> Json:
-    """compute.instance.*: instanceHostMap with host and instance (image, volumes, ports, nics, instanceLinks)."""
+    """compute.instance.*: instanceHostMap with host and instance (image, volumes, ports, nics with their addresses and networks)."""
     instance = world.get("instance", each.row.get("instanceId"))
     return {
         "instanceHostMap": {
@@ -53,14 +54,42 @@ def ping(world: World, agent: Resource) -> Json:
 
 
 def _instance(world: World, instance: Resource) -> Json:
+    tree = _tree(world, instance)
+    if (tree.get("data") or {}).get(metadata.ATTACH):
+        tree["data"] = {**tree["data"], "metadata": metadata.tree(world, instance)}
     return {
-        **_tree(world, instance),
+        **tree,
         "offering": None,
         "image": _related(world, "image", instance.row.get("imageId")),
         "volumes": [_volume(world, each) for each in world.children("volume", "instanceId", instance.id)],
-        "ports": [],
-        "nics": [],
-        "instanceLinks": [],
+        "ports": [_port(world, each) for each in world.children("port", "instanceId", instance.id)],
+        "nics": [_nic(world, each) for each in nics.by_device(world, instance)],
+        "instanceLinks": [_link(world, each) for each in world.children("instanceLink", "instanceId", instance.id)],
+    }
+
+
+def _port(world: World, port: Resource) -> Json:
+    """A number that the host's engine chose before binds it to nothing: it chooses anew."""
+    return {**_tree(world, port), "publicPort": port.row.get("publicPort") if ports.insisted(port) else None}
+
+
+def _link(world: World, link: Resource) -> Json:
+    """The target is of another root: what an agent needs of it, the link itself has kept."""
+    target = (link.row.get("data") or {}).get(links.TARGET)
+    return {**_tree(world, link), "targetInstance": {**target, "type": "instance"} if target else None}
+
+
+def _nic(world: World, nic: Resource) -> Json:
+    addresses = nics.addresses(world, nic)
+    network = world.get("network", nic.row.get("networkId"))
+    return {
+        **_tree(world, nic),
+        "ipAddresses": [{**_tree(world, each), "subnet": _related(world, "subnet", each.row.get("subnetId"))} for each in addresses],
+        "network": None if network is None else {
+            **_tree(world, network),
+            "networkServices": [_tree(world, each) for each in world.having("networkService", "networkId", network.id)],
+            "networkServiceProviders": [_tree(world, each) for each in world.having("networkServiceProvider", "networkId", network.id)],
+        },
     }
 
 

@@ -1,4 +1,4 @@
-"""Placement: which host and pools an instance gets. Pure: the hosts as the fleet knows them -> a choice, or why not, host by host.
+"""Placement: which host, pool and subnets an instance gets. Pure: the hosts as the fleet knows them -> a choice, or why not, host by host.
 
 The rules are those of the scheduler's facts (candidates, constraints, spread by what is free); what a choice takes is
 claimed by the append that records it.
@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from commands.attachment import Wanted, wanted
 from commands.fleet import Fleet
+from commands.logic import ports
 from commands.resource import Resource
+from commands.world import World
 
 DRIVERS = ("sim", "docker", "libvirt")
 """The kinds of host and pool that an image can be tied to."""
@@ -27,6 +30,8 @@ class Placed:
     pool: Resource
     limit: int
     """The host's capacity in all: what its claims may add up to."""
+    subnets: dict[int, int]
+    """Nic -> the subnet chosen for it, where it is to have one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,15 +70,20 @@ def driver_of(image: Resource | None, fleet: Fleet) -> str | None:
     return None
 
 
-def place(instance: Resource, image: Resource | None, needed: int, fleet: Fleet, spread: bool = True) -> Placed | NotPlaced:
+def place(world: World, instance: Resource, image: Resource | None, needed: int, spread: bool = True) -> Placed | NotPlaced:
     """The fitting host with the most (spread) or least (not spread) free capacity, and its first active pool."""
+    fleet = world.fleet
     driver = driver_of(image, fleet)
     allowed = valid_hosts(instance)
+    nics = [wanted(world, each) for each in world.children("nic", "instanceId", instance.id)]
+    published = ports.wanted(world, instance)
     reasons: list[str] = []
     candidates: list[tuple[int, int, Resource, Resource]] = []
     for host in sorted(fleet.all("host"), key=lambda each: each.id):
         pool, reason = _fits(host, driver, allowed, needed, fleet)
-        if pool is None:
+        if pool is not None:
+            reason = unattached(nics, host) or ports.taken(world, instance, published, host.id) or ""
+        if pool is None or reason:
             name = host.row.get("name")
             reasons.append(f"host {host.id}{f' ({name})' if name else ''}: {reason}")
         else:
@@ -81,7 +91,23 @@ def place(instance: Resource, image: Resource | None, needed: int, fleet: Fleet,
     if not candidates:
         return NotPlaced(tuple(reasons))
     best = (max if spread else min)(candidates, key=lambda each: (each[0], -each[1] if spread else each[1]))
-    return Placed(best[2], best[3], capacity(best[2]))
+    return Placed(best[2], best[3], capacity(best[2]), subnets_on(nics, best[2]))
+
+
+def unattached(nics: list[Wanted], host: Resource) -> str | None:
+    """Why a nic has no subnet on the host, if one has none."""
+    for each in nics:
+        if not each.choices:
+            return each.reason
+        if each.on(host) is None:
+            subnets = ", ".join(str(choice.subnet) for choice in each.choices)
+            return f"nic {each.nic.row.get('deviceNumber') or 0}: no vnet of subnet {subnets} reaches it"
+    return None
+
+
+def subnets_on(nics: list[Wanted], host: Resource) -> dict[int, int]:
+    chosen = {each.nic.id: choice.subnet for each in nics if (choice := each.on(host)) is not None}
+    return {nic: subnet for nic, subnet in chosen.items() if subnet is not None}
 
 
 def valid_hosts(instance: Resource) -> set[int] | None:

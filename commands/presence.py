@@ -15,6 +15,7 @@ from commands.bus import Bus
 from commands.endings import Endings
 from commands.errors import Refused
 from commands.fleet import Fleet
+from commands.logic.agent_instances import is_delegate
 from commands.service import Actor, Commands
 from eventstore import Unavailable
 
@@ -38,14 +39,18 @@ class PresenceWatch:
         self._endings = endings
         self._heard_of: dict[int, Presence] = {}
         self._news = asyncio.Event()
+        self._heard_over: dict[int, int] = {}
+        """Agent -> the bus's connection that it was heard over last."""
         bus.on_presence = self._heard
 
     def _heard(self, presence: Presence) -> None:
         if presence.leaving:
             self._silence[presence.agent] = SILENT
             return
-        if self._silence.get(presence.agent, LOOK) != 0.0:
+        over = self._bus.connections
+        if self._silence.get(presence.agent, LOOK) != 0.0 or self._heard_over.get(presence.agent) != over:
             self._returned(presence.agent)
+        self._heard_over[presence.agent] = over
         self._silence[presence.agent] = 0.0
         if self._mine(f"agent-{presence.agent}"):
             self._heard_of[presence.agent] = presence
@@ -75,6 +80,8 @@ class PresenceWatch:
             for agent in list(self._fleet.all("agent")):
                 silent = self._silence[agent.id] = self._silence.get(agent.id, 0.0) + LOOK
                 if silent < SILENT or agent.state != "active" or not self._mine(agent.stream):
+                    continue
+                if is_delegate(agent):  # it has no heartbeat of its own: it is reached through the agent of its host
                     continue
                 self._silence[agent.id] = LOOK
                 log.warning("An agent is silent; it is asked whether it is there", action="agent-silent", agent=agent.id)

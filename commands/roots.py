@@ -63,6 +63,10 @@ class Roots:
         """Whether it is known, and has something under way (which its wake-ups take further)."""
         return any(each.open for each in self._roots.get(root, {}).values())
 
+    def parked(self, root: str) -> bool:
+        """Whether something in it waits for people."""
+        return any(bracket.parked for each in self._roots.get(root, {}).values() for bracket in each.open.values())
+
     def begin(self, root: str) -> None:
         """A root whose very first event follows: nothing need be read to know it whole."""
         if root not in self._roots:

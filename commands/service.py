@@ -21,8 +21,10 @@ from commands.fleet import Fleet
 from commands.ids import Ids
 from commands.interventions import Intervention
 from commands.keys import KeyPair, rsa_key_pair
+from commands.logic import pools
+from commands.logic.storage import IMAGE_DRIVERS, register_image
 from commands.placement import CAPACITY
-from commands.resource import Json, Resource, empty, evolve, fold
+from commands.resource import Json, Resource, empty, evolve, fold, split_stream
 from commands.surroundings import REAL, Surroundings
 from commands.turn import NeedIds, Turn
 from commands.vault import Vault
@@ -35,9 +37,6 @@ TRIES = 20
 """How often a decision is taken again because its stream moved."""
 
 PURGED = ("purging", "purged")
-
-IMAGE_DRIVERS = {"sim": None, "docker": "container"}
-"""Prefix of an image's uuid that a driver registers by itself -> the instanceKind it is for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class Commands:
                 if image is not None:
                     mine["imageId"] = image.id
                 elif row.get("imageUuid"):
-                    mine["imageId"] = self._register_image(turn, str(row["imageUuid"]), actor).id
+                    mine["imageId"] = register_image(turn, str(row["imageUuid"]), actor.account).id
                 return turn.create(type_name, mine, kind=row.get("kind") or type_name, run=False).stream
 
             try:
@@ -118,6 +117,8 @@ class Commands:
         self, type_name: str, number: int, verb: str, given: Json, actor: Actor, key: CommandKey | None = None
     ) -> Outcome:
         """POST ?action=<verb>: the process begins, or is already under way or done (no event), or the state refuses it."""
+        if (self.catalogue.root_type(type_name).name, verb) == ("ipPool", "acquire"):
+            return await self.create("ipAddress", {**pools.acquired(number), "kind": pools.POOLED}, actor, key)
         return await self._change(type_name, number, Run(verb, given), actor, key, 202)
 
     async def intervene(
@@ -129,6 +130,18 @@ class Commands:
     async def ended(self, number: int, reason: str, actor: Actor) -> Outcome:
         """An instance was seen not to run any more, although it should."""
         return await self._change("instance", number, Ended(reason), actor, None, 202)
+
+    async def before(self, key: CommandKey, type_name: str, number: int | None = None) -> Outcome | None:
+        """What the request of this key was answered, if it was carried out before; of which resource, or (None) that it created one.
+
+        Asked before a request is judged by what it has changed itself. Raises Refused for another request's key.
+        """
+        category = self.catalogue.root_type(type_name).name
+        try:
+            repeated = await self.store.done_before(key)
+        except KeyReused as reused:
+            raise _reused(reused) from reused
+        return await self._as_before(repeated, category if number is None else f"{category}-{number}") if repeated else None
 
     async def carry_out(self, draft: Callable[[Turn], str], actor: Actor) -> Outcome:
         """Appends what a turn of our own drafts (it says which stream the outcome is about). For what Corral does by itself."""
@@ -216,14 +229,6 @@ class Commands:
         if wanted and wanted != type_name:
             raise Refused("InvalidImageInstanceKind", f"the image is for a {wanted}, not for a {type_name}", "imageUuid")
 
-    def _register_image(self, turn: Turn, image_uuid: str, actor: Actor) -> Resource:
-        driver, _, name = image_uuid.partition(":")
-        row = {
-            "uuid": image_uuid, "name": name, "isPublic": True, "format": driver, "instanceKind": IMAGE_DRIVERS[driver],
-            "accountId": actor.account,
-        }
-        return turn.create("image", row, kind=driver, run=False)  # the engine knows whose handlers it has
-
     # --- appending ---
 
     async def _change(
@@ -260,7 +265,7 @@ class Commands:
         turn, stream = await self._decide(draft, resources, actor, root)
         writes = turn.writes()
         if not writes:
-            return Outcome(resources[stream], resources[stream].position)
+            return await self._nothing_to_do(resources[stream], key, status)
         roots = {turn.root_of(write.stream) for write in writes if _wakes(write, turn.resources[write.stream])}
         work = [Work(root, partition_of(root)) for root in sorted(roots)]
         moments = [f"{e.data['process']}" for w in writes for e in w.events if e.type == events.PROCESS_STARTED]
@@ -270,9 +275,9 @@ class Commands:
         try:
             appended = await self.store.append(writes, command=replace(key, status=status) if key else None, work=work)
         except Repeated as repeated:
-            return await self._as_before(repeated)
+            return await self._as_before(repeated, stream if stream in resources else split_stream(stream)[0])
         except KeyReused as reused:
-            raise Refused("IdempotencyKeyReused", str(reused), status=422) from reused
+            raise _reused(reused) from reused
         except BadData as bad:
             raise Refused("InvalidCharacters", str(bad)) from bad
         reach_all("after", "append", moments)
@@ -298,17 +303,35 @@ class Commands:
                 self._ids.give_back()
                 raise
 
-    async def _as_before(self, repeated: Repeated) -> Outcome:
-        """The answer that the first request of this idempotency key got."""
-        count = repeated.last - repeated.first + 1
-        recorded = await self.store.read_all(repeated.first - 1, count)
-        stream = recorded[-1].stream
+    async def _nothing_to_do(self, resource: Resource, key: CommandKey | None, status: int) -> Outcome:
+        """With a key even that is remembered: the same request must not have an effect later, when it would find something to do."""
+        if key is None:
+            return Outcome(resource, resource.position)
+        try:
+            appended = await self.store.append([], unchanged={resource.stream: resource.version}, command=replace(key, status=status))
+        except Repeated as repeated:
+            return await self._as_before(repeated, resource.stream)
+        except KeyReused as reused:
+            raise _reused(reused) from reused
+        return Outcome(resource, appended.last)
+
+    async def _as_before(self, repeated: Repeated, about: str) -> Outcome:
+        """The answer that the first request of this idempotency key got. `about`: its stream, or the category of what it created."""
+        stream = about
+        if "-" not in about:
+            recorded = await self.store.read_all(repeated.first - 1, repeated.last - repeated.first + 1)
+            made = (event.stream for event in recorded if event.type == events.CREATED)
+            stream = [each for each in made if split_stream(each)[0] == about][-1]
         resource = fold(stream, await self.store.read(stream, to_position=repeated.last))
         return Outcome(resource, repeated.last, repeated.status)
 
 
 def _conflict(taken: Taken) -> Conflict:
     return Conflict(f"{taken.scope} {taken.item} is already that of {taken.holder}: choose another")
+
+
+def _reused(reused: KeyReused) -> Refused:
+    return Refused("IdempotencyKeyReused", str(reused), status=422)
 
 
 def _wakes(write: Write, resource: Resource) -> bool:

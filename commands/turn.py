@@ -12,25 +12,26 @@ taken again at any time, after a crash or a conflict, and goes on from what the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, assert_never
 
 from agents.wire import partition_of
 from commands import calls, events
 from commands.catalogue.fields import parsed_date
-from commands.catalogue.model import Ask, Catalogue, Checkpoint, Child, Decide, Join, Own, Process, Step, Target
+from commands.catalogue.model import Ask, Await, Catalogue, Checkpoint, Child, Decide, Join, Own, Process, Step, Target
 from commands.errors import Failure
 from commands.fleet import Fleet
 from commands.intake import MAX_BACKOFF, Answer, Intake, Triggers
 from commands.resource import Json, Open, Resource
+from commands.world import World
 from eventstore import Claim, Work
 
 PARK_AFTER = 3
 """Error answers to a command that is never given up, until people are told (it goes on being asked)."""
 
 
-__all__ = ["Answer", "Failure", "NeedIds", "Triggers", "Turn"]
+__all__ = ["Answer", "Failure", "NeedIds", "NeedRoot", "Others", "Triggers", "Turn"]
 
 
 class NeedIds(Exception):
@@ -41,20 +42,41 @@ class NeedIds(Exception):
         self.category = category
 
 
+class NeedRoot(Exception):
+    """The turn needs to see another root: load it and take the turn again."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self.root = root
+
+
+Others = Callable[[str], Mapping[str, Resource] | None]
+"""Root -> its resources as they are now, or None: they are not loaded."""
+
+
 class Turn(Intake):
     """One turn over one root. Drafts events; the engine appends them and then sends what they ask for."""
 
     def __init__(
-        self, catalogue: Catalogue, resources: Mapping[str, Resource], fleet: Fleet, *, triggers: Triggers = Triggers(), **surroundings: Any
+        self,
+        catalogue: Catalogue,
+        resources: Mapping[str, Resource],
+        fleet: Fleet,
+        *,
+        triggers: Triggers = Triggers(),
+        others: Others = lambda root: None,
+        **surroundings: Any,
     ) -> None:
         """`surroundings`: what Draft takes (root, clock, ids, chance, settings, actor, correlation)."""
         super().__init__(catalogue, resources, fleet, triggers=triggers, **surroundings)
+        self._others = others
+        self._watched: set[str] = set()
         self._delegating: set[str] = set()
 
     @property
     def waits_for(self) -> set[str]:
-        """Streams of other roots whose process we joined."""
-        return {stream for joined in self.joined.values() for stream, _ in joined}
+        """Streams of other roots whose process we joined, or whose end we watch for."""
+        return self._watched | {stream for joined in self.joined.values() for stream, _ in joined}
 
     # --- what the engine calls ---
 
@@ -102,11 +124,19 @@ class Turn(Intake):
     # --- what steps call ---
 
     def create(
-        self, type_name: str, row: Json, *, kind: str | None = None, claims: tuple[Claim, ...] = (), run: bool = True,
+        self,
+        type_name: str,
+        row: Json,
+        *,
+        kind: str | None = None,
+        claims: tuple[Claim, ...] = (),
+        run: bool = True,
         input: Json | None = None,
+        in_our_root: bool = False,
     ) -> Resource:
-        """A new resource, with its create process taken as far as it goes. `row`: columns and fields, plain; `input`: that process's."""
-        stream, pid = self.new_row(type_name, row, kind, claims, input)
+        """A new resource, with its create process taken as far as it goes. `row`: columns and fields, plain; `input`: that process's.
+        `in_our_root`: of a type that may belong to others or to nobody, but this one is ours."""
+        stream, pid = self.new_row(type_name, row, kind, claims, input, in_our_root)
         if run and pid is not None:
             self.advance(stream, pid)
         return self.resources[stream]
@@ -115,6 +145,25 @@ class Turn(Intake):
         """The process that runs now hands its bracket to its delegate when its steps are done."""
         if self._pid is not None:
             self._delegating.add(self._pid)
+
+    def elsewhere(self, root: str) -> World:
+        """What another root holds just now, to be looked at."""
+        found = self._others(root)
+        if found is None:
+            raise NeedRoot(root)
+        return World(self.catalogue, found, self.fleet)
+
+    def begin_elsewhere(self, resource: Resource, process: Process) -> None:
+        """A process of another root, seen through `elsewhere`, unless it is under way there. Nobody waits for it."""
+        if process.field not in resource.open:
+            self.resources[resource.stream] = resource
+            self._roots[resource.stream] = resource.root or resource.stream
+            self.begin(resource.stream, process)
+
+    def wait_for(self, stream: str, until: datetime) -> None:
+        """The root takes a turn when a process on `stream` ends, and at the latest at `until`."""
+        self._watched.add(stream)
+        self.wake_at = min(self.wake_at or until, until)
 
     def advance(self, stream: str, pid: str) -> str | None:
         """Runs a bracket's steps. -> "done", "failed: why", or None while it waits."""
@@ -172,7 +221,10 @@ class Turn(Intake):
                 step.decide(self, resource)
                 return True
             case Child():
-                children = self.children(step.type, step.via, resource.id, step.removed)
+                if callable(step.via):
+                    children = [each for each in step.via(self, resource) if step.removed or not each.removed]
+                else:
+                    children = self.children(step.type, step.via, resource.id, step.removed)
                 wanted = [each for each in children if step.when is None or step.when(each)]
                 outcomes = [self._nested(each.stream, step.process, pid, step.ignore_invalid) for each in wanted]
                 return all(outcomes)
@@ -190,6 +242,8 @@ class Turn(Intake):
                 before, weight, _ = self.reached.get(pid, (0, 0, ""))
                 self.reached[pid] = (before + weight, step.weight, step.name)
                 return True
+            case Await():
+                return step.until(self, resource)
             case _:
                 assert_never(step)
 

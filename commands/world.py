@@ -24,6 +24,16 @@ class World:
         stream = f"{type_name}-{number}"
         return self.resources.get(stream) or self.fleet.resources.get(stream)
 
+    def having(self, type_name: str, field: str, value: int) -> list[Resource]:
+        """The shared resources of a type with this id in an indexed field, those of this root before the fleet's; oldest first."""
+        found = {each.id: each for each in self.fleet.having(type_name, field, value)}
+        for each in self.resources.values():
+            if each.type == type_name:
+                found.pop(each.id, None)
+                if each.row.get(field) == value and not each.removed:
+                    found[each.id] = each
+        return [found[number] for number in sorted(found)]
+
     def children(self, type_name: str, via: str, number: int, removed: bool = False) -> list[Resource]:
         """The root's resources of a type whose `via` is this id, oldest first; those that are removed only if asked for."""
         found = [

@@ -1,4 +1,7 @@
-"""The agents that live in the server: one for each sim:// agent of the cloud, and this machine's own hosts (Docker, simulated)."""
+"""The agents that live in the server: this machine's own hosts (Docker, simulated), and the sim:// agents that were made over the API.
+
+Of several servers the first that sees such an agent runs it, and no other ever does: what its hosts hold is on that server's disk.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,12 @@ from commands.service import Actor
 from deploy.embedded import Home, ServerFailed
 from deploy.settings import LocalHost, Role, Settings
 from deploy.wiring import Parts
+from eventstore import Unavailable
 
 log = structlog.get_logger("corral.local")
 
 ACTIVE_SECONDS = 20.0
+FOR_EVER = 100 * 365 * 86400.0
 NATS_SECONDS = 10.0
 
 
@@ -36,6 +41,7 @@ class LocalHosts:
         self._fleet = Fleet()
         self._running: dict[int, Agent] = {}
         self._ours: dict[str, tuple[int, Driver | None]] = {}
+        self._elsewhere: set[int] = set()
         self._client: Client | None = None
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
@@ -113,6 +119,8 @@ class LocalHosts:
     async def _add(self, kind: str, driver: Driver | None) -> None:
         """This machine's own host of a kind: its agent found by uuid, or created."""
         uuid = f"{kind}-{self._node}"
+        if not await self._claimed(uuid):  # before anybody can see it
+            raise ServerFailed(f"the agent {uuid} lives on another server: this home is a copy of that one's. Start with a new CORRAL_HOME")
         # The fleet was loaded at the log's head, and nobody else creates an agent with this node's name.
         found = self._fleet.by_uuid("agent", uuid)
         if found is None:
@@ -133,13 +141,26 @@ class LocalHosts:
     async def _keep_up(self) -> None:
         """Every sim:// agent that is not removed runs here; those that are removed run no longer."""
         for agent in list(self._fleet.all("agent")):
-            if str(agent.row.get("uri") or "").startswith("sim://") and agent.id not in self._running:
+            known = agent.id in self._running or agent.id in self._elsewhere
+            if known or not str(agent.row.get("uri") or "").startswith("sim://"):
+                continue
+            if await self._claimed(agent.row["uuid"]):
                 await self._start(agent.id, agent.row["uuid"], self._simulated(agent))
+            else:
+                self._elsewhere.add(agent.id)
         for number in list(self._running):
             present = self._fleet.get("agent", number)
             if present is not None and present.removed:
                 await self._running.pop(number).stop(grace=2.0)
                 shutil.rmtree(self._folder(number), ignore_errors=True)
+
+    async def _claimed(self, uuid: str) -> bool:
+        """Whether the agent is to run here."""
+        while True:
+            try:
+                return bool(await self._parts.store.acquire([f"local-agent-{uuid}"], self._node, FOR_EVER))
+            except Unavailable:
+                await asyncio.sleep(1.0)
 
     def _simulated(self, agent: Resource) -> Driver:
         return SimulatedDriver(agent.row["uuid"], data=agent.row.get("data") or {})

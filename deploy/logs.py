@@ -32,6 +32,7 @@ def configure(level: LogLevel, chosen: LogFormat) -> None:
     )
     logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr, format="%(name)s: %(message)s")
     logging.getLogger("nats").setLevel(logging.CRITICAL)  # its errors reach our own callbacks
+    logging.getLogger("asyncpg.pool").setLevel(logging.CRITICAL)  # who asks for a connection hears what is wrong
 
 
 def _json(value: Any, **_: Any) -> str:

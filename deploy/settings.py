@@ -7,6 +7,7 @@ the environment. A value that is wrong is named with its variable.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,6 +15,8 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from commands.settings import BadValue, changed
 
 PREFIX = "CORRAL_"
 
@@ -27,6 +30,13 @@ class Role(StrEnum):
     ENGINE = "engine"
     PROJECTOR = "projector"
     AGENTS = "agents"
+
+
+WHOLE = (Role.GATEWAY, Role.ENGINE, Role.PROJECTOR)
+"""Together they are a Corral; agents may be anywhere."""
+
+NEEDS_NATS = {Role.GATEWAY, Role.ENGINE, Role.AGENTS}
+"""The gateway only tells agents where it is."""
 
 
 class LocalHost(StrEnum):
@@ -81,6 +91,9 @@ class Settings(BaseSettings):
         Field(description="The key over the keys of all secrets, or its file; without it, an embedded Postgres has one in the home."),
     ] = SecretStr("")
     docker: Annotated[str, Field(description="Where the local Docker engine answers; without it, DOCKER_HOST or the usual socket.")] = ""
+    set: Annotated[
+        dict[str, str], NoDecode, Field(description="Settings of the orchestration that are not to have their default: name=value.")
+    ] = {}
     log_level: Annotated[LogLevel, Field(description="What is logged: debug, info, warning or error, and all above.")] = LogLevel.WARNING
     log_format: Annotated[LogFormat, Field(description="How: text, json, or auto (text on a terminal).")] = LogFormat.AUTO
 
@@ -97,6 +110,26 @@ class Settings(BaseSettings):
         if words == ():
             raise ValueError("a process needs at least one role")
         return words
+
+    @field_validator("set", mode="before")
+    @classmethod
+    def _set(cls, given: object) -> object:
+        if not isinstance(given, (str, list, tuple)):
+            return given
+        pairs = [each.partition("=") for each in (given.split(",") if isinstance(given, str) else given) if str(each).strip()]
+        for name, equals, _ in pairs:
+            if not equals:
+                raise ValueError(f"{name.strip()} has no value: write name=value, with commas between several")
+        return {name.strip(): value.strip() for name, _, value in pairs}
+
+    @field_validator("set")
+    @classmethod
+    def _is_known(cls, given: dict[str, str]) -> dict[str, str]:
+        try:
+            changed(given)
+        except BadValue as bad:
+            raise ValueError(str(bad)) from None
+        return given
 
     @field_validator("home")
     @classmethod
@@ -128,6 +161,22 @@ class Settings(BaseSettings):
         if self.nats and (self.nats_port or self.nats_listen != "127.0.0.1"):
             raise ValueError("CORRAL_NATS_PORT and CORRAL_NATS_LISTEN are for the embedded NATS, and CORRAL_NATS names another: unset that")
         return self
+
+    @model_validator(mode="after")
+    def _whole_or_external(self) -> Settings:
+        # Embedded servers belong to the one process that has all of it; a part finds the other parts by the servers they share.
+        if lacking := [role for role in WHOLE if role not in self.roles]:
+            apart = {"CORRAL_POSTGRES": self.postgres, "CORRAL_NATS": self.nats or not NEEDS_NATS & set(self.roles)}
+            if missing := [name for name, given in apart.items() if not given]:
+                raise ValueError(
+                    f"a process with {_and(self.roles)} alone is a part of a Corral, and finds the others by the servers that they share: "
+                    f"set {_and(missing)} to theirs, or give this process {_and(lacking)}, too (CORRAL_ROLES, --role)"
+                )
+        return self
+
+    def orchestration(self) -> dict[str, Any]:
+        """Cattle's and Corral's own settings, as they are in force."""
+        return changed(self.set)
 
     def has(self, role: Role) -> bool:
         return role in self.roles
@@ -165,6 +214,10 @@ def _sentence(problem: Any) -> str:
     if problem["type"] == "extra_forbidden":
         return f"there is no setting {where[0]!r}; there are {', '.join(Settings.model_fields)}"
     return f"{variable(str(where[0]))} can't be {problem['input']!r}: {reason[0].lower()}{reason[1:]}"
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
 
 
 def _words(given: object) -> object:

@@ -16,6 +16,7 @@ import time
 import uuid
 from contextlib import AsyncExitStack
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import uvloop
 from rich.console import Console
@@ -28,10 +29,11 @@ from deploy.first import first_instance
 from deploy.local import LocalHosts
 from deploy.logs import configure
 from deploy.master import FILE, master_keys
-from deploy.settings import BadSetting, Role, Settings
+from deploy.settings import NEEDS_NATS, BadSetting, Role, Settings
 from deploy.web import PortTaken, bind
-from deploy.wiring import Addresses, server
+from deploy.wiring import Addresses, NotAlone, server
 from eventstore import NewerSchema, Unavailable
+from projections.errors import ViewsUnavailable
 
 COLLECT = (10_000, 50, 100)
 """When garbage is collected. Python's own figures have it look through all that is remembered again and again while thousands of
@@ -51,7 +53,9 @@ def run(settings: Settings) -> int:
         hint = f"start it with the one that was in use: in CORRAL_MASTER_KEY, or as the file {settings.home / FILE}"
         Console(stderr=True).print(f"[red]Corral can't start:[/] {error}; {hint}", highlight=False, soft_wrap=True)
         return 1
-    except (HomeInUse, HomeUnusable, PortTaken, ServerFailed, NewerSchema, Unavailable, BadSetting, ExtensionFailed) as error:
+    except (
+        HomeInUse, HomeUnusable, PortTaken, ServerFailed, NotAlone, NewerSchema, Unavailable, ViewsUnavailable, BadSetting, ExtensionFailed,
+    ) as error:  # fmt: skip
         Console(stderr=True).print(f"[red]Corral can't start:[/] {error}", highlight=False, soft_wrap=True)
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -82,7 +86,10 @@ async def _serve(settings: Settings) -> None:
                 await first_instance(parts, hosts, say)
             home.note(first_instance="done")
             image, _ = await hosts.first_image()
-            _say_what_is_next(settings, home, addresses, url, image if hosts else "", say)
+            if url:
+                _say_what_is_next(settings, home, addresses, url, image if hosts else "", say)
+            else:
+                say.print(f"This process is {', '.join(settings.roles)} of the Corral on {escape(_without_password(addresses.postgres))}")
             port = listener.getsockname()[1] if listener else 0
             say.print(f"[dim]Ready after {time.monotonic() - began:.1f} s[/]")
             say.print(f"[bold green]Startup Succeeded, Listening on port {port}[/]" if listener else "[bold green]Startup Succeeded[/]")
@@ -100,7 +107,8 @@ async def _servers(settings: Settings, home: Home, stack: AsyncExitStack, say: C
 
     postgres = EmbeddedPostgres(home, port=settings.postgres_port, tell=tell) if not settings.postgres else None
     nats_listen = settings.nats_listen if settings.nats_listen not in LOOPBACK else settings.listen
-    nats = EmbeddedNats(home, listen=nats_listen, port=settings.nats_port or None, tell=tell) if not settings.nats else None
+    own_nats = not settings.nats and bool(NEEDS_NATS & set(settings.roles))
+    nats = EmbeddedNats(home, listen=nats_listen, port=settings.nats_port or None, tell=tell) if own_nats else None
     started = [stack.enter_async_context(each) for each in (postgres, nats) if each is not None]
     for outcome in await asyncio.gather(*started, return_exceptions=True):
         if isinstance(outcome, BaseException):
@@ -118,8 +126,11 @@ def _node(home: Home) -> str:
 
 
 def _note(settings: Settings, home: Home, addresses: Addresses, listener: socket.socket | None) -> str:
-    """Remembers where everything is, for `corral env` and the other commands; -> the URL."""
-    port = listener.getsockname()[1] if listener else settings.port
+    """Remembers where everything is, for `corral env` and the other commands; -> the URL, if it is served here."""
+    if listener is None:
+        home.note(nats=addresses.nats, postgres=addresses.postgres)
+        return ""
+    port = listener.getsockname()[1]
     host = "127.0.0.1" if settings.listen in ("0.0.0.0", *LOOPBACK) else settings.listen
     url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     home.note(url=url, nats=addresses.nats, postgres=addresses.postgres)
@@ -146,6 +157,12 @@ def _say_what_is_next(settings: Settings, home: Home, addresses: Addresses, url:
         say.print(f"  {what:<18} {how}")
     if settings.listen in LOOPBACK:
         say.print("  [dim]Only this machine can reach it. Let others in: CORRAL_LISTEN=0.0.0.0 make run (corral up --listen 0.0.0.0)[/]")
+
+
+def _without_password(dsn: str) -> str:
+    parts = urlsplit(dsn)
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=f"{parts.username}@{host}" if parts.username else host))
 
 
 def _corral() -> str:

@@ -13,10 +13,10 @@ from typing import Any
 from commands import upcast
 from commands.bus import Bus
 from commands.engine import Engine
+from commands.partitions import ENGINE
 from commands.sealing import MasterKeys
 from commands.seed import seed
 from commands.service import Commands
-from commands.settings import DEFAULTS
 from commands.vault import Vault
 from deploy.extensions import catalogue_of
 from deploy.settings import Role, Settings
@@ -30,6 +30,14 @@ from projections.projector import Projector
 from projections.views import Views
 
 STOP_TRIES = 5
+READY = 120  # seconds; an engine loads its fleet first
+
+PATIENCE = 1.0
+"""Seconds for which a database that is away is waited for: a restart of a moment is not noticed, and callers hear of a longer one soon."""
+
+
+class NotAlone(Exception):
+    """Another engine is at work on this log, over another NATS; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +71,14 @@ async def server(
     """All parts running; leaving stops them, in the opposite order. `node` names this process among those that hold leases."""
     catalogue = catalogue_of(settings.home)
     async with AsyncExitStack() as stack:
-        store = await PostgresStore.open(addresses.postgres, upcast=upcast.reader())
+        chosen = settings.orchestration()
+        store = await PostgresStore.open(addresses.postgres, patience=PATIENCE, upcast=upcast.reader())
         stack.push_async_callback(store.close)
+        if settings.postgres and settings.has(Role.ENGINE) and not settings.nats:
+            await _check_alone(store, node)
         vault = Vault(store, catalogue, master)
         await vault.check()
-        commands = Commands(store, catalogue, DEFAULTS, vault)
+        commands = Commands(store, catalogue, chosen, vault)
         new = await store.head() == 0
         admin = await seed(commands)
 
@@ -83,24 +94,34 @@ async def server(
             bus = Bus(addresses.nats)
             await bus.start()
             stack.push_async_callback(bus.close)
-            engine = Engine(store, bus, catalogue, DEFAULTS, holder=node, vault=vault)
+            engine = Engine(store, bus, catalogue, chosen, holder=node, vault=vault)
             tasks.start(engine.run(), "engine")
 
         web = None
         if settings.has(Role.GATEWAY) and listener is not None:
             info = {"version": version("corral"), "nats": addresses.nats}
-            app = build_app(Services(store, views, commands, catalogue, DEFAULTS, info))
+            app = build_app(Services(store, views, commands, catalogue, chosen, info, admin))
             web = Web(app, listener)
             tasks.start(web.run_until_stopped(), "web")
             stack.callback(web.stop)
             await web.ready()
         if engine is not None:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(READY):
                 await engine.ready.wait()
         yield Parts(store, commands, admin, new, views, engine, web)
         if web is not None:
             web.stop()
             await tasks.ended("web", 5.0)
+
+
+async def _check_alone(store: Store, node: str) -> None:
+    """An engine with a NATS of its own would ask agents that listen elsewhere, for ever."""
+    others = [lease.holder for lease in await store.leases(ENGINE) if lease.holder != node]
+    if others:
+        raise NotAlone(
+            f"{', '.join(others)} works on this Postgres already, and all engines must speak to the agents over one NATS: "
+            "set CORRAL_NATS to the one that it uses, here and there"
+        )
 
 
 class _Tasks:

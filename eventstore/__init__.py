@@ -14,10 +14,10 @@ from eventstore.errors import (
     WrongVersion,
 )
 from eventstore.store import Store
-from eventstore.types import Appended, Claim, CommandKey, Event, Json, Lease, Loaded, Recorded, Release, Upcast, Work, Write
+from eventstore.types import Appended, Claim, CommandKey, Event, Held, Json, Lease, Loaded, Recorded, Release, Upcast, Work, Write
 
 __all__ = [
-    "Appended", "BadData", "Claim", "CommandKey", "Event", "Full", "Json", "KeyReused", "Lease", "Loaded", "LostLease", "NewerEvent",
-    "NewerSchema", "Recorded", "Release", "Repeated", "Store", "StoreError", "Taken", "Unavailable", "Upcast", "Work", "Write",
-    "WrongVersion",
+    "Appended", "BadData", "Claim", "CommandKey", "Event", "Full", "Held", "Json", "KeyReused", "Lease", "Loaded", "LostLease",
+    "NewerEvent", "NewerSchema", "Recorded", "Release", "Repeated", "Store", "StoreError", "Taken", "Unavailable", "Upcast", "Work",
+    "Write", "WrongVersion",
 ]

@@ -17,11 +17,12 @@ from eventstore.types import Appended, Json
 
 @dataclass(slots=True, eq=False)
 class Member:
-    """A caller that waits for its append until `deadline` (the event loop's clock)."""
+    """A caller that waits for its append, `since` when and until which `deadline` (the event loop's clock)."""
 
     encoded: Encoded
     answer: Future[Appended]
     deadline: float
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

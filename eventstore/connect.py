@@ -8,11 +8,9 @@ import asyncpg
 import orjson
 from asyncpg.connection import Connection
 
-# SQLSTATEs that pass by themselves: a shutdown, a crash, a start, too many connections, a cancelled or deadlocked statement,
-# a standby that was just promoted.
-PASSING = frozenset(
-    {"57P01", "57P02", "57P03", "57014", "53300", "40001", "40P01", "25006", "25P03", "57P05"}
-)  # fmt: skip
+# SQLSTATEs that pass by themselves, by how they begin: out of connections, memory or disk (53), a shutdown, a crash, a start or a
+# cancelled statement (57), a failing disk (58), a conflict or deadlock (40), a standby that was just promoted, an idle session's end.
+PASSING = ("53", "57", "58", "40001", "40P01", "25006", "25P03")
 
 
 def is_away(error: BaseException) -> bool:
@@ -23,7 +21,7 @@ def is_away(error: BaseException) -> bool:
         case asyncpg.PostgresConnectionError() | asyncpg.InterfaceError() | asyncpg.InternalClientError():
             return True
         case asyncpg.PostgresError():
-            return error.sqlstate in PASSING
+            return (error.sqlstate or "").startswith(PASSING)
         case OSError() | asyncio.TimeoutError() | asyncio.IncompleteReadError():
             return True
     return False

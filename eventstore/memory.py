@@ -15,13 +15,7 @@ import orjson
 from eventstore.encode import Encoded, EventRow, encode_append
 from eventstore.errors import Full, KeyReused, LostLease, Repeated, Taken, Unavailable, WrongVersion
 from eventstore.follow import Bell, follow
-from eventstore.types import Appended, Claim, CommandKey, Json, Lease, Loaded, Recorded, Upcast, Work, Write
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    holder: str
-    claim: Claim
+from eventstore.types import Appended, Claim, CommandKey, Held, Json, Lease, Loaded, Recorded, Upcast, Work, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +94,12 @@ class MemoryStore:
             async for events in batches:
                 yield events
 
-    async def load(self, categories: Sequence[str], claim_prefix: str = "") -> Loaded:
+    async def load(self, categories: Sequence[str], claim_prefixes: Sequence[str] = ()) -> Loaded:
         self._open()
         prefixes = tuple(f"{each}-" for each in categories)
         positions = sorted(p for stream, of in self._positions.items() if stream.startswith(prefixes) for p in of)
-        counted = sorted(key for key, held in self._claims.items() if held.claim.limit is not None and key[0].startswith(claim_prefix))
-        claims = [self._claims[key].claim for key in counted]
-        return Loaded(len(self._rows), [self._recorded(p) for p in positions], claims)
+        wanted = sorted(key for key in self._claims if key[0].startswith(tuple(claim_prefixes)))
+        return Loaded(len(self._rows), [self._recorded(p) for p in positions], [self._claims[key] for key in wanted])
 
     async def head(self) -> int:
         self._open()
@@ -128,6 +121,11 @@ class MemoryStore:
     async def used(self, scope: str) -> int:
         self._open()
         return self._totals.get(scope, 0)
+
+    async def done_before(self, command: CommandKey) -> Repeated | None:
+        self._open()
+        before = self._commands.get((command.account, command.key))
+        return _repeated(command, *before) if before else None
 
     async def due_work(self, partitions: Sequence[int], limit: int = 1000) -> list[Work]:
         self._open()
@@ -155,6 +153,11 @@ class MemoryStore:
         for lease in kept:
             self._leases[lease.name] = Term(lease, self._clock() + timedelta(seconds=seconds))
         return kept
+
+    async def leases(self, prefix: str = "") -> list[Lease]:
+        self._open()
+        now = self._clock()
+        return [term.lease for name, term in sorted(self._leases.items()) if name.startswith(prefix) and term.until > now]
 
     async def give_up(self, leases: Sequence[Lease]) -> None:
         self._open()
@@ -184,10 +187,7 @@ class MemoryStore:
     def _check(self, wanted: Encoded) -> None:
         """In the order in which log.append checks: command, lease, versions."""
         if wanted.command and (before := self._commands.get((wanted.command.account, wanted.command.key))):
-            done, at = before
-            if done.request_hash != wanted.command.request_hash:
-                raise KeyReused(wanted.command.key)
-            raise Repeated(done.key, done.status, at.first, at.last, at.at)
+            raise _repeated(wanted.command, *before)
         if wanted.lease and not self._holds(wanted.lease):
             raise LostLease(wanted.lease.name, wanted.lease.epoch)
         for stream, expected in [*((row[0], row[1]) for row in wanted.streams), *(wanted.unchanged or {}).items()]:
@@ -268,3 +268,9 @@ class MemoryStore:
     def _open(self) -> None:
         if self._bell.closed:
             raise Unavailable("the store is closed")
+
+
+def _repeated(command: CommandKey, done: CommandKey, at: Appended) -> Repeated:
+    if done.request_hash != command.request_hash:
+        raise KeyReused(command.key)
+    return Repeated(done.key, done.status, at.first, at.last, at.at)

@@ -13,13 +13,13 @@ from asyncpg.pool import Pool, PoolConnectionProxy
 
 from eventstore.connect import connect, is_away, no_reset, prepare, settings
 from eventstore.encode import encode_append
-from eventstore.errors import Unavailable
+from eventstore.errors import KeyReused, Repeated, Unavailable
 from eventstore.follow import Bell, Listener, follow
 from eventstore.ids import IdBlocks
 from eventstore.migrations import migrate
 from eventstore.queries import sql
 from eventstore.tail import Tail
-from eventstore.types import Appended, Claim, CommandKey, Lease, Loaded, Recorded, Upcast, Work, Write
+from eventstore.types import Appended, Claim, CommandKey, Held, Lease, Loaded, Recorded, Upcast, Work, Write
 from eventstore.writer import Writer
 
 T = TypeVar("T")
@@ -33,14 +33,17 @@ MIGRATION = 3600  # seconds
 class PostgresStore:
     """The Store over a Postgres database. Made by `await PostgresStore.open(dsn)`, within the event loop that uses it."""
 
-    def __init__(self, dsn: str, pool: Pool, *, timeout: float, poll: float, partition_size: int, upcast: Upcast | None) -> None:
+    def __init__(
+        self, dsn: str, pool: Pool, *, timeout: float, patience: float, poll: float, partition_size: int, upcast: Upcast | None
+    ) -> None:
         loop = asyncio.get_running_loop()
-        self._pool, self._timeout, self._poll = pool, timeout, poll
+        self._pool, self._timeout, self._patience, self._poll = pool, timeout, patience, poll
         self._bell = Bell()
         self._listener = Listener(lambda: connect(dsn, timeout), self._bell)
         self._writer = Writer(
-            lambda: connect(dsn, timeout, statement_timeout=timeout), self._bell, timeout=timeout, partition_size=partition_size
-        )
+            lambda: connect(dsn, timeout, statement_timeout=timeout), self._bell, timeout=timeout, patience=patience,
+            partition_size=partition_size,
+        )  # fmt: skip
         self._tail = Tail(self.read_all)
         self._blocks = IdBlocks(self._reserve, loop.time)
         self._upcast = upcast
@@ -48,11 +51,13 @@ class PostgresStore:
 
     @classmethod
     async def open(
-        cls, dsn: str, *, timeout: float = 10.0, connections: int = 8, poll: float = 1.0, partition_size: int = PARTITION_SIZE,
-        upcast: Upcast | None = None,
-    ) -> Self:
+        cls, dsn: str, *, timeout: float = 10.0, patience: float | None = None, connections: int = 8, poll: float = 1.0,
+        partition_size: int = PARTITION_SIZE, upcast: Upcast | None = None,
+    ) -> Self:  # fmt: skip
         """Connects, waiting up to `timeout` seconds for the server, and migrates the schema.
 
+        `timeout`: seconds for any call. `patience`: for one that finds the database away (as long, if not given): it may be a restart of
+        a moment, and who waits for an answer is to be told soon.
         `connections`: for reads, at most; the writer and, once somebody follows, the listener have one each besides.
         `poll`: seconds after which a follower looks by itself. `upcast`: see types.Upcast. Raises Unavailable, NewerSchema.
         """
@@ -74,7 +79,8 @@ class PostgresStore:
             )
 
         pool = await _again_until(timeout, make_pool)
-        return cls(dsn, pool, timeout=timeout, poll=poll, partition_size=partition_size, upcast=upcast)
+        patient = timeout if patience is None else patience
+        return cls(dsn, pool, timeout=timeout, patience=patient, poll=poll, partition_size=partition_size, upcast=upcast)
 
     async def append(
         self,
@@ -113,14 +119,15 @@ class PostgresStore:
             async for events in batches:
                 yield events
 
-    async def load(self, categories: Sequence[str], claim_prefix: str = "") -> Loaded:
+    async def load(self, categories: Sequence[str], claim_prefixes: Sequence[str] = ()) -> Loaded:
         low, high = [f"{each}-" for each in categories], [f"{each}." for each in categories]  # "." comes right after "-"
 
         async def snapshot(connection: Pooled) -> Loaded:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 position: int = await connection.fetchval(sql("head")) or 0
                 events = self._recorded(await connection.fetch(sql("load_events"), low, high))
-                claims = [Claim(*row) for row in await connection.fetch(sql("load_claims"), claim_prefix)]
+                rows = await connection.fetch(sql("load_claims"), list(claim_prefixes))
+                claims = [Held(row["holder"], Claim(row["scope"], row["item"], row["amount"], row["at_most"])) for row in rows]
             return Loaded(position, events, claims)
 
         return await self._with_connection(snapshot)
@@ -137,6 +144,14 @@ class PostgresStore:
 
     async def used(self, scope: str) -> int:
         return await self._value("used", scope) or 0
+
+    async def done_before(self, command: CommandKey) -> Repeated | None:
+        row = await self._with_connection(lambda c: c.fetchrow(sql("done_before"), command.account, command.key))
+        if row is None:
+            return None
+        if row["request_hash"] != command.request_hash:
+            raise KeyReused(command.key)
+        return Repeated(command.key, row["status"], row["first"], row["last"], row["at"])
 
     async def due_work(self, partitions: Sequence[int], limit: int = 1000) -> list[Work]:
         rows = await self._with_connection(lambda c: c.fetch(sql("due_work"), list(partitions), limit))
@@ -158,6 +173,9 @@ class PostgresStore:
         rows = await self._with_connection(lambda c: c.fetch(sql("renew"), *_columns(leases), seconds))
         kept = {Lease(*row) for row in rows}
         return [lease for lease in leases if lease in kept]
+
+    async def leases(self, prefix: str = "") -> list[Lease]:
+        return [Lease(*row) for row in await self._with_connection(lambda c: c.fetch(sql("leases"), prefix))]
 
     async def give_up(self, leases: Sequence[Lease]) -> None:
         await self._with_connection(lambda c: c.execute(sql("give_up"), *_columns(leases)))
@@ -215,12 +233,14 @@ class PostgresStore:
             async with self._pool.acquire() as connection:
                 return await use(connection)
 
-        return await _again_until(self._timeout, attempt)
+        return await _again_until(self._timeout, attempt, self._patience)
 
 
-async def _again_until(timeout: float, attempt: Callable[[], Awaitable[T]]) -> T:
-    """Tries until it works, pausing while the database is away; Unavailable when `timeout` seconds are over."""
-    pause, last = 0.02, "no answer"
+async def _again_until(timeout: float, attempt: Callable[[], Awaitable[T]], patience: float = EVERYTHING) -> T:
+    """Tries until it works, pausing while the database is away; Unavailable when `timeout` seconds are over, or `patience` seconds since
+    it was first found to be away."""
+    loop = asyncio.get_running_loop()
+    pause, last, give_up = 0.02, "no answer", 0.0
     try:
         async with asyncio.timeout(timeout):
             while True:
@@ -230,6 +250,9 @@ async def _again_until(timeout: float, attempt: Callable[[], Awaitable[T]]) -> T
                     if not is_away(error):
                         raise
                     last = f"{type(error).__name__}: {error}"
+                give_up = give_up or loop.time() + patience
+                if loop.time() + pause > give_up:
+                    raise Unavailable(f"the database is away ({last}): try later")
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 0.5)
     except TimeoutError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol
 
+from eventstore.errors import Repeated
 from eventstore.types import Appended, CommandKey, Lease, Loaded, Recorded, Work, Write
 
 
@@ -59,8 +60,8 @@ class Store(Protocol):
         """
         ...
 
-    async def load(self, categories: Sequence[str], claim_prefix: str = "") -> Loaded:
-        """All events of all streams named `<category>-...`, and the counted claims whose scope starts with claim_prefix, in one snapshot.
+    async def load(self, categories: Sequence[str], claim_prefixes: Sequence[str] = ()) -> Loaded:
+        """All events of all streams named `<category>-...`, and the claims whose scope starts with one of claim_prefixes, in one snapshot.
         """
         ...
 
@@ -80,6 +81,10 @@ class Store(Protocol):
         """The sum of a counted scope's claims."""
         ...
 
+    async def done_before(self, command: CommandKey) -> Repeated | None:
+        """What an append with this key would be refused with, because it was carried out before; raises KeyReused. None: it was not."""
+        ...
+
     async def due_work(self, partitions: Sequence[int], limit: int = 1000) -> list[Work]:
         """The work of these partitions that is due by the database's clock, longest due first."""
         ...
@@ -90,6 +95,10 @@ class Store(Protocol):
 
     async def renew(self, leases: Sequence[Lease], seconds: float) -> list[Lease]:
         """Extends the leases still held under their epochs, and returns those; the others are lost."""
+        ...
+
+    async def leases(self, prefix: str = "") -> list[Lease]:
+        """The leases, of names that start so, that somebody holds now by the database's clock; by name."""
         ...
 
     async def give_up(self, leases: Sequence[Lease]) -> None:

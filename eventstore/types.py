@@ -44,6 +44,14 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """A claim in force, and the stream that holds it."""
+
+    holder: str
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """A fact to append. Its claims are taken and recorded (in its metadata) with it, so the claims table can be rebuilt."""
 
@@ -158,7 +166,7 @@ class Loaded:
 
     position: int
     events: list[Recorded]
-    claims: list[Claim]
+    claims: list[Held]
 
 
 def stored_metadata(event: Event, write: Write) -> Json:

@@ -39,9 +39,12 @@ class Writer:
     """Use within one event loop. `connect` opens a connection of the writer's own."""
 
     def __init__(
-        self, connect: Callable[[], Awaitable[Connection]], bell: Bell, *, timeout: float, partition_size: int, cap: int = 1000
-    ) -> None:
+        self, connect: Callable[[], Awaitable[Connection]], bell: Bell, *, timeout: float, patience: float,
+        partition_size: int, cap: int = 1000,
+    ) -> None:  # fmt: skip
         self._connect, self._bell, self._timeout, self._partition_size, self._cap = connect, bell, timeout, partition_size, cap
+        self._patience = patience
+        self._away_since: float | None = None
         self._id = uuid.uuid4()
         self._number = 0
         self._known = 0
@@ -61,7 +64,8 @@ class Writer:
         if self._closed:
             raise Unavailable("the store is closed")
         answer: asyncio.Future[Appended] = self._loop.create_future()
-        member = Member(encoded, answer, self._loop.time() + self._timeout)
+        now = self._loop.time()
+        member = Member(encoded, answer, now + self._timeout, now)
         if not self._draft.add(member):
             self._behind.append(member)
         self._some.set()
@@ -126,6 +130,7 @@ class Writer:
             if is_away(error):
                 log.warning("the database is away (%s): settling batch %d", error, self._number, extra={"action": "settle-batch"})
                 self._drop_connection()
+                self._away_since = self._loop.time()
                 outcome = await self._settle(self._number)
             elif len(batch) > 1:
                 for member in batch:  # one of them is at fault: each alone, so that the others go through
@@ -159,6 +164,7 @@ class Writer:
                     self._connection = await self._connect()
                     self._append = await self._connection.prepare(sql("append"))
                 row = await self._connection.fetchrow(sql("settle"), self._id, number, timeout=self._timeout)
+                self._away_since = None
                 return _outcome(row) if row is not None and row["landed"] else None
             except asyncio.CancelledError:
                 raise
@@ -186,9 +192,14 @@ class Writer:
         while True:
             await asyncio.sleep(SWEEP)
             now = self._loop.time()
+            away = self._away_since
             for member in self._unanswered():
-                if member.deadline <= now and not member.answer.done():
+                if member.answer.done():
+                    continue
+                if member.deadline <= now:
                     _fail(member, Unavailable(f"the database did not answer an append within {self._timeout:g} s: reload, and try later"))
+                elif away is not None and max(member.since, away) + self._patience <= now:
+                    _fail(member, Unavailable("the database is away, so that an append could not be answered: reload, and try later"))
 
     def _unanswered(self) -> list[Member]:
         return [*self._flying, *self._draft.members, *self._behind]

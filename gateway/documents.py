@@ -179,12 +179,18 @@ def transitioning(catalogue: Catalogue, resource: Resource) -> Json:
     return _transitioning("no", None, None)
 
 
+WITHOUT_PROCESS = ("acquire",)
+"""Actions that change nothing of their resource: they make another."""
+
+
 def offered(catalogue: Catalogue, type: ResourceType, action: Action, resource: Resource) -> bool:
     """Whether the action's process accepts the row's state: a start or a transitioning state of it."""
     if action.capability and action.capability not in (resource.fields.get("capabilities") or ()):
         return False
     if action.state is not None and resource.state != action.state:
         return False
+    if action.name in WITHOUT_PROCESS:
+        return True
     process = catalogue.process_of(type.name, action.name)
     return process is not None and process.field == "state" and (resource.state in process.start or resource.state in process.vias)
 

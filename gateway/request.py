@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ VERSION = "v1"
 
 CLIENT_OVERRIDE = "api.allow.client.override"
 """The setting under which a client (a proxy, rather) may say what its address and the server's URL are."""
+
+_KEY = re.compile(r"[ -~]{1,255}")
 
 VERBS = frozenset({"GET", "POST", "PUT", "DELETE"})
 
@@ -125,5 +128,7 @@ def _command_key(request: Request, caller: Caller, body: bytes) -> CommandKey | 
     key = request.headers.get("idempotency-key")
     if not key or request.method in ("GET", "HEAD"):
         return None
+    if not _KEY.fullmatch(key):
+        raise Refused("InvalidIdempotencyKey", "an Idempotency-Key has 1 to 255 printable ASCII characters: take a uuid")
     asked = b"\n".join((request.method.encode(), request.url.path.encode(), request.url.query.encode(), body))
     return CommandKey(str(caller.account or 0), key, hashlib.sha256(asked).hexdigest())

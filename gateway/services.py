@@ -15,7 +15,8 @@ from projections.views import Views
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """`info`: what /corral/info tells beside the position, e.g. {"version": ..., "nats": ...}."""
+    """`info`: what /corral/info tells beside the position, e.g. {"version": ..., "nats": ...}. `admin`: the first admin account, for
+    requests that come before the views know it."""
 
     store: Store
     views: Views
@@ -23,6 +24,7 @@ class Services:
     catalogue: Catalogue
     settings: Mapping[str, Any]
     info: Mapping[str, Any] = field(default_factory=dict)
+    admin: int | None = None
 
     @property
     def vault(self) -> Vault:

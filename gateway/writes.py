@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from commands.catalogue import subnets
 from commands.catalogue.fields import Submission, validated
 from commands.catalogue.ids import number_of
-from commands.catalogue.model import ResourceType
+from commands.catalogue.model import Action, ResourceType
 from commands.catalogue.ports import parse_port
 from commands.errors import NotFound, Refused
 from commands.interventions import Cancel, ForceRemove, Intervention, Retry
 from commands.resource import Resource
 from commands.service import Outcome
 from eventstore import CommandKey
-from gateway.documents import Documents, by_name
+from gateway.documents import WITHOUT_PROCESS, Documents, by_name
 from gateway.errors import MethodNotAllowed
 from gateway.request import ApiRequest
 from gateway.resources import current, found, shown
@@ -52,16 +53,28 @@ class Writes:
         """POST /v1/containers: one object, an array of them, or `count` of one."""
         if "POST" not in self._request.caller.methods(type).collection or not type.stored:
             raise MethodNotAllowed("POST", type.plural)
+        if (answered := await self._created_before(type)) is not None:
+            return answered
+        try:
+            return await self._create(type, preset)
+        except Refused:
+            if (answered := await self._created_before(type)) is not None:
+                return answered
+            raise
+
+    async def _create(self, type: ResourceType, preset: Json | None) -> Answer:
         accepted = [{**await self._fields(type, item), **(preset or {})} for item in self._request.items]
         wanted = [fields for each in accepted for fields in [each] * _count(type, each)]
         if len(wanted) > MOST_AT_ONCE:
             raise Refused("MaxLimitExceeded", f"at most {MOST_AT_ONCE} can be created at once", "count")
-        keys = [self._key(number if len(wanted) > 1 else None) for number in range(len(wanted))]
         create = self._services.commands.create
         outcomes = await asyncio.gather(
-            *(create(type.name, fields, self._request.actor, key) for fields, key in zip(wanted, keys, strict=True))
+            *(create(type.name, fields, self._request.actor, key) for fields, key in zip(wanted, self._keys(len(wanted)), strict=True))
         )
-        if not self._request.is_list and len(wanted) == 1:
+        return await self._created(type, outcomes)
+
+    async def _created(self, type: ResourceType, outcomes: Sequence[Outcome]) -> Answer:
+        if not self._request.is_list and len(outcomes) == 1:
             return await self._answer(201, outcomes[0])
         position = max((outcome.position for outcome in outcomes), default=0)
         await self._services.views.wait_for(position, READ_YOUR_WRITES)
@@ -83,21 +96,26 @@ class Writes:
         """PUT /v1/containers/1i5: what differs from the resource as its caller sees it."""
         if "PUT" not in self._request.caller.methods(type).resource:
             raise MethodNotAllowed("PUT", type.plural)
+        return await self._once(200, type, text, lambda: self._update(type, text))
+
+    async def _update(self, type: ResourceType, text: str) -> Outcome:
         resource = await self._own(type, text)
         # A client may send the whole object back: what it did not change is no wish of its own, and not validated.
         seen = self._documents.resource(resource)
         await self._documents.reveal(self._services.vault)
         wanted = {key: value for key, value in self._request.one().items() if key not in seen or seen[key] != value}
         fields = await self._validated(type, wanted, self._submission(type, "update", resource))
-        outcome = await self._services.commands.update(type.name, resource.id, fields, self._request.actor, self._key())
-        return await self._answer(200, outcome)
+        return await self._services.commands.update(type.name, resource.id, fields, self._request.actor, self._request.key)
 
     async def delete(self, type: ResourceType, text: str) -> Answer:
         """DELETE /v1/containers/1i5"""
         if "DELETE" not in self._request.caller.methods(type).resource:
             raise MethodNotAllowed("DELETE", type.plural)
+        return await self._once(200, type, text, lambda: self._delete(type, text))
+
+    async def _delete(self, type: ResourceType, text: str) -> Outcome:
         resource = await self._own(type, text)
-        return await self._answer(200, await self._services.commands.delete(type.name, resource.id, self._request.actor, self._key()))
+        return await self._services.commands.delete(type.name, resource.id, self._request.actor, self._request.key)
 
     async def act(self, type: ResourceType, text: str, name: str) -> Answer:
         """POST /v1/containers/1i5?action=stop"""
@@ -105,28 +123,74 @@ class Writes:
         action = actions.get(name.lower())
         if action is None or self._request.caller.kind == "readAdmin":
             raise Refused("InvalidAction", f"a {type.name} has no action {name}: it has {', '.join(sorted(type.actions)) or 'none'}")
+        status = 200 if action.name in WITHOUT_PROCESS else 202
+        makes = action.output if action.name in WITHOUT_PROCESS else None
+        return await self._once(status, type, text, lambda: self._act(type, text, action), makes)
+
+    async def _act(self, type: ResourceType, text: str, action: Action) -> Outcome:
         resource = await self._stored(type, text)
         if action.name not in self._documents.actions(type, resource):
             now = ", ".join(self._documents.actions(type, resource)) or "none"
-            raise Refused("ActionNotAvailable", f"{name} is not possible while {resource.name} is {resource.state}; possible: {now}")
+            raise Refused("ActionNotAvailable", f"{action.name} is not possible while {resource.name} is {resource.state}; possible: {now}")
         given: Json = {}
         if action.input is not None:
             given = await validated(self._catalogue.type(action.input), self._request.one(), self._submission(type, "create"))
-        outcome = await self._services.commands.run(
-            type.name, resource.id, action.name, given, self._request.actor, self._key()
-        )
-        return await self._answer(202, outcome)
+        return await self._services.commands.run(type.name, resource.id, action.name, given, self._request.actor, self._request.key)
+
+    # --- once for a key ---
+
+    async def _once(
+        self, status: int, type: ResourceType, text: str, attempt: Callable[[], Awaitable[Outcome]], makes: str | None = None
+    ) -> Answer:
+        """The attempt, unless the request was carried out before: by then it may not even be possible any more (a start of what runs).
+
+        `makes`: the type of the new resource that is answered instead of the one acted on.
+        """
+        if (outcome := await self._before(type, text, makes)) is not None:
+            return await self._answer(status, outcome)
+        try:
+            outcome = await attempt()
+        except Refused:
+            if (outcome := await self._before(type, text, makes)) is None:  # the same request was faster on another way
+                raise
+        return await self._answer(status, outcome)
+
+    async def _before(self, type: ResourceType, text: str, makes: str | None) -> Outcome | None:
+        number = number_of(text, plain=self._request.plain_ids)
+        if self._request.key is None or number is None or not type.stored:
+            return None
+        if makes is not None:
+            return await self._services.commands.before(self._request.key, makes)
+        return await self._services.commands.before(self._request.key, type.name, number)
+
+    async def _created_before(self, type: ResourceType) -> Answer | None:
+        """Of many things that one request makes each has a key; it was carried out if all were made."""
+        if self._request.key is None:
+            return None
+        before = self._services.commands.before
+        if await before(self._request.key, type.name) is None:
+            return None
+        count = sum(_count(type, item) for item in self._request.items)  # it is a number: the same body was carried out
+        outcomes = await asyncio.gather(*(before(key, type.name) for key in self._keys(count) if key))
+        made = [outcome for outcome in outcomes if outcome is not None]
+        return await self._created(type, made) if len(made) == count else None
+
+    def _keys(self, count: int) -> list[CommandKey | None]:
+        """The first is the request's own, so that another request is recognised; the others are of a form that no client can send."""
+        key = self._request.key
+        return [replace(key, key=f"{key.key}\x1f{number}") if key and number else key for number in range(count)]
 
     async def intervene(self, type: ResourceType, text: str, what: str) -> Answer:
         """POST /v1/containers/1i5/retry, cancel or force-remove, with {"reason": "..."}: possible in any state."""
+        return await self._once(202, type, text, lambda: self._intervene(type, text, what))
+
+    async def _intervene(self, type: ResourceType, text: str, what: str) -> Outcome:
         resource = await self._own(type, text)
         reason = self._request.one().get("reason")
         if reason is not None and not isinstance(reason, str):
             raise Refused("InvalidFormat", "a reason is a text", "reason")
         intervention = INTERVENTIONS[what](*([reason.strip()] if reason and reason.strip() else []))
-        return await self._answer(
-            202, await self._services.commands.intervene(type.name, resource.id, intervention, self._request.actor, self._key())
-        )
+        return await self._services.commands.intervene(type.name, resource.id, intervention, self._request.actor, self._request.key)
 
     # --- fields ---
 
@@ -140,6 +204,8 @@ class Writes:
         if "ports" in type.fields:
             for port in fields.get("ports") or ():
                 parse_port(port)
+        if "networkAddress" in type.fields:
+            subnets.check(fields)
         if "networkIds" in type.fields and fields.get("networkIds") and fields.get("subnetIds"):
             raise Refused("NetworkIdsSubnetIdsMutuallyExclusive", "give networkIds or subnetIds, not both", "networkIds")
         return fields
@@ -186,11 +252,6 @@ class Writes:
         document = self._documents.resource(await shown(self._services, outcome.resource))
         await self._documents.reveal(self._services.vault)
         return Answer(outcome.status or status, document, outcome.position)
-
-    def _key(self, number: int | None = None) -> CommandKey | None:
-        """The request's idempotency key; each of many things made by one request has one of its own."""
-        key = self._request.key
-        return replace(key, key=f"{key.key}/{number}") if key and number is not None else key
 
 
 def _count(type: ResourceType, fields: Json) -> int:

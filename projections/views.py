@@ -58,25 +58,29 @@ class Views:
     ) -> Self:
         """`progress`: that of this process's projector, where there is one. Makes the views, empty, if they are not there yet."""
         chosen = schema or generation()
-        connection = await generations.connect(dsn, chosen, timeout=timeout)
-        try:
-            await generations.ensure(connection, chosen)
-        finally:
-            await connection.close(timeout=timeout)
-        pool: Pool = await asyncpg.create_pool(
-            dsn,
-            min_size=1,
-            max_size=connections,
-            reset=_no_reset,
-            timeout=timeout,
-            command_timeout=timeout + 1,
-            server_settings=generations.server_settings(chosen, timeout),
-        )
+        with _translated():
+            connection = await generations.connect(dsn, chosen, timeout=timeout)
+            try:
+                await generations.ensure(connection, chosen)
+            finally:
+                await connection.close(timeout=timeout)
+            pool: Pool = await asyncpg.create_pool(
+                dsn,
+                min_size=1,
+                max_size=connections,
+                reset=_no_reset,
+                timeout=timeout,
+                command_timeout=timeout + 1,
+                server_settings=generations.server_settings(chosen, timeout),
+            )
         return cls(pool, catalogue, progress or Progress(), chosen, timeout)
 
     async def close(self) -> None:
-        async with asyncio.timeout(self._timeout):
-            await self._pool.close()
+        try:
+            async with asyncio.timeout(self._timeout):
+                await self._pool.close()
+        except DATABASE_ERRORS:
+            self._pool.terminate()
 
     # --- rows ---
 

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 
+from agents.docker.links import environment, targets
 from agents.docker.ports import bindings, exposed, published, wanted_ports
 from agents.driver import DriverError, Json
 
@@ -19,19 +20,22 @@ MOST_STOP_SECONDS = 600
 _NO_NAME = re.compile(r"[^a-zA-Z0-9_.-]+")
 
 
-def create_body(instance: Mapping[str, object], epoch: int, image: str) -> Json:
+def create_body(instance: Mapping[str, object], epoch: int, image: str, linked: Mapping[str, str] | None = None) -> Json:
     """The body of POST /containers/create. Raises DriverError that names the field which can't be understood.
+
+    `linked`: link name -> the container that it leads to.
 
     The memoryMb column is not a limit: every instance has it, 256 by default. The field `memory` is, in bytes.
     """
     fields = fields_of(instance)
     ports = wanted_ports(_rows(instance.get("ports")), _list(fields, "ports"))
     binds, volumes = _volumes(_list(fields, "dockerVolumes"))
+    variables = {**environment(_rows(instance.get("instanceLinks"))), **_map(fields, "environment")}
     body: Json = {
         "Image": image,
         "Cmd": _command(fields),
         "Entrypoint": _list(fields, "entryPoint") or None,
-        "Env": [f"{name}={'' if value is None else value}" for name, value in _map(fields, "environment").items()],
+        "Env": [f"{name}={'' if value is None else value}" for name, value in variables.items()],
         "User": _text(fields, "user"),
         "WorkingDir": _text(fields, "directory"),
         "Hostname": _text(instance, "hostname"),
@@ -49,9 +53,15 @@ def create_body(instance: Mapping[str, object], epoch: int, image: str) -> Json:
             "PublishAllPorts": bool(fields.get("publishAllPorts")),
             "Privileged": bool(fields.get("privileged")),
             "Memory": _memory(fields),
+            **({"Links": [f"{container}:{name}" for name, container in linked.items()]} if linked else {}),
         },
     }
     return {key: value for key, value in body.items() if value is not None}
+
+
+def linked_instances(instance: Mapping[str, object]) -> dict[str, str]:
+    """Link name -> the uuid of the instance whose container it leads to."""
+    return targets(_rows(instance.get("instanceLinks")))
 
 
 def names_for(instance: Mapping[str, object]) -> list[str]:

@@ -23,6 +23,7 @@ from agents.docker.container import (
     create_body,
     image_name,
     image_of,
+    linked_instances,
     names_for,
     running_reply,
     stop_seconds,
@@ -154,7 +155,7 @@ class DockerDriver:
             client.remove_container(found["Id"], force=True, v=True)
             found = None
         if found is None:
-            body = create_body(instance, epoch, image_of(instance))
+            body = create_body(instance, epoch, image_of(instance), self._linked(client, instance))
             self._create(client, instance, body, report)
             found = self._only(client, owner)
             if found is None:
@@ -163,6 +164,19 @@ class DockerDriver:
         inspected: Json = client.inspect_container(found["Id"])
         listed = next((each for each in self._of(client, owner) if each["Id"] == found["Id"]), None)
         return running_reply(listed, inspected, self._host_ip)
+
+    def _linked(self, client: docker.APIClient, instance: Json) -> dict[str, str]:
+        """Link name -> container. Docker links only what runs on one engine."""
+        result: dict[str, str] = {}
+        for name, target in linked_instances(instance).items():
+            found = self._only(client, target)
+            if found is None:
+                raise DriverError(
+                    f"link {name} leads to instance {target}, which has no container on this host: place both on one host "
+                    "(requestedHostId), or use a network with a link service"
+                )
+            result[name] = found["Id"]
+        return result
 
     def _create(self, client: docker.APIClient, instance: Json, body: Json, report: Report) -> None:
         """Raises the engine's error. When a name is taken by the instance's own container, that is the one."""

@@ -55,8 +55,10 @@ def _check_process(catalogue: Catalogue, process: Process) -> None:
 def _check_step(catalogue: Catalogue, process: Process, step: Step) -> None:
     if isinstance(step, Child | Own | Join) and step.process not in catalogue.processes:
         raise CatalogueError(f"process {process.name} has a step {step.process}, which is not a process")
-    if isinstance(step, Child) and step.via not in (catalogue.types[step.type].fields if step.type in catalogue.types else ()):
-        raise CatalogueError(f"process {process.name} has a step for each {step.type} by {step.via}, which is no field of it")
+    if isinstance(step, Child):
+        fields = catalogue.types[step.type].fields if step.type in catalogue.types else {}
+        if not fields or not (callable(step.via) or step.via in fields):
+            raise CatalogueError(f"process {process.name} has a step for each {step.type} by {step.via}, which is no field of it")
     if isinstance(step, Ask) and step.seconds <= 0:
         raise CatalogueError(f"process {process.name} asks {step.command} without a timeout")
 

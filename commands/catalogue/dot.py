@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from commands.catalogue.model import PHASES, Ask, Catalogue, Checkpoint, Child, Decide, Join, Own, Process, Step
+from commands.catalogue.model import PHASES, Ask, Await, Catalogue, Checkpoint, Child, Decide, Join, Own, Process, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,8 @@ def told(step: Step) -> str:
         case Ask():
             limits = f"{step.seconds:.0f} s" + (f", undone by {step.undo}" if step.undo else "") + (", nothing waits" if step.aside else "")
             return f"ask {step.command} ({limits})"
+        case Await():
+            return f"wait until {step.until.__name__}"
         case Checkpoint():
             return f"from here on: {step.name} ({step.weight}%)"
         case _:

@@ -130,10 +130,13 @@ class Decide:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process on each live resource of type `type` whose `via` is our id, together; waits for all. They share our root."""
+    """A process on each live resource of type `type` whose `via` is our id, together; waits for all. They share our root.
+
+    `via` may also be a function that finds them, where they are ours by more than one step (a nic's addresses).
+    """
 
     type: str
-    via: str
+    via: str | Callable[[World, Resource], list[Resource]]
     process: str
     when: Callable[[Resource], bool] | None = None
     removed: bool = False
@@ -199,7 +202,15 @@ class Checkpoint:
     weight: int
 
 
-Step = Decide | Child | Own | Join | Ask | Checkpoint
+@dataclass(frozen=True, slots=True)
+class Await:
+    """Waits for what happens in another root, without a part in it. `until` says whether that has happened; it names what is to
+    wake the process (Turn.wait_for), and raises commands.turn.Failure when it has waited long enough."""
+
+    until: Callable[[Turn, Resource], bool]
+
+
+Step = Decide | Child | Own | Join | Ask | Await | Checkpoint
 
 Phase = Literal["pre", "handlers", "post"]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 
-from commands import placement
+from commands import attachment, placement
 from commands.catalogue.fields import date_text
+from commands.logic import links, nics, ports
 from commands.resource import Json, Resource
 from commands.turn import Failure, Turn
 from commands.world import World
@@ -16,7 +17,7 @@ COMPUTE_TRIES = 3
 
 
 def prepare(turn: Turn, instance: Resource) -> None:
-    """instance.create: its credentials, the root volume of its image; then on to the start, unless startOnCreate is false."""
+    """instance.create: its credentials, root volume, nics, links and ports; then on to the start, unless startOnCreate is false."""
     give_credentials(turn, instance)
     image = instance.row.get("imageId")
     if image is not None and not root_volumes(turn, instance):
@@ -30,6 +31,9 @@ def prepare(turn: Turn, instance: Resource) -> None:
                 "attachedState": "active",
             },
         )
+    nics.create_all(turn, instance)
+    links.create_all(turn, instance)
+    ports.create_all(turn, instance)
     if instance.fields.get("startOnCreate") is not False:
         turn.delegate()
 
@@ -66,7 +70,13 @@ def note_first_running(turn: Turn, instance: Resource) -> None:
 def find_place(turn: Turn, instance: Resource) -> None:
     """instance.allocate: a host and a pool for each volume, claimed by the append; kept where it has a place already."""
     maps = turn.children("instanceHostMap", "instanceId", instance.id)
+    subnets: dict[int, int] = {}
     if maps:
+        host = turn.get("host", maps[0].row["hostId"])
+        wanted = [attachment.wanted(turn, each) for each in turn.children("nic", "instanceId", instance.id)]
+        if host is not None and (reason := placement.unattached(wanted, host)):
+            raise Failure(f"{placement.NOT_PLACED} : host {host.id}, where the instance is: {reason}")
+        subnets = placement.subnets_on(wanted, host) if host is not None else {}
         pools = turn.fleet.pools_of(maps[0].row["hostId"])
         pool = next((each for each in pools if each.state == "active"), None)
         if pool is None:
@@ -76,12 +86,15 @@ def find_place(turn: Turn, instance: Resource) -> None:
         needed = max(0, int(turn.settings["instance.compute.default"] if asked is None else asked))  # less than nothing takes nothing
         image = turn.get("image", instance.row.get("imageId"))
         spread = bool(turn.settings["simple.allocator.spread"])
-        found = placement.place(instance, image, needed, turn.fleet, spread)
+        found = placement.place(turn, instance, image, needed, spread)
         if isinstance(found, placement.NotPlaced):
             raise Failure(str(found))
-        pool = found.pool
+        pool, subnets = found.pool, found.subnets
         claim = Claim(placement.scope(found.host), instance.stream, needed, found.limit)
         turn.create("instanceHostMap", {"hostId": found.host.id, "instanceId": instance.id}, claims=(claim,))
+    for nic in turn.children("nic", "instanceId", instance.id):
+        if nic.id in subnets and nic.row.get("subnetId") != subnets[nic.id]:
+            turn.change(nic, {"subnetId": subnets[nic.id]})
     for volume in turn.children("volume", "instanceId", instance.id):
         if not turn.children("volumeStoragePoolMap", "volumeId", volume.id):
             turn.create("volumeStoragePoolMap", {"volumeId": volume.id, "storagePoolId": pool.id})

@@ -4,10 +4,31 @@ from __future__ import annotations
 
 from commands.catalogue.model import Target
 from commands.resource import Resource
-from commands.turn import Turn
+from commands.turn import Failure, Turn
 
 EXTERNAL_POOLS = {"sim": ("sim-ext-pool", None), "docker": ("docker-index", "Docker Index")}
 """kind -> (uuid, name) of the pool outside that its images come from."""
+
+IMAGE_DRIVERS = {"sim": None, "docker": "container"}
+"""Prefix of an image's uuid that a driver registers by itself -> the instanceKind it is for."""
+
+
+def image_by_uuid(turn: Turn, uuid: str) -> Resource | None:
+    mine = (each for each in turn.resources.values() if each.type == "image" and each.row.get("uuid") == uuid)
+    return next(mine, None) or turn.fleet.by_uuid("image", uuid)
+
+
+def register_image(turn: Turn, uuid: str, account: int | None) -> Resource:
+    """The image that a driver knows by its uuid: docker:nginx. Its uuid is claimed, so that there is one of it. Its processes are left
+    to the engine, which knows whose handlers it has."""
+    driver, _, name = uuid.partition(":")
+    if driver not in IMAGE_DRIVERS or not name:
+        known = ", ".join(f"{each}:..." for each in IMAGE_DRIVERS)
+        raise Failure(f"there is no image {uuid}, and no driver registers it (they take {known})")
+    row = {
+        "uuid": uuid, "name": name, "isPublic": True, "format": driver, "instanceKind": IMAGE_DRIVERS[driver], "accountId": account,
+    }  # fmt: skip
+    return turn.create("image", row, kind=driver, run=False)
 
 
 def image_of(turn: Turn, volume: Resource) -> list[Target]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from commands.service import IMAGE_DRIVERS
+from commands.logic.storage import IMAGE_DRIVERS
 from deploy.cli.client import Client
 from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.options import INSTANCES, Output, Thing, Things, Timeout, Url, Wait, command, connect

@@ -22,6 +22,9 @@ from deploy.settings import BadSetting, Settings, read_settings, unknown_variabl
 OWN_VARIABLES = frozenset({"CORRAL_URL", "CORRAL_FAILPOINT"})
 """Variables that are ours without being settings of `corral up`."""
 
+OPTIONS = {"roles": ("--role", "--roles"), "set": ("--set",)}
+"""Options that may be given several times, and how they are called."""
+
 Home = Annotated[Path | None, typer.Option("--home", envvar="CORRAL_HOME", help="Corral's home.", show_default="~/.corral")]
 
 
@@ -32,6 +35,8 @@ def register(app: typer.Typer) -> None:
         "corral up --listen 0.0.0.0              (let other machines in)",
         "corral up --port 9000 --hosts sim       (the same as CORRAL_PORT=9000 CORRAL_HOSTS=sim corral up)",
         "corral up --hosts none                  (a bare control plane)",
+        "corral up --role engine --role projector --postgres postgresql://... --nats nats://...      (one of several servers)",
+        "corral up --set engine.processes=200    (a setting of the orchestration)",
     ])(up_command())  # fmt: skip
 
     @command(app, "env", SERVER, ["corral env", 'eval "$(corral env)"', "corral env -o json"])
@@ -82,7 +87,8 @@ def up_command() -> Callable[..., None]:
     def up(**given: Any) -> None:
         """Start Corral: its servers, engine, API and local hosts in one process, until Ctrl-C. Each option has its variable."""
         try:
-            settings = read_settings(**given)
+            lists = {name: ",".join(value) or None for name, value in given.items() if isinstance(value, list)}
+            settings = read_settings(**{**given, **lists})
         except BadSetting as bad:
             raise WrongUse(str(bad)) from None
         for name in unknown_variables():
@@ -95,10 +101,10 @@ def up_command() -> Callable[..., None]:
     parameters = []
     for name, field in Settings.model_fields.items():
         option = typer.Option(
-            f"--{name.replace('_', '-')}", envvar=variable(name), help=field.description, metavar=name.upper(),
+            *OPTIONS.get(name, (f"--{name.replace('_', '-')}",)), envvar=variable(name), help=field.description, metavar=name.upper(),
             show_default=shown_default(field.default) or False,
         )  # fmt: skip
-        kind = Annotated[str | None, option]
+        kind: Any = Annotated[list[str] | None, option] if name in OPTIONS else Annotated[str | None, option]
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind))
     up.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     up.__annotations__ = {each.name: each.annotation for each in parameters}
@@ -109,7 +115,7 @@ def shown_default(default: Any) -> str:
     """As it would be typed."""
     if isinstance(default, tuple):
         return ",".join(str(each) for each in default)
-    return "" if default is None else str(default)
+    return str(default) if default or default == 0 else ""
 
 
 async def _rebuild(where: str, output: Format) -> None:

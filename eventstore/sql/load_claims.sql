@@ -1,2 +1,4 @@
-SELECT scope, item, amount, at_most FROM log.claims
-WHERE at_most IS NOT NULL AND scope >= $1 AND starts_with(scope, $1) ORDER BY scope, item
+-- $1: what the scopes begin with ("host-")
+SELECT c.scope, c.item, c.holder, c.amount, c.at_most FROM log.claims c
+WHERE EXISTS (SELECT FROM unnest($1::text[]) AS p (prefix) WHERE c.scope >= p.prefix AND starts_with(c.scope, p.prefix))
+ORDER BY c.scope, c.item

@@ -10,17 +10,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from commands.catalogue.builtin import CATALOGUE
+from commands.claimed import leased
 from commands.decide import Command, Delete, Run, Update
 from commands.errors import Refused
 from commands.fleet import Fleet
 from commands.interventions import Cancel, ForceRemove, Retry
+from commands.logic import ports
 from commands.placement import scope
 from commands.resource import Resource, empty, evolve, fold_all
 from commands.turn import Triggers, Turn
 from eventstore import Recorded
 from tests.support.story import Ask, Story, sim_inventory
 
-SLOTS = 2
+SLOTS = 3
 HOSTS = 2
 
 INSTANCE_COMMANDS: tuple[Command, ...] = (
@@ -28,10 +30,14 @@ INSTANCE_COMMANDS: tuple[Command, ...] = (
     Run("purge"), Run("restore"), Update({"name": "renamed"}), Run("update"), Retry(), Cancel(), ForceRemove(),
 )
 OTHER_COMMANDS: tuple[Command, ...] = (
-    Run("activate"), Run("deactivate"), Delete(), Run("purge"), Run("restore"), Run("update"), Run("reconnect"),
+    Run("activate"), Run("deactivate"), Delete(), Run("purge"), Run("restore"), Run("update"), Run("reconnect"), Run("disassociate"),
     Retry(), Cancel(),
 )
-OTHERS = ("volume", "volumeStoragePoolMap", "instanceHostMap", "imageStoragePoolMap", "image", "agent")
+OTHERS = (
+    "volume", "volumeStoragePoolMap", "instanceHostMap", "imageStoragePoolMap", "image", "agent",
+    "nic", "ipAddress", "ipAddressNicMap", "ipAssociation", "port", "instanceLink",
+    "network", "subnet", "vnet", "hostVnetMap", "subnetVnetMap", "networkServiceProviderInstanceMap",
+)  # fmt: skip
 
 number = st.integers(0, 7)
 Step = tuple[str, int, int]
@@ -40,7 +46,7 @@ STEPS = st.lists(
         st.tuples(st.just("create"), number, number),
         st.tuples(st.just("instance"), number, st.integers(0, len(INSTANCE_COMMANDS) - 1)),
         st.tuples(st.just("instance"), number, st.integers(0, len(INSTANCE_COMMANDS) - 1)),
-        st.tuples(st.just("other"), st.integers(0, 40), st.integers(0, len(OTHER_COMMANDS) - 1)),
+        st.tuples(st.just("other"), st.integers(0, 80), st.integers(0, len(OTHER_COMMANDS) - 1)),
         st.tuples(st.just("answer"), number, number),
         st.tuples(st.just("answer"), number, number),
         st.tuples(st.just("answer"), number, number),
@@ -102,16 +108,37 @@ def a_checked_cloud() -> Checked:
     story.answer_all(obliging)
     for host in of_type(story, "host"):
         story.command(host.stream, Update({"computeFree": SLOTS}))
+    story.create("hostOnlyNetwork", kind="hostOnlyNetwork", accountId=1, dynamicCreateVnet=True)
+    story.create("subnet", networkId=1, networkAddress="10.0.0.0", startAddress="10.0.0.2", endAddress="10.0.0.4", accountId=1)
+    story.create("hostOnlyNetwork", kind="hostOnlyNetwork", accountId=1, dynamicCreateVnet=True)
+    story.create("subnet", networkId=2, networkAddress="10.1.0.0", cidrSize=28, accountId=1)
+    story.create("subnetIpPool", kind="subnetIpPool", networkAddress="203.0.113.0", cidrSize=28, accountId=1)
+    story.create("agentInstanceProvider", kind="agentInstanceProvider", networkId=2, agentInstanceImageUuid="sim:busybox", accountId=1)
+    story.create("linkService", kind="linkService", networkId=2, networkServiceProviderId=1, accountId=1)
     return story
 
 
 def obliging(ask: Ask) -> Any:
-    return sim_inventory(HOSTS) if ask.command == "ping" else {}
+    return sim_inventory(HOSTS) if ask.command == "ping" and ask.agent == 1 else {}
 
 
 def of_type(story: Story, *types: str) -> list[Resource]:
     found = [each for each in story.resources().values() if each.type in types]
     return sorted(found, key=lambda each: (each.type, each.id))
+
+
+def wishes(first: int, second: int) -> dict[str, Any]:
+    """What a created instance asks for: every combination comes up."""
+    given: dict[str, Any] = {} if second else {"startOnCreate": False}
+    if second % 2:
+        given["networkIds"] = [1]
+    elif second:
+        given |= {"networkIds": [2], "publicIpAddressPoolId": 1 if second % 4 else None}
+    if second > 3:
+        given["ports"] = [f"{8080 + first % 2}:80", "53/udp"]
+    if second > 5:
+        given["instanceLinks"] = {"other": first or None}
+    return given
 
 
 def attempt(story: Story, found: list[Resource], index: int, command: Command) -> None:
@@ -127,8 +154,7 @@ def take(story: Checked, step: Step, seen: list[Ask]) -> None:
     ask = asks[first % len(asks)] if asks else None
     match what:
         case "create":
-            given: dict[str, Any] = {} if second else {"startOnCreate": False}
-            story.create("container", imageId=1, accountId=1, **given)
+            story.create("container", imageId=1, accountId=1, **wishes(first, second))
         case "instance":
             attempt(story, of_type(story, "instance"), first, INSTANCE_COMMANDS[second])
         case "other":
@@ -169,6 +195,35 @@ def check_rest(story: Checked) -> None:
         assert not CATALOGUE.transitioning(each.type, each.state), f"{each.stream} is {each.state} for ever"
         assert each.row.get("allocationState") in (None, "active", "inactive"), f"{each.stream} is {each.row['allocationState']} for ever"
     check_capacity(story)
+    check_leases(story)
+
+
+def check_leases(story: Checked) -> None:
+    """Whoever holds a lease shows it, and is in a state to use it; who uses one holds it; and the fleet knows it as the log does."""
+    fresh = Fleet()
+    fresh.apply(story.log)
+    shown = set()
+    for each in story.resources().values():
+        match each.type:
+            case "instanceLink" if each.fields.get("ports"):
+                number = each.row["data"]["linkService"]
+                shown |= {(f"networkService-{number}/linkPort", str(port["publicPort"]), each.stream) for port in each.fields["ports"]}
+            case "ipAddress" if each.state in ("active", "associated") and each.row.get("subnetId"):
+                shown.add((f"subnet-{each.row['subnetId']}/address", each.row["address"], each.stream))
+            case "nic" if each.row.get("macAddress"):
+                assert each.state != "purged"
+                shown.add((f"network-{each.row['networkId']}/mac", each.row["macAddress"], each.stream))
+            case "network" if each.fields.get("macPrefix"):
+                shown.add(("global-1/macPrefix", each.fields["macPrefix"], each.stream))
+            case "instance" if leases := ports.held(each):
+                assert each.state == "running", f"{each.stream} is {each.state} and has {leases}"
+                shown |= {(f"host-{host}/port", item, each.stream) for host, item in leases}
+    held = {(scope_, item, holder) for (scope_, item), holder in story.held.items() if leased(scope_)}
+    assert held == shown
+    for scope_, item, holder in held:
+        assert story.fleet.holder(scope_, item) == fresh.holder(scope_, item) == holder
+    for one in {scope_ for scope_, _, _ in held}:
+        assert story.fleet.held(one) == len([scope_ for scope_, _, _ in held if scope_ == one])
 
 
 def check_capacity(story: Checked) -> None:
@@ -213,4 +268,4 @@ def test_whatever_happens_in_any_order_everything_comes_to_rest_and_nothing_is_l
     come_to_rest(story)
     check_rest(story)
     assert {each.state for each in of_type(story, "instance")} <= {"purged"}
-    assert not {item for scope_, item in story.held if scope_.endswith("/compute")}
+    assert not {item for scope_, item in story.held if scope_.endswith(("/compute", "/port"))}

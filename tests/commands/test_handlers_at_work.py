@@ -11,18 +11,18 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from nats.aio.msg import Msg
 
-from agents.wire import partition_of
+from agents.wire import PARTITIONS, partition_of
 from commands.bus import Bus
 from commands.catalogue.builtin import CATALOGUE
 from commands.engine import Engine
 from commands.resource import Resource
 from commands.settings import DEFAULTS
-from eventstore import Lease, Store
+from eventstore import Store
 from eventstore.postgres import PostgresStore
 from tests.support.cloud import Cloud, a_running_cloud
 from tests.support.plain_handler import PlainHandler, a_plain_handler, never, with_an_error, with_an_event, with_body
@@ -205,28 +205,14 @@ async def test_an_engine_that_starts_again_asks_what_is_unanswered_with_the_same
         assert {**handler.heard[0], "time": 0} == {**first, "time": 0}
 
 
-class _Some:
-    """A store that leases only some of the partitions to its engine."""
-
-    def __init__(self, store: Store, remainder: int) -> None:
-        self._store, self._remainder = store, remainder
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    async def acquire(self, names: list[str], holder: str, seconds: float) -> list[Lease]:
-        mine = [each for each in names if int(each.rpartition("-")[2]) % 2 == self._remainder] if names[0] != "announcer" else names
-        return await self._store.acquire(mine, holder, seconds) if mine else []
-
-
 @asynccontextmanager
 async def two_engines(store: Store, nats_url: str) -> AsyncIterator[Cloud]:
-    """A cloud whose engine has the even partitions, and one more engine with the odd ones."""
+    """A cloud whose engine shares the partitions with one more, half each."""
     async with AsyncExitStack() as stack:
         bus = Bus(nats_url, "second")
         await bus.start()
         stack.push_async_callback(bus.close)
-        second = Engine(cast(Store, _Some(store, 1)), bus, CATALOGUE, DEFAULTS, holder="second")
+        second = Engine(store, bus, CATALOGUE, DEFAULTS, holder="second")
         task = asyncio.create_task(second.run())
 
         async def stop() -> None:
@@ -234,7 +220,16 @@ async def two_engines(store: Store, nats_url: str) -> AsyncIterator[Cloud]:
             await asyncio.wait({task}, timeout=10)
 
         stack.push_async_callback(stop)
-        yield await stack.enter_async_context(a_running_cloud(cast(Store, _Some(store, 0)), nats_url))
+        cloud = await stack.enter_async_context(a_running_cloud(store, nats_url))
+        async with asyncio.timeout(LONG):
+            while {len(each.vitals()["partitions"]) for each in (cloud.engine, second)} != {PARTITIONS // 2}:
+                await asyncio.sleep(0.05)
+        yield cloud
+
+
+def of_both(cloud: Cloud, created: list[Resource]) -> bool:
+    """Whether each of the two engines has some of them."""
+    return {partition_of(each.stream) in cloud.engine.vitals()["partitions"] for each in created} == {True, False}
 
 
 async def test_a_changed_handler_is_in_force_on_all_engines_for_what_begins_a_second_later(store: Store, nats_url: str) -> None:
@@ -242,7 +237,7 @@ async def test_a_changed_handler_is_in_force_on_all_engines_for_what_begins_a_se
         registered = await cloud.create("externalHandler", name="demo", processNames=["instance.start"])
         await asyncio.sleep(1.0)
         created = [await cloud.create("container", imageUuid="sim:x") for _ in range(8)]
-        assert {partition_of(each.stream) % 2 for each in created} == {0, 1}
+        assert of_both(cloud, created)
         for each in created:
             running = await cloud.until(each.stream, "running", seconds=LONG)
             assert running.row["data"]["hello"] == "world"
@@ -262,7 +257,7 @@ async def test_those_who_wait_on_another_engine_go_on_when_the_handler_is_deacti
         registered = await register(cloud)
         created = [await cloud.create("container", imageUuid="sim:x") for _ in range(4)]
         await handler.until_heard(4)
-        assert {partition_of(each.stream) % 2 for each in created} == {0, 1}
+        assert of_both(cloud, created)
         await cloud.commands.run("externalHandler", registered.id, "deactivate", {}, cloud.actor)
         for each in created:
             await cloud.until(each.stream, "running", seconds=LONG)

@@ -281,7 +281,7 @@ def test_progress_is_told_once_a_second_on_all_that_wait_for_it() -> None:
     story.take_turn(pull.root, Triggers(progress={pull.id: (50, "pulling layer 2")}))
     story.settle()
     told = {each.stream: (each.data["percent"], each.data["message"]) for each in story.log if each.type == events.PROGRESSED}
-    assert told == {pull.stream: (50, "pulling layer 2"), "volume-1": (50, "pulling layer 2"), INSTANCE: (45, "pulling layer 2")}
+    assert told == {pull.stream: (50, "pulling layer 2"), "volume-1": (50, "pulling layer 2"), INSTANCE: (50, "pulling layer 2")}
     story.answer_all()
     assert story.resource(INSTANCE).state == "running"
     assert story.resource(INSTANCE).open == {}
@@ -292,7 +292,7 @@ def test_a_start_that_takes_long_says_which_step_it_is_at() -> None:
     story.pass_time(2)
     progress = story.resource(INSTANCE).open["state"].progress
     assert progress is not None
-    assert (progress.percent, progress.message) == (5, "create storage")
+    assert (progress.percent, progress.message) == (10, "create storage")
 
 
 def test_a_quick_start_tells_no_progress() -> None:

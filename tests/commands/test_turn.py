@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from commands.catalogue.builtin import CATALOGUE
 from commands.decide import Delete, Run, Update
 from commands.fleet import Fleet
 from commands.placement import NotPlaced, place
 from commands.resource import Resource, fold_all
 from commands.turn import Triggers
-from eventstore import Claim, Loaded
+from commands.world import World
+from eventstore import Held, Loaded
 from tests.support.story import Ask, Story, a_cloud, sim_inventory
 
 INSTANCE = "instance-1"
@@ -126,9 +128,9 @@ def test_a_fleet_loaded_in_the_middle_knows_what_one_that_followed_from_the_star
     story.answer_all()
     middle = len(story.log) // 2
     early = story.log[:middle]
-    claims: dict[tuple[str, str], Claim] = {}
+    claims: dict[tuple[str, str], Held] = {}
     for event in early:
-        claims |= {(claim.scope, claim.item): claim for claim in event.claims if claim.limit is not None}
+        claims |= {(claim.scope, claim.item): Held(event.stream, claim) for claim in event.claims}
     loaded = Fleet.load(Loaded(middle, early, list(claims.values())))
     loaded.apply(story.log[middle - 5 :])  # an overlap changes nothing
     assert loaded.resources == story.fleet.resources
@@ -139,7 +141,7 @@ def test_a_fleet_loaded_in_the_middle_knows_what_one_that_followed_from_the_star
 def test_an_image_of_one_driver_is_not_placed_on_a_host_of_another() -> None:
     story = a_cloud()
     image = story.create("image", uuid="docker:nginx", format="docker", kind="docker", isPublic=True)
-    found = place(Resource("instance", 9), image, 1, story.fleet)
+    found = place(World(CATALOGUE, {}, story.fleet), Resource("instance", 9), image, 1)
     assert isinstance(found, NotPlaced)
     assert "it is of kind sim, the image needs docker" in str(found)
 

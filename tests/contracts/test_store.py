@@ -16,6 +16,7 @@ from eventstore import (
     CommandKey,
     Event,
     Full,
+    Held,
     Json,
     KeyReused,
     Lease,
@@ -405,6 +406,32 @@ async def test_the_positions_of_a_command_are_its_own_also_in_a_crowd(store: Sto
     await asyncio.gather(*(caller(n) for n in range(30)))
 
 
+async def test_whether_a_command_was_carried_out_can_be_asked_before(store: Store) -> None:
+    key = CommandKey("1a1", "k-1", "hash-1", status=202)
+    assert await store.done_before(key) is None
+    appended = await store.append([write("a-1"), write("b-1")], command=key)
+    told = await store.done_before(key)
+    assert told is not None
+    assert (told.status, told.first, told.last, told.at) == (202, appended.first, appended.last, appended.at)
+    with pytest.raises(KeyReused):
+        await store.done_before(CommandKey("1a1", "k-1", "hash-2"))
+    assert await store.done_before(CommandKey("1a2", "k-1", "hash-1")) is None
+
+
+async def test_a_command_that_had_nothing_to_do_is_remembered_without_events(store: Store) -> None:
+    await store.append([write("a-1")])
+    key = CommandKey("1a1", "k-1", "hash-1", status=202)
+    await store.append([], command=key)
+    assert await store.head() == 1
+    with pytest.raises(Repeated) as caught:
+        await store.append([], command=key)
+    assert (caught.value.status, caught.value.last) == (202, 1)
+    await store.append([write("a-1", 1)])
+    told = await store.done_before(key)
+    assert told is not None
+    assert told.last == 1
+
+
 # --- leases
 
 
@@ -455,6 +482,17 @@ async def test_a_lease_given_up_is_free_at_once_and_its_epoch_never_returns(stor
     assert yours.epoch > mine.epoch
     await store.give_up([mine])  # too late: it is another's
     await store.append([write("a-1")], lease=yours)
+
+
+async def test_the_leases_of_a_prefix_that_are_held_now_are_told(store: Store) -> None:
+    [one] = await store.acquire(["engine-a"], "a", 60)
+    [two] = await store.acquire(["engine-b"], "b", 60)
+    await store.acquire(["engine-c"], "c", 0.05)
+    [other] = await store.acquire(["partition-1"], "a", 60)
+    await asyncio.sleep(0.1)
+    assert await store.leases("engine-") == [one, two]
+    await store.give_up([one])
+    assert await store.leases() == [two, other]
 
 
 async def test_a_lease_that_nobody_gave_is_refused(store: Store) -> None:
@@ -510,11 +548,12 @@ async def test_some_streams_and_claims_are_loaded_as_of_one_position(store: Stor
     share = Claim("host-1/compute", "instance-1", 2, limit=3)
     await store.append([write("host-1"), write("instance-1", 0, claiming(share, Claim("host-1/port", "80")))])
     await store.append([write("hostile-1"), write("host-10"), write("pool-1", 0, claiming(Claim("pool-1", "instance-1", 1, limit=1)))])
-    loaded = await store.load(["host", "pool"], "host-")
+    loaded = await store.load(["host", "pool"], ["host-", "subnet-"])
     assert loaded.position == 5
     assert [e.stream for e in loaded.events] == ["host-1", "host-10", "pool-1"]
-    assert loaded.claims == [share]
-    assert len((await store.load([])).claims) == 2
+    assert loaded.claims == [Held("instance-1", share), Held("instance-1", Claim("host-1/port", "80"))]
+    assert len((await store.load([], ["host-", "pool-", "none-"])).claims) == 3
+    assert (await store.load([])).claims == []
 
 
 # --- keys of secrets

@@ -30,6 +30,8 @@ def test_variables_are_read_and_options_win_over_them(monkeypatch: pytest.Monkey
     monkeypatch.setenv("CORRAL_PORT", "9000")
     monkeypatch.setenv("CORRAL_HOSTS", " sim , sim ")
     monkeypatch.setenv("CORRAL_ROLES", "Gateway,projector")
+    monkeypatch.setenv("CORRAL_POSTGRES", "postgresql://elsewhere/corral")
+    monkeypatch.setenv("CORRAL_NATS", "nats://elsewhere:4222")
     monkeypatch.setenv("CORRAL_LOG_LEVEL", "DEBUG")
     settings = read_settings(port=9001, listen=None)
     assert settings.port == 9001
@@ -60,6 +62,10 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
         ("CORRAL_HOSTS", "none,sim", "CORRAL_HOSTS can't be 'none'"),
         ("CORRAL_ROLES", ",", "CORRAL_ROLES can't be ',': a process needs at least one role"),
         ("CORRAL_ROLES", "engin", "CORRAL_ROLES can't be 'engin': input should be 'gateway', 'engine', 'projector' or 'agents'"),
+        ("CORRAL_SET", "engine.turns", "CORRAL_SET can't be 'engine.turns': engine.turns has no value: write name=value"),
+        ("CORRAL_SET", "engine.turns=0", "CORRAL_SET can't be 'engine.turns=0': engine.turns is a number from 1 on, not '0'"),
+        ("CORRAL_SET", "engine.turn=1", "there is no setting 'engine.turn': there are instance.compute.default, "),
+        ("CORRAL_SET", "api.instance.require.image=no", "api.instance.require.image is true or false, not 'no'"),
         ("CORRAL_POSTGRES", "localhost:5432", "CORRAL_POSTGRES can't be 'localhost:5432': it is not an address such as postgresql://"),
         ("CORRAL_NATS", "nats://a:1,b", "CORRAL_NATS can't be 'nats://a:1,b': it is not an address such as nats://host:4222"),
         ("CORRAL_LOG_LEVEL", "loud", "CORRAL_LOG_LEVEL can't be 'loud'"),
@@ -86,6 +92,22 @@ def test_an_option_that_would_have_no_effect_is_refused() -> None:
         read_settings(nats="nats://elsewhere:4222", nats_listen="0.0.0.0")
     with pytest.raises(BadSetting, match="CORRAL_POSTGRES_PORT is for the embedded Postgres"):
         read_settings(postgres="postgresql://elsewhere/corral", postgres_port=0)
+
+
+def test_a_part_of_a_corral_must_be_told_which_servers_the_others_use() -> None:
+    with pytest.raises(BadSetting, match=r"a process with gateway alone is a part .* set CORRAL_POSTGRES and CORRAL_NATS to theirs"):
+        read_settings(roles="gateway")
+    with pytest.raises(BadSetting, match="set CORRAL_NATS to theirs, or give this process gateway and projector, too"):
+        read_settings(roles="engine,agents", postgres="postgresql://elsewhere/corral")
+    assert read_settings(roles="projector", postgres="postgresql://elsewhere/corral").nats == "", "it speaks to nobody over NATS"
+    assert not read_settings(roles="gateway,engine,projector").has(Role.AGENTS), "all but agents is whole"
+
+
+def test_settings_of_the_orchestration_are_read_as_what_their_defaults_are() -> None:
+    chosen = read_settings(set="engine.turns=3, simple.allocator.spread=FALSE").orchestration()
+    assert (chosen["engine.turns"], chosen["simple.allocator.spread"]) == (3, False)
+    assert chosen["engine.processes"] == 1000
+    assert read_settings().orchestration()["engine.turns"] == 64
 
 
 def test_a_misspelt_variable_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

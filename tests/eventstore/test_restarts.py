@@ -101,3 +101,27 @@ async def test_a_store_closes_in_time_without_postgres(server: EmbeddedPostgres)
     async with asyncio.timeout(10):
         await store.close()
     await asyncio.gather(append, return_exceptions=True)
+
+
+@pytest.mark.timeout(60)
+async def test_who_has_little_patience_is_told_soon_that_postgres_is_away_and_served_soon_when_it_is_back(server: EmbeddedPostgres) -> None:
+    store = await PostgresStore.open(server.dsn, timeout=30, patience=0.5)
+    await store.append([Write("a-1", 0, (Event("created", {}),))])
+    await server.stop()
+    began = asyncio.get_running_loop().time()
+    calls = [store.append([Write("a-2", 0, (Event("created", {}),))]), store.read("a-1"), store.head()]
+    told = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(each, Unavailable) for each in told), told
+    later = await asyncio.gather(store.append([Write("a-3", 0, (Event("created", {}),))]), return_exceptions=True)
+    assert isinstance(later[0], Unavailable), "one that comes in the middle of it, too"
+    assert asyncio.get_running_loop().time() - began < 10, "far less than the timeout"
+    await server.start()
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                await store.append([Write("a-2", 0, (Event("created", {}),))])
+                break
+            except Unavailable:
+                continue
+    assert [event.stream for event in await store.read_all()] == ["a-1", "a-2"]
+    await store.close()

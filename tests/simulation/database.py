@@ -33,6 +33,9 @@ class Landed:
     """An append that is in the log now."""
 
     recorded: list[Recorded]
+    """Empty where a command had nothing to do."""
+    last: int
+    """The log's last position by then."""
     lease: Lease | None
     command: CommandKey | None
     by: Process
@@ -122,7 +125,7 @@ class Way:
         except StoreError as error:
             result = error
         else:
-            landed = Landed(result.recorded(writes), given["lease"], given["command"], self.process)
+            landed = Landed(result.recorded(writes), result.last, given["lease"], given["command"], self.process)
             database.on_landed(landed)
             database.notify(result.last)
         lost = database.weather.strikes(database.weather.lost_answers)

@@ -11,7 +11,8 @@ from commands import placement
 from commands.dispatch import Dispatch, Outstanding
 from commands.engine import Engine
 from commands.turn import Answer
-from eventstore.memory import Held, MemoryStore
+from eventstore import Held
+from eventstore.memory import MemoryStore
 from eventstore.types import Appended, Json, Lease, Write
 from tests.simulation.hosts import KeptLedger
 from tests.simulation.world import Parts

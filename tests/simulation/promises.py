@@ -76,7 +76,7 @@ class Promises:
         if what.command is not None:
             if what.command.key in self.landed_keys:
                 raise Broken(f"the command {what.command.key} is in the log twice")
-            self.landed_keys[what.command.key] = what.recorded[-1].position
+            self.landed_keys[what.command.key] = what.last
         touched: dict[str, None] = {}
         for event in what.recorded:
             self._take(event)

@@ -83,7 +83,7 @@ async def serving(
     admin = await seed(commands)
     progress = Progress()
     views = await Views.open(dsn, CATALOGUE, progress)
-    app = build_app(Services(store, views, commands, CATALOGUE, chosen, {"version": "test", "nats": "nats://127.0.0.1:1"}))
+    app = build_app(Services(store, views, commands, CATALOGUE, chosen, {"version": "test", "nats": "nats://127.0.0.1:1"}, admin))
 
     @contextlib.asynccontextmanager
     async def project() -> AsyncIterator[Projector]:

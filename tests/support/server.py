@@ -21,7 +21,7 @@ import httpx
 from agents.simulated import Box, SimulatedDriver
 
 CHECKOUT = Path(__file__).parents[2]
-SERVING = re.compile(r"^Startup Succeeded, Listening on port (\d+)$", re.MULTILINE)
+SERVING = re.compile(r"^Startup Succeeded(?:, Listening on port (\d+))?$", re.MULTILINE)
 SCRUBBED = ("CORRAL_", "DOCKER_")
 """What the tests' own environment says of Corral and of Docker is not for these servers."""
 
@@ -44,7 +44,7 @@ class Server:
         """What it says on both streams, of all its starts."""
         self._variables = {"home": str(home), "hosts": hosts, "port": str(port), **variables}
         self._process: subprocess.Popen[bytes] | None = None
-        self._began = 0
+        self._began, self._launched = 0, 0.0
         self.url = ""
         self.took = 0.0
         """Seconds from the last start to serving."""
@@ -76,6 +76,7 @@ class Server:
     def launch(self, **variables: str) -> Self:
         """Starts the process, and waits for nothing. `variables` are for this start alone."""
         assert not self.alive, "it runs already"
+        self._launched = time.monotonic()
         self._began = self.output.stat().st_size if self.output.exists() else 0
         kept = {name: value for name, value in os.environ.items() if not name.startswith(SCRUBBED)}
         own = {f"CORRAL_{name.upper()}": value for name, value in {**self._variables, **variables}.items()}
@@ -89,11 +90,13 @@ class Server:
 
     def start(self, seconds: float = START, **variables: str) -> Self:
         """Returns when it serves; raises DidNotServe."""
-        began = time.monotonic()
-        self.launch(**variables)
+        return self.launch(**variables).serving(seconds)
+
+    def serving(self, seconds: float = START) -> Self:
+        """Waits for a launched one."""
         serving = self.until_it_says(SERVING, seconds)
-        self.took = time.monotonic() - began
-        self.url = f"http://127.0.0.1:{serving[1]}"
+        self.took = time.monotonic() - self._launched
+        self.url = f"http://127.0.0.1:{serving[1]}" if serving[1] else ""
         return self
 
     def until_it_says(self, words: str | re.Pattern[str], seconds: float = START) -> re.Match[str]:

@@ -164,6 +164,7 @@ class Story:
         return Turn(
             CATALOGUE, resources, self.fleet, root=root, now=self.now, new_id=self._new_id, ids=self._next_number,
             secret=lambda count: bytes(range(count)), settings=self.settings, triggers=triggers, correlation="a story",
+            others=lambda other: {each.stream: each for each in self.resources().values() if each.root == other},
         )
 
     def _append(self, turn: Turn) -> list[Recorded]:

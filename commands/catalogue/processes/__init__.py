@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from commands.catalogue.model import Process
-from commands.catalogue.processes import accounts, agents, compute, handlers, storage
+from commands.catalogue.processes import accounts, agents, compute, handlers, network, storage
 
-PROCESSES: list[Process] = [each for area in (compute, storage, agents, accounts, handlers) for each in area.PROCESSES]
+PROCESSES: list[Process] = [each for area in (compute, storage, network, agents, accounts, handlers) for each in area.PROCESSES]

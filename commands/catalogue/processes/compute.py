@@ -7,7 +7,7 @@ from typing import Any
 from commands import payload
 from commands.catalogue.model import LAST, PRIORITIES, Ask, Checkpoint, Child, Decide, Logic, Own, Process, Step
 from commands.catalogue.processes.common import PURGED, REMOVED, RESTORED, lifecycle, managing
-from commands.logic import instances
+from commands.logic import agent_instances, docker, instances, metadata, nics, ports
 from commands.resource import Resource
 from commands.world import World
 
@@ -33,6 +33,10 @@ def to_host(command: str, **more: Any) -> Ask:
 
 TEARDOWN: tuple[Step, ...] = (
     Child("instanceHostMap", "instanceId", "instancehostmap.deactivate", ignore_invalid=True),
+    Decide(ports.release_all),
+    Child("nic", "instanceId", "nic.deactivate", ignore_invalid=True),
+    Child("port", "instanceId", "port.deactivate", ignore_invalid=True),
+    Child("instanceLink", "instanceId", "instancelink.deactivate", ignore_invalid=True),
     Child("volume", "instanceId", "volume.deactivate", ignore_invalid=True),
 )
 
@@ -56,10 +60,18 @@ INSTANCE = [
         handlers=(
             Checkpoint("find placement", 5),
             Own("instance.allocate"),
+            Decide(ports.claim_all),
+            Decide(metadata.attach),
+            Checkpoint("create network", 5),
+            Child("nic", "instanceId", "nic.activate"),
+            Child("instanceLink", "instanceId", "instancelink.activate"),
             Checkpoint("create storage", 80),
             Child("volume", "instanceId", "volume.activate"),
             Checkpoint("create compute", 5),
             Child("instanceHostMap", "instanceId", "instancehostmap.activate"),
+            Checkpoint("post network", 5),
+            Child("port", "instanceId", "port.activate"),
+            Decide(nics.show_addresses),
         ),
         post=(Logic("InstanceStartFirstRunning", (Decide(instances.note_first_running),), LAST),), failed="stopped",
         compensate=instances.undo_start,
@@ -72,7 +84,11 @@ INSTANCE = [
     Process(
         "instance.remove", "instance",
         ("requested", "stopped", "starting", "stopping", "creating", "updating-running", "updating-stopped"), "removing", "removed",
-        handlers=(*STOP, Child("volume", "instanceId", "volume.remove", when=is_root, ignore_invalid=True)),
+        handlers=(
+            *STOP,
+            Child("nic", "instanceId", "nic.remove", ignore_invalid=True),
+            Child("volume", "instanceId", "volume.remove", when=is_root, ignore_invalid=True),
+        ),
         post=(REMOVED,), failed="stopped",
     ),
     Process(
@@ -80,7 +96,10 @@ INSTANCE = [
         # A removal that was forced left to this what the agents must confirm.
         handlers=(
             *TEARDOWN,
+            Child("nic", "instanceId", "nic.remove", ignore_invalid=True),
+            Child("port", "instanceId", "port.remove", ignore_invalid=True),
             Child("volume", "instanceId", "volume.remove", when=is_root, ignore_invalid=True),
+            Child("instanceLink", "instanceId", "instancelink.remove", ignore_invalid=True),
             Own("instance.deallocate", when=instances.has_place),
         ),
         post=(PURGED,),
@@ -91,7 +110,11 @@ INSTANCE = [
     ),
     Process(
         "instance.restore", "instance", ("removed",), "restoring", "stopped",
-        handlers=(Child("volume", "instanceId", "volume.restore", removed=True, ignore_invalid=True),), post=(RESTORED,),
+        handlers=(
+            Child("nic", "instanceId", "nic.restore", removed=True, ignore_invalid=True),
+            Child("volume", "instanceId", "volume.restore", removed=True, ignore_invalid=True),
+        ),
+        post=(RESTORED,),
     ),
     Process("instance.migrate", "instance", ("running",), "migrating", "running"),
     Process(
@@ -112,7 +135,11 @@ INSTANCE_HOST_MAP = [
     *lifecycle(
         "instanceHostMap",
         by_default=False,
-        activate=(to_host("compute.instance.activate", tries=instances.compute_tries, undo="compute.instance.deactivate"),),
+        activate=(
+            to_host("compute.instance.activate", tries=instances.compute_tries, undo="compute.instance.deactivate"),
+            Decide(docker.take_over),
+            Decide(agent_instances.tell_agent),
+        ),
         deactivate=(to_host("compute.instance.deactivate", tries=0),),
         remove=(Ask("compute.instance.deactivate", agent_where_it_may_run, payload.instance_map, tries=0),),
     ),

@@ -37,6 +37,15 @@ _LINKS = links(
     mapped("hosts", "host", "instanceHostMap", "instanceId", "hostId"),
     one("image", "image"),
     many("instanceHostMaps", "instanceHostMap", "instanceId"),
+    many("instanceLinks", "instanceLink", "instanceId"),
+    many("networkServiceProviderInstanceMaps", "networkServiceProviderInstanceMap", "instanceId"),
+    mapped(
+        "networkServiceProviders", "networkServiceProvider", "networkServiceProviderInstanceMap", "instanceId",
+        "networkServiceProviderId",
+    ),
+    many("nics", "nic", "instanceId"),
+    many("ports", "port", "instanceId"),
+    many("targetInstanceLinks", "instanceLink", "targetInstanceId"),
     many("volumes", "volume", "instanceId"),
 )
 

@@ -63,11 +63,15 @@ HOST = ResourceType(
     links(
         ACCOUNT,
         one("agent", "agent"),
+        many("hostIpAddressMaps", "hostIpAddressMap", "hostId"),
+        many("hostVnetMaps", "hostVnetMap", "hostId"),
         many("instanceHostMaps", "instanceHostMap", "hostId"),
         mapped("instances", "instance", "instanceHostMap", "hostId", "instanceId"),
+        mapped("ipAddresses", "ipAddress", "hostIpAddressMap", "hostId", "ipAddressId"),
         one("physicalHost", "physicalHost"),
         many("storagePoolHostMaps", "storagePoolHostMap", "hostId"),
         mapped("storagePools", "storagePool", "storagePoolHostMap", "hostId", "storagePoolId"),
+        mapped("vnets", "vnet", "hostVnetMap", "hostId", "vnetId"),
     ),
     actions("host", *LIFE), ALL, READ,
 )  # fmt: skip

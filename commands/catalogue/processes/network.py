@@ -1,0 +1,115 @@
+"""The life of networks and of what instances have of them: nics, addresses, ports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from commands.catalogue.model import LAST, Await, Child, Decide, Join, Logic, Process, Step
+from commands.catalogue.processes.common import lifecycle
+from commands.logic import addresses, agent_instances, docker, links, macs, nics, pools, ports, vnets
+from commands.resource import Resource
+from commands.turn import Turn
+
+
+def is_single(address: Resource) -> bool:
+    """Not tied to another address just now: such a one is active in its own way."""
+    return address.state not in ("associating", "associated", "disassociating")
+
+
+def gives_back(name: str, decide: Callable[[Turn, Resource], None]) -> Logic:
+    """What was claimed is released, once nothing can wait after it any more, also where an external handler stands in for the rest."""
+    return Logic(name, (Decide(decide),), LAST, always=True)
+
+
+ADDRESSES_GO: tuple[Step, ...] = (
+    Child("ipAddress", nics.ever_mapped, "ipaddress.deactivate", removed=True, ignore_invalid=True),
+    Child("ipAddress", nics.ever_mapped, "ipaddress.remove", removed=True, ignore_invalid=True),
+    Child("ipAddressNicMap", "nicId", "ipaddressnicmap.deactivate", removed=True, ignore_invalid=True),
+    Child("ipAddressNicMap", "nicId", "ipaddressnicmap.remove", removed=True, ignore_invalid=True),
+)
+
+NIC = lifecycle(
+    "nic",
+    by_default=False,
+    activate=(
+        Join(vnets.to_join, "vnet.activate"),
+        Join(vnets.host_maps, "hostvnetmap.activate"),
+        Join(vnets.subnet_maps, "subnetvnetmap.activate"),
+        Join(nics.network, "network.activate"),
+        Decide(vnets.use),
+        Join(nics.vnet, "vnet.activate"),
+        Decide(nics.ensure_address),
+        Child("ipAddress", nics.primary, "ipaddress.create", ignore_invalid=True),
+        Child("ipAddress", nics.primary, "ipaddress.activate", when=is_single),
+        Decide(macs.lease),
+        Decide(pools.give_public),
+        Child("ipAddress", pools.public_of, "ipaddress.create", ignore_invalid=True),
+        Child("ipAddress", pools.public_of, "ipaddress.activate", when=is_single, ignore_invalid=True),
+        Child("ipAddress", pools.public_of, "ipaddress.associate", ignore_invalid=True),
+        Decide(agent_instances.ensure),
+    ),
+    deactivate=(Child("ipAddress", nics.dockers, "ipaddress.deactivate", ignore_invalid=True),),
+    purge=(*ADDRESSES_GO, gives_back("MacAddressNicPurge", macs.release)),
+)
+
+ADDRESS_LIFE = lifecycle(
+    "ipAddress",
+    create=(Decide(pools.choose_subnet),),
+    activate=(Decide(addresses.lease),),
+    deactivate=(gives_back("IpAddressDeactivate", addresses.release),),
+    purge=(
+        Child("ipAddress", pools.released_with, "ipaddress.disassociate", ignore_invalid=True),
+        Child("ipAddress", pools.released_with, "ipaddress.deactivate", ignore_invalid=True),
+        Child("ipAddress", pools.released_with, "ipaddress.remove", ignore_invalid=True),
+    ),
+)
+
+IP_ADDRESS = [
+    *(replace(each, chain=addresses.after_deactivate) if each.verb == "deactivate" else each for each in ADDRESS_LIFE),
+    Process(
+        "ipaddress.associate", "ipAddress", ("active",), "associating", "associated",
+        handlers=(
+            Decide(pools.tie),
+            Child("ipAssociation", "ipAddressId", "ipassociation.activate", ignore_invalid=True),
+        ),
+    ),
+    Process(
+        "ipaddress.disassociate", "ipAddress", ("associating", "associated"), "disassociating", "active",
+        handlers=(
+            Child("ipAssociation", "ipAddressId", "ipassociation.deactivate", ignore_invalid=True),
+            Child("ipAssociation", "ipAddressId", "ipassociation.remove", ignore_invalid=True),
+        ),
+    ),
+]
+
+INSTANCE_LINK = [
+    replace(each, handlers=(Decide(links.lead),)) if each.verb == "update" else each
+    for each in lifecycle(
+        "instanceLink", by_default=False, activate=(Await(links.target_ran), Decide(links.lead)),
+        purge=(gives_back("AgentInstanceLinkPurge", links.release),),
+    )
+]
+
+PROCESSES: list[Process] = [
+    *lifecycle("network", activate=(Decide(macs.lease_prefix),), purge=(gives_back("MacAddressNetworkPurge", macs.release_prefix),)),
+    *lifecycle("subnet", create=(Decide(addresses.fill_range),)),
+    *lifecycle("vnet", remove=(gives_back("VnetLeavesHosts", vnets.leave_spot),)),
+    *lifecycle("subnetVnetMap", remove=(gives_back("SubnetVnetMapLeaves", vnets.leave_subnet),)),
+    *lifecycle("hostVnetMap", remove=(gives_back("HostVnetMapLeaves", vnets.leave_host),)),
+    *NIC,
+    *IP_ADDRESS,
+    *lifecycle("ipAddressNicMap"),
+    *lifecycle("hostIpAddressMap", remove=(gives_back("HostIpAddressMapLeaves", docker.leave_host),)),
+    *lifecycle("port", by_default=False, activate=(Decide(ports.take_addresses),), remove=(Decide(ports.forget_addresses),)),
+    *lifecycle("networkService"),
+    *lifecycle("networkServiceProvider"),
+    *lifecycle("networkServiceProviderInstanceMap"),
+    *lifecycle(
+        "ipPool",
+        create=(Decide(pools.make_subnet),),
+        remove=(Join(pools.active_subnets, "subnet.deactivate"), Join(pools.subnets, "subnet.remove")),
+    ),
+    *lifecycle("ipAssociation", by_default=False),
+    *INSTANCE_LINK,
+]

@@ -1,0 +1,149 @@
+"""Agent instances: containers that serve a vnet for a provider (dns, dhcp, links). One per (vnet, provider), made where it is needed.
+
+A networkServiceProviderInstanceMap ties instance and provider, with the vnet in its data. All roots see it, so it tells who serves
+what; it holds the claim that makes it the only one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from commands.logic import nics, storage, vnets
+from commands.resource import Json, Resource
+from commands.turn import Turn
+from commands.world import World
+from eventstore import Claim, Release
+
+PROVIDER = "agentInstanceProvider"
+VNET = "vnetId"
+"""In a map's data: the vnet that its agent instance serves."""
+
+DELEGATE = "delegate://"
+"""How the uri of an agent begins that lives in an instance."""
+
+PLACE = "delegate"
+"""In such an agent's data: {hostId, instance}, since its instance was last activated on a host."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkService:
+    """A link service at work: the networkService's id, and the address of the agent instance that leads on."""
+
+    id: int
+    address: str
+
+
+def maps_of(world: World, vnet: int, provider: int) -> list[Resource]:
+    found = world.having("networkServiceProviderInstanceMap", "networkServiceProviderId", provider)
+    return [each for each in found if (each.row.get("data") or {}).get(VNET) == vnet]
+
+
+def of_link_service(turn: Turn, instance: int) -> LinkService | None:
+    """That of the first network of an instance on which a running agent instance with an address provides one."""
+    mine = turn.get("instance", instance)
+    for nic in nics.by_device(turn, mine) if mine is not None else ():
+        for service in turn.having("networkService", "networkId", nic.row.get("networkId") or 0):
+            provider = service.row.get("networkServiceProviderId")
+            if service.kind != "linkService" or service.state != "active" or provider is None or nic.row.get("vnetId") is None:
+                continue
+            for address in _addresses(turn, nic.row["vnetId"], provider):
+                return LinkService(service.id, address)
+    return None
+
+
+def _addresses(turn: Turn, vnet: int, provider: int) -> Iterator[str]:
+    for each in maps_of(turn, vnet, provider):
+        found = turn.elsewhere(f"instance-{each.row['instanceId']}").get("instance", each.row["instanceId"])
+        if found is not None and found.state == "running" and (address := found.fields.get("primaryIpAddress")):
+            yield str(address)
+
+
+def scope(vnet: int) -> str:
+    return f"vnet-{vnet}/agent-instance"
+
+
+def ensure(turn: Turn, nic: Resource) -> None:
+    """nic.activate, at its end: each provider of the network has an agent instance on the nic's vnet, or gets one. Nobody waits for it.
+
+    Agent instances themselves are served by nobody.
+    """
+    instance, vnet = turn.get("instance", nic.row.get("instanceId")), nic.row.get("vnetId")
+    if instance is None or vnet is None or instance.row.get("agentId") is not None:
+        return
+    for provider in turn.having("networkServiceProvider", "networkId", nic.row.get("networkId") or 0):
+        if provider.kind != PROVIDER or provider.state != "active":
+            continue
+        holder = turn.holder(scope(vnet), provider.stream)
+        if holder is None:
+            _build(turn, nic, instance, vnet, provider)
+        elif (present := turn.get("networkServiceProviderInstanceMap", _number(holder))) is not None:
+            _revive(turn, nic, instance, vnet, provider, present)
+
+
+def _revive(turn: Turn, nic: Resource, instance: Resource, vnet: int, provider: Resource, present: Resource) -> None:
+    """One that was stopped is started; one that was removed makes room for another."""
+    number = present.row["instanceId"]
+    serving = turn.get("instance", number) or turn.elsewhere(f"instance-{number}").get("instance", number)
+    if serving is not None and serving.state == "stopped":
+        turn.begin_elsewhere(serving, turn.catalogue.process("instance.start"))
+    elif serving is not None and serving.removed:
+        turn.merge(present.stream, {"+data": {VNET: None}}, releases=(Release(scope(vnet), provider.stream),))
+        _build(turn, nic, instance, vnet, provider)
+
+
+def _build(turn: Turn, nic: Resource, instance: Resource, vnet: int, provider: Resource) -> None:
+    hosts = vnets.hosts_of(turn, nic)
+    host_agent = turn.get("agent", hosts[0].row.get("agentId")) if hosts else None
+    zone = instance.row.get("zoneId") or 1
+    uri = f"{DELEGATE}/?vnetId={vnet}&networkServiceProviderId={provider.id}"
+    group = host_agent.row.get("agentGroupId") if host_agent is not None else None
+    agent = turn.create("agent", {"uri": uri, "managedConfig": False, "agentGroupId": group, "zoneId": zone}, run=False)
+    system = turn.fleet.by_uuid("account", "system")
+    owned = provider.fields.get("agentAccountOwned") or system is None
+    account = instance.row.get("accountId") if owned or system is None else system.id
+    image_uuid = str(provider.fields.get("agentInstanceImageUuid") or turn.settings["agent.instance.image.uuid"])
+    image = storage.image_by_uuid(turn, image_uuid) or storage.register_image(turn, image_uuid, account)
+    row: Json = {
+        "accountId": account, "agentId": agent.id, "imageId": image.id, "imageUuid": image_uuid, "name": "Agent", "privileged": True,
+        "instanceTriggeredStop": "restart", "vnetIds": [vnet], "startOnCreate": True, "zoneId": zone,
+    }  # fmt: skip
+    made = turn.create("container", row, kind="container", run=False)
+    turn.create(
+        "networkServiceProviderInstanceMap",
+        {"instanceId": made.id, "networkServiceProviderId": provider.id, "data": {VNET: vnet}},
+        claims=(Claim(scope(vnet), provider.stream),),
+    )
+
+
+# --- how its agent is reached: through the agent of the host that it runs on ---
+
+
+def tell_agent(turn: Turn, each: Resource) -> None:
+    """instanceHostMap.activate, after the answer: the agent inside is reached on this host from now on."""
+    instance = turn.get("instance", each.row.get("instanceId"))
+    agent = turn.get("agent", instance.row.get("agentId")) if instance is not None else None
+    if instance is None or agent is None or not is_delegate(agent):
+        return
+    described = {name: instance.row.get(name) for name in ("id", "uuid", "kind", "name", "agentId")}
+    place = {"hostId": each.row["hostId"], "instance": {"type": "instance", **described}}
+    if (agent.row.get("data") or {}).get(PLACE) != place:
+        turn.merge(agent.stream, {"+data": {PLACE: place}})
+
+
+def is_delegate(agent: Resource) -> bool:
+    return str(agent.row.get("uri") or "").startswith(DELEGATE)
+
+
+def place_of(world: World, agent: Resource) -> tuple[int, Json] | None:
+    """-> the agent of the host where a delegate's instance is, and the instance as that agent is told of it; None: nowhere yet."""
+    place = (agent.row.get("data") or {}).get(PLACE) or {}
+    host = world.fleet.get("host", place.get("hostId"))
+    if host is None or host.row.get("agentId") is None:
+        return None
+    return host.row["agentId"], place["instance"]
+
+
+def _number(stream: str) -> int:
+    """Of "", which is an append in flight, 0: nobody."""
+    return int(stream.rpartition("-")[2] or 0)

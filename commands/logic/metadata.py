@@ -1,0 +1,39 @@
+"""What an instance may read about itself where a network of it has a metadata service with a config drive."""
+
+from __future__ import annotations
+
+from commands.catalogue.ids import api_id
+from commands.logic import nics
+from commands.resource import Json, Resource
+from commands.turn import Turn
+from commands.world import World
+
+ATTACH = "metadataAttach"
+"""In an instance's data: its agent is sent what `tree` gives."""
+
+
+def attach(turn: Turn, instance: Resource) -> None:
+    """instance.start: noted once it applies."""
+    if not (instance.row.get("data") or {}).get(ATTACH) and _applies(turn, instance):
+        turn.merge(instance.stream, {"+data": {ATTACH: True}})
+
+
+def _applies(world: World, instance: Resource) -> bool:
+    networks = (each.row.get("networkId") for each in world.children("nic", "instanceId", instance.id))
+    services = (each for number in networks if number is not None for each in world.having("networkService", "networkId", number))
+    return any(each.kind == "metadataService" and each.fields.get("configDrive") for each in services)
+
+
+def tree(world: World, instance: Resource) -> Json:
+    """By the instance's address, under the names that cloud images ask for."""
+    primary = nics.primary_address(world, instance)
+    address = str(primary.row["address"]) if primary else ""
+    hostname = instance.row.get("hostname") or instance.row.get("name") or str(instance.row.get("uuid"))
+    described = {
+        "instance-id": api_id(instance.type, instance.id, world.catalogue),
+        "hostname": hostname,
+        "local-hostname": hostname,
+        "local-ipv4": address or None,
+        "public-ipv4": nics.public_address(world, primary) if primary else None,
+    }
+    return {address: {"meta-data": described, "user-data": instance.row.get("userdata")}}

@@ -1,0 +1,1 @@
+SELECT request_hash, status, first, last, at FROM log.commands WHERE account = $1 AND key = $2

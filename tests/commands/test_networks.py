@@ -1,0 +1,415 @@
+"""Nics: their addresses, macs and vnets, from an instance's create to its purge; and what happens when a range runs out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from commands.catalogue.subnets import computed
+from commands.decide import Delete, Run, Update
+from commands.payload import instance_map
+from commands.resource import Resource
+from commands.world import World
+from tests.support.story import Ask, Story, a_cloud
+
+NO_ADDRESS = "Failed to allocate IP from subnet : IP allocation error"
+
+
+def a_network(story: Story, kind: str = "network", address: str = "192.168.3.42", dynamic: bool = False, **subnet: Any) -> int:
+    network = story.create(kind, kind=kind, accountId=1, **({"dynamicCreateVnet": True} if dynamic else {}))
+    story.create("subnet", networkId=network.id, networkAddress=address, accountId=1, **subnet)
+    return network.id
+
+
+def on_network(story: Story, number: int = 1, **fields: Any) -> Resource:
+    """A container on a network, as far as obliging agents bring it."""
+    made = story.create("container", imageId=1, accountId=1, networkIds=[number], **fields)
+    story.answer_all()
+    return story.resource(made.stream)
+
+
+def of_type(story: Story, type_name: str) -> list[Resource]:
+    return sorted((each for each in story.resources().values() if each.type == type_name), key=lambda each: each.id)
+
+
+def claims_on(story: Story, scope: str) -> dict[str, str]:
+    """Item -> holder, as the log tells."""
+    held: dict[str, str] = {}
+    for event in story.log:
+        for release in event.releases:
+            if release.scope == scope and held.get(release.item) == event.stream:
+                del held[release.item]
+        for claim in event.claims:
+            if claim.scope == scope:
+                assert held.setdefault(claim.item, event.stream) == event.stream, f"{claim.item} is held twice"
+    return held
+
+
+@pytest.mark.parametrize(
+    ("given", "size", "gateway", "first", "last"),
+    [
+        ("192.168.0.0", 24, "192.168.0.1", "192.168.0.2", "192.168.0.250"),
+        ("192.168.3.42", 24, "192.168.3.1", "192.168.3.2", "192.168.3.250"),
+        ("10.42.0.0", 16, "10.42.0.1", "10.42.0.2", "10.42.255.250"),
+        ("10.0.0.0", 28, "10.0.0.1", "10.0.0.2", "10.0.0.10"),
+        ("10.0.0.0", None, "10.0.0.1", "10.0.0.2", "10.0.0.250"),
+    ],
+)
+def test_a_subnets_range_is_counted_as_cattle_does(given: str, size: int | None, gateway: str, first: str, last: str) -> None:
+    assert computed(given, size) == {"gateway": gateway, "startAddress": first, "endAddress": last}
+
+
+def test_a_subnet_keeps_what_it_was_given_and_computes_the_rest() -> None:
+    story = a_cloud()
+    a_network(story, startAddress="192.168.3.7")
+    row = story.only("subnet").row
+    assert (row["networkAddress"], row["startAddress"], row["endAddress"]) == ("192.168.3.42", "192.168.3.7", "192.168.3.250")
+
+
+def test_networks_get_different_mac_prefixes_and_give_them_back_when_they_are_purged() -> None:
+    story = a_cloud()
+    prefixes = [story.create("network", accountId=1).fields["macPrefix"] for _ in range(3)]
+    assert len(set(prefixes)) == 3
+    assert claims_on(story, "global-1/macPrefix") == {prefix: f"network-{n}" for n, prefix in enumerate(prefixes, 1)}
+    story.command("network-1", Run("deactivate"))
+    story.command("network-1", Delete())
+    story.command("network-1", Run("purge"))
+    assert story.resource("network-1").fields["macPrefix"] is None
+    assert prefixes[0] not in claims_on(story, "global-1/macPrefix")
+
+
+def test_an_instance_without_networks_has_no_nic() -> None:
+    story = a_cloud()
+    story.create("container", imageId=1, accountId=1)
+    story.answer_all()
+    assert of_type(story, "nic") == []
+    assert "primaryIpAddress" not in story.resource("instance-1").fields
+
+
+def test_a_nic_gets_a_subnet_an_address_and_a_mac_of_its_network() -> None:
+    story = a_cloud()
+    a_network(story)
+    instance = on_network(story)
+    nic, address, tie = story.only("nic"), story.only("ipAddress"), story.only("ipAddressNicMap")
+    assert (nic.state, nic.row["deviceNumber"], nic.row["subnetId"]) == ("active", 0, 1)
+    assert nic.row["macAddress"].startswith(story.only("network").fields["macPrefix"] + ":")
+    assert (address.state, address.row["role"], address.row["networkId"], address.kind) == ("active", "primary", 1, "ipAddress")
+    assert address.row["name"] == address.row["address"] == instance.fields["primaryIpAddress"]
+    assert (tie.state, tie.row["nicId"], tie.row["ipAddressId"]) == ("active", nic.id, address.id)
+    assert {nic.root, address.root, tie.root} == {instance.stream}
+    assert claims_on(story, "subnet-1/address") == {address.row["address"]: address.stream}
+    assert claims_on(story, "network-1/mac") == {nic.row["macAddress"]: nic.stream}
+
+
+def test_a_nic_costs_seven_events_and_no_append() -> None:
+    story = a_cloud()
+    a_network(story)
+    on_network(story)
+    costs = []
+    for networks in ([], [1]):
+        events, appends = len(story.log), story.appends
+        story.create("container", imageId=1, accountId=1, networkIds=networks)
+        story.answer_all()
+        costs.append((len(story.log) - events, story.appends - appends))
+    (events, appends), (with_nic, appends_with_nic) = costs
+    assert with_nic - events <= 7
+    assert appends_with_nic == appends <= 5
+
+
+def test_nics_come_from_networks_then_subnets_then_vnets_and_a_gap_leaves_out_a_number() -> None:
+    story = a_cloud()
+    a_network(story)
+    other = a_network(story, address="10.0.0.0")
+    story.create("vnet", networkId=other, uri="x://", accountId=1)
+    story.create(
+        "container", imageId=1, accountId=1, networkIds=[1, None], subnetIds=[2], vnetIds=[1], startOnCreate=False,
+    )  # fmt: skip
+    named = ("deviceNumber", "networkId", "subnetId", "vnetId")
+    rows = [tuple(each.row.get(name) for name in named) for each in of_type(story, "nic")]
+    assert rows == [(0, 1, None, None), (2, 2, 2, None), (3, 2, None, 1)]
+
+
+def test_an_account_may_have_networks_for_all_its_instances() -> None:
+    story = a_cloud()
+    number = a_network(story)
+    story.command("account-1", Update({"defaultNetworkIds": [number]}))
+    story.create("container", imageId=1, accountId=1)
+    story.create("container", imageId=1, accountId=1, networkIds=[None, number])
+    story.answer_all()
+    assert [each.row["deviceNumber"] for each in of_type(story, "nic")] == [0, 1]
+
+
+def test_a_stopped_instance_keeps_address_and_mac_and_starts_with_them_again() -> None:
+    story = a_cloud()
+    a_network(story)
+    before = on_network(story)
+    held = claims_on(story, "subnet-1/address"), claims_on(story, "network-1/mac")
+    story.command("instance-1", Run("stop"))
+    story.answer_all()
+    assert story.only("nic").state == "inactive"
+    assert story.only("ipAddress").state == "active"
+    story.command("instance-1", Run("start"))
+    story.answer_all()
+    assert (claims_on(story, "subnet-1/address"), claims_on(story, "network-1/mac")) == held
+    assert story.resource("instance-1").fields["primaryIpAddress"] == before.fields["primaryIpAddress"]
+    assert len(of_type(story, "ipAddress")) == 1
+
+
+def test_a_removed_instance_is_restored_with_the_same_address() -> None:
+    story = a_cloud()
+    a_network(story)
+    before = on_network(story).fields["primaryIpAddress"]
+    story.command("instance-1", Delete())
+    story.answer_all()
+    assert story.only("nic").state == "removed"
+    story.command("instance-1", Run("restore"))
+    story.command("instance-1", Run("start"))
+    story.answer_all()
+    assert story.only("nic").state == "active"
+    assert story.resource("instance-1").fields["primaryIpAddress"] == before
+
+
+def test_a_purge_gives_back_address_and_mac() -> None:
+    story = a_cloud()
+    a_network(story)
+    on_network(story)
+    story.command("instance-1", Delete())
+    story.answer_all()
+    assert claims_on(story, "subnet-1/address"), "a removed instance may still be restored"
+    for _ in range(2):
+        story.pass_time(61)
+        story.answer_all()
+    assert claims_on(story, "subnet-1/address") == claims_on(story, "network-1/mac") == {}
+    assert story.only("nic").row["macAddress"] is None
+    assert {each.state for each in story.resources().values() if each.root == "instance-1"} == {"purged"}
+
+
+def test_a_full_subnet_removes_the_new_instance_with_the_error_and_a_purge_makes_room() -> None:
+    story = a_cloud()
+    a_network(story, cidrSize=28)
+    for _ in range(9):
+        assert on_network(story).state == "running"
+    unlucky = on_network(story)
+    assert (unlucky.state, unlucky.fields["transitioning"], unlucky.fields["transitioningMessage"]) == ("removed", "error", NO_ADDRESS)
+    assert len(claims_on(story, "subnet-1/address")) == 9
+    story.command("instance-1", Delete())
+    story.answer_all()
+    for _ in range(2):
+        story.pass_time(61)
+        story.answer_all()
+    assert on_network(story).state == "running"
+
+
+def test_an_instance_that_finds_no_address_at_a_later_start_goes_back_to_stopped() -> None:
+    story = a_cloud()
+    a_network(story, startAddress="192.168.3.9", endAddress="192.168.3.9")
+    waiting = story.create("container", imageId=1, accountId=1, networkIds=[1], startOnCreate=False)
+    assert on_network(story).fields["primaryIpAddress"] == "192.168.3.9"
+    story.command(waiting.stream, Run("start"))
+    story.answer_all()
+    late = story.resource(waiting.stream)
+    assert (late.state, late.fields["transitioningMessage"]) == ("stopped", NO_ADDRESS)
+    story.command("instance-2", Delete())
+    story.answer_all()
+    for _ in range(2):
+        story.pass_time(61)
+        story.answer_all()
+    story.command(waiting.stream, Run("start"))
+    story.answer_all()
+    assert story.resource(waiting.stream).fields["primaryIpAddress"] == "192.168.3.9"
+
+
+def test_of_two_subnets_the_one_with_room_is_chosen() -> None:
+    story = a_cloud()
+    a_network(story, startAddress="192.168.3.9", endAddress="192.168.3.9")
+    story.create("subnet", networkId=1, networkAddress="10.0.0.0", accountId=1)
+    addresses = [on_network(story).fields["primaryIpAddress"] for _ in range(3)]
+    assert addresses[0] == "192.168.3.9"
+    assert all(each.startswith("10.0.0.") for each in addresses[1:])
+
+
+def test_an_inactive_subnet_gives_no_address() -> None:
+    story = a_cloud()
+    a_network(story)
+    story.command("subnet-1", Run("deactivate"))
+    made = story.create("container", imageId=1, accountId=1, subnetIds=[1])
+    story.answer_all()
+    assert story.resource(made.stream).fields["transitioningMessage"] == "Subnet not active : IP allocation error"
+
+
+def test_an_address_that_was_deactivated_gets_its_old_value_back_if_it_is_free() -> None:
+    story = a_cloud()
+    a_network(story)
+    first = on_network(story).fields["primaryIpAddress"]
+    story.command("ipAddress-1", Run("deactivate"))
+    assert claims_on(story, "subnet-1/address") == {}
+    story.command("ipAddress-1", Run("activate"))
+    assert claims_on(story, "subnet-1/address") == {first: "ipAddress-1"}
+
+
+def test_a_nic_on_a_network_without_subnets_has_a_mac_only() -> None:
+    story = a_cloud()
+    story.create("network", accountId=1)
+    assert on_network(story).state == "running"
+    assert story.only("nic").row["macAddress"]
+    assert of_type(story, "ipAddress") == []
+
+
+def test_the_hosts_agent_is_told_of_nics_addresses_subnets_and_services() -> None:
+    story = a_cloud()
+    a_network(story)
+    story.create("metadataService", kind="metadataService", networkId=1, configDrive=True)
+    story.create("networkServiceProvider", networkId=1)
+    on_network(story, ports=["8080:80"])
+    world = World(story.turn("", {}).catalogue, story.resources(), story.fleet)
+    told = instance_map(world, story.only("instanceHostMap"))["instanceHostMap"]["instance"]
+    [nic] = told["nics"]
+    assert nic["macAddress"]
+    [address] = nic["ipAddresses"]
+    assert (address["address"], address["subnet"]["cidrSize"]) == (story.only("ipAddress").row["address"], None)
+    assert [each["kind"] for each in nic["network"]["networkServices"]] == ["metadataService"]
+    assert [each["type"] for each in nic["network"]["networkServiceProviders"]] == ["networkServiceProvider"]
+    assert [(each["publicPort"], each["privatePort"], each["protocol"]) for each in told["ports"]] == [(8080, 80, "tcp")]
+
+
+def test_an_instance_may_read_about_itself_where_a_network_has_a_config_drive() -> None:
+    story = a_cloud()
+    a_network(story)
+    story.create("metadataService", kind="metadataService", networkId=1, configDrive=True)
+    instance = on_network(story, name="web", userdata="#!/bin/sh")
+    told = instance_map(World(story.turn("", {}).catalogue, story.resources(), story.fleet), story.only("instanceHostMap"))
+    address = instance.fields["primaryIpAddress"]
+    described = told["instanceHostMap"]["instance"]["data"]["metadata"][address]
+    assert described["user-data"] == "#!/bin/sh"
+    assert (described["meta-data"]["hostname"], described["meta-data"]["local-ipv4"]) == ("web", address)
+    assert described["meta-data"]["instance-id"] == "1i1"
+    assert "metadata" not in (story.resource("instance-1").row["data"])
+
+
+# --- vnets ---
+
+
+def test_a_nic_gets_the_single_vnet_of_its_subnet() -> None:
+    story = a_cloud()
+    number = a_network(story)
+    story.create("vnet", networkId=number, uri="x://", accountId=1)
+    story.create("subnetVnetMap", subnetId=1, vnetId=1)
+    on_network(story)
+    assert story.only("nic").row["vnetId"] == 1
+
+
+def test_of_several_vnets_a_nic_gets_the_one_that_its_host_reaches() -> None:
+    story = a_cloud(hosts=2)
+    number = a_network(story)
+    for vnet, host in ((1, 2), (2, 1)):
+        story.create("vnet", networkId=number, uri="x://", accountId=1)
+        story.create("subnetVnetMap", subnetId=1, vnetId=vnet)
+        story.create("hostVnetMap", hostId=host, vnetId=vnet)
+    made = on_network(story, requestedHostId=2)
+    assert made.state == "running"
+    assert story.only("nic").row["vnetId"] == 1
+
+
+def test_an_instance_goes_where_its_subnets_vnet_is_reached_and_the_reason_says_so_elsewhere() -> None:
+    story = apart(a_cloud(hosts=3))
+    number = a_network(story)
+    story.create("vnet", networkId=number, uri="x://", accountId=1)
+    story.create("subnetVnetMap", subnetId=1, vnetId=1)
+    story.create("hostVnetMap", hostId=3, vnetId=1)
+    assert on_network(story).state == "running"
+    assert story.only("instanceHostMap").row["hostId"] == 3
+    refused = on_network(story, requestedHostId=1)
+    message = refused.fields["transitioningMessage"]
+    assert message.startswith("Failed to find a placement : ")
+    assert "host 1: nic 0: no vnet of subnet 1 reaches it" in message
+    assert "host 2: the request names other hosts" in message
+
+
+def test_a_host_on_the_same_physical_host_will_do_too() -> None:
+    story = a_cloud(hosts=2)
+    number = a_network(story)
+    story.create("vnet", networkId=number, uri="x://", accountId=1)
+    story.create("subnetVnetMap", subnetId=1, vnetId=1)
+    story.create("hostVnetMap", hostId=2, vnetId=1)
+    assert on_network(story, requestedHostId=1).state == "running"
+
+
+def test_a_vnet_without_subnets_can_be_used_nowhere() -> None:
+    story = a_cloud()
+    number = a_network(story)
+    story.create("vnet", networkId=number, uri="x://", accountId=1)
+    made = story.create("container", imageId=1, accountId=1, vnetIds=[1])
+    story.answer_all()
+    assert "nic 0: no subnet of its network runs on vnet 1" in story.resource(made.stream).fields["transitioningMessage"]
+
+
+def apart(story: Story) -> Story:
+    """Each host on a physical host of its own."""
+    for host in of_type(story, "host"):
+        physical = story.create("physicalHost", accountId=1)
+        story.command(host.stream, Update({"physicalHostId": physical.id}))
+    return story
+
+
+def test_a_host_only_network_makes_a_vnet_for_each_host_that_is_used_and_no_more() -> None:
+    story = apart(a_cloud(hosts=2))
+    a_network(story, kind="hostOnlyNetwork", dynamic=True)
+    for host in (1, 2, 1, 2):
+        assert on_network(story, requestedHostId=host).state == "running"
+    assert [each.row["uri"] for each in of_type(story, "vnet")] == ["host:///"] * 2
+    assert [each.row["vnetId"] for each in of_type(story, "nic")] == [1, 2, 1, 2]
+    assert {(each.row["hostId"], each.row["vnetId"]) for each in of_type(story, "hostVnetMap")} == {(1, 1), (2, 2)}
+    assert {(each.row["subnetId"], each.row["vnetId"]) for each in of_type(story, "subnetVnetMap")} == {(1, 1), (1, 2)}
+    assert {each.state for each in story.resources().values() if each.type in ("vnet", "hostVnetMap", "subnetVnetMap")} == {"active"}
+
+
+def test_hosts_of_one_physical_host_share_a_vnet() -> None:
+    story = a_cloud(hosts=2)
+    a_network(story, kind="hostOnlyNetwork", cidrSize=24)
+    for host in (1, 2):
+        on_network(story, requestedHostId=host)
+    assert [each.row["vnetId"] for each in of_type(story, "nic")] == [1, 1]
+    assert {(each.row["hostId"], each.row["vnetId"]) for each in of_type(story, "hostVnetMap")} == {(1, 1), (2, 1)}
+
+
+def test_a_host_only_network_has_its_own_uri_and_its_removed_vnet_is_replaced() -> None:
+    story = a_cloud()
+    network = story.create("hostOnlyNetwork", kind="hostOnlyNetwork", accountId=1, hostVnetUri="bridge://docker0", dynamicCreateVnet=True)
+    story.create("subnet", networkId=network.id, networkAddress="10.42.0.0", cidrSize=16, accountId=1)
+    on_network(story)
+    assert story.only("vnet").row["uri"] == "bridge://docker0"
+    story.command("vnet-1", Run("deactivate"))
+    story.command("vnet-1", Delete())
+    on_network(story)
+    assert [each.row["vnetId"] for each in of_type(story, "nic")] == [1, 2]
+
+
+def test_a_nic_finds_its_host_only_vnet_again_after_the_map_to_it_is_gone() -> None:
+    story = a_cloud()
+    a_network(story, kind="hostOnlyNetwork")
+    on_network(story)
+    story.command("hostVnetMap-1", Run("deactivate"))
+    story.command("hostVnetMap-1", Delete())
+    assert on_network(story).state == "running"
+    assert len(of_type(story, "vnet")) == 1
+    assert len(of_type(story, "hostVnetMap")) == 2
+
+
+def test_a_failed_start_of_an_instance_on_a_network_leaks_nothing() -> None:
+    story = a_cloud()
+    a_network(story, kind="hostOnlyNetwork")
+    story.create("container", imageId=1, accountId=1, networkIds=[1], ports=["8080:80"])
+
+    def failing(ask: Ask) -> Any:
+        return "no" if ask.command == "compute.instance.activate" else {}
+
+    for _ in range(4):
+        story.answer_all(failing)
+        story.pass_time(5)
+    assert story.resource("instance-1").state == "removed"
+    assert claims_on(story, "host-1/port") == {}
+    for _ in range(3):
+        story.pass_time(61)
+        story.answer_all()
+    assert claims_on(story, "subnet-1/address") == claims_on(story, "network-1/mac") == {}
