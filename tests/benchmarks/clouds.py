@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from deploy.embedded import noted
+from tests.support.own_servers import own_servers
 from tests.support.server import Server
 
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -36,31 +37,33 @@ class Cloud:
 
 
 @contextmanager
-def one_process(log_level: str = "warning") -> Iterator[Cloud]:
+def one_process() -> Iterator[Cloud]:
     """`corral up`: all roles, with Postgres and NATS of its own."""
-    with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder, Server(Path(folder) / "home", log_level=log_level) as server:
-        yield _cloud(server, {"corral": server})
+    with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder, Server(Path(folder) / "home") as server:
+        addresses = noted(server.home)
+        pids = {"corral": server.pid, "Postgres": server.embedded("postgres"), "NATS": server.embedded("nats-server")}
+        yield Cloud(server.url, str(addresses["postgres"]), str(addresses["nats"]), {"corral": server}, pids)
 
 
 @contextmanager
-def a_process_each(*roles: str, log_level: str = "warning") -> Iterator[Cloud]:
-    """A process for each role, and one for Postgres and NATS: the gateway's, beside which they run."""
+def a_process_each(*roles: str, settings: str = "") -> Iterator[Cloud]:
+    """A process for each role (all, or the gateway and these), with Postgres and NATS beside them. `settings`: CORRAL_SET."""
     with tempfile.TemporaryDirectory(prefix="corral-bench-") as folder, ExitStack() as stack:
-        first = stack.enter_context(Server(Path(folder) / "gateway", hosts="none", roles="gateway", log_level=log_level))
-        servers = {"gateway": first}
-        for role in roles or ROLES[1:]:
-            home, addresses = Path(folder) / role, noted(first.home)
-            server = Server(
-                home, hosts="sim" if role == "agents" else "none", roles=role,
-                log_level=log_level,
-                postgres=str(addresses["postgres"]), nats=str(addresses["nats"]), master_key=str(first.home / "master.key"),
+        _, shared = stack.enter_context(own_servers(Path(folder) / "shared"))
+        servers = {}
+        for role in ("gateway", *(roles or ROLES[1:])):
+            servers[role] = server = Server(
+                Path(folder) / role, hosts="sim" if role == "agents" else "none", roles=role, postgres=shared["dsn"], nats=shared["nats"],
+                log_level="warning", set=settings,
             )  # fmt: skip
             stack.push(server)
             server.launch().until_it_says(STARTED)
-            servers[role] = server
+        gateway = servers["gateway"].serving()
         if "agents" in servers:
-            _until_it_takes_instances(first)
-        yield _cloud(first, servers)
+            _until_it_takes_instances(gateway)
+        pids = {name: server.pid for name, server in servers.items()}
+        pids |= {"Postgres": shared["postgres_pid"], "NATS": shared["nats_pid"]}
+        yield Cloud(gateway.url, shared["dsn"], shared["nats"], servers, pids)
 
 
 def _until_it_takes_instances(server: Server) -> None:
@@ -70,13 +73,6 @@ def _until_it_takes_instances(server: Server) -> None:
             if time.monotonic() > deadline:
                 raise TimeoutError("no simulated host is active after 30 s")
             time.sleep(0.05)
-
-
-def _cloud(first: Server, servers: Mapping[str, Server]) -> Cloud:
-    pids = {name: server.pid for name, server in servers.items()}
-    pids |= {"Postgres": first.embedded("postgres"), "NATS": first.embedded("nats-server")}
-    addresses = noted(first.home)
-    return Cloud(first.url, str(addresses["postgres"]), str(addresses["nats"]), servers, pids)
 
 
 def _seconds(pid: int) -> float:

@@ -50,7 +50,7 @@ CHANGING = re.compile(
 
 
 def measure(open_processes: int = OPEN) -> Report:
-    with a_process_each("engine", log_level="info") as cloud:
+    with a_process_each("engine", settings=f"engine.processes={2 * open_processes}") as cloud:  # each takes a turn, and waits in no queue for it
         times, sent = uvloop.run(recover(cloud, open_processes))
     lines = (
         _line(f"killed with {open_processes:,} open processes: to the first turn", times["turn"]),
@@ -80,7 +80,7 @@ async def recover(cloud: Cloud, count: int) -> tuple[dict[str, float], int]:
         made = await _copied(store, waiting, count - len(waiting))
         heard.clear()
         began = time.monotonic()
-        engine.launch()
+        engine.launch(log_level="info")
         starting: asyncio.Task[float] | None = None
         times: dict[str, float] = {}
         while len(times) < 4:
