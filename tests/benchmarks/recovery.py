@@ -50,7 +50,8 @@ CHANGING = re.compile(
 
 
 def measure(open_processes: int = OPEN) -> Report:
-    with a_process_each("engine", settings=f"engine.processes={2 * open_processes}") as cloud:  # each takes a turn, and waits in no queue for it
+    room = f"engine.processes={2 * open_processes}"  # so that each takes a turn, and waits in no queue for it
+    with a_process_each("engine", settings=room) as cloud:
         times, sent = uvloop.run(recover(cloud, open_processes))
     lines = (
         _line(f"killed with {open_processes:,} open processes: to the first turn", times["turn"]),
