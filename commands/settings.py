@@ -12,4 +12,5 @@ DEFAULTS: dict[str, Any] = {
     "process.account.create.create.credential.default.kind": "apiKey",
     "process.agent.create.create.account": True,
     "api.instance.require.image": True,
+    "snapshot.every.events": 200,
 }
