@@ -80,6 +80,9 @@ class Settings(BaseSettings):
         SecretStr,
         Field(description="The key over the keys of all secrets, or its file; without it, an embedded Postgres has one in the home."),
     ] = SecretStr("")
+    archive: Annotated[
+        Path | None, Field(description="Folder of the events that left the log (corral archive); without it, archive in the home.")
+    ] = None
     docker: Annotated[str, Field(description="Where the local Docker engine answers; without it, DOCKER_HOST or the usual socket.")] = ""
     log_level: Annotated[LogLevel, Field(description="What is logged: debug, info, warning or error, and all above.")] = LogLevel.WARNING
     log_format: Annotated[LogFormat, Field(description="How: text, json, or auto (text on a terminal).")] = LogFormat.AUTO
@@ -98,10 +101,10 @@ class Settings(BaseSettings):
             raise ValueError("a process needs at least one role")
         return words
 
-    @field_validator("home")
+    @field_validator("home", "archive")
     @classmethod
-    def _home(cls, given: Path) -> Path:
-        return given.expanduser().absolute()
+    def _folder(cls, given: Path | None) -> Path | None:
+        return given.expanduser().absolute() if given is not None else None
 
     @field_validator("postgres")
     @classmethod
@@ -128,6 +131,10 @@ class Settings(BaseSettings):
         if self.nats and (self.nats_port or self.nats_listen != "127.0.0.1"):
             raise ValueError("CORRAL_NATS_PORT and CORRAL_NATS_LISTEN are for the embedded NATS, and CORRAL_NATS names another: unset that")
         return self
+
+    @property
+    def archive_folder(self) -> Path:
+        return self.archive or self.home / "archive"
 
     def has(self, role: Role) -> bool:
         return role in self.roles

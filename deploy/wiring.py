@@ -17,6 +17,7 @@ from commands.sealing import MasterKeys
 from commands.seed import seed
 from commands.service import Commands
 from commands.settings import DEFAULTS
+from commands.snapshotter import Snapshotter
 from commands.vault import Vault
 from deploy.extensions import catalogue_of
 from deploy.settings import Role, Settings
@@ -63,7 +64,7 @@ async def server(
     """All parts running; leaving stops them, in the opposite order. `node` names this process among those that hold leases."""
     catalogue = catalogue_of(settings.home)
     async with AsyncExitStack() as stack:
-        store = await PostgresStore.open(addresses.postgres, upcast=upcast.reader())
+        store = await PostgresStore.open(addresses.postgres, archive=settings.archive_folder, upcast=upcast.reader())
         stack.push_async_callback(store.close)
         vault = Vault(store, catalogue, master)
         await vault.check()
@@ -85,6 +86,7 @@ async def server(
             stack.push_async_callback(bus.close)
             engine = Engine(store, bus, catalogue, DEFAULTS, holder=node, vault=vault)
             tasks.start(engine.run(), "engine")
+            tasks.start(Snapshotter(store, DEFAULTS, node).run(), "snapshots")
 
         web = None
         if settings.has(Role.GATEWAY) and listener is not None:
