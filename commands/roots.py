@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from commands.resource import Resource, empty, evolve, fold_all
+from commands.resource import Resource, empty, evolve
 from eventstore import Recorded
 
 MOST = 4096
@@ -31,12 +31,12 @@ class Roots:
             self._roots.move_to_end(root)
         return found
 
-    def put(self, root: str, events: Iterable[Recorded]) -> Folded:
-        """All events of a root, as they were read. What is known already is kept: it is at least as new."""
+    def put(self, root: str, folded: Folded) -> Folded:
+        """All of a root, as it was read. What is known already is kept: it is at least as new."""
         since = self._awaited.pop(root, ())
         if (known := self._roots.get(root)) is not None:
             return known
-        folded = self._roots[root] = fold_all(events)
+        self._roots[root] = folded
         for event in since:
             _take(folded, event)
         while len(self._roots) > MOST:
@@ -62,7 +62,7 @@ class Roots:
     def begin(self, root: str) -> None:
         """A root whose very first event follows: nothing need be read to know it whole."""
         if root not in self._roots:
-            self.put(root, ())
+            self.put(root, {})
 
     def follow(self, event: Recorded) -> bool:
         """Takes in an event of the log; False where it is known already. One that skips others makes the root forgotten."""

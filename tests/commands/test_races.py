@@ -11,6 +11,7 @@ from commands.catalogue.builtin import CATALOGUE
 from commands.decide import Delete, Run
 from commands.engine import Engine
 from commands.fleet import Fleet
+from commands.resource import fold_all
 from commands.roots import Roots
 from commands.settings import DEFAULTS
 from commands.turn import Answer, Triggers
@@ -213,10 +214,10 @@ def test_what_is_followed_while_a_root_is_read_is_not_lost() -> None:
     roots.expect(INSTANCE)
     for event in log[-5:]:
         assert roots.follow(event)
-    roots.put(INSTANCE, log[:-3])  # read before the last three were there, and after two that came twice
+    roots.put(INSTANCE, fold_all(log[:-3]))  # read before the last three were there, and after two that came twice
     roots.expected(INSTANCE)
     whole = Roots()
-    assert roots.get(INSTANCE) == whole.put(INSTANCE, log)
+    assert roots.get(INSTANCE) == whole.put(INSTANCE, fold_all(log))
 
 
 def test_a_claim_whose_append_had_no_answer_counts_once_it_is_in_the_log_and_only_then() -> None:
