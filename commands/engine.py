@@ -36,9 +36,10 @@ from commands.ids import Ids
 from commands.loading import Loading
 from commands.partitions import Partitions
 from commands.presence import PresenceWatch
-from commands.resource import Resource, fold, fold_all
-from commands.roots import Roots
+from commands.resource import Resource, fold_all
+from commands.roots import Roots, as_asked
 from commands.service import Commands
+from commands.snapshots import form, latest, resumed
 from commands.surroundings import REAL, Surroundings
 from commands.turn import Answer, NeedIds, NeedRoot, Others, Triggers, Turn
 from commands.vault import Vault
@@ -122,7 +123,7 @@ class Engine:
 
     async def run(self) -> None:
         """Loads the fleet, takes the leases, and goes on until it is cancelled."""
-        self.fleet = Fleet.load(await self._patiently(lambda: self.store.load(CATEGORIES, PREFIXES)))
+        self.fleet = Fleet.load(await self._patiently(lambda: self.store.load(CATEGORIES, PREFIXES, form())))
         self._bus.on_reply = self._on_reply
         self._bus.on_unheard = self._dispatch.unheard
         try:
@@ -332,7 +333,8 @@ class Engine:
             return found
         self._roots.expect(root)
         try:
-            found = self._roots.put(root, await self._patiently(lambda: self._loading.read(root)))
+            read = await self._patiently(lambda: self._loading.read(root))
+            found = self._roots.put(root, *as_asked(read))
         finally:
             self._roots.expected(root)
         await self._see(max((each.position for each in found.values()), default=0))
@@ -344,6 +346,9 @@ class Engine:
             self._news.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._news.wait(), 1.0)
+
+    async def _now(self, root: str) -> dict[str, Resource]:
+        return resumed(await self._patiently(lambda: self.store.resume_root(root, form())))
 
     async def _catch_up_with(self, stream: str) -> None:
         """The fleet lags behind the log for this stream: reads what it misses."""
@@ -498,7 +503,7 @@ class Engine:
         stream, _, asked = waiting
         try:
             then = fold_all(await self._patiently(lambda: self.store.read_root(root, asked.epoch)))
-            present = (self._roots.get(root) or fold_all(await self._patiently(lambda: self.store.read_root(root)))).get(stream)
+            present = (self._roots.get(root) or await self._now(root)).get(stream)
             waits = present is not None and any(each.id == asked.id for _, _, each in asked_of(present))
             if not waits or not self._is_ours(root):
                 return  # superseded meanwhile, or another engine's
@@ -535,7 +540,7 @@ class Engine:
         # What a newer request took over need not be undone any more; but what is waited for is asked for as the newest.
         error = None if stale else _error_of(message, outstanding.command)
         passes = isinstance(message, HandlerAnswer) and message.passes
-        self.schedule(outstanding.root, answer=Answer(ask, outstanding.command, message.data, error, stale=stale, passes=passes))
+        self.schedule(outstanding.root, answer=Answer(ask, outstanding.command, message.data, error, stale, passes))
 
     def _on_late_reply(self, message: Message, ask: str) -> None:
         """An answer to what nobody waits for: a duplicate, or that of a process that was closed meanwhile, whose success is undone."""
@@ -547,9 +552,8 @@ class Engine:
             log.debug("An answer that nobody waits for", action="reply-late", ask=ask, name=message.name)
 
     async def _take_late(self, stream: str, answer: Answer) -> None:
-        recorded = await self._patiently(lambda: self.store.read(stream))
-        resource = fold(stream, recorded) if recorded else None
-        if resource is not None and (answer.ask in resource.late or any(each.id == answer.ask for _, _, each in asked_of(resource))):
+        resource = await self._patiently(lambda: latest(self.store, stream))
+        if resource.exists and (answer.ask in resource.late or any(each.id == answer.ask for _, _, each in asked_of(resource))):
             self.schedule(resource.root, answer=answer)
 
     def _gone(self, event: Recorded) -> None:

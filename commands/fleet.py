@@ -13,6 +13,7 @@ from commands import handlers
 from commands.claimed import Claimed, followed
 from commands.handlers import Handler
 from commands.resource import Resource, empty, evolve, split_stream
+from commands.snapshots import thawed
 from eventstore import Loaded, Recorded
 
 CATEGORIES = (
@@ -62,6 +63,8 @@ class Fleet(Claimed):
     @classmethod
     def load(cls, loaded: Loaded) -> Fleet:
         fleet = cls()
+        for snapshot in sorted(loaded.snapshots, key=lambda each: each.position):
+            fleet._take(thawed(snapshot))
         for event in loaded.events:
             fleet._evolve(event)
         for held in loaded.claims:
@@ -133,23 +136,28 @@ class Fleet(Claimed):
         return self._active_since.get(stream, 0)
 
     def _evolve(self, event: Recorded) -> None:
-        kind, number = split_stream(event.stream)
+        kind, _ = split_stream(event.stream)
         if kind not in CATEGORIES:
             return
         present = self.resources.get(event.stream) or empty(event.stream)
         if event.version == present.version + 1:
-            self.resources[event.stream] = evolved = evolve(present, event)
-            self._by_type.setdefault(kind, {})[number] = evolved
-            self._by_uuid[kind, evolved.row.get("uuid", "")] = evolved
-            self._index(present, evolved)
-            if kind in handlers.ROWS:
-                self._mind_handlers(evolved)
-            if kind == "imageStoragePoolMap":
-                pair = (evolved.row.get("imageId", 0), evolved.row.get("storagePoolId", 0))
-                if not evolved.removed:
-                    self._image_maps[pair] = number
-                elif self._image_maps.get(pair) == number:  # not that of a newer one, when this is purged after it
-                    del self._image_maps[pair]
+            self._take(evolve(present, event))
+
+    def _take(self, resource: Resource) -> None:
+        kind, number = resource.type, resource.id
+        before = self.resources.get(resource.stream) or empty(resource.stream)
+        self.resources[resource.stream] = resource
+        self._by_type.setdefault(kind, {})[number] = resource
+        self._by_uuid[kind, resource.row.get("uuid", "")] = resource
+        self._index(before, resource)
+        if kind in handlers.ROWS:
+            self._mind_handlers(resource)
+        if kind == "imageStoragePoolMap":
+            pair = (resource.row.get("imageId", 0), resource.row.get("storagePoolId", 0))
+            if not resource.removed:
+                self._image_maps[pair] = number
+            elif self._image_maps.get(pair) == number:  # not that of a newer one, when this is purged after it
+                del self._image_maps[pair]
 
     def _mind_handlers(self, row: Resource) -> None:
         """A row of an external handler changed: which are in force is looked up anew."""

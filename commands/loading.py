@@ -1,15 +1,15 @@
 """Roots on their way from the log into the engine's cache: those that are wanted at the same time are read in one query.
 
-    read(root) -> wanted -> the next query takes what is wanted, up to MOST -> each reader gets its own root's events
+    read(root) -> wanted -> the next query takes what is wanted, up to MOST -> each reader gets its own root
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from itertools import islice
 
-from eventstore import Recorded, Store
+from commands.snapshots import form
+from eventstore import Resumed, Store
 
 MOST = 256
 """Roots in one query."""
@@ -23,11 +23,11 @@ class Loading:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._wanted: dict[str, asyncio.Future[list[Recorded]]] = {}
+        self._wanted: dict[str, asyncio.Future[Resumed]] = {}
         self._reading: set[asyncio.Task[None]] = set()
 
-    async def read(self, root: str) -> list[Recorded]:
-        """All events of a root that were in the log when this was called, by position. Raises Unavailable."""
+    async def read(self, root: str) -> Resumed:
+        """All of a root that was in the log when this was called. Raises Unavailable."""
         wanted = self._wanted.setdefault(root, asyncio.get_running_loop().create_future())
         if len(self._reading) < AT_ONCE:
             self._reading.add(asyncio.create_task(self._read(), name="roots' reader"))  # it takes itself out again
@@ -51,9 +51,9 @@ class Loading:
             if (mine := asyncio.current_task()) is not None:
                 self._reading.discard(mine)
 
-    async def _read_some(self, batch: dict[str, asyncio.Future[list[Recorded]]]) -> None:
+    async def _read_some(self, batch: dict[str, asyncio.Future[Resumed]]) -> None:
         try:
-            found = by_root(await self._store.read_roots(list(batch)))
+            found = by_root(await self._store.resume_roots(list(batch), form()))
         except asyncio.CancelledError:
             for each in batch.values():
                 each.cancel()
@@ -64,12 +64,14 @@ class Loading:
                 each.exception()  # a reader that was cancelled meanwhile does not ask for it
         else:
             for root, each in batch.items():
-                each.set_result(found.get(root, []))
+                each.set_result(found.get(root) or Resumed([], []))
 
 
-def by_root(events: Iterable[Recorded]) -> dict[str, list[Recorded]]:
-    """Each root's events, in the order given."""
-    found: dict[str, list[Recorded]] = {}
-    for event in events:
-        found.setdefault(event.root, []).append(event)
+def by_root(read: Resumed) -> dict[str, Resumed]:
+    """Each root's own, in the order given."""
+    found: dict[str, Resumed] = {}
+    for snapshot in read.snapshots:
+        found.setdefault(snapshot.state["root"], Resumed([], [])).snapshots.append(snapshot)
+    for event in read.events:
+        found.setdefault(event.root, Resumed([], [])).events.append(event)
     return found

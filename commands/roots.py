@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from commands import events
 from commands.resource import Resource, empty, evolve
-from eventstore import Recorded
+from commands.snapshots import thawed
+from eventstore import Recorded, Resumed
 
 MOST = 4096
 """Roots kept; the least recently used goes first, and is loaded again when it is needed."""
@@ -34,13 +35,15 @@ class Roots:
             self._roots.move_to_end(root)
         return found
 
-    def put(self, root: str, recorded: Iterable[Recorded]) -> Folded:
-        """All events of a root, as they were read. What is known already is kept: it is at least as new."""
+    def put(self, root: str, folded: Folded, asked: dict[str, Folded] | None = None) -> Folded:
+        """All of a root, as it was read, and when its unanswered commands were asked (see as_asked). What is known already is kept: it
+        is at least as new."""
         since = self._awaited.pop(root, ())
         if (known := self._roots.get(root)) is not None:
             return known
-        folded, self._asked[root] = _folded(recorded)
         self._roots[root] = folded
+        if asked:
+            self._asked[root] = asked
         for event in since:
             _take(folded, event)
         while len(self._roots) > MOST:
@@ -70,7 +73,7 @@ class Roots:
     def begin(self, root: str) -> None:
         """A root whose very first event follows: nothing need be read to know it whole."""
         if root not in self._roots:
-            self.put(root, ())
+            self.put(root, {})
 
     def follow(self, event: Recorded) -> bool:
         """Takes in an event of the log; False where it is known already. One that skips others makes the root forgotten."""
@@ -95,11 +98,11 @@ class Roots:
             self.forget(root)
 
 
-def _folded(recorded: Iterable[Recorded]) -> tuple[Folded, dict[str, Folded]]:
-    """-> the resources, and as they were when each command was requested that has no answer"""
-    resources: Folded = {}
+def as_asked(read: Resumed) -> tuple[Folded, dict[str, Folded]]:
+    """What was read of a root -> its resources, and those as they were when each command was asked that has no answer."""
+    resources: Folded = {each.stream: thawed(each) for each in read.snapshots}
     asked: dict[str, Folded] = {}
-    for event in recorded:
+    for event in read.events:
         resources[event.stream] = evolve(resources.get(event.stream) or empty(event.stream), event)
         if event.type == events.STEP_REQUESTED:
             asked[event.data["id"]] = dict(resources)  # resources are values: this copies no more than their names

@@ -25,6 +25,7 @@ from commands.logic import pools
 from commands.logic.storage import IMAGE_DRIVERS, register_image
 from commands.placement import CAPACITY
 from commands.resource import Json, Resource, empty, evolve, fold, split_stream
+from commands.snapshots import latest
 from commands.surroundings import REAL, Surroundings
 from commands.turn import NeedIds, Turn
 from commands.vault import Vault
@@ -180,7 +181,7 @@ class Commands:
         if row.get(kind.owner) is None:
             raise Refused("MissingRequired", f"a {type_name} belongs to what its {kind.owner} names", kind.owner)
         stream = f"{kind.fields[kind.owner].reference}-{row[kind.owner]}"
-        owner = fold(stream, await self.store.read(stream))
+        owner = await latest(self.store, stream)
         if not owner.exists:
             raise Refused("InvalidReference", f"there is no {stream.replace('-', ' ')}", kind.owner)
         return owner.root
@@ -214,7 +215,7 @@ class Commands:
 
     async def _image(self, stream: str, type_name: str, field: str) -> Resource | None:
         """None: it is purged. Raises Refused for one that can't be used."""
-        image = fold(stream, await self.store.read(stream))
+        image = await latest(self.store, stream)
         if not image.exists:
             raise Refused("InvalidReference", f"there is no {stream.replace('-', ' ')}", field)
         if image.state in PURGED:
@@ -237,7 +238,7 @@ class Commands:
         root_type = self.catalogue.root_type(type_name)
         stream = f"{root_type.name}-{number}"
         for _ in range(TRIES):
-            resource = fold(stream, await self.store.read(stream))
+            resource = await latest(self.store, stream)
             if isinstance(command, Update) and not self._secret_fields(root_type.name).isdisjoint(command.fields):
                 resource = await self.vault.opened(resource)  # so that the same secret once more is no change
 

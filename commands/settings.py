@@ -24,6 +24,7 @@ DEFAULTS: dict[str, Any] = {
     "engine.turns": 64,  # decisions of an engine on their way into the log
     "agent.commands.in.flight": 32,  # commands to one agent that wait for its answer
     "agent.silence.seconds": 0,  # at most so long is an answer waited for until people are told; 0: as each command says
+    "snapshot.every.events": 200,
 }
 
 LEAST = {"engine.processes": 1, "engine.turns": 1, "agent.commands.in.flight": 1, "agent.silence.seconds": 0}

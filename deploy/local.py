@@ -21,6 +21,7 @@ from agents.simulated import SimulatedDriver
 from commands.fleet import CATEGORIES, Fleet
 from commands.resource import Resource
 from commands.service import Actor
+from commands.snapshots import form
 from deploy.embedded import Home, ServerFailed
 from deploy.settings import LocalHost, Role, Settings
 from deploy.wiring import Parts
@@ -55,7 +56,7 @@ class LocalHosts:
             self._client = await asyncio.wait_for(connect(self._nats, "corral local agents"), NATS_SECONDS)
         except TimeoutError:
             raise ServerFailed(f"NATS does not answer at {self._nats}: start it, or correct CORRAL_NATS") from None
-        self._fleet = Fleet.load(await self._parts.store.load(CATEGORIES))
+        self._fleet = Fleet.load(await self._parts.store.load(CATEGORIES, form=form()))
         if LocalHost.DOCKER in self._settings.hosts:
             from agents.docker import NoEngine, reach  # the docker package takes long to import, and many have no engine
 

@@ -90,6 +90,9 @@ class Settings(BaseSettings):
         SecretStr,
         Field(description="The key over the keys of all secrets, or its file; without it, an embedded Postgres has one in the home."),
     ] = SecretStr("")
+    archive: Annotated[
+        Path | None, Field(description="Folder of the events that left the log (corral archive); without it, archive in the home.")
+    ] = None
     docker: Annotated[str, Field(description="Where the local Docker engine answers; without it, DOCKER_HOST or the usual socket.")] = ""
     set: Annotated[
         dict[str, str], NoDecode, Field(description="Settings of the orchestration that are not to have their default: name=value.")
@@ -131,10 +134,10 @@ class Settings(BaseSettings):
             raise ValueError(str(bad)) from None
         return given
 
-    @field_validator("home")
+    @field_validator("home", "archive")
     @classmethod
-    def _home(cls, given: Path) -> Path:
-        return given.expanduser().absolute()
+    def _folder(cls, given: Path | None) -> Path | None:
+        return given.expanduser().absolute() if given is not None else None
 
     @field_validator("postgres")
     @classmethod
@@ -177,6 +180,9 @@ class Settings(BaseSettings):
     def orchestration(self) -> dict[str, Any]:
         """Cattle's and Corral's own settings, as they are in force."""
         return changed(self.set)
+    @property
+    def archive_folder(self) -> Path:
+        return self.archive or self.home / "archive"
 
     def has(self, role: Role) -> bool:
         return role in self.roles

@@ -17,6 +17,7 @@ from commands.partitions import ENGINE
 from commands.sealing import MasterKeys
 from commands.seed import seed
 from commands.service import Commands
+from commands.snapshotter import Snapshotter
 from commands.vault import Vault
 from deploy.extensions import catalogue_of
 from deploy.settings import Role, Settings
@@ -72,7 +73,9 @@ async def server(
     catalogue = catalogue_of(settings.home)
     async with AsyncExitStack() as stack:
         chosen = settings.orchestration()
-        store = await PostgresStore.open(addresses.postgres, patience=PATIENCE, upcast=upcast.reader())
+        store = await PostgresStore.open(
+            addresses.postgres, patience=PATIENCE, archive=settings.archive_folder, upcast=upcast.reader()
+        )
         stack.push_async_callback(store.close)
         if settings.postgres and settings.has(Role.ENGINE) and not settings.nats:
             await _check_alone(store, node)
@@ -96,6 +99,7 @@ async def server(
             stack.push_async_callback(bus.close)
             engine = Engine(store, bus, catalogue, chosen, holder=node, vault=vault)
             tasks.start(engine.run(), "engine")
+            tasks.start(Snapshotter(store, chosen, node).run(), "snapshots")
 
         web = None
         if settings.has(Role.GATEWAY) and listener is not None:

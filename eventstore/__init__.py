@@ -1,6 +1,7 @@
 """The log: append, read, follow, claims. Knows no resource, no HTTP, no NATS."""
 
 from eventstore.errors import (
+    ArchiveAway,
     BadData,
     Full,
     KeyReused,
@@ -14,10 +15,26 @@ from eventstore.errors import (
     WrongVersion,
 )
 from eventstore.store import Store
-from eventstore.types import Appended, Claim, CommandKey, Event, Held, Json, Lease, Loaded, Recorded, Release, Upcast, Work, Write
+from eventstore.types import (
+    Appended,
+    Claim,
+    CommandKey,
+    Event,
+    Held,
+    Json,
+    Lease,
+    Loaded,
+    Recorded,
+    Release,
+    Resumed,
+    Snapshot,
+    Upcast,
+    Work,
+    Write,
+)
 
 __all__ = [
-    "Appended", "BadData", "Claim", "CommandKey", "Event", "Full", "Held", "Json", "KeyReused", "Lease", "Loaded", "LostLease",
-    "NewerEvent", "NewerSchema", "Recorded", "Release", "Repeated", "Store", "StoreError", "Taken", "Unavailable", "Upcast", "Work",
-    "Write", "WrongVersion",
+    "Appended", "ArchiveAway", "BadData", "Claim", "CommandKey", "Event", "Full", "Held", "Json", "KeyReused", "Lease", "Loaded",
+    "LostLease", "NewerEvent", "NewerSchema", "Recorded", "Release", "Repeated", "Resumed", "Snapshot", "Store", "StoreError", "Taken",
+    "Unavailable", "Upcast", "Work", "Write", "WrongVersion",
 ]

@@ -65,6 +65,14 @@ class Unavailable(StoreError):
     """The database does not answer: try later. Whether an append landed is settled by its idempotency key or by a reload."""
 
 
+class ArchiveAway(Unavailable):
+    """An archive file is missing or damaged: what needs it goes on once the file is back."""
+
+
+class CantArchive(StoreError):
+    """Archiving makes no sense as asked, or can't go on; the message says why. The log is as it was."""
+
+
 class NewerEvent(StoreError):
     """An event was written in a form that this Corral does not know: stop, and start the newer one."""
 

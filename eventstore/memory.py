@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -15,7 +15,7 @@ import orjson
 from eventstore.encode import Encoded, EventRow, encode_append
 from eventstore.errors import Full, KeyReused, LostLease, Repeated, Taken, Unavailable, WrongVersion
 from eventstore.follow import Bell, follow
-from eventstore.types import Appended, Claim, CommandKey, Held, Json, Lease, Loaded, Recorded, Upcast, Work, Write
+from eventstore.types import Appended, Claim, CommandKey, Held, Json, Lease, Loaded, Recorded, Resumed, Snapshot, Upcast, Work, Write
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class MemoryStore:
         self._leases: dict[str, Term] = {}
         self._ids: dict[str, int] = {}
         self._keys: dict[str, bytes] = {}
+        self._snapshots: dict[str, Snapshot] = {}
 
     async def append(
         self,
@@ -72,12 +73,37 @@ class MemoryStore:
         positions = sorted(p for stream in self._roots.get(root, ()) for p in self._positions[stream])
         return [self._recorded(p) for p in positions if to_position is None or p <= to_position]
 
-    async def read_roots(self, roots: Sequence[str]) -> list[Recorded]:
+    async def resume(self, stream: str, form: str) -> Resumed:
         self._open()
-        return [self._recorded(p) for p in sorted(p for root in set(roots) for s in self._roots.get(root, ()) for p in self._positions[s])]
+        return self._resumed([stream], form)
+
+    async def resume_root(self, root: str, form: str) -> Resumed:
+        self._open()
+        return self._resumed(self._roots.get(root, ()), form)
+
+    async def resume_roots(self, roots: Sequence[str], form: str) -> Resumed:
+        self._open()
+        return self._resumed([stream for root in dict.fromkeys(roots) for stream in self._roots.get(root, ())], form)
+
+    async def snapshot(self, snapshots: Sequence[Snapshot]) -> None:
+        self._open()
+        for each in snapshots:
+            present = self._snapshots.get(each.stream)
+            if present is None or present.form != each.form or present.version < each.version:
+                self._snapshots[each.stream] = replace(each, state=orjson.loads(orjson.dumps(each.state)))
+
+    async def grown(self, by: int, form: str, after: int = 0, limit: int = 1000) -> list[str]:
+        self._open()
+        written = sorted({row[0] for row, _ in self._rows[after:]})
+        return [stream for stream in written if self._versions[stream] - self._version_kept(stream, form) >= by][:limit]
 
     async def read_all(
-        self, after: int = 0, limit: int = 1000, to_position: int | None = None, types: Sequence[str] | None = None
+        self,
+        after: int = 0,
+        limit: int = 1000,
+        to_position: int | None = None,
+        types: Sequence[str] | None = None,
+        correlation: str | None = None,
     ) -> list[Recorded]:
         self._open()
         last = len(self._rows) if to_position is None else min(to_position, len(self._rows))
@@ -85,8 +111,11 @@ class MemoryStore:
         for position in range(after + 1, last + 1):
             if len(found) == limit:
                 break
-            if types is None or self._rows[position - 1][0][2] in types:
-                found.append(self._recorded(position))
+            if types is not None and self._rows[position - 1][0][2] not in types:
+                continue
+            event = self._recorded(position)
+            if correlation is None or event.metadata.get("correlation") == correlation:
+                found.append(event)
         return found
 
     async def follow(self, after: int = 0) -> AsyncGenerator[list[Recorded], None]:
@@ -94,12 +123,12 @@ class MemoryStore:
             async for events in batches:
                 yield events
 
-    async def load(self, categories: Sequence[str], claim_prefixes: Sequence[str] = ()) -> Loaded:
+    async def load(self, categories: Sequence[str], claim_prefixes: Sequence[str] = (), form: str = "") -> Loaded:
         self._open()
         prefixes = tuple(f"{each}-" for each in categories)
-        positions = sorted(p for stream, of in self._positions.items() if stream.startswith(prefixes) for p in of)
+        resumed = self._resumed([stream for stream in self._positions if stream.startswith(prefixes)], form)
         wanted = sorted(key for key in self._claims if key[0].startswith(tuple(claim_prefixes)))
-        return Loaded(len(self._rows), [self._recorded(p) for p in positions], [self._claims[key] for key in wanted])
+        return Loaded(len(self._rows), resumed.events, [self._claims[key] for key in wanted], resumed.snapshots)
 
     async def head(self) -> int:
         self._open()
@@ -255,6 +284,16 @@ class MemoryStore:
             self._commands[wanted.command.account, wanted.command.key] = (wanted.command, appended)
         self._bell.ring(appended.last)
         return appended
+
+    def _resumed(self, streams: Sequence[str], form: str) -> Resumed:
+        kept = [each for stream in streams if (each := self._snapshots.get(stream)) and each.form == form]
+        after = {stream: self._version_kept(stream, form) for stream in streams}
+        positions = sorted(p for stream in streams for p in self._positions.get(stream, [])[after[stream] :])
+        return Resumed(sorted(kept, key=lambda each: each.stream), [self._recorded(p) for p in positions])
+
+    def _version_kept(self, stream: str, form: str) -> int:
+        kept = self._snapshots.get(stream)
+        return kept.version if kept and kept.form == form else 0
 
     def _holds(self, lease: Lease) -> bool:
         term = self._leases.get(lease.name)

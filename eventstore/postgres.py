@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import asyncpg
+import orjson
 from asyncpg.connection import Connection
 from asyncpg.pool import Pool, PoolConnectionProxy
 
+from eventstore.archive import Archive
 from eventstore.connect import connect, is_away, no_reset, prepare, settings
 from eventstore.encode import encode_append
 from eventstore.errors import KeyReused, Repeated, Unavailable
 from eventstore.follow import Bell, Listener, follow
+from eventstore.history import History, is_whole
 from eventstore.ids import IdBlocks
 from eventstore.migrations import migrate
 from eventstore.queries import sql
 from eventstore.tail import Tail
-from eventstore.types import Appended, Claim, CommandKey, Held, Lease, Loaded, Recorded, Upcast, Work, Write
+from eventstore.types import Appended, Claim, CommandKey, Held, Lease, Loaded, Recorded, Resumed, Snapshot, Upcast, Work, Write
 from eventstore.writer import Writer
 
 T = TypeVar("T")
@@ -34,7 +38,16 @@ class PostgresStore:
     """The Store over a Postgres database. Made by `await PostgresStore.open(dsn)`, within the event loop that uses it."""
 
     def __init__(
-        self, dsn: str, pool: Pool, *, timeout: float, patience: float, poll: float, partition_size: int, upcast: Upcast | None
+        self,
+        dsn: str,
+        pool: Pool,
+        *,
+        timeout: float,
+        patience: float,
+        poll: float,
+        partition_size: int,
+        archive: Path | None,
+        upcast: Upcast | None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._pool, self._timeout, self._patience, self._poll = pool, timeout, patience, poll
@@ -46,20 +59,29 @@ class PostgresStore:
         )  # fmt: skip
         self._tail = Tail(self.read_all)
         self._blocks = IdBlocks(self._reserve, loop.time)
-        self._upcast = upcast
+        self._history = History(self._rows, Archive(archive), upcast)
         self._closed = False
 
     @classmethod
     async def open(
-        cls, dsn: str, *, timeout: float = 10.0, patience: float | None = None, connections: int = 8, poll: float = 1.0,
-        partition_size: int = PARTITION_SIZE, upcast: Upcast | None = None,
-    ) -> Self:  # fmt: skip
+        cls,
+        dsn: str,
+        *,
+        timeout: float = 10.0,
+        patience: float | None = None,
+        connections: int = 8,
+        poll: float = 1.0,
+        partition_size: int = PARTITION_SIZE,
+        archive: Path | None = None,
+        upcast: Upcast | None = None,
+    ) -> Self:
         """Connects, waiting up to `timeout` seconds for the server, and migrates the schema.
 
         `timeout`: seconds for any call. `patience`: for one that finds the database away (as long, if not given): it may be a restart of
         a moment, and who waits for an answer is to be told soon.
         `connections`: for reads, at most; the writer and, once somebody follows, the listener have one each besides.
-        `poll`: seconds after which a follower looks by itself. `upcast`: see types.Upcast. Raises Unavailable, NewerSchema.
+        `poll`: seconds after which a follower looks by itself. `archive`: the folder of archived events, where it is not the one
+        in which they were written. `upcast`: see types.Upcast. Raises Unavailable, NewerSchema.
         """
         connection = await _again_until(timeout, lambda: connect(dsn, timeout))
         try:
@@ -80,7 +102,9 @@ class PostgresStore:
 
         pool = await _again_until(timeout, make_pool)
         patient = timeout if patience is None else patience
-        return cls(dsn, pool, timeout=timeout, patience=patient, poll=poll, partition_size=partition_size, upcast=upcast)
+        return cls(
+            dsn, pool, timeout=timeout, patience=patient, poll=poll, partition_size=partition_size, archive=archive, upcast=upcast
+        )
 
     async def append(
         self,
@@ -96,21 +120,55 @@ class PostgresStore:
         return await self._writer.append(encode_append(writes, unchanged, lease, command, work, done, whole))
 
     async def read(self, stream: str, after: int = 0, to_position: int | None = None) -> list[Recorded]:
-        return await self._events("read", stream, after, EVERYTHING if to_position is None else to_position)
+        to = EVERYTHING if to_position is None else to_position
+        return await self._history.stream(await self._rows("read", stream, after, to), after, to)
 
     async def read_root(self, root: str, to_position: int | None = None) -> list[Recorded]:
-        return await self._events("read_root", root, EVERYTHING if to_position is None else to_position)
-
-    async def read_roots(self, roots: Sequence[str]) -> list[Recorded]:
-        return await self._events("read_roots", list(roots))
+        to = EVERYTHING if to_position is None else to_position
+        return await self._history.stream(await self._rows("read_root", root, to), 0, to)
 
     async def read_all(
-        self, after: int = 0, limit: int = 1000, to_position: int | None = None, types: Sequence[str] | None = None
+        self,
+        after: int = 0,
+        limit: int = 1000,
+        to_position: int | None = None,
+        types: Sequence[str] | None = None,
+        correlation: str | None = None,
     ) -> list[Recorded]:
         last = EVERYTHING if to_position is None else to_position
-        if types is None:
-            return await self._events("read_all", after, limit, last)
-        return await self._events("read_types", after, limit, last, list(types))
+        if types is None and correlation is None:
+            found = await self._events(after, limit, last)
+            if is_whole(found, after, limit, to_position):
+                return found
+            head = await self.head()  # read again after it, so that what was appended meanwhile is not taken for archived
+            found = await self._events(after, limit, min(last, after + limit))
+            return await self._history.filled(found, after, limit, last, head)
+        chosen = None if types is None else list(types)
+        if correlation is None:
+            rows = await self._rows("read_types", after, limit, last, chosen)
+        else:
+            rows = await self._rows("read_correlated", after, limit, last, correlation, chosen)
+        return await self._history.chosen(self._history.recorded(rows), after, limit, last, chosen, correlation)
+
+    async def resume(self, stream: str, form: str) -> Resumed:
+        return await self._history.resumed(await self._rows("resume", stream, form), form)
+
+    async def resume_root(self, root: str, form: str) -> Resumed:
+        return await self._history.resumed(await self._rows("resume_root", root, form), form)
+
+    async def resume_roots(self, roots: Sequence[str], form: str) -> Resumed:
+        return await self._history.resumed(await self._rows("resume_roots", list(roots), form), form)
+
+    async def snapshot(self, snapshots: Sequence[Snapshot]) -> None:
+        latest = {each.stream: each for each in snapshots}
+        rows = [(each.stream, each.form, each.version, each.position, orjson.dumps(each.state).decode()) for each in latest.values()]
+        if rows:
+            columns = [list(column) for column in zip(*sorted(rows), strict=True)]
+            await self._with_connection(lambda c: c.execute(sql("write_snapshots"), *columns))
+
+    async def grown(self, by: int, form: str, after: int = 0, limit: int = 1000) -> list[str]:
+        query, arguments = ("grown_since", (by, form, limit, after)) if after else ("grown", (by, form, limit))
+        return [row["stream"] for row in await self._rows(query, *arguments)]
 
     async def follow(self, after: int = 0) -> AsyncGenerator[list[Recorded], None]:
         if not self._closed:
@@ -119,18 +177,20 @@ class PostgresStore:
             async for events in batches:
                 yield events
 
-    async def load(self, categories: Sequence[str], claim_prefixes: Sequence[str] = ()) -> Loaded:
+    async def load(self, categories: Sequence[str], claim_prefixes: Sequence[str] = (), form: str = "") -> Loaded:
         low, high = [f"{each}-" for each in categories], [f"{each}." for each in categories]  # "." comes right after "-"
 
-        async def snapshot(connection: Pooled) -> Loaded:
+        async def picture(connection: Pooled) -> tuple[int, list[Any], list[Held]]:
             async with connection.transaction(isolation="repeatable_read", readonly=True):
                 position: int = await connection.fetchval(sql("head")) or 0
-                events = self._recorded(await connection.fetch(sql("load_events"), low, high))
-                rows = await connection.fetch(sql("load_claims"), list(claim_prefixes))
-                claims = [Held(row["holder"], Claim(row["scope"], row["item"], row["amount"], row["at_most"])) for row in rows]
-            return Loaded(position, events, claims)
+                rows = await connection.fetch(sql("load_events"), low, high, form)
+                held = await connection.fetch(sql("load_claims"), list(claim_prefixes))
+                claims = [Held(row["holder"], Claim(row["scope"], row["item"], row["amount"], row["at_most"])) for row in held]
+                return position, rows, claims
 
-        return await self._with_connection(snapshot)
+        position, rows, claims = await self._with_connection(picture)
+        resumed = await self._history.resumed(rows, form)
+        return Loaded(position, resumed.events, claims, resumed.snapshots)
 
     async def head(self) -> int:
         return await self._value("head") or 0
@@ -209,17 +269,14 @@ class PostgresStore:
         first: int = await self._value("ids", category, count)
         return first
 
-    async def _events(self, query: str, *arguments: Any) -> list[Recorded]:
-        rows = await self._with_connection(lambda c: c.fetch(sql(query), *arguments))
-        return self._recorded(rows)
-
-    def _recorded(self, rows: Sequence[asyncpg.Record]) -> list[Recorded]:
-        events = [Recorded(*row) for row in rows]
-        return events if self._upcast is None else [self._upcast(event) for event in events]
+    async def _events(self, after: int, limit: int, last: int) -> list[Recorded]:
+        return self._history.recorded(await self._rows("read_all", after, limit, last))
 
     async def _keys(self, query: str, *arguments: Any) -> dict[str, bytes]:
-        rows = await self._with_connection(lambda c: c.fetch(sql(query), *arguments))
-        return {row["stream"]: row["key"] for row in rows}
+        return {row["stream"]: row["key"] for row in await self._rows(query, *arguments)}
+
+    async def _rows(self, query: str, *arguments: Any) -> list[Any]:
+        return await self._with_connection(lambda c: c.fetch(sql(query), *arguments))
 
     async def _value(self, query: str, *arguments: Any) -> Any:
         return await self._with_connection(lambda c: c.fetchval(sql(query), *arguments))

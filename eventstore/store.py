@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Protocol
 
 from eventstore.errors import Repeated
-from eventstore.types import Appended, CommandKey, Lease, Loaded, Recorded, Work, Write
+from eventstore.types import Appended, CommandKey, Lease, Loaded, Recorded, Resumed, Snapshot, Work, Write
 
 
 class Store(Protocol):
@@ -43,14 +43,35 @@ class Store(Protocol):
         """All events of all streams with this root, by position, in one query."""
         ...
 
-    async def read_roots(self, roots: Sequence[str]) -> list[Recorded]:
-        """All events of all streams with one of these roots, by position, in one query."""
+    async def read_all(
+        self,
+        after: int = 0,
+        limit: int = 1000,
+        to_position: int | None = None,
+        types: Sequence[str] | None = None,
+        correlation: str | None = None,
+    ) -> list[Recorded]:
+        """The log's events with position > after, by position, archived ones included. `types`, `correlation`: only those."""
         ...
 
-    async def read_all(
-        self, after: int = 0, limit: int = 1000, to_position: int | None = None, types: Sequence[str] | None = None
-    ) -> list[Recorded]:
-        """The log's events with position > after, by position."""
+    async def resume(self, stream: str, form: str) -> Resumed:
+        """A stream as it is now, from its latest snapshot of this form on."""
+        ...
+
+    async def resume_root(self, root: str, form: str) -> Resumed:
+        """All streams with this root as they are now, from their latest snapshots on, in one query."""
+        ...
+
+    async def resume_roots(self, roots: Sequence[str], form: str) -> Resumed:
+        """As resume_root, of many roots in one query."""
+        ...
+
+    async def snapshot(self, snapshots: Sequence[Snapshot]) -> None:
+        """Keeps these, one a stream: in place of an older one, or of one of another form."""
+        ...
+
+    async def grown(self, by: int, form: str, after: int = 0, limit: int = 1000) -> list[str]:
+        """Streams that have grown by at least so many events since their snapshot of this form; `after`: only among those written since."""
         ...
 
     def follow(self, after: int = 0) -> AsyncGenerator[list[Recorded], None]:
@@ -60,8 +81,10 @@ class Store(Protocol):
         """
         ...
 
-    async def load(self, categories: Sequence[str], claim_prefixes: Sequence[str] = ()) -> Loaded:
-        """All events of all streams named `<category>-...`, and the claims whose scope starts with one of claim_prefixes, in one snapshot.
+    async def load(self, categories: Sequence[str], claim_prefixes: Sequence[str] = (), form: str = "") -> Loaded:
+        """All events of all streams named `<category>-...`, and the claims whose scope starts with one of claim_prefixes, as of one moment.
+
+        `form`: from the streams' latest snapshots of this form on. Such streams are never archived (see eventstore.archiving).
         """
         ...
 

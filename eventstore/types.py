@@ -161,12 +161,36 @@ class Appended:
 
 
 @dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the events of a stream up to `version` were folded to: the reader's own JSON, which the log keeps and never looks into.
+
+    `form` names the code that folded it: a reader asks for its own form, and never sees another's. Disposable at any time.
+    """
+
+    stream: str
+    form: str
+    version: int
+    position: int
+    state: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """Streams from their latest snapshots on: those there are, and all events after them, by position."""
+
+    snapshots: list[Snapshot]
+    events: list[Recorded]
+
+
+@dataclass(frozen=True, slots=True)
 class Loaded:
     """A consistent picture of some streams and claims at `position`: follow(position) continues exactly from it."""
 
     position: int
     events: list[Recorded]
     claims: list[Held]
+    snapshots: Sequence[Snapshot] = ()
+    """Where there is one of a stream, `events` holds only what came after it."""
 
 
 def stored_metadata(event: Event, write: Write) -> Json:

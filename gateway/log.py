@@ -35,10 +35,8 @@ Json = dict[str, Any]
 
 USUAL = 100
 MOST = 1000
-READ = 1000
-"""Events read from the store at once while looking for those of a request."""
-SCANNED = 20_000
-"""Events an answer looks through at most; where few of them fit, `next` goes on from there."""
+SCANNED = 1_000_000
+"""Positions that are looked through for a type in an answer; where few of them fit, `next` goes on from there."""
 ALIVE_SECONDS = 15.0
 """A stream without events says so often that it lives."""
 
@@ -110,14 +108,11 @@ class Log:
             return [event for event in await self._store.read(wanted.stream, to_position=end) if wanted.fits(event)], end
         if wanted.root is not None:
             return [event for event in await self._store.read_root(wanted.root, to_position=end) if wanted.fits(event)], end
-        found: list[Recorded] = []
-        reached = wanted.after
-        while len(found) <= wanted.limit and reached - wanted.after < SCANNED:
-            events = await self._store.read_all(reached, READ, to_position=end, types=wanted.types or None)
-            found += [event for event in events if wanted.fits(event)]
-            if len(events) < READ:
-                return found, end
-            reached = events[-1].position
+        # A request's events are found by an index; of a rare type there may be none for long.
+        reached = min(end, wanted.after + SCANNED) if wanted.types and wanted.correlation is None else end
+        found = await self._store.read_all(
+            wanted.after, wanted.limit + 1, to_position=reached, types=wanted.types or None, correlation=wanted.correlation
+        )
         return found, reached
 
     async def _follow(self, wanted: Wanted, stopping: asyncio.Event | None) -> AsyncIterator[bytes]:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from commands.catalogue.ids import number_of
 from commands.catalogue.model import ResourceType
 from commands.errors import NotFound
-from commands.resource import Resource, empty, evolve
+from commands.resource import Resource, evolve
+from commands.snapshots import latest
 from eventstore import Recorded
 from gateway.request import ApiRequest
 from gateway.services import Services
@@ -22,7 +23,8 @@ async def current(services: Services, root: ResourceType, number: int) -> Seen |
     except ViewsError:
         seen = None
     if seen is None:
-        seen = Seen(empty(f"{root.name}-{number}"))
+        resource = await latest(services.store, f"{root.name}-{number}")
+        return Seen(resource) if resource.exists else None
     newer = await services.store.read(seen.resource.stream, after=seen.resource.version)
     resource = _folded(seen.resource, newer)
     return Seen(resource, seen.claimed) if resource.exists else None

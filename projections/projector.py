@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import zlib
 
+import asyncpg
 import structlog
 from asyncpg.connection import Connection
 
@@ -70,16 +70,29 @@ class Projector:
 
     async def _alone(self, connection: Connection) -> bool:
         """The lock is the session's: it falls with the connection."""
-        return bool(await connection.fetchval("select pg_try_advisory_lock($1, $2)", 0x70726F6A, zlib.crc32(self.schema.encode()) - 2**31))
+        return bool(await connection.fetchval("select pg_try_advisory_lock($1, $2)", *generations.projector_lock(self.schema)))
 
     async def _follow(self, connection: Connection) -> None:
         position, known = await checkpoint(connection), Known()
         self._progress.reached(position)
         self.state = "working"
         log.info("Folding the log into the views", action="projector-starts", schema=self.schema, position=position)
+        others = True
         async with contextlib.aclosing(self._store.follow(position)) as batches:
             async for batch in batches:
                 for each in await apply_all(connection, batch, position, known):
                     log.error("An event can't be folded: its stream is parked", action="poisoned", stream=each.stream, error=each.error)
                 position = batch[-1].position
                 self._progress.reached(position)
+                if others and position >= await self._store.head():
+                    others = False  # these views are complete: what nobody uses any more may go
+                    await self._tidy(connection)
+
+    async def _tidy(self, connection: Connection) -> None:
+        try:
+            dropped = await generations.tidy(connection, self._store, self.schema)
+        except asyncpg.PostgresError as error:
+            log.info("Old views stay for now", action="generation-stays", error=str(error))
+            return
+        for schema in dropped:
+            log.info("Views of other code, which nobody has used for a day, are dropped", action="generation-dropped", schema=schema)

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import orjson
 
-from commands.resource import Asked, Json, Open, Progress, Resource
+from commands.resource import Resource
+from commands.snapshots import open_of
 
 COLUMNS = (
     "type", "id", "kind", "name", "uuid", "account", "removed", "gone", "refs", "root", "version", "position", "claimed", "row", "open",
@@ -73,20 +74,10 @@ def from_record(record: Record) -> Seen:
         record["version"],
         record["position"],
         orjson.loads(record["row"]),
-        {key: _open(value) for key, value in orjson.loads(record["open"]).items()},
+        {key: open_of(value) for key, value in orjson.loads(record["open"]).items()},
         record["root"],
     )
     return Seen(resource, record["claimed"])
-
-
-def _open(value: Json) -> Open:
-    asked = {key: Asked(**_times(each, "at", "failed_at")) for key, each in value["asked"].items()}
-    progress = Progress(**_times(value["progress"], "at")) if value.get("progress") else None
-    return Open(**{**_times(value, "at"), "asked": asked, "progress": progress})
-
-
-def _times(value: Json, *names: str) -> Json:
-    return {**value, **{name: datetime.fromisoformat(value[name]) for name in names if value.get(name)}}
 
 
 def _text(value: Any) -> str | None:

@@ -10,11 +10,14 @@ import typer
 from rich.text import Text
 
 from commands.logic.storage import IMAGE_DRIVERS
+from commands.resource import fold
+from deploy.cli import moments
 from deploy.cli.client import Client
 from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.options import INSTANCES, Output, Thing, Things, Timeout, Url, Wait, command, connect
-from deploy.cli.reading import names
+from deploy.cli.reading import names, of_stream, stream_of
 from deploy.cli.show import Format, age, err, hint, out, print_json, state_text, table, waiting
+from deploy.cli.state import show_then
 from deploy.cli.telling import recorded, timeline
 from deploy.cli.things import INSTANCES as ONLY_INSTANCES
 from deploy.cli.things import Thing as Found
@@ -122,10 +125,23 @@ def register(app: typer.Typer) -> None:
         if not found:
             hint("No hosts yet: corral agent --sim, here or on another machine")
 
-    @command(app, "inspect", INSTANCES, ["corral inspect web", "corral inspect host-1 -o json", "corral inspect 1i5 -o json | jq .data"])
-    def inspect(thing: Thing, url: Url = None, output: Output = Format.TEXT) -> None:
+    @command(app, "inspect", INSTANCES, [
+        "corral inspect web",
+        "corral inspect host-1 -o json",
+        "corral inspect 1i5 -o json | jq .data",
+        "corral inspect web --at 12h             (as it was 12 hours ago; also a position, or a time)",
+    ])  # fmt: skip
+    def inspect(
+        thing: Thing,
+        at: Annotated[str | None, typer.Option("--at", metavar="MOMENT", help=f"As it was at {moments.HELP}.")] = None,
+        url: Url = None,
+        output: Output = Format.TEXT,
+    ) -> None:
         """Show everything that is known about a thing."""
         with connect(url) as client:
+            if at is not None:
+                _describe_then(client, stream_of(client, thing), moments.position_over_http(client, at), output)
+                return
             found = resolve(client, thing)
         if output is Format.JSON:
             print_json(found.document)
@@ -279,6 +295,14 @@ def readable(value: Any) -> str:
     if isinstance(value, dict):
         return f"holds {', '.join(sorted(value))} (-o json shows all)"
     return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+def _describe_then(client: Client, stream: str, position: int, output: Format) -> None:
+    """As the log had it, without what a document adds (links, actions): masked as the log is."""
+    resource = fold(stream, of_stream(client, stream, position))
+    if not resource.exists:
+        raise Failed(f"{stream} does not exist at position {position}: it comes later, if ever")
+    show_then(resource, output)
 
 
 def _describe(found: Found) -> None:

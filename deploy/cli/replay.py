@@ -1,8 +1,10 @@
-"""corral replay: a stream's events, what each changed, and the state after it, by the very fold that everything else uses."""
+"""corral replay: a stream's events, what each changed, and the state after it, by the very fold that everything else uses.
+
+Without a stream it is about everything at a moment: state.py.
+"""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -12,12 +14,15 @@ from rich.console import Console
 from rich.text import Text
 
 from commands.resource import Resource, empty, evolve
-from deploy.cli.errors import Failed
+from deploy.cli import moments, state
+from deploy.cli.database import Home, Postgres
+from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.options import HISTORY, Output, Url, command, connect
 from deploy.cli.reading import of_stream, stream_of
-from deploy.cli.show import EVENT_COLOURS, Format, now, out, print_json
+from deploy.cli.show import EVENT_COLOURS, Format, now, out, print_json, written
 from deploy.cli.telling import clock, document, gist
 from eventstore import Recorded
+from projections.history import differences, flat
 
 Json = dict[str, Any]
 
@@ -42,28 +47,9 @@ def after_each(events: Iterable[Recorded]) -> Iterator[After]:
     before: Json = {}
     for event in events:
         resource = evolve(resource or empty(event.stream), event)
-        state = flat(resource)
-        yield After(event, resource, state, differences(before, state))
-        before = state
-
-
-def flat(resource: Resource) -> Json:
-    """The row as people know it: columns, the fields without a column beside them, other data as data.<key>; nulls left out."""
-    row = {name: value for name, value in resource.row.items() if name != "data"}
-    data = resource.row.get("data") or {}
-    row.update({f"data.{name}": value for name, value in data.items() if name != "fields"})
-    row.update(resource.fields)
-    return {name: value for name, value in row.items() if value is not None}
-
-
-def differences(before: Json, after: Json) -> dict[str, tuple[Any, Any]]:
-    return {name: (before.get(name), after.get(name)) for name in sorted({*before, *after}) if before.get(name) != after.get(name)}
-
-
-def written(value: Any, longest: int = 100) -> str:
-    """On one line; long values are cut."""
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+        after = flat(resource)
+        yield After(event, resource, after, differences(before, after))
+        before = after
 
 
 def register(app: typer.Typer) -> None:
@@ -71,26 +57,60 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "replay", HISTORY, [
         "corral replay instance-1",
-        "corral replay web --at 40               (as it was at position 40 of the log)",
+        "corral replay web --to 40               (up to position 40 of the log; also: 2026-11-20T14:05, 90m ago as 90m)",
         "corral replay web --full                (everything after each event, not only what changed)",
+        "corral replay --to 12h                  (all of Corral as it was 12 hours ago: how many of what, in which state)",
+        "corral replay --to 1234 --type container --where state=running --where hostId=2",
+        "corral replay --to 1234 --show 1i5      (one thing as it was)",
+        "corral replay --to 1234 --into monday   (a schema to ask with SQL; corral replay --drop monday)",
     ])  # fmt: skip
     def replay(
-        thing: Annotated[str, typer.Argument(metavar="STREAM", help="A stream (instance-54), or another name.", show_default=False)],
-        at: Annotated[int | None, typer.Option("--at", metavar="POSITION", min=0, help="Stop at this position of the log.")] = None,
-        full: Annotated[bool, typer.Option("--full", help="Show all of the state after each event.")] = False,
+        thing: Annotated[
+            str | None, typer.Argument(metavar="[STREAM]", help="A stream (instance-54), or another name.", show_default=False)
+        ] = None,
+        to: Annotated[str | None, typer.Option("--to", "--at", metavar="MOMENT", help=f"Stop there: {moments.HELP}.")] = None,
+        full: Annotated[bool, typer.Option("--full", help="Of a stream: show all of the state after each event.")] = False,
+        kind: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="Of everything: a list of this type.")] = None,
+        where: Annotated[
+            list[str] | None, typer.Option("--where", metavar="NAME=VALUE", help="Only those with this value; may be repeated.")
+        ] = None,
+        show: Annotated[str | None, typer.Option("--show", metavar="THING", help="Of everything: this one.")] = None,
+        removed: Annotated[bool, typer.Option("--all", "-a", help="Removed ones, too.")] = False,
+        into: Annotated[str | None, typer.Option("--into", metavar="SCHEMA", help="Build it in a schema of the database.")] = None,
+        drop: Annotated[str | None, typer.Option("--drop", metavar="SCHEMA", help="Drop such a schema.")] = None,
         url: Url = None,
+        home_folder: Home = None,
+        postgres: Postgres = None,
         output: Output = Format.TEXT,
     ) -> None:
-        """Show how a thing came to be: event by event, with its state after each. Replaying only reads: nothing is done again."""
-        with connect(url) as client:
-            stream = stream_of(client, thing)
-            steps = list(after_each(of_stream(client, stream, at)))
-        if not steps:
-            raise Failed(f"{stream} does not exist" + (f" at position {at}: it comes later, if ever" if at is not None else ""))
-        if output is Format.JSON:
-            print_json([step.document() for step in steps])
+        """Show how a thing came to be, event by event; or, with --to alone, everything as it was. It only reads: nothing is done again."""
+        whole = kind is not None or bool(where) or show is not None or removed or into is not None
+        if drop is not None:
+            if thing or to or whole:
+                raise WrongUse("--drop goes alone")
+            state.drop(home_folder, postgres, drop)
+        elif thing is None:
+            if to is None:
+                raise WrongUse(f"name a stream, or say with --to up to where everything is to be replayed: {moments.HELP}")
+            question = state.Question(kind, tuple(where or ()), show, removed)
+            state.replay_all(home_folder, postgres, to, question, into, output)
+        elif whole:
+            raise WrongUse("--type, --where, --show, --all and --into are about everything at a moment: leave the stream out, and say --to")
         else:
-            _print(stream, steps, full, at)
+            _replay_one(url, thing, to, full, output)
+
+
+def _replay_one(url: str | None, thing: str, to: str | None, full: bool, output: Format) -> None:
+    with connect(url) as client:
+        stream = stream_of(client, thing)
+        at = moments.position_over_http(client, to) if to is not None else None
+        steps = list(after_each(of_stream(client, stream, at)))
+    if not steps:
+        raise Failed(f"{stream} does not exist" + (f" at position {at}: it comes later, if ever" if at is not None else ""))
+    if output is Format.JSON:
+        print_json([step.document() for step in steps])
+    else:
+        _print(stream, steps, full, at)
 
 
 def _print(stream: str, steps: Sequence[After], full: bool, at: int | None) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from deploy.cli.client import DEFAULT_URL, base_url, home, remembered
+from deploy.cli.database import Home, Postgres, advance, archive_folder, database_of, opened, progress
 from deploy.cli.errors import REFUSED, Failed, WrongUse
 from deploy.cli.options import SERVER, Output, Url, command
 from deploy.cli.show import Format, err, hint, out, print_json
@@ -24,8 +24,6 @@ OWN_VARIABLES = frozenset({"CORRAL_URL", "CORRAL_FAILPOINT"})
 
 OPTIONS = {"roles": ("--role", "--roles"), "set": ("--set",)}
 """Options that may be given several times, and how they are called."""
-
-Home = Annotated[Path | None, typer.Option("--home", envvar="CORRAL_HOME", help="Corral's home.", show_default="~/.corral")]
 
 
 def register(app: typer.Typer) -> None:
@@ -55,17 +53,11 @@ def register(app: typer.Typer) -> None:
     ])  # fmt: skip
     def rebuild(
         home_folder: Home = None,
-        postgres: Annotated[
-            str | None,
-            typer.Option("--postgres", envvar="CORRAL_POSTGRES", help="The database.", show_default="what Corral's home remembers"),
-        ] = None,
+        postgres: Postgres = None,
         output: Output = Format.TEXT,
     ) -> None:
         """Build the views anew from the log, beside those in use, compare the two, and switch. Safe at any time."""
-        where = postgres or remembered("postgres", (home_folder or home()).expanduser())
-        if not where:
-            raise Failed(f"which database? {home_folder or home()} has no Corral yet: start one, or set CORRAL_HOME or --postgres")
-        asyncio.run(_rebuild(where, output))
+        asyncio.run(_rebuild(database_of(home_folder, postgres), archive_folder(home_folder), output))
 
 
 def addresses(folder: Path, url: str | None = None) -> dict[str, str]:
@@ -118,25 +110,15 @@ def shown_default(default: Any) -> str:
     return str(default) if default or default == 0 else ""
 
 
-async def _rebuild(where: str, output: Format) -> None:
-    from commands import upcast
-    from eventstore import StoreError
-    from eventstore.postgres import PostgresStore
+async def _rebuild(where: str, archive: Path, output: Format) -> None:
     from projections.rebuild import rebuild
 
-    columns = (TextColumn("building the views"), BarColumn(), MofNCompleteColumn(), TextColumn("events"), TimeElapsedColumn())
-    try:
-        store = await PostgresStore.open(where, upcast=upcast.reader())
-    except (StoreError, OSError) as error:
-        raise Failed(f"the database does not answer ({error}): start Corral, or say --postgres") from None
-    try:
-        with Progress(*columns, console=err(), transient=True, disable=not err().is_terminal) as progress:
-            task = progress.add_task("", total=None)
-            done = await rebuild(store, where, lambda folded, of_all: progress.update(task, completed=folded, total=of_all))
-    except (RuntimeError, TimeoutError) as error:
-        raise Failed(str(error)) from None
-    finally:
-        await store.close()
+    async with opened(where, archive) as store:
+        try:
+            with progress("building the views") as bar:
+                done = await rebuild(store, where, lambda folded, of_all: advance(bar, folded, of_all))
+        except (RuntimeError, TimeoutError) as error:
+            raise Failed(str(error)) from None
     if output is Format.JSON:
         print_json({"schema": done.schema, "position": done.position, "equal": done.equal, "poisoned": done.poisoned})
     elif done.equal:

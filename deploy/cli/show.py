@@ -85,6 +85,12 @@ def state_text(document: Json) -> Text:
     return Text(state, style=STATES.get(state, ""))
 
 
+def written(value: Any, longest: int = 100) -> str:
+    """On one line; long values are cut."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def age(created_ms: Any) -> str:
     """How long ago, roughly: 5s, 3m, 2h, 4d."""
     if not isinstance(created_ms, int):

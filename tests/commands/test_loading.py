@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from commands.loading import MOST, Loading
-from eventstore import Event, Recorded, Unavailable, Write
+from eventstore import Event, Resumed, Unavailable, Write
 from eventstore.memory import MemoryStore
 
 
@@ -20,13 +20,13 @@ class Counting(MemoryStore):
         self.asked: list[int] = []
         self.away = 0
 
-    async def read_roots(self, roots: Sequence[str]) -> list[Recorded]:
+    async def resume_roots(self, roots: Sequence[str], form: str) -> Resumed:
         self.asked.append(len(roots))
         await asyncio.sleep(0)
         if self.away:
             self.away -= 1
             raise Unavailable("away")
-        return await super().read_roots(roots)
+        return await super().resume_roots(roots, form)
 
 
 async def a_log(count: int) -> Counting:
@@ -41,15 +41,15 @@ async def test_many_roots_take_few_queries_and_each_reader_gets_its_own() -> Non
     store = await a_log(1000)
     loading = Loading(store)
     found = await asyncio.gather(*(loading.read(f"instance-{number}") for number in range(1000)))
-    assert [[event.stream for event in events] for events in found] == [[f"instance-{n}", f"volume-{n}"] for n in range(1000)]
+    assert [[event.stream for event in each.events] for each in found] == [[f"instance-{n}", f"volume-{n}"] for n in range(1000)]
     assert len(store.asked) <= 1000 // MOST + 3
     assert max(store.asked) == MOST
 
 
 async def test_one_root_is_read_at_once_and_one_that_is_not_there_is_empty() -> None:
     loading = Loading(await a_log(1))
-    assert len(await loading.read("instance-0")) == 2
-    assert await loading.read("instance-9") == []
+    assert len((await loading.read("instance-0")).events) == 2
+    assert await loading.read("instance-9") == Resumed([], [])
 
 
 async def test_the_same_root_wanted_twice_is_read_once() -> None:
@@ -66,7 +66,7 @@ async def test_a_database_that_is_away_is_every_readers_to_know_and_later_ones_a
     loading = Loading(store)
     answers = await asyncio.gather(loading.read("instance-0"), loading.read("instance-1"), return_exceptions=True)
     assert [type(answer) for answer in answers] == [Unavailable, Unavailable]
-    assert len(await loading.read("instance-0")) == 2
+    assert len((await loading.read("instance-0")).events) == 2
 
 
 async def test_a_reader_that_is_cancelled_takes_nobody_with_it() -> None:
@@ -75,7 +75,7 @@ async def test_a_reader_that_is_cancelled_takes_nobody_with_it() -> None:
     staying = asyncio.create_task(loading.read("instance-1"))
     await asyncio.sleep(0)
     leaving.cancel()
-    assert len(await staying) == 2
+    assert len((await staying).events) == 2
     with pytest.raises(asyncio.CancelledError):
         await leaving
 

@@ -13,10 +13,10 @@ from commands.decide import Delete, Run
 from commands.engine import Engine
 from commands.fleet import Fleet
 from commands.resource import fold_all
-from commands.roots import Roots
+from commands.roots import Roots, as_asked
 from commands.settings import DEFAULTS
 from commands.turn import Answer, Triggers
-from eventstore import Claim, Store
+from eventstore import Claim, Resumed, Store
 from eventstore.memory import MemoryStore
 from tests.support.cloud import a_running_cloud
 from tests.support.story import Story, a_cloud
@@ -215,10 +215,10 @@ def test_what_is_followed_while_a_root_is_read_is_not_lost() -> None:
     roots.expect(INSTANCE)
     for event in log[-5:]:
         assert roots.follow(event)
-    roots.put(INSTANCE, log[:-3])  # read before the last three were there, and after two that came twice
+    roots.put(INSTANCE, fold_all(log[:-3]))  # read before the last three were there, and after two that came twice
     roots.expected(INSTANCE)
     whole = Roots()
-    assert roots.get(INSTANCE) == whole.put(INSTANCE, log)
+    assert roots.get(INSTANCE) == whole.put(INSTANCE, fold_all(log))
 
 
 def test_a_root_that_is_read_tells_how_it_was_when_each_unanswered_command_was_asked() -> None:
@@ -229,11 +229,11 @@ def test_a_root_that_is_read_tells_how_it_was_when_each_unanswered_command_was_a
         version = max(event.version for event in until if event.stream == INSTANCE) + 1
         later = replace(log[0], position=10_000, version=version, type="progressed", data={"pid": "?", "percent": 1})
         roots = Roots()
-        roots.put(INSTANCE, [*until, later])
+        roots.put(INSTANCE, *as_asked(Resumed([], [*until, later])))
         assert roots.when_asked(INSTANCE, request.data["id"]) == fold_all(until)
         assert roots.when_asked(INSTANCE, request.data["id"]) is None  # told once
     whole = Roots()
-    whole.put(INSTANCE, log)
+    whole.put(INSTANCE, *as_asked(Resumed([], log)))
     assert all(whole.when_asked(INSTANCE, request.data["id"]) is None for request in requests)  # all have answers
 
 

@@ -24,6 +24,8 @@ from eventstore import (
     Recorded,
     Release,
     Repeated,
+    Resumed,
+    Snapshot,
     Store,
     Taken,
     Unavailable,
@@ -155,15 +157,16 @@ async def test_a_root_is_read_with_all_its_streams_in_order(store: Store) -> Non
     assert await store.read_root("elsewhere-1") == []
 
 
-async def test_many_roots_are_read_together(store: Store) -> None:
+async def test_many_roots_are_resumed_together(store: Store) -> None:
     await store.append([write("instance-1"), write("volume-1", root="instance-1")])
     await store.append([write("instance-2")])
     await store.append([write("instance-3")])
     await store.append([write("volume-1", 1)])
-    assert [e.id for e in await store.read_roots(["instance-3", "instance-1", "gone-1"])] == [
-        "instance-1@1", "volume-1@1", "instance-3@1", "volume-1@2",
-    ]  # fmt: skip
-    assert await store.read_roots([]) == []
+    await store.snapshot([Snapshot("volume-1", "form", 1, 2, {"root": "instance-1"})])
+    found = await store.resume_roots(["instance-3", "instance-1", "gone-1"], "form")
+    assert [each.stream for each in found.snapshots] == ["volume-1"]
+    assert [event.id for event in found.events] == ["instance-1@1", "instance-3@1", "volume-1@2"]
+    assert await store.resume_roots([], "form") == Resumed([], [])
 
 
 async def test_the_log_is_read_in_pieces_and_by_type(store: Store) -> None:
