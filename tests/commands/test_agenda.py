@@ -118,3 +118,14 @@ def test_who_waits_for_another_or_for_people_makes_room_and_comes_before_all_tha
         assert taken(mine) == [following]
         mine.done(following, under_way=False)
     assert (mine.at_work, mine.queued) == (0, 0)
+
+
+def test_a_root_is_next_until_its_turn_is_over_unless_it_waits_for_room() -> None:
+    agenda = Agenda(1, lambda root: False)
+    agenda.add("instance-1")
+    agenda.add("instance-2")
+    assert [agenda.is_next(root) for root in ("instance-1", "instance-2", "instance-3")] == [True, False, False]
+    assert agenda.take() is not None
+    assert agenda.is_next("instance-1")
+    agenda.done("instance-1", under_way=False, waits=False)
+    assert [agenda.is_next(root) for root in ("instance-1", "instance-2")] == [False, True]
