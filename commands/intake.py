@@ -117,6 +117,7 @@ class Intake(Draft):
     def _take_late(self, stream: str, asked: Asked, answer: Answer) -> None:
         """The process that asked was cancelled or failed meanwhile: what was done all the same is undone, unless it is wanted again."""
         data: Json = {"id": asked.id, "late": True}
+        self._correlation = asked.correlation
         if answer.error is not None:
             self.emit(stream, events.STEP_FAILED, {**data, "error": answer.error})
             return
@@ -137,18 +138,26 @@ class Intake(Draft):
 
     def _take_undone(self, stream: str, asked: Asked, answer: Answer) -> None:
         data: Json = {"id": asked.id, "late": True}
+        self._correlation = asked.correlation
         if answer.error is None:
             self.emit(stream, events.STEP_SUCCEEDED, data)
         elif asked.unanswered:
             self.emit(stream, events.STEP_FAILED, {**data, "error": answer.error})
 
     def undo_again(self) -> None:
-        """Undoing is never given up: after an error answer it is asked again, by and by."""
+        """Undoing is not given up while there is somebody to ask: after an error answer it is asked again, by and by."""
+        before = woken, _ = self._cause, self._correlation
         for stream, resource in list(self.resources.items()):
             for asked in resource.undoing.values():
-                if asked.error is not None and self._is_due(asked):
+                # Where time alone led here, what led here is the last thing that happened to it.
+                self._cause, self._correlation = woken or f"{stream}@{resource.version}", asked.correlation
+                agent = self.get("agent", asked.agent)
+                if agent is not None and agent.removed:  # whoever removed it says that nothing is left there
+                    self.emit(stream, events.STEP_SUCCEEDED, {"id": asked.id, "late": True})
+                elif asked.error is not None and self._is_due(asked):
                     data: Json = {"command": asked.command, "id": self.new_id(), "agent": asked.agent, "try": asked.tries + 1}
                     self.emit(stream, events.STEP_REQUESTED, {**data, "instead": asked.id})
+        self._cause, self._correlation = before
 
     def _is_due(self, asked: Asked) -> bool:
         """Whether a command that was answered with an error is to be asked again now; else the turn is taken again then."""

@@ -39,6 +39,8 @@ class Asked:
     """The external handler that is asked; 0: an agent is."""
     passes: bool = False
     """Of a handler's answer: it lets those after it run, too."""
+    correlation: str | None = None
+    """Of the process that asked, once that is closed."""
 
     @property
     def unanswered(self) -> bool:
@@ -211,6 +213,7 @@ def evolve(resource: Resource, event: Recorded) -> Resource:
             if data.get("pid"):
                 brackets = _asked(brackets, data["pid"], asked)
             else:
+                asked = replace(asked, correlation=event.metadata.get("correlation"))
                 undoing = {**_without(undoing, data.get("instead", "")), asked.id: asked}
         case events.STEP_FAILED if data["id"] in undoing:
             undoing = {**undoing, data["id"]: replace(undoing[data["id"]], error=data["error"], failed_at=event.at)}
@@ -306,7 +309,8 @@ def _answered(brackets: dict[str, Open], data: Json, error: str | None, at: date
 
 def _with_abandoned(late: dict[str, Asked], closed: Open | None) -> dict[str, Asked]:
     """What a closed process asked and heard nothing of joins the few that are remembered."""
-    unanswered = {each.id: each for each in closed.asked.values() if each.unanswered} if closed else {}
+    asked = closed.asked.values() if closed else ()
+    unanswered = {each.id: replace(each, correlation=closed.correlation if closed else None) for each in asked if each.unanswered}
     return dict([*late.items(), *unanswered.items()][-LATE_KEPT:]) if unanswered else late
 
 

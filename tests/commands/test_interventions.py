@@ -307,3 +307,17 @@ def test_an_update_while_parked_changes_nothing_about_the_waiting() -> None:
     assert story.resource(INSTANCE).open["state"].parked
     story.answer_all()
     assert story.resource(INSTANCE).state == "running"
+
+
+def test_what_is_undone_on_an_agent_that_is_removed_is_waited_for_no_longer() -> None:
+    story, ask = starting()
+    story.command(INSTANCE, Cancel("wrong host"))
+    story.answer_all()
+    story.pass_time(61)
+    story.answer_all()
+    story.answer(ask)
+    assert story.resource(MAP).undoing
+    story.command("agent-1", ForceRemove("it burnt down"))
+    story.take_turn(INSTANCE)
+    assert not story.resource(MAP).undoing
+    assert {each.metadata.get("correlation") for each in story.log if each.stream == MAP} == {"a story", f"corral:purge-{INSTANCE}"}

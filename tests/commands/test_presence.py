@@ -103,7 +103,7 @@ async def test_an_engine_that_starts_anew_learns_of_what_ended_before(nats_url: 
     store = MemoryStore()
     async with a_running_cloud(store, nats_url) as cloud:
         agent, stream, _ = await one_that_runs(cloud, "stop")
-        cloud.engine._endings = None
+        cloud.engine._wakeups.endings = None
         endings = Endings(cloud.commands, cloud.engine.fleet)
         for _ in range(2):
             await endings.hear(Presence(agent=agent, uuid="x", time=later()))

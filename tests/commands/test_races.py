@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from commands import engine as engine_module
+from commands import wakeups
 from commands.bus import Bus
 from commands.catalogue.builtin import CATALOGUE
 from commands.decide import Delete, Run
@@ -277,7 +277,7 @@ async def test_an_image_that_failed_is_fetched_again_for_the_next_at_once(nats_u
     async with a_running_cloud(MemoryStore(), nats_url, behave=behave) as cloud:
         first = await cloud.create("container", imageUuid="sim:x")
         await cloud.until(first.stream, "removed")
-        monkeypatch.setattr(engine_module, "WORK_SECONDS", 3600.0)
+        monkeypatch.setattr(wakeups, "WORK_SECONDS", 3600.0)
         await asyncio.sleep(1.1)
         second = await cloud.create("container", imageUuid="sim:x")
         await cloud.until(second.stream, "running", seconds=3)

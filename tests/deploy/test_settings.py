@@ -64,7 +64,7 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
         ("CORRAL_ROLES", "engin", "CORRAL_ROLES can't be 'engin': input should be 'gateway', 'engine', 'projector' or 'agents'"),
         ("CORRAL_SET", "engine.turns", "CORRAL_SET can't be 'engine.turns': engine.turns has no value: write name=value"),
         ("CORRAL_SET", "engine.turns=0", "CORRAL_SET can't be 'engine.turns=0': engine.turns is a number from 1 on, not '0'"),
-        ("CORRAL_SET", "engine.turn=1", "there is no setting 'engine.turn': there are instance.compute.default, "),
+        ("CORRAL_SET", "engine.turn=1", "there is no setting 'engine.turn': there are "),
         ("CORRAL_SET", "api.instance.require.image=no", "api.instance.require.image is true or false, not 'no'"),
         ("CORRAL_POSTGRES", "localhost:5432", "CORRAL_POSTGRES can't be 'localhost:5432': it is not an address such as postgresql://"),
         ("CORRAL_NATS", "nats://a:1,b", "CORRAL_NATS can't be 'nats://a:1,b': it is not an address such as nats://host:4222"),

@@ -145,7 +145,8 @@ class Faults:
             world.loop.kill(process)
             if not self._over:
                 await self._lasts(0.1, 5.0)
-            world.boot_agent(machine)
+            if not machine.process.alive:  # else the calm came meanwhile, and began it: a machine has one agent
+                world.boot_agent(machine)
 
     async def _box_ends(self) -> None:
         """A container ends by itself."""

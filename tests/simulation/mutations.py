@@ -59,8 +59,9 @@ class BlankLedger(KeptLedger):
 class IdleEngine(Engine):
     """It never looks for the work that others left."""
 
-    async def _poll_work(self) -> None:
-        await asyncio.Event().wait()
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        setattr(self._wakeups, "poll", asyncio.Event().wait)  # noqa: B010 - one that finds nothing
 
 
 class HastyEngine(Engine):

@@ -76,7 +76,7 @@ class Story:
         return self.resource(stream)
 
     def answer(self, ask: Ask, data: Json | None = None, error: str | None = None, passes: bool = False) -> None:
-        self.take_turn(ask.root, Triggers(answers=(Answer(ask.id, ask.command, data or {}, error, passes),)))
+        self.take_turn(ask.root, Triggers(answers=(Answer(ask.id, ask.command, data or {}, error, passes=passes),)))
         self.settle()
 
     def answer_all(self, agent: Agent | None = None, limit: int = 200) -> list[str]:

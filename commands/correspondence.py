@@ -1,0 +1,147 @@
+"""The engine's letters: commands go out when a turn's events are in the log, answers come in and become the root's next turn.
+
+    appended -> Dispatch -> agent or handler -> on_reply -> schedule(root, answer)
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Protocol
+
+import structlog
+
+from agents.wire import HandlerAnswer, Message
+from commands import events
+from commands.catalogue.model import Catalogue
+from commands.delegation import unwrapped
+from commands.dispatch import Dispatch, Waiting, asked_of
+from commands.failpoints import reach_all
+from commands.fleet import Fleet
+from commands.patience import patiently
+from commands.resource import Resource, fold_all
+from commands.roots import Roots
+from commands.snapshots import form, latest, resumed
+from commands.turn import Answer
+from commands.vault import Vault
+from commands.world import World
+from eventstore import Recorded, Store
+
+log = structlog.get_logger("corral.engine")
+
+ANSWERED_KEPT = 4096
+"""Answered commands remembered, to know duplicates."""
+
+
+class Schedule(Protocol):
+    """Has a root take a turn soon."""
+
+    def __call__(
+        self, root: str, *, answer: Answer | None = None, progress: tuple[str, int | None, str | None] | None = None
+    ) -> None: ...
+
+
+class Correspondence:
+    """Of one engine. `spawn` runs something beside it, as long as it is at work (False: it ends)."""
+
+    def __init__(
+        self, store: Store, catalogue: Catalogue, vault: Vault, roots: Roots, dispatch: Dispatch, *, fleet: Callable[[], Fleet],
+        schedule: Schedule, is_ours: Callable[[str], bool], spawn: Callable[[Coroutine[Any, Any, None]], bool],
+    ) -> None:  # fmt: skip
+        self._store, self._catalogue, self._vault, self._roots, self._dispatch = store, catalogue, vault, roots, dispatch
+        self._fleet, self._schedule, self._is_ours, self._spawn = fleet, schedule, is_ours, spawn
+        self._answered: OrderedDict[str, None] = OrderedDict()
+        """The commands answered last, so that a repeated answer costs nothing."""
+
+    async def send(self, root: str, resources: Mapping[str, Resource], recorded: list[Recorded]) -> None:
+        """Sends what the turn asked for, and after a restart what is still unanswered; forgets what is answered."""
+        if not self._is_ours(root):
+            return  # lost since the append: another engine asks now, and answers come to it
+        fresh = {event.data["id"] for event in recorded if event.type == events.STEP_REQUESTED}
+        asides = [event for event in recorded if event.type == events.STEP_REQUESTED and "aside" in event.data]
+        found = self._dispatch.update(root, World(self._catalogue, resources, self._fleet()))
+        if not found and not asides:
+            return
+        if asides:
+            world = await self._revealed(resources)
+            for event in asides if self._is_ours(root) else ():
+                self._dispatch.send_aside(root, world, event)
+        for waiting in found:
+            ask = waiting[2].id
+            as_it_was = resources if ask in fresh else self._roots.when_asked(root, ask)
+            if as_it_was is not None:
+                world = await self._revealed(as_it_was)
+                if self._is_ours(root):
+                    self._dispatch.send(root, world, waiting)
+            else:
+                self._spawn(self._send_again(root, waiting))
+
+    async def _revealed(self, resources: Mapping[str, Resource]) -> World:
+        """What commands are built from: secrets in clear, for those that an agent must know."""
+        opened = await patiently(lambda: self._vault.opened_all(resources.values()))
+        return World(self._catalogue, {each.stream: each for each in opened}, self._fleet())
+
+    async def _send_again(self, root: str, waiting: Waiting) -> None:
+        """A command of before a restart, with the payload that it had: built from the root as of its request's position."""
+        stream, _, asked = waiting
+        try:
+            then = fold_all(await patiently(lambda: self._store.read_root(root, asked.epoch)))
+            world = await self._revealed(then)
+            present = (self._roots.get(root) or resumed(await patiently(lambda: self._store.resume_root(root, form())))).get(stream)
+            waits = present is not None and any(each.id == asked.id for _, _, each in asked_of(present))
+            if waits and self._is_ours(root):  # else superseded meanwhile, or another engine's; nothing is awaited after this look
+                self._dispatch.send(root, world, waiting)
+        except Exception:  # one command that can't be built must not end the engine for all others
+            log.exception("A command can't be sent again", action="resend-failed", stream=stream, command=asked.command)
+
+    def on_reply(self, message: Message, ask: str) -> None:
+        """An agent's answer. Duplicates and answers to what nobody waits for any more end here."""
+        outstanding = self._dispatch.outstanding(ask)
+        if outstanding is None:
+            self._on_late_reply(message, ask)
+            return
+        if outstanding.delegated is not None:
+            message = unwrapped(message)
+        stale = bool((message.context or {}).get("stale"))
+        if stale:
+            log.info("The agent knows a newer request", action="reply-stale", ask=ask, stream=outstanding.stream)
+        if message.transitioning == "yes":
+            if outstanding.progressed(asyncio.get_running_loop().time()):
+                said = (ask, message.transitioningProgress, message.transitioningMessage)
+                self._schedule(outstanding.root, progress=said)
+            return
+        reach_all("before", "reply", [outstanding.command])
+        if outstanding.aside:
+            error = _error_of(message, outstanding.command)
+            log.info("Answered; nothing waits for it", action="aside-answered", ask=ask, stream=outstanding.stream, error=error)
+            self._dispatch.forget(ask)
+            return
+        self._dispatch.answered(outstanding)
+        self._answered[ask] = None
+        while len(self._answered) > ANSWERED_KEPT:
+            self._answered.popitem(last=False)
+        # What a newer request took over need not be undone any more; but what is waited for is asked for as the newest.
+        error = None if stale else _error_of(message, outstanding.command)
+        passes = isinstance(message, HandlerAnswer) and message.passes
+        self._schedule(outstanding.root, answer=Answer(ask, outstanding.command, message.data, error, stale=stale, passes=passes))
+
+    def _on_late_reply(self, message: Message, ask: str) -> None:
+        """An answer to what nobody waits for: a duplicate, or that of a process that was closed meanwhile, whose success is undone."""
+        context = message.context or {}
+        late = message.transitioning != "yes" and not context.get("stale") and ask not in self._answered
+        if late and isinstance(context.get("stream"), str):
+            self._spawn(self._take_late(context["stream"], Answer(ask, "", message.data, _error_of(message, "it"))))
+        else:
+            log.debug("An answer that nobody waits for", action="reply-late", ask=ask, name=message.name)
+
+    async def _take_late(self, stream: str, answer: Answer) -> None:
+        resource = await patiently(lambda: latest(self._store, stream))
+        if resource.exists and (answer.ask in resource.late or any(each.id == answer.ask for _, _, each in asked_of(resource))):
+            self._schedule(resource.root, answer=answer)
+
+
+def _error_of(message: Message, command: str) -> str | None:
+    if message.transitioning != "error":
+        return None
+    return " : ".join(part for part in (message.transitioningMessage or f"{command} failed", message.transitioningInternalMessage) if part)
