@@ -97,8 +97,13 @@ def _begin(turn: Turn, resource: Resource, process: Process, given: Json) -> Non
     """Begins the process; no event where it is under way or done already; refused where the state doesn't allow it."""
     state = resource.row.get(process.field) or ""
     bracket = resource.open.get(process.field)
-    if bracket is not None and process.name in (bracket.process, bracket.origin) and (given.get("start") or not bracket.input.get("start")):
-        return  # starting twice is starting once; but a stop is more than the one of a restart, which starts again
+    if bracket is not None and process.name in (bracket.process, bracket.origin):
+        wanted = {**bracket.input, **{name: value for name, value in given.items() if value}}
+        if not given.get("start"):
+            wanted.pop("start", None)  # a stop is more than the one of a restart, which starts again
+        if wanted == bracket.input:
+            return  # stopping twice is stopping once, unless the second says more
+        given = wanted
     if state in process.dones and state not in process.start and bracket is None:
         return
     if not turn.accepts(resource, process):

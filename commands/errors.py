@@ -25,6 +25,10 @@ class Conflict(Refused):
         super().__init__("Conflict", message, status=409)
 
 
+class Gone(Exception):
+    """Whom a step would ask is removed. What is to be torn down there is gone with it; what is to be made there fails for this reason."""
+
+
 class Failure(Exception):
     """A step failed, and so does its process. The message is for the user."""
 

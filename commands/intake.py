@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from commands import calls, events
-from commands.catalogue.model import Catalogue
+from commands.catalogue.model import Catalogue, Process
 from commands.draft import Draft
+from commands.errors import Gone
 from commands.fleet import Fleet
 from commands.replies import merge_related, reply_changes
 from commands.resource import Asked, Json, Open, Progress, Resource
@@ -131,10 +132,24 @@ class Intake(Draft):
         if found is None or found[1].undo is None:
             return
         process, step = found
-        wanted = process.field in resource.open or (resource.row.get(process.field) in process.dones and resource.state not in GONE)
-        if wanted or any(each.command == step.undo for each in resource.undoing.values()):
+        if self._is_wanted(resource, process) or any(each.command == step.undo for each in resource.undoing.values()):
             return
         self.emit(stream, events.STEP_REQUESTED, {"command": step.undo, "id": self.new_id(), "agent": asked.agent})
+
+    def _is_wanted(self, resource: Resource, process: Process) -> bool:
+        """What the process once did is there to stay, or another process sees to it."""
+        return process.field in resource.open or (resource.row.get(process.field) in process.dones and resource.state not in GONE)
+
+    def _is_moot(self, resource: Resource, undo: str) -> bool:
+        """Nothing is left to be undone: it was wanted again meanwhile, or went with its agent or place."""
+        found = self.catalogue.asks(resource.type, undo)
+        undone = [process for process, step in self.catalogue.asks_of(resource.type) if step.undo == undo]
+        if any(self._is_wanted(resource, process) for process in undone):
+            return True
+        try:
+            return found is None or found[1].agent(self, resource) is None
+        except Gone:
+            return True
 
     def _take_undone(self, stream: str, asked: Asked, answer: Answer) -> None:
         data: Json = {"id": asked.id, "late": True}
@@ -151,8 +166,7 @@ class Intake(Draft):
             for asked in resource.undoing.values():
                 # Where time alone led here, what led here is the last thing that happened to it.
                 self._cause, self._correlation = woken or f"{stream}@{resource.version}", asked.correlation
-                agent = self.get("agent", asked.agent)
-                if agent is not None and agent.removed:  # whoever removed it says that nothing is left there
+                if self._is_moot(resource, asked.command):
                     self.emit(stream, events.STEP_SUCCEEDED, {"id": asked.id, "late": True})
                 elif asked.error is not None and self._is_due(asked):
                     data: Json = {"command": asked.command, "id": self.new_id(), "agent": asked.agent, "try": asked.tries + 1}

@@ -20,7 +20,7 @@ from agents.wire import partition_of
 from commands import calls, events
 from commands.catalogue.fields import parsed_date
 from commands.catalogue.model import Ask, Await, Catalogue, Checkpoint, Child, Decide, Join, Own, Process, Step, Target
-from commands.errors import Failure
+from commands.errors import Failure, Gone
 from commands.fleet import Fleet
 from commands.intake import MAX_BACKOFF, Answer, Intake, Triggers
 from commands.resource import Json, Open, Resource
@@ -115,7 +115,9 @@ class Turn(Intake):
             if any(self.resources[stream].open for stream in self._drafts if self.root_of(stream) == root)
         ]
         mine = [each for each in self.resources.values() if (each.root or each.stream) == self.root]
-        if any(each.open or each.undoing for each in mine):
+        if any(each.undoing for each in mine):  # it may have been done already when a late answer came
+            return [*todo, Work(self.root, partition_of(self.root))], []
+        if any(each.open for each in mine):
             return todo, []
         if due := self._next_purge(mine):
             return [*todo, Work(self.root, partition_of(self.root), due)], []
@@ -307,7 +309,12 @@ class Turn(Intake):
         asked = bracket.asked.get(step.command)
         if asked is not None and asked.answered:
             return True
-        agent = step.agent(self, self.resources[stream])
+        try:
+            agent = step.agent(self, self.resources[stream])
+        except Gone as gone:
+            if step.aside or not step.tries:
+                return True
+            raise Failure(str(gone)) from gone
         if agent is None:
             return True
         bracket = self.resumed(stream, bracket)

@@ -374,6 +374,10 @@ class Catalogue:
         """The state fields that the type's processes move."""
         return self._state_fields.get(root_type, ())
 
+    def asks_of(self, root_type: str) -> list[tuple[Process, Ask]]:
+        """Every process of a type that asks an agent, with its step."""
+        return [found for (type_name, _), found in self._asks.items() if type_name == root_type]
+
     def asks(self, root_type: str, command: str) -> tuple[Process, Ask] | None:
         """The process of a type that asks a command, and its step."""
         return self._asks.get((root_type, command))

@@ -321,3 +321,63 @@ def test_what_is_undone_on_an_agent_that_is_removed_is_waited_for_no_longer() ->
     story.take_turn(INSTANCE)
     assert not story.resource(MAP).undoing
     assert {each.metadata.get("correlation") for each in story.log if each.stream == MAP} == {"a story", f"corral:purge-{INSTANCE}"}
+
+
+def late_undo() -> tuple[Story, Ask]:
+    """A start that was superseded by a stop and succeeded all the same, after the stop was done: its undo is asked."""
+    story, activate = starting()
+    story.command(INSTANCE, Run("stop"))
+    story.answer_all()
+    assert story.resource(INSTANCE).state == "stopped"
+    story.answer(activate)
+    [undo] = story.asks()
+    return story, undo
+
+
+def test_an_undo_that_failed_is_not_asked_again_once_the_instance_is_started_again() -> None:
+    story, undo = late_undo()
+    story.answer(undo, error="not now")
+    story.command(INSTANCE, Run("start"))
+    story.answer_all()
+    before = len(story.log)
+    story.pass_time(60)
+    assert story.resource(INSTANCE).state == "running"
+    assert commands_after(story, before) == []
+    assert not story.resource(MAP).undoing
+
+
+def test_an_undo_keeps_its_root_at_work_although_nothing_is_under_way() -> None:
+    story, undo = late_undo()
+    turn = story.turn(INSTANCE, {each.stream: each for each in story.resources().values() if each.root == INSTANCE})
+    turn.run()
+    assert [work.root for work in turn.work()[0]] == [INSTANCE]
+    story.answer(undo)
+    turn = story.turn(INSTANCE, {each.stream: each for each in story.resources().values() if each.root == INSTANCE})
+    turn.run()
+    assert turn.work() == ([], [INSTANCE])
+
+
+@pytest.mark.parametrize("gone", ["host-1", "agent-1"])
+@pytest.mark.parametrize("command", [ACTIVATE, "storage.volume.activate"])
+def test_a_start_on_a_host_that_is_removed_meanwhile_fails_and_says_so(gone: str, command: str) -> None:
+    story, _ = starting(command)
+    story.command(gone, ForceRemove("it burnt down"))
+    story.take_turn(INSTANCE)
+    story.settle()
+    instance = story.resource(INSTANCE)
+    assert instance.state == "removed"
+    assert "removed" in instance.fields["transitioningMessage"]
+
+
+@pytest.mark.parametrize("more", [{"remove": True}, {"deallocateFromHost": True}])
+def test_a_second_stop_that_says_more_is_not_lost(more: dict[str, bool]) -> None:
+    story = running()
+    story.command(INSTANCE, Run("stop"))
+    story.command(INSTANCE, Run("stop", more))
+    before = len(story.log)
+    story.command(INSTANCE, Run("stop"))
+    assert len(story.log) == before
+    story.answer_all()
+    instance = story.resource(INSTANCE)
+    assert instance.state == ("removed" if "remove" in more else "stopped")
+    assert instance.row["allocationState"] == ("inactive" if "deallocateFromHost" in more else "active")

@@ -7,6 +7,7 @@ from typing import Any
 from commands import uniqueness
 from commands.catalogue.fields import date_text
 from commands.catalogue.model import LAST, PRIORITIES, Decide, Logic, Process, Step
+from commands.errors import Gone
 from commands.resource import Resource
 from commands.turn import Failure, Turn
 from commands.world import World
@@ -50,12 +51,13 @@ def delegate(turn: Turn, resource: Resource) -> None:
 
 
 def managing(world: World, place: Resource | None) -> int | None:
-    """The agent of a host or pool. None: nothing manages it, or it is removed: whoever removes it says that nothing is left there."""
-    if place is None or place.removed:
-        return None
-    number: int | None = place.row.get("agentId")
+    """The agent of a host or pool; None: nothing manages it. Raises Gone where it is removed, which says that nothing is left there."""
+    number: int | None = place.row.get("agentId") if place is not None else None
     agent = world.get("agent", number)
-    return None if agent is None or agent.removed else number
+    for each in (place, agent):
+        if each is not None and each.removed:
+            raise Gone(f"{each.stream.replace('-', ' ')} was removed")
+    return number if agent is not None else None
 
 
 REMOVED = Logic("SetRemovedFields", (Decide(set_removed),), PRIORITIES["default"])

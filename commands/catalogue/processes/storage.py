@@ -8,6 +8,7 @@ from typing import Any
 from commands import payload
 from commands.catalogue.model import Ask, Child, Decide, Join, Logic, Own, Process
 from commands.catalogue.processes.common import lifecycle, managing
+from commands.errors import Gone
 from commands.logic import instances, storage
 from commands.resource import Resource
 from commands.world import World
@@ -22,7 +23,7 @@ def agent_of_pool(world: World, each: Resource) -> int | None:
     pool = world.get("storagePool", each.row.get("storagePoolId"))
     hosts = [world.get("host", number) for number in world.fleet.hosts_of(pool.id)] if pool else []
     if hosts and all(host is None or host.removed for host in hosts):
-        return None  # it went with the hosts that could reach it
+        raise Gone(f"all hosts of storagePool {each.row.get('storagePoolId')} were removed")
     return managing(world, pool)
 
 
