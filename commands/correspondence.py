@@ -20,7 +20,7 @@ from commands.dispatch import Dispatch, Waiting, asked_of
 from commands.failpoints import reach_all
 from commands.fleet import Fleet
 from commands.patience import patiently
-from commands.resource import Resource, fold_all
+from commands.resource import Resource, fold_all, split_stream
 from commands.roots import Roots
 from commands.snapshots import form, latest, resumed
 from commands.turn import Answer
@@ -136,7 +136,13 @@ class Correspondence:
             log.debug("An answer that nobody waits for", action="reply-late", ask=ask, name=message.name)
 
     async def _take_late(self, stream: str, answer: Answer) -> None:
-        resource = await patiently(lambda: latest(self._store, stream))
+        """Anybody on NATS may say anything here: what is no stream, or can't be looked up, is told in the log."""
+        try:
+            self._catalogue.type(split_stream(stream)[0])
+            resource = await patiently(lambda: latest(self._store, stream))
+        except Exception as error:  # one answer must not end the engine for all others
+            log.warning("A late answer is about nothing that there is", action="late-failed", ask=answer.ask, stream=stream, error=repr(error))
+            return
         if resource.exists and (answer.ask in resource.late or any(each.id == answer.ask for _, _, each in asked_of(resource))):
             self._schedule(resource.root, answer=answer)
 

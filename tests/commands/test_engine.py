@@ -11,7 +11,7 @@ import orjson
 import pytest
 from nats.aio.msg import Msg
 
-from agents.wire import Message
+from agents.wire import PARTITIONS, Message, reply_subject
 from commands.errors import Conflict, Refused
 from commands.service import Actor
 from eventstore import CommandKey, Store
@@ -77,6 +77,19 @@ async def test_an_answer_that_comes_twice_counts_once(store: Store, nats_url: st
         await asyncio.sleep(0.1)
         answers = [event.data["id"] for event in await store.read_all(0, 1000) if event.type == "step-succeeded"]
         assert len(answers) == len(set(answers))
+
+
+async def test_late_answers_about_nothing_that_there_is_end_nothing(store: Store, nats_url: str) -> None:
+    async with a_running_cloud(store, nats_url) as cloud:
+        for stream in ("nonsense", "nonsense-1", "instance-", "instance-\u00b2", "instance-\x00", "instance-1\x00", "instance-99", "ins\x00tance-1"):
+            body = Message(name="reply", context={"stream": stream}).encode()
+            for partition in range(PARTITIONS):
+                await cloud.agent.nats.publish(reply_subject(partition, 1, "unknown"), body)
+        await cloud.agent.nats.flush()
+        created = await cloud.create("container", imageUuid="sim:x")
+        await cloud.until(created.stream, "running")
+        await cloud.commands.run("instance", created.id, "stop", {}, cloud.actor)
+        await cloud.until(created.stream, "stopped")
 
 
 async def test_one_hundred_slots_take_one_hundred_of_five_hundred_and_the_others_are_told_why(store: Store, nats_url: str) -> None:
