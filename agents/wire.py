@@ -116,12 +116,16 @@ ANSWER_KEYS = frozenset(
 """What is read of an answer, and tells an event from a bare result."""
 
 
+LAST_TIME = 253_402_300_799_000
+"""Milliseconds: the end of the year 9999, after which there is no date."""
+
+
 class Presence(BaseModel):
     """A heartbeat, about every `SECONDS`: the agent lives, and what runs there. Never an event of the log."""
 
     agent: int
     uuid: str
-    time: int = Field(default_factory=lambda: int(time.time() * 1000))
+    time: int = Field(default_factory=lambda: int(time.time() * 1000), ge=0, le=LAST_TIME)
     instances: dict[str, str] = Field(default_factory=dict)
     """uuid -> state ("running", "stopped") of the instances this agent holds."""
     trouble: str | None = None

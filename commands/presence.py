@@ -69,7 +69,10 @@ class PresenceWatch:
             self._news.clear()
             heard, self._heard_of = self._heard_of, {}
             for presence in heard.values():
-                await self._endings.hear(presence)
+                try:
+                    await self._endings.hear(presence)
+                except Exception:  # one heartbeat must not end the engine for all others
+                    log.exception("A heartbeat can't be held against the log", action="heartbeat-failed", agent=presence.agent)
 
     async def _count_silence(self) -> None:
         """Only while NATS is there to be heard over."""

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 import pytest
 
-from agents.wire import Presence, presence_subject
+from agents.wire import LAST_TIME, Presence, presence_subject
 from commands.endings import SETTLED, Endings
 from eventstore.memory import MemoryStore
 from tests.support.cloud import Cloud, a_running_cloud
@@ -86,6 +86,35 @@ async def test_heartbeats_that_are_as_old_as_the_start_or_come_twice_say_nothing
         await heartbeat(cloud, agent, at - 2000)
         assert (await cloud.resource(stream)).state == "running"
         await heartbeat(cloud, agent, running={uuid: "running"})
+
+
+@pytest.mark.parametrize("at", [-1, LAST_TIME + 1, 2**63 - 1])
+async def test_a_heartbeat_of_a_time_that_is_no_date_is_dropped(nats_url: str, at: int) -> None:
+    async with a_running_cloud(MemoryStore(), nats_url) as cloud:
+        agent, stream, _ = await one_that_runs(cloud, "stop")
+        odd = Presence.model_construct(agent=agent, uuid="x", time=at, instances={})
+        await cloud.agent.nats.publish(presence_subject(agent), odd.encode())
+        await cloud.agent.nats.flush()
+        await heartbeat(cloud, agent)
+        await heartbeat(cloud, agent)
+        await cloud.until(stream, "stopped")
+
+
+async def test_a_heartbeat_that_can_not_be_compared_keeps_no_other_from_it(nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with a_running_cloud(MemoryStore(), nats_url) as cloud:
+        agent, stream, _ = await one_that_runs(cloud, "stop")
+        as_ever, failures = Endings.hear, [RuntimeError("this one fails")]
+
+        async def hear(self: Endings, presence: Presence) -> None:
+            if failures:
+                raise failures.pop()
+            await as_ever(self, presence)
+
+        monkeypatch.setattr(Endings, "hear", hear)
+        for _ in range(3):
+            await heartbeat(cloud, agent)
+        await cloud.until(stream, "stopped")
+        assert not failures
 
 
 async def test_an_agent_that_can_not_see_its_engine_says_nothing_about_what_runs(nats_url: str) -> None:
