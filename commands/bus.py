@@ -162,9 +162,14 @@ class Bus:
 
     async def _presence_message(self, message: Msg) -> None:
         try:
-            self.on_presence(Presence.decode(message.data))
+            presence = Presence.decode(message.data)
         except ValueError as error:
             log.warning("A heartbeat is malformed", action="presence-malformed", subject=message.subject, error=str(error))
+            return
+        if message.subject != wire.presence_subject(presence.agent):  # who may publish where is for NATS' permissions to say
+            log.warning("A heartbeat in another agent's name", action="presence-foreign", subject=message.subject, agent=presence.agent)
+            return
+        self.on_presence(presence)
 
     async def _on_error(self, error: Exception) -> None:
         log.warning("NATS reports an error", action="nats-error", error=repr(error))

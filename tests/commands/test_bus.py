@@ -33,6 +33,28 @@ async def test_of_several_addresses_the_one_that_answers_is_used(nats_url: str) 
     await disconnect(client)
 
 
+async def test_a_heartbeat_counts_only_on_the_subject_of_its_agent(nats_url: str) -> None:
+    bus = Bus(nats_url)
+    seen: list[tuple[int, str]] = []
+    bus.on_presence = lambda presence: seen.append((presence.agent, presence.uuid))
+    await bus.start()
+    await until(lambda: bus.connections == 1)
+    client = await nats.connect(nats_url)
+
+    async def own_one_heard() -> bool:
+        await client.publish(presence_subject(7), Presence(agent=1, uuid="in another's name").encode())
+        await client.publish(presence_subject(7), Presence(agent=7, uuid="own").encode())
+        await client.flush()
+        return bool(seen)
+
+    async with asyncio.timeout(20):
+        while not await own_one_heard():
+            await asyncio.sleep(0.05)
+    assert set(seen) == {(7, "own")}
+    await client.close()
+    await bus.close()
+
+
 @pytest.mark.timeout(60)
 async def test_what_was_listened_to_before_nats_came_and_while_it_was_away_is_heard_once_it_is_there(tmp_path: Path) -> None:
     with hold(tmp_path) as home:
