@@ -39,13 +39,13 @@ from commands.presence import PresenceWatch
 from commands.resource import Resource
 from commands.roots import Roots, as_asked
 from commands.service import Commands
-from commands.snapshots import form
+from commands.snapshots import form, latest
 from commands.surroundings import REAL, Surroundings
 from commands.turn import Answer, NeedIds, NeedRoot, Others, Triggers, Turn
 from commands.vault import Vault
 from commands.vitals import Vitals
 from commands.wakeups import Wakeups
-from eventstore import BadData, Claim, Full, Lease, LostLease, Recorded, Store, Taken, Unavailable, Write, WrongVersion
+from eventstore import ArchiveAway, BadData, Claim, Full, Lease, LostLease, Recorded, Store, Taken, Unavailable, Write, WrongVersion
 
 log = structlog.get_logger("corral.engine")
 
@@ -265,17 +265,24 @@ class Engine:
         pause = min(BROKEN_SECONDS, 2.0**failures)
         self._broken[root] = (failures, asyncio.get_running_loop().time() + pause)
         self._wake_later(root, self.surroundings.now() + timedelta(seconds=pause))
-        why = f"{type(error).__name__}: {error}"
-        reason = f"Corral itself failed ({why}); the engine's log tells more. It is tried again at least every {BROKEN_SECONDS:.0f} s"
+        why = f"Corral itself failed ({type(error).__name__}: {error}); the engine's log tells more"
+        reason = f"{error if isinstance(error, ArchiveAway) else why}. It is tried again at least every {BROKEN_SECONDS:.0f} s"
         lease = self._partitions.held.get(partition_of(root))
         try:
-            turn = self._turn(root, await self._load(root), Triggers())
+            turn = self._turn(root, await self._load_to_park(root), Triggers())
             turn.park(reason)
             if (writes := turn.writes()) and lease is not None:
                 await self._append(turn, writes, lease, Triggers())
         except Exception:  # then the log alone tells
             log.exception("What failed can't be parked", action="park-failed", root=root)
         self._roots.forget(root)
+
+    async def _load_to_park(self, root: str) -> dict[str, Resource]:
+        """All of it; or the resource that the root is named after, where others of it are in an archive that is away."""
+        try:
+            return await self._load(root)
+        except ArchiveAway:
+            return {root: await patiently(lambda: latest(self.store, root))}
 
     def _turn(
         self, root: str, resources: dict[str, Resource], triggers: Triggers, others: Others = lambda root: None

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from eventstore import Unavailable
+from eventstore import ArchiveAway, Unavailable
 
 T = TypeVar("T")
 
@@ -15,9 +15,11 @@ PAUSE = 0.2
 
 
 async def patiently(call: Callable[[], Awaitable[T]]) -> T:
-    """The call's answer, once the database gives it."""
+    """The call's answer, once the database gives it. Raises ArchiveAway: people have to bring that back, so they must be told."""
     while True:
         try:
             return await call()
+        except ArchiveAway:
+            raise
         except Unavailable:
             await asyncio.sleep(PAUSE)

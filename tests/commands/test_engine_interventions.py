@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from agents.wire import Message
 from commands.interventions import Cancel, ForceRemove, Intervention, Retry
 from commands.turn import Turn
-from eventstore import Store
+from eventstore import ArchiveAway, Resumed, Store
 from eventstore.postgres import PostgresStore
 from tests.support.cloud import Cloud, a_running_cloud
 
@@ -107,6 +107,27 @@ async def test_progress_shows_on_the_instance_and_restarts_the_clock(store: Stor
         assert 5 < told[-1].data["percent"] <= 85
         await cloud.agent.answer(pull, {})
         await cloud.until(created.stream, "running")
+
+
+async def test_a_root_whose_archive_is_away_says_so_and_goes_on_once_it_is_back(
+    store: Store, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(roots: Sequence[str], form: str) -> Resumed:
+        raise ArchiveAway("the archive's file is not there: put it there again")
+
+    async with a_running_cloud(store, nats_url) as cloud:
+        created = await cloud.create("container", imageUuid="sim:x")
+        await cloud.until(created.stream, "running")
+        with monkeypatch.context() as patched:
+            patched.setattr(store, "resume_roots", away)
+            cloud.engine._roots.forget(created.stream)
+            await cloud.commands.run("instance", created.id, "stop", {}, cloud.actor)
+            async with asyncio.timeout(10):
+                while not (parked := (await cloud.resource(created.stream)).open["state"].parked):
+                    await asyncio.sleep(0.02)
+            assert parked.startswith("the archive's file is not there: put it there again. It is tried again at least every")
+        stopped = await cloud.until(created.stream, "stopped")
+        assert not stopped.open
 
 
 async def test_a_turn_that_breaks_parks_its_process_with_the_reason_and_goes_on_once_it_is_mended(
