@@ -9,7 +9,7 @@ import asyncio
 from itertools import islice
 
 from commands.snapshots import form
-from eventstore import Resumed, Store
+from eventstore import ArchiveAway, Resumed, Store, Unavailable
 
 MOST = 256
 """Roots in one query."""
@@ -27,7 +27,7 @@ class Loading:
         self._reading: set[asyncio.Task[None]] = set()
 
     async def read(self, root: str) -> Resumed:
-        """All of a root that was in the log when this was called. Raises Unavailable."""
+        """All of a root that was in the log when this was called. Raises Unavailable, and what is wrong with this root."""
         wanted = self._wanted.setdefault(root, asyncio.get_running_loop().create_future())
         if len(self._reading) < AT_ONCE:
             self._reading.add(asyncio.create_task(self._read(), name="roots' reader"))  # it takes itself out again
@@ -59,12 +59,25 @@ class Loading:
                 each.cancel()
             raise
         except Exception as error:
+            if len(batch) > 1 and (isinstance(error, ArchiveAway) or not isinstance(error, Unavailable)):
+                await self._read_singly(batch)
+                return
             for each in batch.values():
                 each.set_exception(error)
                 each.exception()  # a reader that was cancelled meanwhile does not ask for it
         else:
             for root, each in batch.items():
                 each.set_result(found.get(root) or Resumed([], []))
+
+
+    async def _read_singly(self, batch: dict[str, asyncio.Future[Resumed]]) -> None:
+        """One of them can't be read: it alone is to have the error."""
+        try:
+            for root, each in batch.items():
+                await self._read_some({root: each})
+        finally:  # where that was cancelled: nobody waits for those that are left
+            for each in batch.values():
+                each.cancel()
 
 
 def by_root(read: Resumed) -> dict[str, Resumed]:

@@ -8,17 +8,18 @@ from collections.abc import Sequence
 import pytest
 
 from commands.loading import MOST, Loading
-from eventstore import Event, Resumed, Unavailable, Write
+from eventstore import ArchiveAway, Event, Resumed, Unavailable, Write
 from eventstore.memory import MemoryStore
 
 
 class Counting(MemoryStore):
-    """A store that counts what it is asked for, and is away as often as told."""
+    """A store that counts what it is asked for, is away as often as told, and can't read some roots."""
 
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[int] = []
         self.away = 0
+        self.wrong: dict[str, Exception] = {}
 
     async def resume_roots(self, roots: Sequence[str], form: str) -> Resumed:
         self.asked.append(len(roots))
@@ -26,6 +27,8 @@ class Counting(MemoryStore):
         if self.away:
             self.away -= 1
             raise Unavailable("away")
+        if found := [error for root, error in self.wrong.items() if root in roots]:
+            raise found[0]
         return await super().resume_roots(roots, form)
 
 
@@ -67,6 +70,27 @@ async def test_a_database_that_is_away_is_every_readers_to_know_and_later_ones_a
     answers = await asyncio.gather(loading.read("instance-0"), loading.read("instance-1"), return_exceptions=True)
     assert [type(answer) for answer in answers] == [Unavailable, Unavailable]
     assert len((await loading.read("instance-0")).events) == 2
+
+
+@pytest.mark.parametrize("error", [ArchiveAway("its file is not there"), ValueError("what no code of today can read")])
+async def test_what_is_wrong_with_one_root_is_no_others_to_know(error: Exception) -> None:
+    store = await a_log(5)
+    store.wrong["instance-3"] = error
+    loading = Loading(store)
+    answers = await asyncio.gather(*(loading.read(f"instance-{number}") for number in range(5)), return_exceptions=True)
+    assert [answer if isinstance(answer, Exception) else len(answer.events) for answer in answers] == [2, 2, 2, error, 2]  # type: ignore[union-attr]
+
+
+async def test_closing_while_a_batch_is_read_singly_cancels_those_who_wait() -> None:
+    store = await a_log(3)
+    store.wrong["instance-0"] = ValueError("wrong")
+    loading = Loading(store)
+    waiting = [asyncio.create_task(loading.read(f"instance-{number}")) for number in range(3)]
+    while len(store.asked) < 2:
+        await asyncio.sleep(0)
+    await loading.close()
+    answers = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 10)
+    assert {type(answer) for answer in answers} == {asyncio.CancelledError}
 
 
 async def test_a_reader_that_is_cancelled_takes_nobody_with_it() -> None:
