@@ -42,6 +42,8 @@ class Ended:
     """Observed: what should run does not run any more, and nobody stopped it. Its instanceTriggeredStop says what follows."""
 
     reason: str
+    position: int
+    """The resource's, when that was seen: nothing follows where anything happened to it since (it may have been started again)."""
 
 
 Command = Ended | Update | Delete | Run | Intervention
@@ -67,8 +69,8 @@ def decide(command: Command, turn: Turn, type_name: str, resource: Resource) -> 
             if process is None:
                 raise Refused("InvalidAction", f"{a(type_name)} has no action {verb}")
             _begin(turn, resource, process, given)
-        case Ended(reason):
-            if resource.state == "running" and not resource.open:
+        case Ended(reason, position):
+            if resource.state == "running" and not resource.open and resource.position == position:
                 process = turn.catalogue.process("instance.restart")
                 turn.begin(resource.stream, process, input={"haRestart": True}, reason=reason)
         case Retry() | Cancel() | ForceRemove():

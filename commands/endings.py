@@ -101,8 +101,7 @@ class Endings:
             else:
                 self._missed[stream] = known.position  # the next one has to miss it, too
         for stream in ended[:MOST_AT_ONCE]:
-            del self._missed[stream]
-            await self._end(stream, presence.agent)
+            await self._end(stream, self._missed.pop(stream), presence.agent)
 
     async def _learn(self, stream: str) -> None:
         recorded = await self._commands.store.read(stream)
@@ -110,10 +109,11 @@ class Endings:
         if recorded and stream not in self._known:
             self._known[stream] = Known(instance.row.get("uuid", ""), instance.state, instance.position, recorded[-1].at)
 
-    async def _end(self, stream: str, agent: int) -> None:
+    async def _end(self, stream: str, position: int, agent: int) -> None:
         log.warning("An instance ended by itself", action="instance-ended", stream=stream, agent=agent)
         reason = f"it ended by itself: agent {agent} does not see it run any more"
         try:
-            await self._commands.ended(int(stream.rpartition("-")[2]), reason, Actor(correlation=f"corral:ended-{stream}"))
+            actor = Actor(correlation=f"corral:ended-{stream}")
+            await self._commands.ended(int(stream.rpartition("-")[2]), reason, position, actor)
         except Refused as error:
             log.warning("What ended by itself can't be followed up", action="ending-refused", stream=stream, error=str(error))

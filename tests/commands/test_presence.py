@@ -139,6 +139,19 @@ async def test_an_engine_that_starts_anew_learns_of_what_ended_before(nats_url: 
         await cloud.until(stream, "stopped")
 
 
+async def test_what_was_started_again_since_it_was_missed_is_not_ended_by_an_engine_whose_follower_lags(nats_url: str) -> None:
+    async with a_running_cloud(MemoryStore(), nats_url) as cloud:
+        agent, stream, _ = await one_that_runs(cloud, "stop")
+        lagging = Endings(cloud.commands, cloud.engine.fleet)
+        await lagging.hear(Presence(agent=agent, uuid="x", time=later()))
+        for verb, state in (("stop", "stopped"), ("start", "running")):
+            await cloud.commands.run("instance", 1, verb, {}, cloud.actor)
+            await cloud.until(stream, state)
+        before = await cloud.store.read(stream)
+        await lagging.hear(Presence(agent=agent, uuid="x", time=later()))
+        assert await cloud.store.read(stream) == before
+
+
 async def test_what_is_on_its_way_or_was_stopped_is_not_missed(nats_url: str) -> None:
     async with a_running_cloud(MemoryStore(), nats_url) as cloud:
         agent, stream, _ = await one_that_runs(cloud, "remove")
