@@ -141,7 +141,8 @@ class Correspondence:
             self._catalogue.type(split_stream(stream)[0])
             resource = await patiently(lambda: latest(self._store, stream))
         except Exception as error:  # one answer must not end the engine for all others
-            log.warning("A late answer is about nothing that there is", action="late-failed", ask=answer.ask, stream=stream, error=repr(error))
+            said = {"ask": answer.ask, "stream": stream, "error": repr(error)}
+            log.warning("A late answer is about nothing that there is", action="late-failed", **said)
             return
         if resource.exists and (answer.ask in resource.late or any(each.id == answer.ask for _, _, each in asked_of(resource))):
             self._schedule(resource.root, answer=answer)

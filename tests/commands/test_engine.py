@@ -81,7 +81,7 @@ async def test_an_answer_that_comes_twice_counts_once(store: Store, nats_url: st
 
 async def test_late_answers_about_nothing_that_there_is_end_nothing(store: Store, nats_url: str) -> None:
     async with a_running_cloud(store, nats_url) as cloud:
-        for stream in ("nonsense", "nonsense-1", "instance-", "instance-\u00b2", "instance-\x00", "instance-1\x00", "instance-99", "ins\x00tance-1"):
+        for stream in ("nonsense", "nonsense-1", "instance-", "instance-\u00b2", "instance-1\x00", "instance-99", "ins\x00tance-1"):
             body = Message(name="reply", context={"stream": stream}).encode()
             for partition in range(PARTITIONS):
                 await cloud.agent.nats.publish(reply_subject(partition, 1, "unknown"), body)
