@@ -52,9 +52,10 @@ class Fleet(Claimed):
         """Positions after it that were taken in already: what this engine itself appended, before it is followed."""
         self.resources: dict[str, Resource] = {}
         self._by_type: dict[str, dict[int, Resource]] = {}
-        self._by_uuid: dict[tuple[str, str], Resource] = {}
+        self._by_uuid: dict[tuple[str, str], set[int]] = {}
+        """Purged ones, too: which of them counts must not depend on the order in which they were taken in."""
         self._by_field: dict[tuple[str, str, Any], set[int]] = {}
-        self._image_maps: dict[tuple[int, int], int] = {}
+        self._image_maps: dict[tuple[int, int], set[int]] = {}
         self.followed = 0
         """The position up to which it has seen all of the log; 0: nobody follows for it. (Of its engine's own appends it may know more.)"""
         self._active_since: dict[str, int] = {}
@@ -105,9 +106,9 @@ class Fleet(Claimed):
         return [each for each in found if not each.removed]
 
     def by_uuid(self, type_name: str, uuid: str) -> Resource | None:
-        """Whatever its state: a removed one too (agent-protocol: lookup is by uuid only)."""
-        found = self._by_uuid.get((type_name, uuid))
-        return None if found is None else self.resources[found.stream]
+        """Whatever its state: a removed one too (agent-protocol: lookup is by uuid only), unless another has the uuid since then."""
+        found = (self._by_type[type_name][number] for number in self._by_uuid.get((type_name, uuid), ()))
+        return max(found, key=_standing, default=None)
 
     def get(self, type_name: str, number: int | None) -> Resource | None:
         return None if number is None else self._by_type.get(type_name, {}).get(number)
@@ -122,7 +123,7 @@ class Fleet(Claimed):
         return {each.row["hostId"] for each in self.having("storagePoolHostMap", "storagePoolId", pool)}
 
     def image_in_pool(self, image: int, pool: int) -> Resource | None:
-        return self.get("imageStoragePoolMap", self._image_maps.get((image, pool)))
+        return self.get("imageStoragePoolMap", max(self._image_maps.get((image, pool), ()), default=None))
 
     @property
     def handlers(self) -> dict[str, tuple[Handler, ...]]:
@@ -148,16 +149,13 @@ class Fleet(Claimed):
         before = self.resources.get(resource.stream) or empty(resource.stream)
         self.resources[resource.stream] = resource
         self._by_type.setdefault(kind, {})[number] = resource
-        self._by_uuid[kind, resource.row.get("uuid", "")] = resource
         self._index(before, resource)
+        self._index_uuid(before, resource)
         if kind in handlers.ROWS:
             self._mind_handlers(resource)
         if kind == "imageStoragePoolMap":
-            pair = (resource.row.get("imageId", 0), resource.row.get("storagePoolId", 0))
-            if not resource.removed:
-                self._image_maps[pair] = number
-            elif self._image_maps.get(pair) == number:  # not that of a newer one, when this is purged after it
-                del self._image_maps[pair]
+            there = self._image_maps.setdefault((resource.row.get("imageId", 0), resource.row.get("storagePoolId", 0)), set())
+            (there.discard if resource.removed else there.add)(number)
 
     def _mind_handlers(self, row: Resource) -> None:
         """A row of an external handler changed: which are in force is looked up anew."""
@@ -167,6 +165,13 @@ class Fleet(Claimed):
         else:
             self._active_since.setdefault(row.stream, row.position)
 
+    def _index_uuid(self, before: Resource, after: Resource) -> None:
+        old, new = before.row.get("uuid"), after.row.get("uuid")
+        if old and old != new:
+            self._by_uuid.get((after.type, old), set()).discard(after.id)
+        if new and old != new:
+            self._by_uuid.setdefault((after.type, new), set()).add(after.id)
+
     def _index(self, before: Resource, after: Resource) -> None:
         for field in INDEXES.get(after.type, ()):
             old, new = before.row.get(field), after.row.get(field)
@@ -174,3 +179,8 @@ class Fleet(Claimed):
                 self._by_field.get((after.type, field, old), set()).discard(after.id)
             if new is not None and (old != new or not before.exists):
                 self._by_field.setdefault((after.type, field, new), set()).add(after.id)
+
+
+def _standing(resource: Resource) -> tuple[bool, bool, int]:
+    """Of several with one uuid: what is there goes before what is removed, and that before what is purged, which has no uuid any more."""
+    return not resource.removed, resource.state != "purged", resource.id
