@@ -73,6 +73,8 @@ class Outstanding:
     """Seconds until it is sent again if nobody listens."""
     delegated: Delegated | None = None
     """Set where it goes through another agent; without `subject` it is known to no host yet."""
+    through: int = 0
+    """That other agent, when it was sent last. Places in flight are those of `agent`, whoever it goes through."""
 
     def progressed(self, now: float) -> bool:
         """The agent or handler reported progress: its time begins anew. -> whether to pass it on (once a second)."""
@@ -223,7 +225,7 @@ class Dispatch:
     def nudge(self, agent: int) -> None:
         """The agent shows itself: what it has not answered is sent again at once."""
         for each in self._by_ask.values():
-            if each.agent == agent and not each.answered and each.waited >= FIRST_RESEND:
+            if agent in (each.agent, each.through) and not each.answered and each.waited >= FIRST_RESEND:
                 each.until_resend = 0.0
 
     def hurry(self, root: str) -> None:
@@ -233,8 +235,8 @@ class Dispatch:
             each.until_resend, each.waited, each.silent = 0.0, 0.0, False
 
     def roots_asking(self, agent: int) -> set[str]:
-        """The roots that wait for an answer of an agent."""
-        return {each.root for each in self._by_ask.values() if each.agent == agent}
+        """The roots that wait for an answer of an agent, or through it."""
+        return {each.root for each in self._by_ask.values() if agent in (each.agent, each.through)}
 
     def revive(self, root: str) -> None:
         """The root's answers could not be recorded: they are asked for again."""
@@ -315,9 +317,9 @@ class Dispatch:
             found = each.delegated.through()
             if found is None:
                 return
-            each.agent, message = found
-            each.reply = reply_subject(partition_of(each.root), each.agent, each.ask)
-            each.subject = command_subject(each.agent, message.name)
+            each.through, message = found
+            each.reply = reply_subject(partition_of(each.root), each.through, each.ask)
+            each.subject = command_subject(each.through, message.name)
             each.payload = message.model_copy(update={"replyTo": each.reply}).encode()
         reach_all("before", "publish", [each.command])
         task = asyncio.ensure_future(self._bus.publish(each.subject, each.payload, each.reply))

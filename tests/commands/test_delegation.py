@@ -1,0 +1,65 @@
+"""Commands to an agent that lives in an instance: they go through the agent of its host, and count as its own."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from agents.wire import Message, command_subject
+from commands.bus import Bus
+from commands.catalogue.builtin import CATALOGUE
+from commands.delegation import NAME
+from commands.dispatch import FIRST_RESEND, Dispatch, Waiting, asked_of
+from commands.world import World
+from tests.commands.test_links import with_link_service
+from tests.support.story import Story
+
+
+class Heard(Bus):
+    """Keeps what is published."""
+
+    def __init__(self) -> None:
+        super().__init__("nats://127.0.0.1:1")
+        self.said: list[tuple[str, Message]] = []
+
+    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+        self.said.append((subject, Message.decode(payload)))
+
+
+def asked_of_the_delegate(story: Story, delegate: int) -> tuple[str, Waiting]:
+    """A new container's first command, as if an agent in an instance were asked."""
+    root = story.create("container", imageId=1, accountId=1).stream
+    [(stream, bracket, asked)] = [each for resource in story.resources().values() if resource.root == root for each in asked_of(resource)]
+    return root, (stream, bracket, replace(asked, agent=delegate))
+
+
+async def test_a_delegated_command_gives_its_place_in_flight_back_and_is_known_by_both_agents() -> None:
+    story = with_link_service()
+    story.create("container", imageId=1, accountId=1, networkIds=[1])
+    story.answer_all()
+    [delegate] = [each.id for each in story.fleet.all("agent") if str(each.row["uri"]).startswith("delegate:")]
+    bus = Heard()
+    dispatch = Dispatch(bus, lambda root, ask: None, sure=lambda: True, most=1)
+    (first, waits_first), (second, waits_second) = asked_of_the_delegate(story, delegate), asked_of_the_delegate(story, delegate)
+    world = World(CATALOGUE, story.resources(), story.fleet)
+    dispatch.send(first, world, waits_first)
+    dispatch.send(second, world, waits_second)
+    await asyncio.sleep(0)
+    assert [(subject, message.id) for subject, message in bus.said] == [(command_subject(1, NAME), waits_first[2].id)]
+    assert dispatch.roots_asking(delegate) == {first, second}
+    assert dispatch.roots_asking(1) == {first}
+    assert list(dispatch.loads()) == [(delegate, 1, 1)]
+
+    sent = dispatch.outstanding(waits_first[2].id)
+    assert sent is not None
+    sent.waited = FIRST_RESEND
+    dispatch.nudge(1)  # a delegate has no heartbeat of its own
+    assert sent.until_resend == 0.0
+
+    dispatch.answered(sent)
+    dispatch.forget(sent.ask)
+    await asyncio.sleep(0)
+    assert [message.id for _, message in bus.said] == [waits_first[2].id, waits_second[2].id]
+    assert list(dispatch.loads()) == [(delegate, 1, 0)]
+    dispatch.forget(waits_second[2].id)
+    assert list(dispatch.loads()) == []
