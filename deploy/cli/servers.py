@@ -39,13 +39,13 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "env", SERVER, ["corral env", 'eval "$(corral env)"', "corral env -o json"])
     def env(home_folder: Home = None, url: Url = None, output: Output = Format.TEXT) -> None:
-        """Print the addresses in force, as variables that a shell can take over."""
+        """Print the addresses in force, as lines that export them in a shell. Not in that of `corral up`: it would take them for servers of yours."""
         values = addresses(home_folder or home(), url)
         if output is Format.JSON:
             print_json(values)
             return
         for name, value in values.items():
-            out().print(Text(f"{name}={shlex.quote(value)}"))
+            out().print(Text(f"export {name}={shlex.quote(value)}"))
 
     @command(app, "rebuild", SERVER, [
         "corral rebuild",
