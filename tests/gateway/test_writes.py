@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from commands import events
 from eventstore import Event
 from tests.support.http import Api
@@ -40,6 +42,14 @@ async def test_an_image_of_another_kind_is_refused(api: Api) -> None:
     image = await api.add("image", name="i", instanceKind="virtualMachine")
     response = await api.http.post("/v1/containers", json={"imageId": f"1i{image}"})
     assert (response.status_code, response.json()["code"]) == (422, "InvalidImageInstanceKind")
+
+
+@pytest.mark.parametrize("uuid", ["sim:", "docker:", "nginx", "other:x"])
+async def test_an_image_that_no_driver_registers_is_refused_with_what_drivers_take(api: Api, uuid: str) -> None:
+    response = await api.http.post("/v1/containers", json={"imageUuid": uuid})
+    document = response.json()
+    assert (response.status_code, document["code"], document["fieldName"]) == (422, "InvalidReference", "imageUuid")
+    assert "they take sim:..., docker:..." in document["message"]
 
 
 async def test_a_change_is_answered_and_nothing_changed_is_nothing_done(api: Api) -> None:
