@@ -217,3 +217,16 @@ def test_a_link_whose_service_is_taken_over_by_another_has_ports_of_that_one_and
         story.pass_time(61)
         story.answer_all()
     assert claims_on(story, "networkService-2/linkPort") == {}
+
+
+def test_a_vnet_whose_tie_to_an_agent_instance_is_removed_may_have_another() -> None:
+    story = with_link_service()
+    [tie] = of_type(story, "networkServiceProviderInstanceMap")
+    scope = "vnet-1/agent-instance"
+    assert claims_on(story, scope) == {"networkServiceProvider-1": tie.stream}
+    story.command(tie.stream, Run("deactivate"))
+    story.command(tie.stream, Run("remove"))
+    assert claims_on(story, scope) == {}
+    story.create("container", imageId=1, accountId=1, networkIds=[1])
+    story.answer_all()
+    assert claims_on(story, scope) == {"networkServiceProvider-1": "networkServiceProviderInstanceMap-2"}
