@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from commands import handlers
 from commands.catalogue import subnets
 from commands.catalogue.fields import Submission, validated
 from commands.catalogue.ids import number_of
@@ -204,6 +205,7 @@ class Writes:
         if "ports" in type.fields:
             for port in fields.get("ports") or ():
                 parse_port(port)
+        handlers.check(self._catalogue, type.name, fields, creating=submission.purpose == "create")
         if "networkAddress" in type.fields:
             subnets.check(fields)
         if "networkIds" in type.fields and fields.get("networkIds") and fields.get("subnetIds"):
