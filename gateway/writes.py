@@ -64,6 +64,8 @@ class Writes:
             raise
 
     async def _create(self, type: ResourceType, preset: Json | None) -> Answer:
+        if not self._request.items:
+            raise Refused("MissingRequired", f"the array is empty: give at least one {type.name}")
         accepted = [{**await self._fields(type, item), **(preset or {})} for item in self._request.items]
         wanted = [fields for each in accepted for fields in [each] * _count(type, each)]
         if len(wanted) > MOST_AT_ONCE:

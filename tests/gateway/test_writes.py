@@ -32,6 +32,16 @@ async def test_many_of_one_kind_at_once(api: Api) -> None:
     assert response.json()["code"] == "MaxLimitExceeded"
 
 
+async def test_an_empty_array_asks_for_nothing_and_is_refused(api: Api) -> None:
+    head = await api.store.head()
+    response = await api.http.post("/v1/containers", json=[])
+    assert (response.status_code, response.json()["code"]) == (422, "MissingRequired")
+    assert "empty" in response.json()["message"]
+    assert await api.store.head() == head
+    one = await api.http.post("/v1/containers", json=[{"imageUuid": "sim:1"}])
+    assert (one.status_code, len(one.json()["data"])) == (201, 1)
+
+
 async def test_a_uuid_belongs_to_one(api: Api) -> None:
     await api.post("/v1/hosts", uuid="mine")
     response = await api.http.post("/v1/hosts", json={"uuid": "mine"})
