@@ -122,6 +122,15 @@ async def active_host(api: Api) -> str:
     return str(made["id"])
 
 
+async def test_what_is_active_is_not_removed_and_the_answer_says_what_to_do_first(api: Api) -> None:
+    host = await active_host(api)
+    response = await api.http.delete(f"/v1/hosts/{host}")
+    assert response.status_code == 409
+    assert "is active, so deactivate it first (POST /v1/hosts/<id>?action=deactivate)" in response.json()["message"]
+    await api.http.post(f"/v1/hosts/{host}?action=deactivate")
+    assert (await api.http.delete(f"/v1/hosts/{host}")).status_code == 200
+
+
 async def test_an_action_is_accepted_when_the_state_has_it(api: Api) -> None:
     host = await active_host(api)
     shown = await api.get(f"/v1/hosts/{host}")
