@@ -109,7 +109,10 @@ def _begin(turn: Turn, resource: Resource, process: Process, given: Json) -> Non
     if state in process.dones and state not in process.start and bracket is None:
         return
     if not turn.accepts(resource, process):
-        raise Conflict(f"{resource.name} is {state or 'absent'}: {process.name} is possible when it is {' or '.join(process.start)}")
+        told = f"{resource.name} is {state or 'absent'}"
+        if process.verb == "remove" and state == "active" and turn.catalogue.process_of(resource.type, "deactivate"):
+            told += f", so deactivate it first (POST /v1/{turn.catalogue.type(resource.type).plural.lower()}/<id>?action=deactivate)"
+        raise Conflict(f"{told}: {process.name} is possible when it is {' or '.join(process.start)}")
     turn.begin(resource.stream, process, input=given)
 
 

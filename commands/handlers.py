@@ -8,14 +8,16 @@ a handler that is deactivated or removed is passed over at once, also by those t
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agents.wire import Message
 from commands.catalogue.ids import api_id
-from commands.catalogue.model import PHASES, PRIORITIES, Logic, Phase, Process
+from commands.catalogue.model import PHASES, PRIORITIES, Catalogue, Logic, Phase, Process
 from commands.catalogue.secrets import masked, secret_names
+from commands.errors import Refused
 
 if TYPE_CHECKING:
     from commands.fleet import Fleet
@@ -27,6 +29,8 @@ HANDLER, PROCESS, MAP = "externalHandler", "externalHandlerProcess", "externalHa
 ROWS = (HANDLER, PROCESS, MAP)
 
 ACTIVE = frozenset({"active", "updating-active"})
+
+EXAMPLES = {HANDLER: "instance.start;handler=demo", PROCESS: "pre.instance.start"}
 
 ATTEMPTS = 3
 TIMEOUT = 15.0
@@ -71,7 +75,7 @@ def in_force(fleet: Fleet) -> dict[str, tuple[Handler, ...]]:
         process = fleet.get(PROCESS, each.row.get("externalHandlerProcessId"))
         if handler is None or process is None or not all(row.state in ACTIVE and not row.removed for row in (each, handler, process)):
             continue
-        phase, name = _phase_and_process(str(process.row.get("name") or ""))
+        phase, name = phase_and_process(str(process.row.get("name") or ""))
         since = max(fleet.active_since(row.stream) for row in (each, handler, process))
         found.setdefault(name, []).append(Handler(handler.id, name_of(handler), phase, priority_of(handler), on_error(handler), since))
     return {name: tuple({(each.id, each.phase): each for each in handlers}.values()) for name, handlers in found.items()}
@@ -91,12 +95,42 @@ def on_error(handler: Resource) -> str | None:
     return str(given) if given else None
 
 
-def _phase_and_process(name: str) -> tuple[Phase, str]:
+def phase_and_process(name: str) -> tuple[Phase, str]:
     first, _, rest = name.strip().lower().partition(".")
     for phase in PHASES:
         if first == phase != "handlers" and "." in rest:
             return phase, rest
     return "handlers", name.strip().lower()
+
+
+# --- what one may be told -------------------------------------------------------------------------------------------
+
+
+def check(catalogue: Catalogue, type_name: str, fields: Mapping[str, Any], *, creating: bool) -> None:
+    """Raises Refused for a handler that nobody could listen as, or for a process that there is not: neither would ever be answered."""
+    if type_name in (HANDLER, PROCESS) and (creating or "name" in fields) and not str(fields.get("name") or "").strip():
+        raise Refused("MissingRequired", f"give a name, as in {EXAMPLES[type_name]}", "name")
+    if type_name == PROCESS and "name" in fields:
+        check_process(catalogue, str(fields["name"]), "name")
+    for name in names_in(fields.get("processNames")) if type_name == HANDLER else ():
+        check_process(catalogue, name, "processNames")
+
+
+def check_process(catalogue: Catalogue, name: str, field: str) -> None:
+    _, process = phase_and_process(name)
+    if process in catalogue.processes:
+        return
+    kind = process.partition(".")[0]
+    siblings = sorted(each for each in catalogue.processes if each.startswith(f"{kind}."))
+    near = siblings or [*difflib.get_close_matches(process, catalogue.processes, 3, 0.7), "<type>.<process> as in instance.start"]
+    possible = f"{', '.join(near)}; each also after pre. or post."
+    raise Refused("InvalidOption", f"there is no process {name!r}; possible: {possible}", field)
+
+
+def names_in(given: Iterable[Any] | None) -> list[str]:
+    """pre.instance.start, ...: from a list, of which each may be several with commas between them."""
+    written = (each.strip() for text in given or () for each in str(text).split(","))
+    return list(dict.fromkeys(each for each in written if each))
 
 
 # --- the order in which a process runs ------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from commands.ids import Ids
 from commands.interventions import Intervention
 from commands.keys import KeyPair, rsa_key_pair
 from commands.logic import pools
-from commands.logic.storage import IMAGE_DRIVERS, register_image
+from commands.logic.storage import IMAGE_DRIVERS, register_image, unregistrable
 from commands.placement import CAPACITY
 from commands.resource import Json, Resource, empty, evolve, fold, split_stream
 from commands.snapshots import latest
@@ -206,10 +206,8 @@ class Commands:
         if holder is not None and (image := await self._image(holder, type_name, "imageUuid")) is not None:
             self._images[uuid_given] = holder
             return image
-        if str(uuid_given).partition(":")[0] not in IMAGE_DRIVERS or ":" not in str(uuid_given):
-            known = ", ".join(f"{name}:..." for name in IMAGE_DRIVERS)
-            message = f"there is no image {uuid_given}, and no driver registers it (they take {known})"
-            raise Refused("InvalidReference", message, "imageUuid")
+        if reason := unregistrable(str(uuid_given)):
+            raise Refused("InvalidReference", reason, "imageUuid")
         self._check_kind(IMAGE_DRIVERS[str(uuid_given).partition(":")[0]], type_name)
         return None
 

@@ -17,8 +17,7 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from agents.wire import partition_of
-from commands import calls, events
-from commands.catalogue.fields import parsed_date
+from commands import calls, events, purges
 from commands.catalogue.model import Ask, Await, Catalogue, Checkpoint, Child, Decide, Join, Own, Process, Step, Target
 from commands.errors import Failure, Gone
 from commands.fleet import Fleet
@@ -119,7 +118,7 @@ class Turn(Intake):
             return [*todo, Work(self.root, partition_of(self.root))], []
         if any(each.open for each in mine):
             return todo, []
-        if due := self._next_purge(mine):
+        if due := purges.next_due(mine):
             return [*todo, Work(self.root, partition_of(self.root), due)], []
         return todo, [self.root]
 
@@ -365,6 +364,8 @@ class Turn(Intake):
         """Ends a bracket in failure; -> the pid of the compensation that follows from the via state, if any."""
         bracket = self.bracket(stream, pid)
         data: Json = {"pid": pid, "process": process.name, "field": process.field, "error": str(failure)}
+        if process.verb == "purge":
+            data["changes"] = purges.put_off(self.now)
         self._delegating.discard(pid)
         if bracket.parent is not None:
             self.emit(stream, events.PROCESS_FAILED, {**data, "parent": bracket.parent})
@@ -392,7 +393,7 @@ class Turn(Intake):
     def _purge_due(self) -> None:
         for stream in list(self.resources):
             resource = self.resources[stream]
-            due = removal_due(resource)
+            due = purges.due_at(resource)
             if due is None or due > self.now or (resource.root or stream) != self.root:
                 continue
             process = self.catalogue.process_of(resource.type, "purge")
@@ -400,11 +401,3 @@ class Turn(Intake):
                 # Nobody commands it: what led here is the removal, the last thing that happened to it.
                 self._cause, self._correlation = f"{stream}@{resource.version}", f"corral:purge-{stream}"
                 self.advance(stream, self.begin(stream, process))
-
-    def _next_purge(self, resources: list[Resource]) -> datetime | None:
-        dues = [due for each in resources if each.state == "removed" and (due := removal_due(each))]
-        return min(dues, default=None)
-
-def removal_due(resource: Resource) -> datetime | None:
-    due = resource.row.get("removeTime")
-    return parsed_date(due) if isinstance(due, str) else None

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from commands import handlers
 from commands.catalogue import subnets
 from commands.catalogue.fields import Submission, validated
 from commands.catalogue.ids import number_of
@@ -63,6 +64,8 @@ class Writes:
             raise
 
     async def _create(self, type: ResourceType, preset: Json | None) -> Answer:
+        if not self._request.items:
+            raise Refused("MissingRequired", f"the array is empty: give at least one {type.name}")
         accepted = [{**await self._fields(type, item), **(preset or {})} for item in self._request.items]
         wanted = [fields for each in accepted for fields in [each] * _count(type, each)]
         if len(wanted) > MOST_AT_ONCE:
@@ -204,6 +207,7 @@ class Writes:
         if "ports" in type.fields:
             for port in fields.get("ports") or ():
                 parse_port(port)
+        handlers.check(self._catalogue, type.name, fields, creating=submission.purpose == "create")
         if "networkAddress" in type.fields:
             subnets.check(fields)
         if "networkIds" in type.fields and fields.get("networkIds") and fields.get("subnetIds"):

@@ -10,6 +10,9 @@ from eventstore import Claim, Release
 
 NO_ADDRESS = "Failed to allocate IP from subnet : IP allocation error"
 
+LEASED = "leased"
+"""In an address's data: its lease, as [subnet, item]. The row's own subnetId may be changed meanwhile."""
+
 
 def scope(subnet: int) -> str:
     return f"subnet-{subnet}/address"
@@ -44,8 +47,8 @@ def lease(turn: Turn, address: Resource) -> None:
     number = address.row.get("subnetId")
     if number is None:
         return
-    had = address.row.get("address")
-    if had is not None and turn.holder(scope(number), had) == address.stream:
+    had, has = address.row.get("address"), held(turn, address)
+    if had is not None and has == (number, had) and turn.holder(scope(number), had) == address.stream:
         return
     subnet = turn.get("subnet", number)
     if subnet is None or subnet.state != "active":
@@ -56,15 +59,25 @@ def lease(turn: Turn, address: Resource) -> None:
         raise Failure(NO_ADDRESS)
     name, network = address.row.get("name"), address.row.get("networkId")
     values = {"address": found, "name": name or found, "networkId": subnet.row.get("networkId") if network is None else network}
-    turn.change(address, values, claims=(Claim(scope(number), found),))
+    releases = (Release(scope(has[0]), has[1]),) if has is not None and has != (number, found) else ()
+    turn.change(address, {**values, "data": {LEASED: [number, found]}}, (Claim(scope(number), found),), releases)
+
+
+def held(turn: Turn, address: Resource) -> tuple[int, str] | None:
+    """(subnet, item) of the lease that it has."""
+    if (leased := (address.row.get("data") or {}).get(LEASED)) is not None:
+        return leased[0], leased[1]
+    number, had = address.row.get("subnetId"), address.row.get("address")  # a lease of the time when none was noted
+    if number is not None and had is not None and turn.holder(scope(number), had) == address.stream:
+        return number, had
+    return None
 
 
 def release(turn: Turn, address: Resource) -> None:
     """ipAddress.deactivate: its address is free for others; the row keeps it, except one that Docker gave."""
-    number, had = address.row.get("subnetId"), address.row.get("address")
-    if number is not None and had is not None:
-        turn.merge(address.stream, {}, releases=(Release(scope(number), had),))
-    if address.kind == "docker" and had is not None:
+    if (has := held(turn, address)) is not None:
+        turn.merge(address.stream, {"+data": {LEASED: None}}, releases=(Release(scope(has[0]), has[1]),))
+    if address.kind == "docker" and address.row.get("address") is not None:
         turn.change(address, {"address": None})
 
 

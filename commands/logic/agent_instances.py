@@ -92,6 +92,14 @@ def _revive(turn: Turn, nic: Resource, instance: Resource, vnet: int, provider: 
         _build(turn, nic, instance, vnet, provider)
 
 
+def leave_vnet(turn: Turn, each: Resource) -> None:
+    """networkServiceProviderInstanceMap.remove: the vnet may have another agent instance."""
+    vnet, provider = (each.row.get("data") or {}).get(VNET), each.row.get("networkServiceProviderId")
+    if vnet is not None:
+        release = Release(scope(vnet), f"networkServiceProvider-{provider}")
+        turn.merge(each.stream, {"+data": {VNET: None}}, releases=(release,))
+
+
 def _build(turn: Turn, nic: Resource, instance: Resource, vnet: int, provider: Resource) -> None:
     hosts = vnets.hosts_of(turn, nic)
     host_agent = turn.get("agent", hosts[0].row.get("agentId")) if hosts else None

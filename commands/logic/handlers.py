@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from commands.catalogue.model import Target
+from commands.handlers import names_in, phase_and_process
 from commands.resource import Resource
 from commands.turn import Turn
 from eventstore import Release
@@ -18,7 +19,7 @@ MAP = "externalHandlerExternalHandlerProcessMap"
 def named_processes(turn: Turn, handler: Resource) -> list[Target]:
     """The processes named and not there yet, or on their way. (One that is there is left as it is: inactive if somebody made it so.)"""
     targets = []
-    for name in _names(handler):
+    for name in _names(turn, handler):
         present = _process(turn, name)
         if present is None:
             targets.append(Target("externalHandlerProcess", None, {"name": name}, (NAMES, name)))
@@ -29,7 +30,7 @@ def named_processes(turn: Turn, handler: Resource) -> list[Target]:
 
 def map_processes(turn: Turn, handler: Resource) -> None:
     mapped = {each.row.get("externalHandlerProcessId") for each in turn.children(MAP, "externalHandlerId", handler.id)}
-    for name in _names(handler):
+    for name in _names(turn, handler):
         process = _process(turn, name)
         if process is not None and process.id not in mapped:
             turn.create(MAP, {"externalHandlerId": handler.id, "externalHandlerProcessId": process.id})
@@ -47,11 +48,11 @@ def leave_name(turn: Turn, process: Resource) -> None:
         turn.merge(process.stream, {"+data": {"leftName": True}}, releases=(Release(NAMES, str(process.row.get("name"))),))
 
 
-def _names(handler: Resource) -> list[str]:
-    """pre.instance.start, ...: from a list, of which each may be several with commas between them."""
-    given = handler.fields.get("processNames") or ()
-    written = (each.strip() for text in given for each in str(text).split(","))
-    return list(dict.fromkeys(each for each in written if each))
+def _names(turn: Turn, handler: Resource) -> list[str]:
+    """Those that it names and that there are (free data may hold anything)."""
+    given = handler.fields.get("processNames")
+    written = names_in(given if isinstance(given, list) else [given] if given else None)
+    return [each for each in written if phase_and_process(each)[1] in turn.catalogue.processes]
 
 
 def _process(turn: Turn, name: str) -> Resource | None:

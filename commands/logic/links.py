@@ -12,8 +12,8 @@ from eventstore import Claim, Release
 FIRST, LAST = 20000, 39999
 """The range of ports that a link service leads on from."""
 
-LEASED_OF = "linkService"
-"""In a link's data: the service whose ports it has."""
+LEASED = "linkPorts"
+"""In a link's data: its leases, as [service, item]. The field `ports` is what it shows; another service may take over."""
 
 TARGET = "target"
 """In a link's data: who it leads to, for the agent; the target itself is of another root."""
@@ -75,9 +75,12 @@ def lead(turn: Turn, link: Resource) -> None:
     values: Json = {"data": {TARGET: {name: target.row.get(name) for name in ("id", "uuid", "name", "kind")}}}
     service = agent_instances.of_link_service(turn, link.row["instanceId"])
     claims: tuple[Claim, ...] = ()
+    releases: tuple[Release, ...] = ()
     if service is not None:
         wanted = [(each.row.get("privatePort"), each.row.get("protocol")) for each in there.children("port", "instanceId", number)]
-        had = {(each["privatePort"], each["protocol"]): each["publicPort"] for each in link.fields.get("ports") or ()}
+        has = held(link)
+        kept = [each for each in link.fields.get("ports") or () if (service.id, str(each["publicPort"])) in has]
+        had = {(each["privatePort"], each["protocol"]): each["publicPort"] for each in kept}
         leased: list[int] = []
         for port in wanted:
             if port not in had:
@@ -87,10 +90,21 @@ def lead(turn: Turn, link: Resource) -> None:
             values["ports"] = [
                 {"ipAddress": service.address, "publicPort": had[port], "privatePort": port[0], "protocol": port[1]} for port in wanted
             ]
-            values["data"][LEASED_OF] = service.id
-            claims = tuple(Claim(scope(service.id), str(number)) for number in leased)
-    if claims or any(link.row.get(name, link.fields.get(name)) != value for name, value in _plain(link, values).items()):
-        turn.change(link, values, claims=claims)
+            items = list(dict.fromkeys((service.id, str(had[port])) for port in wanted))
+            values["data"][LEASED] = [list(each) for each in items]
+            claims = tuple(Claim(scope(service.id), str(each)) for each in leased)
+            releases = tuple(Release(scope(other), item) for other, item in has if (other, item) not in items)
+    if claims or releases or any(link.row.get(name, link.fields.get(name)) != value for name, value in _plain(link, values).items()):
+        turn.change(link, values, claims, releases)
+
+
+def held(link: Resource) -> list[tuple[int, str]]:
+    """(service, item) of what the link has leased."""
+    data = link.row.get("data") or {}
+    if (leased := data.get(LEASED)) is not None:
+        return [(service, item) for service, item in leased]
+    older = data.get("linkService")  # from the time when the service alone was noted
+    return [] if older is None else [(older, str(each["publicPort"])) for each in link.fields.get("ports") or ()]
 
 
 def _free_port(turn: Turn, service: int, but: list[int]) -> int:
@@ -107,6 +121,5 @@ def _plain(link: Resource, values: Json) -> Json:
 
 def release(turn: Turn, link: Resource) -> None:
     """instanceLink.purge"""
-    service, ports = (link.row.get("data") or {}).get(LEASED_OF), link.fields.get("ports") or ()
-    if service is not None and ports:
-        turn.change(link, {"ports": []}, releases=tuple(Release(scope(service), str(each["publicPort"])) for each in ports))
+    if has := held(link):
+        turn.change(link, {"ports": [], "data": {LEASED: []}}, releases=tuple(Release(scope(service), item) for service, item in has))

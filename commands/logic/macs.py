@@ -11,6 +11,9 @@ PREFIXES = "global-1/macPrefix"
 
 SUFFIXES = 2**24
 
+LEASED = "leased"
+"""In a nic's data: its lease, as [network, item]. The row's own networkId may be changed meanwhile."""
+
 
 def scope(network: int) -> str:
     return f"network-{network}/mac"
@@ -44,14 +47,15 @@ def lease(turn: Turn, nic: Resource) -> None:
     found = turn.pick(scope(network.id), SUFFIXES, lambda index: _text(first + index, 6))
     if found is None:
         raise Failure("Failed to allocate MAC from network : MAC allocation error")
-    turn.change(nic, {"macAddress": found}, claims=(Claim(scope(network.id), found),))
+    turn.change(nic, {"macAddress": found, "data": {LEASED: [network.id, found]}}, claims=(Claim(scope(network.id), found),))
 
 
 def release(turn: Turn, nic: Resource) -> None:
     """nic.purge"""
-    network, had = nic.row.get("networkId"), nic.row.get("macAddress")
+    leased = (nic.row.get("data") or {}).get(LEASED)
+    network, had = leased or (nic.row.get("networkId"), nic.row.get("macAddress"))  # or: of the time when leases were not noted
     if network is not None and had is not None:
-        turn.merge(nic.stream, {"macAddress": None}, releases=(Release(scope(network), had),))
+        turn.merge(nic.stream, {"macAddress": None, "+data": {LEASED: None}}, releases=(Release(scope(network), had),))
 
 
 def _number(text: str) -> int:

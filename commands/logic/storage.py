@@ -18,13 +18,21 @@ def image_by_uuid(turn: Turn, uuid: str) -> Resource | None:
     return next(mine, None) or turn.fleet.by_uuid("image", uuid)
 
 
+def unregistrable(uuid: str) -> str | None:
+    """Why no driver registers it, if none does."""
+    driver, _, name = uuid.partition(":")
+    if driver in IMAGE_DRIVERS and name:
+        return None
+    known = ", ".join(f"{each}:..." for each in IMAGE_DRIVERS)
+    return f"there is no image {uuid}, and no driver registers it (they take {known})"
+
+
 def register_image(turn: Turn, uuid: str, account: int | None) -> Resource:
     """The image that a driver knows by its uuid: docker:nginx. Its uuid is claimed, so that there is one of it. Its processes are left
     to the engine, which knows whose handlers it has."""
+    if reason := unregistrable(uuid):
+        raise Failure(reason)
     driver, _, name = uuid.partition(":")
-    if driver not in IMAGE_DRIVERS or not name:
-        known = ", ".join(f"{each}:..." for each in IMAGE_DRIVERS)
-        raise Failure(f"there is no image {uuid}, and no driver registers it (they take {known})")
     row = {
         "uuid": uuid, "name": name, "isPublic": True, "format": driver, "instanceKind": IMAGE_DRIVERS[driver], "accountId": account,
     }  # fmt: skip

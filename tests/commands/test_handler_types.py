@@ -25,6 +25,12 @@ def test_an_activated_handler_is_mapped_to_the_processes_it_names_and_forgets_th
     assert {each.root for each in maps} == {handler.stream}
 
 
+def test_a_handlers_name_for_no_process_makes_none() -> None:
+    story = a_cloud()
+    a_handler(story, "pre.instance.start", "instance.nap")
+    assert [each.row["name"] for each in story.resources().values() if each.type == "externalHandlerProcess"] == ["pre.instance.start"]
+
+
 def test_handlers_share_the_processes_that_they_name() -> None:
     story = a_cloud()
     a_handler(story, "instance.start")

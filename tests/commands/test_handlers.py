@@ -10,6 +10,8 @@ from commands.turn import Triggers
 from tests.support.handler_stories import ASKED_BY_START, INSTANCE, START, a_container, a_handler, asked, passing
 from tests.support.story import a_cloud
 
+PURGE = "instance.purge;handler=demo"
+
 
 def test_without_handlers_a_start_has_the_events_it_always_had() -> None:
     plain, beside = a_cloud(), a_cloud()
@@ -338,3 +340,29 @@ def test_a_command_that_supersedes_a_process_gives_its_handlers_request_up() -> 
     story.command(INSTANCE, Run("stop"))
     assert story.asks() == []
     assert story.resource(INSTANCE).state == "stopped"
+
+
+@pytest.mark.parametrize("end", ["error", "cancel"])
+def test_a_purge_that_fails_is_begun_again_after_a_minute_and_not_at_once(end: str) -> None:
+    story = a_cloud()
+    a_handler(story, "instance.purge")
+    a_container(story)
+    story.answer_all()
+    story.command(INSTANCE, Delete())
+    story.answer_all()
+    story.pass_time(61)
+    for _ in range(3):
+        if end == "error":
+            story.answer(asked(story, PURGE), error="not yet")
+        else:
+            story.command(INSTANCE, Cancel("not yet"))
+        assert (story.resource(INSTANCE).state, story.resource(INSTANCE).open) == ("removed", {})
+        assert "not yet" in story.resource(INSTANCE).fields["transitioningMessage"]
+        story.pass_time(58)
+        assert story.resource(INSTANCE).state == "removed"
+        story.pass_time(3)
+    story.answer(asked(story, PURGE), error="not yet")
+    story.command(INSTANCE, Retry("now it is"))
+    story.answer(asked(story, PURGE))
+    story.answer_all()
+    assert story.resource(INSTANCE).state == "purged"

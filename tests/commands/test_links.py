@@ -196,3 +196,37 @@ def test_an_agent_instance_that_cannot_run_does_not_hold_up_who_needs_it() -> No
     broken = story.resource("instance-2")
     assert broken.state == "removed"
     assert "the image needs docker" in broken.fields["transitioningMessage"]
+
+
+def test_a_link_whose_service_is_taken_over_by_another_has_ports_of_that_one_and_none_of_the_first() -> None:
+    story = with_link_service()
+    target = story.create("container", imageId=1, accountId=1, networkIds=[1], ports=["5432"])
+    story.answer_all()
+    made = linked(story, target.id, networkIds=[1])
+    [first] = claims_on(story, "networkService-1/linkPort")
+    story.create("linkService", kind="linkService", networkId=1, networkServiceProviderId=1, accountId=1)
+    story.command("networkService-1", Run("deactivate"))
+    story.command(made.stream, Run("restart"))
+    story.answer_all()
+    [shown] = story.only("instanceLink").fields["ports"]
+    assert claims_on(story, "networkService-2/linkPort") == {str(shown["publicPort"]): "instanceLink-1"}
+    assert claims_on(story, "networkService-1/linkPort") == {}, f"{first} was that of the first service"
+    story.command(made.stream, Delete())
+    story.answer_all()
+    for _ in range(3):
+        story.pass_time(61)
+        story.answer_all()
+    assert claims_on(story, "networkService-2/linkPort") == {}
+
+
+def test_a_vnet_whose_tie_to_an_agent_instance_is_removed_may_have_another() -> None:
+    story = with_link_service()
+    [tie] = of_type(story, "networkServiceProviderInstanceMap")
+    scope = "vnet-1/agent-instance"
+    assert claims_on(story, scope) == {"networkServiceProvider-1": tie.stream}
+    story.command(tie.stream, Run("deactivate"))
+    story.command(tie.stream, Run("remove"))
+    assert claims_on(story, scope) == {}
+    story.create("container", imageId=1, accountId=1, networkIds=[1])
+    story.answer_all()
+    assert claims_on(story, scope) == {"networkServiceProvider-1": "networkServiceProviderInstanceMap-2"}

@@ -185,6 +185,46 @@ def test_a_purge_gives_back_address_and_mac() -> None:
     assert {each.state for each in story.resources().values() if each.root == "instance-1"} == {"purged"}
 
 
+def purged(story: Story, stream: str) -> None:
+    story.command(stream, Delete())
+    story.answer_all()
+    for _ in range(2):
+        story.pass_time(61)
+        story.answer_all()
+
+
+def test_an_address_whose_subnet_is_changed_gives_its_lease_back_where_it_has_it() -> None:
+    story = a_cloud()
+    a_network(story)
+    made = on_network(story)
+    story.create("subnet", networkId=1, networkAddress="10.9.0.0", accountId=1)
+    story.command("ipAddress-1", Update({"subnetId": 2}))
+    purged(story, made.stream)
+    assert claims_on(story, "subnet-1/address") == claims_on(story, "subnet-2/address") == {}
+
+
+def test_an_address_whose_subnet_is_changed_is_leased_of_the_new_one_when_it_is_activated_again() -> None:
+    story = a_cloud()
+    a_network(story)
+    on_network(story)
+    story.create("subnet", networkId=1, networkAddress="10.9.0.0", startAddress="10.9.0.7", endAddress="10.9.0.7", accountId=1)
+    story.command("ipAddress-1", Run("deactivate"))
+    story.command("ipAddress-1", Update({"subnetId": 2, "address": None}))
+    story.command("ipAddress-1", Run("activate"))
+    assert claims_on(story, "subnet-1/address") == {}
+    assert claims_on(story, "subnet-2/address") == {"10.9.0.7": "ipAddress-1"}
+
+
+def test_a_nic_whose_network_is_changed_gives_its_mac_back_where_it_has_it() -> None:
+    story = a_cloud()
+    a_network(story)
+    made = on_network(story)
+    story.create("network", kind="network", accountId=1)
+    story.command("nic-1", Update({"networkId": 2}))
+    purged(story, made.stream)
+    assert claims_on(story, "network-1/mac") == {}
+
+
 def test_a_full_subnet_removes_the_new_instance_with_the_error_and_a_purge_makes_room() -> None:
     story = a_cloud()
     a_network(story, cidrSize=28)

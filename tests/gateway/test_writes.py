@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
+
 from commands import events
 from eventstore import Event
 from tests.support.http import Api
@@ -30,6 +32,16 @@ async def test_many_of_one_kind_at_once(api: Api) -> None:
     assert response.json()["code"] == "MaxLimitExceeded"
 
 
+async def test_an_empty_array_asks_for_nothing_and_is_refused(api: Api) -> None:
+    head = await api.store.head()
+    response = await api.http.post("/v1/containers", json=[])
+    assert (response.status_code, response.json()["code"]) == (422, "MissingRequired")
+    assert "empty" in response.json()["message"]
+    assert await api.store.head() == head
+    one = await api.http.post("/v1/containers", json=[{"imageUuid": "sim:1"}])
+    assert (one.status_code, len(one.json()["data"])) == (201, 1)
+
+
 async def test_a_uuid_belongs_to_one(api: Api) -> None:
     await api.post("/v1/hosts", uuid="mine")
     response = await api.http.post("/v1/hosts", json={"uuid": "mine"})
@@ -40,6 +52,14 @@ async def test_an_image_of_another_kind_is_refused(api: Api) -> None:
     image = await api.add("image", name="i", instanceKind="virtualMachine")
     response = await api.http.post("/v1/containers", json={"imageId": f"1i{image}"})
     assert (response.status_code, response.json()["code"]) == (422, "InvalidImageInstanceKind")
+
+
+@pytest.mark.parametrize("uuid", ["sim:", "docker:", "nginx", "other:x"])
+async def test_an_image_that_no_driver_registers_is_refused_with_what_drivers_take(api: Api, uuid: str) -> None:
+    response = await api.http.post("/v1/containers", json={"imageUuid": uuid})
+    document = response.json()
+    assert (response.status_code, document["code"], document["fieldName"]) == (422, "InvalidReference", "imageUuid")
+    assert "they take sim:..., docker:..." in document["message"]
 
 
 async def test_a_change_is_answered_and_nothing_changed_is_nothing_done(api: Api) -> None:
@@ -100,6 +120,15 @@ async def active_host(api: Api) -> str:
     ended = {"pid": history["data"]["pid"], "process": "host.create", "field": "state", "to": "active"}
     await api.happened(history["stream"], Event(events.PROCESS_SUCCEEDED, ended))
     return str(made["id"])
+
+
+async def test_what_is_active_is_not_removed_and_the_answer_says_what_to_do_first(api: Api) -> None:
+    host = await active_host(api)
+    response = await api.http.delete(f"/v1/hosts/{host}")
+    assert response.status_code == 409
+    assert "is active, so deactivate it first (POST /v1/hosts/<id>?action=deactivate)" in response.json()["message"]
+    await api.http.post(f"/v1/hosts/{host}?action=deactivate")
+    assert (await api.http.delete(f"/v1/hosts/{host}")).status_code == 200
 
 
 async def test_an_action_is_accepted_when_the_state_has_it(api: Api) -> None:

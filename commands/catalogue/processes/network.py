@@ -104,7 +104,9 @@ PROCESSES: list[Process] = [
     *lifecycle("port", by_default=False, activate=(Decide(ports.take_addresses),), remove=(Decide(ports.forget_addresses),)),
     *lifecycle("networkService"),
     *lifecycle("networkServiceProvider"),
-    *lifecycle("networkServiceProviderInstanceMap"),
+    *lifecycle(
+        "networkServiceProviderInstanceMap", remove=(gives_back("NetworkServiceProviderInstanceMapLeaves", agent_instances.leave_vnet),)
+    ),
     *lifecycle(
         "ipPool",
         create=(Decide(pools.make_subnet),),
