@@ -44,6 +44,8 @@ class Ended:
     reason: str
     position: int
     """The resource's, when that was seen: nothing follows where anything happened to it since (it may have been started again)."""
+    leaves: bool = False
+    """Its host is gone: it gives up its place there, and where it is to run again it is placed anew."""
 
 
 Command = Ended | Update | Delete | Run | Intervention
@@ -69,10 +71,11 @@ def decide(command: Command, turn: Turn, type_name: str, resource: Resource) -> 
             if process is None:
                 raise Refused("InvalidAction", f"{a(type_name)} has no action {verb}")
             _begin(turn, resource, process, given)
-        case Ended(reason, position):
+        case Ended(reason, position, leaves):
             if resource.state == "running" and not resource.open and resource.position == position:
                 process = turn.catalogue.process("instance.restart")
-                turn.begin(resource.stream, process, input={"haRestart": True}, reason=reason)
+                given = {"haRestart": True, "deallocateFromHost": True} if leaves else {"haRestart": True}
+                turn.begin(resource.stream, process, input=given, reason=reason)
         case Retry() | Cancel() | ForceRemove():
             intervene(turn, type_name, resource, command)
         case _:

@@ -16,7 +16,7 @@ from agents.wire import Presence
 from commands.errors import Refused
 from commands.fleet import Fleet
 from commands.placement import scope
-from commands.resource import fold
+from commands.resource import Resource, fold
 from commands.service import Actor, Commands
 from eventstore import Recorded, Unavailable
 
@@ -101,7 +101,8 @@ class Endings:
             else:
                 self._missed[stream] = known.position  # the next one has to miss it, too
         for stream in ended[:MOST_AT_ONCE]:
-            await self._end(stream, self._missed.pop(stream), presence.agent)
+            reason = f"it ended by itself: agent {presence.agent} does not see it run any more"
+            await self._end(stream, self._missed.pop(stream), reason)
 
     async def _learn(self, stream: str) -> None:
         recorded = await self._commands.store.read(stream)
@@ -109,11 +110,19 @@ class Endings:
         if recorded and stream not in self._known:
             self._known[stream] = Known(instance.row.get("uuid", ""), instance.state, instance.position, recorded[-1].at)
 
-    async def _end(self, stream: str, position: int, agent: int) -> None:
-        log.warning("An instance ended by itself", action="instance-ended", stream=stream, agent=agent)
-        reason = f"it ended by itself: agent {agent} does not see it run any more"
+    async def lose(self, host: Resource) -> None:
+        """Whoever removes a host says that nothing runs there any more. Raises Unavailable."""
+        placed = self._fleet.holders(scope(host))
+        await asyncio.gather(*(self._learn(stream) for stream in [each for each in placed if each not in self._known][:MOST_AT_ONCE]))
+        running = [stream for stream in placed if stream in self._known and self._known[stream].state == RUNNING]
+        for stream in running[:MOST_AT_ONCE]:
+            reason = f"it ended with its host: {host.stream.replace('-', ' ')} was removed"
+            await self._end(stream, self._known[stream].position, reason, leaves=True)
+
+    async def _end(self, stream: str, position: int, reason: str, *, leaves: bool = False) -> None:
+        log.warning("An instance ended by itself", action="instance-ended", stream=stream, reason=reason)
         try:
             actor = Actor(correlation=f"corral:ended-{stream}")
-            await self._commands.ended(int(stream.rpartition("-")[2]), reason, position, actor)
+            await self._commands.ended(int(stream.rpartition("-")[2]), reason, position, actor, leaves=leaves)
         except Refused as error:
             log.warning("What ended by itself can't be followed up", action="ending-refused", stream=stream, error=str(error))

@@ -105,6 +105,11 @@ class Fleet(Claimed):
         found = (self._by_type[type_name][number] for number in sorted(numbers))
         return [each for each in found if not each.removed]
 
+    def lost_hosts(self) -> list[Resource]:
+        """Hosts that are removed while instances still have their place there."""
+        removed = (each for each in self._by_type.get("host", {}).values() if each.removed)
+        return [each for each in removed if self.holders(f"{each.stream}/compute")]
+
     def by_uuid(self, type_name: str, uuid: str) -> Resource | None:
         """Whatever its state: a removed one too (agent-protocol: lookup is by uuid only), unless another has the uuid since then."""
         found = (self._by_type[type_name][number] for number in self._by_uuid.get((type_name, uuid), ()))

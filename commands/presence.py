@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 import structlog
@@ -61,6 +62,7 @@ class PresenceWatch:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._count_silence())
             group.create_task(self._compare())
+            group.create_task(self._lose_hosts())
 
     async def _compare(self) -> None:
         """Holds the newest heartbeat of each agent against the log."""
@@ -73,6 +75,15 @@ class PresenceWatch:
                     await self._endings.hear(presence)
                 except Exception:  # one heartbeat must not end the engine for all others
                     log.exception("A heartbeat can't be held against the log", action="heartbeat-failed", agent=presence.agent)
+
+    async def _lose_hosts(self) -> None:
+        """What runs on a host that was removed is followed up without a heartbeat: there is nobody left to send one."""
+        while True:
+            await asyncio.sleep(LOOK)
+            for host in self._fleet.lost_hosts():
+                if self._mine(host.stream):
+                    with contextlib.suppress(Unavailable):
+                        await self._endings.lose(host)
 
     async def _count_silence(self) -> None:
         """Only while NATS is there to be heard over."""

@@ -128,9 +128,9 @@ class Commands:
         """retry, cancel or force-remove, in any state."""
         return await self._change(type_name, number, intervention, actor, key, 202)
 
-    async def ended(self, number: int, reason: str, position: int, actor: Actor) -> Outcome:
-        """An instance was seen not to run any more, although by the log up to its `position` it should."""
-        return await self._change("instance", number, Ended(reason, position), actor, None, 202)
+    async def ended(self, number: int, reason: str, position: int, actor: Actor, *, leaves: bool = False) -> Outcome:
+        """An instance was seen not to run any more, although by the log up to its `position` it should. `leaves`: its host is gone."""
+        return await self._change("instance", number, Ended(reason, position, leaves), actor, None, 202)
 
     async def before(self, key: CommandKey, type_name: str, number: int | None = None) -> Outcome | None:
         """What the request of this key was answered, if it was carried out before; of which resource, or (None) that it created one.

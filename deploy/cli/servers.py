@@ -39,7 +39,10 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "env", SERVER, ["corral env", 'eval "$(corral env)"', "corral env -o json"])
     def env(home_folder: Home = None, url: Url = None, output: Output = Format.TEXT) -> None:
-        """Print the addresses in force, as lines that export them in a shell. Not in that of `corral up`: it would take them for servers of yours."""
+        """Print the addresses in force, as lines that export them in a shell.
+
+        Not for the shell that starts `corral up`: it would take them for servers of yours.
+        """
         values = addresses(home_folder or home(), url)
         if output is Format.JSON:
             print_json(values)

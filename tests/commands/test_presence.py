@@ -12,6 +12,7 @@ import pytest
 
 from agents.wire import LAST_TIME, Presence, presence_subject
 from commands.endings import SETTLED, Endings
+from commands.interventions import ForceRemove
 from eventstore.memory import MemoryStore
 from tests.support.cloud import Cloud, a_running_cloud
 
@@ -160,3 +161,16 @@ async def test_what_is_on_its_way_or_was_stopped_is_not_missed(nats_url: str) ->
         for _ in range(3):
             await heartbeat(cloud, agent)
         assert (await cloud.resource(stream)).state == "stopped"
+
+
+@pytest.mark.parametrize(("triggered", "state"), [("stop", "stopped"), ("restart", "running")])
+async def test_what_ran_on_a_host_that_is_removed_is_stopped_or_placed_on_another(nats_url: str, triggered: str, state: str) -> None:
+    async with a_running_cloud(MemoryStore(), nats_url, hosts=2) as cloud:
+        _, stream, _ = await one_that_runs(cloud, triggered)
+        host = (await cloud.resource("instanceHostMap-1")).row["hostId"]
+        await cloud.commands.intervene("host", host, ForceRemove("burnt down"), cloud.actor)
+        async with asyncio.timeout(10):
+            while await cloud.store.used(f"host-{host}/compute"):
+                await asyncio.sleep(0.02)
+        ended = await cloud.until(stream, state)
+        assert (ended.row["allocationState"] == "active") is (state == "running")
