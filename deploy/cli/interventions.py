@@ -6,11 +6,16 @@ from typing import Annotated
 
 import typer
 
+from deploy.cli.client import Client
+from deploy.cli.errors import ServerRefused
 from deploy.cli.options import INTERVENTIONS, Output, Things, Url, command, connect
 from deploy.cli.show import Format, hint, out, print_json
 from deploy.cli.things import resolve
 
 Reason = Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why; it is kept in the log.")]
+
+NOTHING = {"retry": "nothing was under way or had failed", "cancel": "nothing was under way"}
+"""What the server accepts all the same: the thing's stream has no event of it."""
 
 
 def register(app: typer.Typer) -> None:
@@ -40,11 +45,22 @@ def _each(what: str, things: list[str], reason: str, url: str | None, output: Fo
     with connect(url) as client:
         done = []
         for found in [resolve(client, text) for text in things]:
+            before = _head(client)
             document = client.post(f"{found.path}/{what}", {"reason": reason} if reason else {}).document
             done.append(document)
             if output is Format.TEXT:
                 out().print(f"{document['id']} {document['state']}")
+            if what in NOTHING and before is not None and not any(client.events(stream=found.stream, after=before)):
+                hint(f"{found.title}: {NOTHING[what]}, so nothing was done.")
     if output is Format.JSON:
         print_json(done)
     else:
         hint(f"What follows from it: corral why {things[0]}")
+
+
+def _head(client: Client) -> int | None:
+    """The last position of the log; None for those who may not see the log, but may do this to what is theirs."""
+    try:
+        return client.head()
+    except ServerRefused:
+        return None

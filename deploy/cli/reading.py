@@ -12,7 +12,7 @@ from deploy.cli.client import Client
 from deploy.cli.errors import Failed, ServerRefused
 from deploy.cli.show import waiting
 from deploy.cli.telling import recorded
-from deploy.cli.things import Unknown, resolve, stream_meant
+from deploy.cli.things import Unknown, images_give_way, resolve, stream_meant
 from eventstore import Recorded
 
 NAMED = (("host", "/v1/hosts"), ("agent", "/v1/agents"), ("storagePool", "/v1/storagepools"), ("account", "/v1/accounts"))
@@ -28,6 +28,7 @@ def stream_of(client: Client, text: str) -> str:
     except Unknown as unknown:
         with waiting("looking through the log"):
             found = [each["stream"] for each in client.events(type=events.CREATED) if _called(each["data"].get("changes") or {}, text)]
+        found = images_give_way(found, lambda stream: stream.rpartition("-")[0])
         if len(found) == 1:
             return str(found[0])
         if found:

@@ -21,7 +21,7 @@ from deploy.cli.database import advance, archive_folder, database_of, opened, pr
 from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.moments import position_at
 from deploy.cli.show import Format, hint, out, print_json, state_text, table, written
-from deploy.cli.things import ids_meant, stream_meant
+from deploy.cli.things import ids_meant, images_give_way, stream_meant
 from eventstore import Store
 from projections import generations
 from projections.apply import apply_all
@@ -162,6 +162,7 @@ async def _found(store: Store, thing: str, position: int) -> Seen:
         with progress("replaying") as bar:
             picture = await state_at(store, position, lambda done, all: advance(bar, done, all))
         found = [seen for seen in rows_of(picture, removed=True) if thing in (seen.resource.row.get("name"), seen.resource.row.get("uuid"))]
+        found = images_give_way(found, lambda seen: seen.resource.type)
         found = [seen for seen in found if not seen.resource.removed] or found
     if len(found) > 1:
         raise Failed(f"{thing} is the name of several: give one of {', '.join(seen.resource.stream for seen in found)}")

@@ -7,9 +7,9 @@ is meant it has to be said which. Only images give way: 1i4 and nginx are the in
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from commands.catalogue.ids import number_of
 from commands.catalogue.model import ResourceType
@@ -19,6 +19,7 @@ from deploy.cli.client import Client
 from deploy.cli.errors import Failed
 
 Json = dict[str, Any]
+T = TypeVar("T")
 
 _ID = re.compile(r"(1[a-z]+)!?([0-9]{1,18})")
 _ENGINE_ID = re.compile(r"[0-9a-f]{4,64}")
@@ -123,13 +124,18 @@ def resolve(client: Client, text: str, types: Sequence[str] | None = None) -> Th
     found = [thing for kind, number in references if kind in wanted and (thing := _fetch(client, kind, number)) is not None]
     if not found:
         found = _one_of_each(_named(client, text, listed))
-    if any(each.type == "instance" for each in found):
-        found = [each for each in found if each.type != "image"]
+    found = images_give_way(found, lambda each: each.type)
     if len(found) > 1:
         raise Ambiguous(text, found)
     if not found:
         raise Unknown(_nothing(text, references, types))
     return found[0]
+
+
+def images_give_way(things: Sequence[T], type_of: Callable[[T], str]) -> list[T]:
+    """1i4 and nginx are the instance, whatever its state, and not its image."""
+    instance = any(type_of(each) == "instance" for each in things)
+    return [each for each in things if not (instance and type_of(each) == "image")]
 
 
 def engine_id(document: Json) -> str:
@@ -153,6 +159,7 @@ def _named(client: Client, text: str, types: Sequence[str]) -> list[Thing]:
     if "instance" in types and _ENGINE_ID.fullmatch(text.lower()):
         instances = client.all("/v1/instances")
         found += [Thing("instance", each) for each in instances if engine_id(each).startswith(text.lower())]
+    found = images_give_way(found, lambda each: each.type)  # also to a removed one: what is done to it must not fall upon the image
     living = [each for each in found if each.document.get("removed") is None]
     return living or found
 

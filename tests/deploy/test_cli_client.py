@@ -247,3 +247,22 @@ def test_a_name_goes_to_the_living(server: Scripted) -> None:
     server.answers = [lists(instance(1, "web", removed="2026-01-01T00:00:00Z"))]
     with Client(server.url) as client:
         assert resolve(client, "web").id == "1i1"
+
+
+@pytest.mark.parametrize("name", ["1i4", "h4"])
+@pytest.mark.parametrize("removed", [None, "2026-01-01T00:00:00Z"])
+def test_an_image_gives_way_to_an_instance_whatever_became_of_that(server: Scripted, name: str, removed: str | None) -> None:
+    documents = {"instances": instance(4, "h4", removed=removed), "images": {"id": "1i4", "type": "image", "name": "h4", "state": "active"}}
+
+    def answer(handler: Handler) -> None:
+        path, _, query = handler.path.partition("?")
+        found = documents.get(path.split("/")[2])
+        if path.count("/") == 3:
+            handler.say(found or {"status": 404}, 200 if found else 404)
+        else:
+            handler.say({"data": [found] if found and "name=h4" in query else [], "pagination": None})
+
+    server.answers = [answer]
+    with Client(server.url) as client:
+        assert resolve(client, name).stream == "instance-4"
+        assert resolve(client, name, ("image",)).stream == "image-4"

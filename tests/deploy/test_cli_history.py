@@ -267,3 +267,20 @@ def test_the_page_on_history_can_be_run_as_it_is_written(corral: Cli) -> None:
     assert len(lines) >= 14
     for words in lines:
         corral(*words)
+
+
+def test_an_image_gives_way_to_an_instance_of_its_name_also_in_what_was(corral: Cli) -> None:
+    made = corral("run", "sim:namesake", "--name", "namesake").strip().splitlines()[-1]
+    for _ in ("it lives", "it is removed"):
+        assert corral.json("replay", "--to", "0s", "--show", "namesake")["stream"] == stream(made)
+        assert corral.json("inspect", "namesake")["id"] == made
+        corral("rm", made)
+
+
+def test_a_retry_or_cancel_that_finds_nothing_to_do_says_so(corral: Cli) -> None:
+    made = corral("run", "sim:calm", "--name", "calm").strip().splitlines()[-1]
+    retried, cancelled = corral.ended("retry", "calm"), corral.ended("cancel", "calm")
+    assert (retried.stdout, cancelled.stdout) == (f"{made} running\n",) * 2
+    assert f"calm ({made}): nothing was under way or had failed, so nothing was done." in retried.stderr
+    assert f"calm ({made}): nothing was under way, so nothing was done." in cancelled.stderr
+    assert "nothing was done" not in corral.ended("force-remove", "calm").stderr
