@@ -136,6 +136,13 @@ class Intake(Draft):
             return
         self.emit(stream, events.STEP_REQUESTED, {"command": step.undo, "id": self.new_id(), "agent": asked.agent})
 
+    def _finish_undoing(self, stream: str, asked: Asked) -> None:
+        """A teardown that was cut off in its middle goes on, though nothing waits for it: what it was to end may run still."""
+        resource = self.resources[stream]
+        tears_down = any(step.undo == asked.command for _, step in self.catalogue.asks_of(resource.type))
+        if tears_down and not any(each.command == asked.command for each in resource.undoing.values()):
+            self.emit(stream, events.STEP_REQUESTED, {"command": asked.command, "id": self.new_id(), "agent": asked.agent})
+
     def _is_wanted(self, resource: Resource, process: Process) -> bool:
         """What the process once did is there to stay, or another process sees to it."""
         return process.field in resource.open or (resource.row.get(process.field) in process.dones and resource.state not in GONE)
@@ -196,6 +203,7 @@ class Intake(Draft):
                     self.emit(each.stream, events.UPDATED, {"changes": {state_field: rest}})
                     for asked in each.late.values():
                         self._undo(each.stream, asked)
+                        self._finish_undoing(each.stream, asked)
 
     # --- what waiting looks like ---
 
