@@ -223,6 +223,7 @@ def _each(client: Client, things: Sequence[str], output: Format, do: Any, types:
 
 
 def _act(client: Client, found: Found, action: str, goal: str, wait: bool, timeout: float) -> Json:
+    found = Found(found.type, client.find(found.path) or found.document)  # a name is looked up in lists, which may lag
     if found.state == goal and found.document.get("transitioning") != "yes":
         hint(f"{found.title} is {goal} already")
         return found.document
