@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from commands import calls, events
 from commands.catalogue.model import Catalogue, Process
@@ -59,9 +60,9 @@ class Intake(Draft):
     """The part of a turn that faces outwards."""
 
     def __init__(
-        self, catalogue: Catalogue, resources: Mapping[str, Resource], fleet: Fleet, *, triggers: Triggers, **surroundings: object
+        self, catalogue: Catalogue, resources: Mapping[str, Resource], fleet: Fleet, *, triggers: Triggers, **surroundings: Any
     ) -> None:
-        super().__init__(catalogue, resources, fleet, cause=triggers.cause, **surroundings)  # type: ignore[arg-type]
+        super().__init__(catalogue, resources, fleet, cause=triggers.cause, **surroundings)
         self.triggers = triggers
         self.answered: dict[str, Json] = {}
         """pid -> the data of an answer taken in this turn (a ping's inventory is used, but is no event)."""

@@ -381,3 +381,13 @@ def test_a_second_stop_that_says_more_is_not_lost(more: dict[str, bool]) -> None
     instance = story.resource(INSTANCE)
     assert instance.state == ("removed" if "remove" in more else "stopped")
     assert instance.row["allocationState"] == ("inactive" if "deallocateFromHost" in more else "active")
+
+
+def test_a_teardown_cancelled_inside_a_restart_goes_on_so_that_what_is_stopped_does_not_run() -> None:
+    story = running()
+    story.command(INSTANCE, Run("restart"))
+    story.command(MAP, Cancel("not now"))
+    assert states(story)[INSTANCE] == "stopped"
+    assert [ask.command for ask in story.asks()] == [DEACTIVATE]
+    story.answer_all()
+    assert not story.resource(MAP).undoing
