@@ -16,7 +16,7 @@ from agents.wire import HandlerAnswer, Message
 from commands import events
 from commands.catalogue.model import Catalogue
 from commands.delegation import unwrapped
-from commands.dispatch import Dispatch, Waiting, asked_of
+from commands.dispatch import Dispatch
 from commands.failpoints import reach_all
 from commands.fleet import Fleet
 from commands.patience import patiently
@@ -24,6 +24,7 @@ from commands.resource import Resource, fold_all, split_stream
 from commands.roots import Roots
 from commands.snapshots import form, latest, resumed
 from commands.turn import Answer
+from commands.unanswered import Waiting, asked_of
 from commands.vault import Vault
 from commands.world import World
 from eventstore import Recorded, Store
@@ -60,9 +61,9 @@ class Correspondence:
             return  # lost since the append: another engine asks now, and answers come to it
         fresh = {event.data["id"] for event in recorded if event.type == events.STEP_REQUESTED}
         asides = [event for event in recorded if event.type == events.STEP_REQUESTED and "aside" in event.data]
-        found = self._dispatch.update(root, World(self._catalogue, resources, self._fleet()))
-        if not found and not asides:
-            return
+        found = self._dispatch.ready(root, World(self._catalogue, resources, self._fleet()))
+        if fresh and self._dispatch.waits(root):
+            self._roots.keep_asked(root, fresh - {waiting[2].id for waiting in found})
         if asides:
             world = await self._revealed(resources)
             for event in asides if self._is_ours(root) else ():
@@ -71,11 +72,20 @@ class Correspondence:
             ask = waiting[2].id
             as_it_was = resources if ask in fresh else self._roots.when_asked(root, ask)
             if as_it_was is not None:
-                world = await self._revealed(as_it_was)
-                if self._is_ours(root):
-                    self._dispatch.send(root, world, waiting)
+                await self._send(root, as_it_was, waiting)
             else:
                 self._spawn(self._send_again(root, waiting))
+
+    async def _send(self, root: str, as_it_was: Mapping[str, Resource], waiting: Waiting) -> None:
+        """One command, unless it is answered, superseded or another engine's meanwhile."""
+        stream, _, asked = waiting
+        world = await self._revealed(as_it_was)
+        present = (self._roots.get(root) or resumed(await patiently(lambda: self._store.resume_root(root, form())))).get(stream)
+        waits = present is not None and any(each.id == asked.id for _, _, each in asked_of(present))
+        if waits and self._is_ours(root):  # nothing is awaited after this look
+            self._dispatch.send(root, world, waiting)
+        else:
+            self._dispatch.forget(asked.id)
 
     async def _revealed(self, resources: Mapping[str, Resource]) -> World:
         """What commands are built from: secrets in clear, for those that an agent must know."""
@@ -87,13 +97,10 @@ class Correspondence:
         stream, _, asked = waiting
         try:
             then = fold_all(await patiently(lambda: self._store.read_root(root, asked.epoch)))
-            world = await self._revealed(then)
-            present = (self._roots.get(root) or resumed(await patiently(lambda: self._store.resume_root(root, form())))).get(stream)
-            waits = present is not None and any(each.id == asked.id for _, _, each in asked_of(present))
-            if waits and self._is_ours(root):  # else superseded meanwhile, or another engine's; nothing is awaited after this look
-                self._dispatch.send(root, world, waiting)
+            await self._send(root, then, waiting)
         except Exception:  # one command that can't be built must not end the engine for all others
             log.exception("A command can't be sent again", action="resend-failed", stream=stream, command=asked.command)
+            self._dispatch.forget(asked.id)
 
     def on_reply(self, message: Message, ask: str) -> None:
         """An agent's answer. Duplicates and answers to what nobody waits for any more end here."""

@@ -2,13 +2,12 @@
 
     requested -> sent -> (sent again after 1, 2, 4, 8, then every 15 s)... -> answered
         |         ^  `-> silent: the process is parked, the command is still sent every 15 s
-        `-> queued, oldest request first, while too many to its agent are in flight
+        `-> its root waits for a place (places.py), while too many to its agent are in flight
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -21,7 +20,9 @@ from commands.catalogue.model import Ask, Catalogue
 from commands.delegation import Delegated, is_delegated
 from commands.failpoints import reach_all
 from commands.intake import PROGRESS_SECONDS
+from commands.places import Places
 from commands.resource import Asked, Open, Resource
+from commands.unanswered import Waiting, asked_of
 from commands.world import World
 from eventstore import Recorded
 
@@ -32,9 +33,6 @@ MOST_RESEND = 15.0
 """Seconds between two sendings of an unanswered command."""
 
 TICK = 0.25
-
-Waiting = tuple[str, Open | None, Asked]
-"""A command without an answer: its stream, the process that waits for it (None: it undoes what a closed one left), and itself."""
 
 AGENTS = "agent-"
 """What agents are asked about themselves (whether they are there) never waits for what else they are asked."""
@@ -54,7 +52,6 @@ class Outstanding:
     reply: str
     payload: bytes
     seconds: float
-    sent: bool = False
     waited: float = 0.0
     """Seconds of silence since it was sent, while an answer could have come."""
     until_resend: float = FIRST_RESEND
@@ -100,17 +97,17 @@ class Dispatch:
     """All outstanding commands of the partitions that this engine holds."""
 
     def __init__(
-        self, bus: Bus, on_silence: Callable[[str, str], None], *, sure: Callable[[], bool], most: int, patience: float = 0
-    ) -> None:
-        """`sure`: whether this engine still has its leases. `most`: commands in flight to an agent. `patience`: seconds of silence at
-        most until it is reported; 0: as each command says."""
+        self, bus: Bus, on_silence: Callable[[str, str], None], on_room: Callable[[str], None], *, sure: Callable[[], bool], most: int,
+        patience: float = 0,
+    ) -> None:  # fmt: skip
+        """`on_room(root)`: what it asks may be sent now. `sure`: whether this engine still has its leases. `most`: commands in flight to
+        an agent. `patience`: seconds of silence at most until it is reported; 0: as each command says."""
         self._bus = bus
         self._on_silence = on_silence
         self._sure, self._most, self._patience = sure, most, patience
         self._by_ask: dict[str, Outstanding] = {}
         self._by_root: dict[str, set[str]] = {}
-        self._in_flight: dict[int, set[str]] = {}
-        self._queues: dict[int, list[tuple[int, str]]] = {}
+        self._places = Places(most, on_room)
         self._sending: set[asyncio.Task[None]] = set()
         self._connections = 0
 
@@ -118,13 +115,11 @@ class Dispatch:
         return self._by_ask.get(ask)
 
     def loads(self) -> Iterator[tuple[int, int, int]]:
-        """(agent, commands in flight to it, commands that wait for those) of each agent that is asked for something."""
-        for agent in sorted(self._in_flight.keys() | self._queues.keys()):
-            waiting = sum(ask in self._by_ask for _, ask in self._queues.get(agent, ()))
-            yield agent, len(self._in_flight.get(agent, ())), waiting
+        """(agent, commands in flight to it, roots that wait for a place among those) of each agent that is asked for something."""
+        return self._places.loads()
 
-    def update(self, root: str, world: World) -> list[Waiting]:
-        """Forgets the root's commands that are answered or given up; returns those that wait and are not under way yet."""
+    def ready(self, root: str, world: World) -> list[Waiting]:
+        """Forgets the root's commands that are answered or given up. -> those to be sent now; others wait until there is room."""
         waiting: dict[str, Waiting] = {}
         for resource in world.resources.values():
             if (resource.root or resource.stream) == root:
@@ -133,10 +128,41 @@ class Dispatch:
         for ask in self._by_root.get(root, set()) - set(waiting):
             if not self._by_ask[ask].aside:
                 self.forget(ask)
-        return [each for ask, each in waiting.items() if ask not in self._by_ask]
+        agents = self._places.came(root)
+        found = [each for ask, each in waiting.items() if ask not in self._by_ask and self._has_place(root, each)]
+        for agent in agents:
+            self._places.fill(agent)
+        return found
+
+    def _has_place(self, root: str, waiting: Waiting) -> bool:
+        _, bracket, asked = waiting
+        if bracket is None or bracket.parked is not None or asked.handler or root.startswith(AGENTS):
+            return True
+        if self._places.take(asked.agent, asked.id):
+            return True
+        if self._places.wait(asked.agent, asked.epoch, root):
+            log.info("Commands to an agent wait for those in flight", action="throttled", agent=asked.agent, in_flight=self._most)
+        return False
+
+    def rest(self, agent: int, since: int, root: str) -> None:
+        """The root waits for nothing but this agent's answer, for what it asked at position `since`: it is called when there is room."""
+        self._places.wait(agent, since, root)
+        self._places.fill(agent)
+
+    def waits(self, root: str) -> bool:
+        """Whether something that it asks waits for a place."""
+        return self._places.waits(root)
+
+    def rests(self, root: str) -> bool:
+        """Whether it waits for a place, and nothing of it is under way."""
+        return self._places.waits(root) and root not in self._by_root
+
+    def is_asking(self, root: str) -> bool:
+        """Whether something of it is under way, and will be asked for until it is answered."""
+        return any(not self._by_ask[ask].answered for ask in self._by_root.get(root, ()))
 
     def send(self, root: str, world: World, waiting: Waiting) -> None:
-        """Sends a command for the first time (in this server's life), or has it wait for those before it."""
+        """Sends a command that is `ready`, for the first time in this server's life."""
         stream, bracket, asked = waiting
         if asked.id in self._by_ask:
             return
@@ -197,19 +223,12 @@ class Dispatch:
     def _begin(self, each: Outstanding) -> None:
         self._by_ask[each.ask] = each
         self._by_root.setdefault(each.root, set()).add(each.ask)
-        if each.silent or each.handler or each.root.startswith(AGENTS):
-            self._send_now(each)
-            return
-        queue = self._queues.setdefault(each.agent, [])
-        heapq.heappush(queue, (each.epoch, each.ask))
-        self._send_next(each.agent)
-        if len(queue) == 1:
-            log.info("Commands to an agent wait for those in flight", action="throttled", agent=each.agent, in_flight=self._most)
+        self._publish(each)
 
     def answered(self, each: Outstanding) -> None:
         """Its answer came; it is outstanding until that is in the log."""
         each.answered = True
-        self._landed(each)
+        self._places.leave(each.ask)
 
     def unheard(self, ask: str) -> None:
         """NATS says that nobody listens: as nobody is at work on it, it is sent again soon."""
@@ -236,10 +255,13 @@ class Dispatch:
 
     def roots_asking(self, agent: int) -> set[str]:
         """The roots that wait for an answer of an agent, or through it."""
-        return {each.root for each in self._by_ask.values() if agent in (each.agent, each.through)}
+        under_way = {each.root for each in self._by_ask.values() if agent in (each.agent, each.through)}
+        return under_way | self._places.waiting_for(agent)
 
     def revive(self, root: str) -> None:
-        """The root's answers could not be recorded: they are asked for again."""
+        """The root's turn could not be taken: its answers are asked for again, and its places are for others."""
+        for agent in self._places.came(root):
+            self._places.fill(agent)
         for ask in self._by_root.get(root, ()):
             each = self._by_ask[ask]
             each.answered = each.silent = False
@@ -248,6 +270,7 @@ class Dispatch:
     def forget_partition(self, number: int) -> None:
         for ask in [each.ask for each in self._by_ask.values() if partition_of(each.root) == number]:
             self.forget(ask)
+        self._places.forget(lambda root: partition_of(root) == number)
 
     async def run(self) -> None:
         """Sends again what is due, and reports silence. Time without NATS or a lease counts for nothing."""
@@ -267,7 +290,7 @@ class Dispatch:
                 self._tick(each, elapsed)
 
     def _tick(self, each: Outstanding, elapsed: float) -> None:
-        if each.answered or not each.sent:
+        if each.answered:
             return
         each.waited += elapsed
         each.until_resend -= elapsed
@@ -284,33 +307,8 @@ class Dispatch:
         elif each.waited >= each.seconds and not each.silent:
             each.silent = True
             each.delay = max(each.delay, MOST_RESEND)
-            self._landed(each)  # one that hangs keeps nothing else waiting
+            self._places.leave(each.ask)  # one that hangs keeps nothing else waiting
             self._on_silence(each.root, each.ask)
-
-    # --- the throttle ---
-
-    def _send_next(self, agent: int) -> None:
-        """As many as there is room for, in the order of their requests, whoever asks first after a restart."""
-        queue, in_flight = self._queues.get(agent, []), self._in_flight.setdefault(agent, set())
-        while queue and len(in_flight) < self._most:
-            _, ask = heapq.heappop(queue)
-            if (each := self._by_ask.get(ask)) is not None:  # else nobody wants it any more
-                in_flight.add(ask)
-                self._send_now(each)
-        if not queue:
-            self._queues.pop(agent, None)
-        if not in_flight:
-            self._in_flight.pop(agent, None)
-
-    def _landed(self, each: Outstanding) -> None:
-        in_flight = self._in_flight.get(each.agent, set())
-        if each.ask in in_flight:
-            in_flight.remove(each.ask)
-            self._send_next(each.agent)
-
-    def _send_now(self, each: Outstanding) -> None:
-        each.sent = True
-        self._publish(each)
 
     def _publish(self, each: Outstanding) -> None:
         if each.delegated is not None:
@@ -329,21 +327,14 @@ class Dispatch:
             task.add_done_callback(lambda _: reach_all("after", "publish", [each.command]))
 
     def forget(self, ask: str) -> None:
-        """It is answered, or given up."""
+        """It is answered, or given up, or can't be sent."""
         each = self._by_ask.pop(ask, None)
         if each is not None:
             asks = self._by_root.get(each.root, set())
             asks.discard(ask)
             if not asks:
                 self._by_root.pop(each.root, None)
-            self._landed(each)
-
-
-def asked_of(resource: Resource) -> Iterator[Waiting]:
-    """What a resource asked and has no answer to."""
-    for bracket in resource.open.values():
-        yield from ((resource.stream, bracket, asked) for asked in bracket.asked.values() if asked.unanswered)
-    yield from ((resource.stream, None, asked) for asked in resource.undoing.values() if asked.unanswered)
+        self._places.leave(ask)
 
 
 def _step(catalogue: Catalogue, type_name: str, bracket: Open | None, command: str) -> Ask:

@@ -80,7 +80,7 @@ class Engine:
         self._bus = bus
         self._partitions = Partitions(store, holder, gained=self._gained, drained=self._drained, lost=self._lost)
         self._dispatch = Dispatch(
-            bus, self._on_silence, sure=lambda: self._partitions.sure, most=settings["agent.commands.in.flight"],
+            bus, self._on_silence, self._on_room, sure=lambda: self._partitions.sure, most=settings["agent.commands.in.flight"],
             patience=settings["agent.silence.seconds"],
         )
         self._roots = Roots()
@@ -199,9 +199,13 @@ class Engine:
             self._roots.forget(root)
             self._dispatch.revive(root)
             await self._park_broken(root, error)
-        self._agenda.done(root, under_way=self._roots.at_work(root), waits=root in self._joining or self._roots.parked(root))
+        self._agenda.done(root, under_way=self._roots.at_work(root), waits=self._waits(root))
         self._wakeups.know(root)
         self._begin_turns()
+
+    def _waits(self, root: str) -> bool:
+        """Whether it waits for others' turns, for people, or for its place at an agent."""
+        return root in self._joining or self._roots.parked(root) or self._dispatch.rests(root)
 
     async def _take_turn(self, root: str, triggers: Triggers) -> None:
         """Decides and appends until it is in the log, then sends. Conflicts reload; an absent database is waited for."""
@@ -321,7 +325,7 @@ class Engine:
             writes = await self.vault.sealed(writes)
             reach_all("before", "append", moments)
             work, done = turn.work()
-            ends = bool(done) or any(each.root == turn.root for each in work)
+            ends = bool(done) or any(each.root == turn.root for each in work)  # or rests
             unchanged, whole = (turn.untouched(), [turn.root]) if ends else (None, [])
             appended = await self.store.append(writes, unchanged=unchanged, whole=whole, lease=lease, work=work, done=done)
         finally:
@@ -389,6 +393,15 @@ class Engine:
 
     def _on_silence(self, root: str, ask: str) -> None:
         self.schedule(root, silent=ask)
+
+    def _on_room(self, root: str) -> None:
+        if root in self._roots:
+            self._spawn(self._send_waiting(root))
+        else:
+            self.schedule(root)  # it rests since before this engine began, or long enough to be forgotten
+
+    async def _send_waiting(self, root: str) -> None:
+        await self._correspondence.send(root, self._roots.get(root) or {}, [])
 
     def _wake_later(self, root: str, when: datetime) -> None:
         if timer := self._timers.pop(root, None):

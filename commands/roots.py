@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from commands import events
 from commands.resource import Resource, empty, evolve
@@ -24,7 +24,7 @@ class Roots:
         self._awaited: dict[str, list[Recorded]] = {}
         """Root that is being read -> what was followed since: it may be missing in what is read."""
         self._asked: dict[str, dict[str, Folded]] = {}
-        """Root -> command without an answer -> the root as it was then: what its payload is built from when it is sent again."""
+        """Root -> command without an answer -> the root as it was then: what its payload is built from when it is sent."""
 
     def __contains__(self, root: str) -> bool:
         return root in self._roots
@@ -51,8 +51,14 @@ class Roots:
         return folded
 
     def when_asked(self, root: str, ask: str) -> Folded | None:
-        """The root as it was at the request of a command, if it was read whole since then and the command had no answer; told once."""
+        """The root as it was at the request of a command that had no answer when the root was read, or that was kept; told once."""
         return self._asked.get(root, {}).pop(ask, None)
+
+    def keep_asked(self, root: str, asks: Iterable[str]) -> None:
+        """These were asked by the root's last turn, and are to be sent later, with the payload that they would have now."""
+        if (folded := self._roots.get(root)) is not None:
+            as_it_is = dict(folded)
+            self._asked.setdefault(root, {}).update((ask, as_it_is) for ask in asks)
 
     def expect(self, root: str) -> None:
         """The root is about to be read: what is followed until it is `put` counts, too."""

@@ -23,6 +23,7 @@ from commands.errors import Failure, Gone
 from commands.fleet import Fleet
 from commands.intake import MAX_BACKOFF, Answer, Intake, Triggers
 from commands.resource import Json, Open, Resource
+from commands.unanswered import only_asked
 from commands.world import World
 from eventstore import Claim, Work
 
@@ -69,6 +70,7 @@ class Turn(Intake):
         """`surroundings`: what Draft takes (root, clock, ids, chance, settings, actor, correlation)."""
         super().__init__(catalogue, resources, fleet, triggers=triggers, **surroundings)
         self._others = others
+        self._waited_for = only_asked(each for each in resources.values() if (each.root or each.stream) == self.root)
         self._watched: set[str] = set()
         self._delegating: set[str] = set()
 
@@ -94,6 +96,7 @@ class Turn(Intake):
 
     def park(self, reason: str) -> None:
         """Instead of `run`, where that went wrong: everything under way says why it does not go on."""
+        self.wake_at = self.now  # whoever begins again tries it again
         for stream in list(self.resources):
             for bracket in list(self.resources[stream].open.values()):
                 if (self.resources[stream].root or stream) == self.root and bracket.parked != reason:
@@ -117,7 +120,11 @@ class Turn(Intake):
         if any(each.undoing for each in mine):  # it may have been done already when a late answer came
             return [*todo, Work(self.root, partition_of(self.root))], []
         if any(each.open for each in mine):
-            return todo, []
+            waits_for = None if self.waits_for or self.wake_at else only_asked(mine)
+            if waits_for == self._waited_for:
+                return todo, []
+            since = max(each.position for each in mine)
+            return [*todo, Work(self.root, partition_of(self.root), waits_for=waits_for, since=since)], []
         if due := purges.next_due(mine):
             return [*todo, Work(self.root, partition_of(self.root), due)], []
         return todo, [self.root]

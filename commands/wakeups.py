@@ -21,7 +21,7 @@ from commands.endings import Endings
 from commands.fleet import Fleet
 from commands.partitions import Partitions
 from commands.roots import Roots
-from eventstore import Recorded, Store, Unavailable
+from eventstore import Recorded, Store, Unavailable, Work
 
 log = structlog.get_logger("corral.engine")
 
@@ -117,7 +117,7 @@ class Wakeups:
             fresh = held if rounds % EVERYTHING == 0 else held - self._looked_through
             try:
                 found = await self._store.due_work(sorted(fresh), 1_000_000) if fresh else []
-                due = await self._store.due_work(sorted(held - fresh), 1_000) if held - fresh else []
+                due = await self._store.due_work(sorted(held - fresh), 1_000, waiting=False) if held - fresh else []
             except Unavailable:
                 self._looked_through = set()
             else:
@@ -126,13 +126,23 @@ class Wakeups:
                     self._unknown = {work.root for work in found}
                 self.ready.set()
                 rounds += 1
-                both = [work.root for work in (*found, *due)]  # the longest due first: they are taken on in this order
+                # The longest due first: they are taken on in this order.
+                both = [work.root for work in (*found, *due) if not self._rests_already(work)]
                 for first in range(0, len(both), TAKEN_UP):
                     await self._take_up(both[first : first + TAKEN_UP])
                 self._looked_through = (self._looked_through | fresh) & set(self._partitions.held)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(WORK_SECONDS):  # wait_for forgets a cancel that meets the event (Python 3.11)
                     await self._partitions.changed.wait()
+
+    def _rests_already(self, work: Work) -> bool:
+        """It waits for an agent's answer alone: it is left in peace until there is room to ask again, or the answer comes by itself."""
+        if work.waits_for is None:
+            return False
+        if not self._dispatch.is_asking(work.root):
+            self._dispatch.rest(work.waits_for, work.since, work.root)
+        self.know(work.root)
+        return True
 
     async def _take_up(self, roots: list[str]) -> None:
         """Some of many: the next wait until half of these had their turn (or take too long), so that what is new never waits for all."""

@@ -162,6 +162,9 @@ def _extras(wants: Sequence[Encoded]) -> str:
         extras["distinct_items"] = len({(op["s"], op["i"]) for op in ops}) == len(ops)
     if done := [{"m": m, "root": root} for m, w in numbered for root in w.done]:
         extras["done"] = done
-    if work := [{"m": m, "root": k.root, "partition": k.partition, "due": k.due} for m, w in numbered for k in w.work]:
+    if work := [
+        {"m": m, "root": k.root, "partition": k.partition, "due": k.due, "waits_for": k.waits_for, "since": k.since}
+        for m, w in numbered for k in w.work
+    ]:  # fmt: skip
         extras["work"] = work
     return orjson.dumps(extras).decode()

@@ -156,10 +156,11 @@ class MemoryStore:
         before = self._commands.get((command.account, command.key))
         return _repeated(command, *before) if before else None
 
-    async def due_work(self, partitions: Sequence[int], limit: int = 1000) -> list[Work]:
+    async def due_work(self, partitions: Sequence[int], limit: int = 1000, *, waiting: bool = True) -> list[Work]:
         self._open()
         now = self._clock()
-        due = [(each.due, each.root, each) for each in self._work.values() if each.partition in partitions and each.due and each.due <= now]
+        wanted = [each for each in self._work.values() if each.partition in partitions and (waiting or each.waits_for is None)]
+        due = [(each.due, each.root, each) for each in wanted if each.due and each.due <= now]
         return [each for _, _, each in sorted(due, key=lambda row: row[:2])[:limit]]
 
     async def acquire(self, names: Sequence[str], holder: str, seconds: float) -> list[Lease]:
@@ -278,7 +279,10 @@ class MemoryStore:
         for root in wanted.done:
             self._work.pop(root, None)
         for each in wanted.work:
-            self._work[each.root] = Work(each.root, each.partition, each.due or at)
+            before, due = self._work.get(each.root), each.due or at
+            if each.waits_for is not None and before is not None and before.due is not None and before.due <= at:
+                due = before.due
+            self._work[each.root] = replace(each, due=due)
         appended = Appended(first, len(self._rows), at)
         if wanted.command:
             self._commands[wanted.command.account, wanted.command.key] = (wanted.command, appended)

@@ -213,8 +213,8 @@ class PostgresStore:
             raise KeyReused(command.key)
         return Repeated(command.key, row["status"], row["first"], row["last"], row["at"])
 
-    async def due_work(self, partitions: Sequence[int], limit: int = 1000) -> list[Work]:
-        rows = await self._with_connection(lambda c: c.fetch(sql("due_work"), list(partitions), limit))
+    async def due_work(self, partitions: Sequence[int], limit: int = 1000, *, waiting: bool = True) -> list[Work]:
+        rows = await self._with_connection(lambda c: c.fetch(sql("due_work"), list(partitions), limit, waiting))
         return [Work(*row) for row in rows]
 
     async def acquire(self, names: Sequence[str], holder: str, seconds: float) -> list[Lease]:

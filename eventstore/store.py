@@ -108,8 +108,8 @@ class Store(Protocol):
         """What an append with this key would be refused with, because it was carried out before; raises KeyReused. None: it was not."""
         ...
 
-    async def due_work(self, partitions: Sequence[int], limit: int = 1000) -> list[Work]:
-        """The work of these partitions that is due by the database's clock, longest due first."""
+    async def due_work(self, partitions: Sequence[int], limit: int = 1000, *, waiting: bool = True) -> list[Work]:
+        """The work of these partitions that is due by the database's clock, longest due first. `waiting`: also what waits for an answer."""
         ...
 
     async def acquire(self, names: Sequence[str], holder: str, seconds: float) -> list[Lease]:

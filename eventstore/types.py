@@ -114,11 +114,16 @@ Upcast = Callable[[Recorded], Recorded]
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """`root` has something left to do, from `due` on (None: now). One row a root; a later Work replaces it."""
+    """`root` has something left to do, from `due` on (None: now). One row a root; a later Work replaces it.
+
+    `waits_for`: it waits for nothing but an answer of this one (whom the store does not know), asked for at position `since`. A due time
+    that has come stays, then."""
 
     root: str
     partition: int
     due: datetime | None = None
+    waits_for: int | None = None
+    since: int = 0
 
 
 @dataclass(frozen=True, slots=True)

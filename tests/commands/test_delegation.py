@@ -9,7 +9,8 @@ from agents.wire import Message, command_subject
 from commands.bus import Bus
 from commands.catalogue.builtin import CATALOGUE
 from commands.delegation import NAME
-from commands.dispatch import FIRST_RESEND, Dispatch, Waiting, asked_of
+from commands.dispatch import FIRST_RESEND, Dispatch
+from commands.unanswered import asked_of
 from commands.world import World
 from tests.commands.test_links import with_link_service
 from tests.support.story import Story
@@ -26,11 +27,24 @@ class Heard(Bus):
         self.said.append((subject, Message.decode(payload)))
 
 
-def asked_of_the_delegate(story: Story, delegate: int) -> tuple[str, Waiting]:
-    """A new container's first command, as if an agent in an instance were asked."""
+def asked_of_the_delegate(story: Story, delegate: int) -> tuple[str, World]:
+    """A new container with its first command, as if an agent in an instance were asked."""
     root = story.create("container", imageId=1, accountId=1).stream
-    [(stream, bracket, asked)] = [each for resource in story.resources().values() if resource.root == root for each in asked_of(resource)]
-    return root, (stream, bracket, replace(asked, agent=delegate))
+    resources = dict(story.resources())
+    [(stream, bracket, asked)] = [each for resource in resources.values() if resource.root == root for each in asked_of(resource)]
+    assert bracket is not None
+    as_asked = replace(bracket, asked={**bracket.asked, asked.command: replace(asked, agent=delegate)})
+    [state_field] = [key for key, each in resources[stream].open.items() if each is bracket]
+    resources[stream] = replace(resources[stream], open={**resources[stream].open, state_field: as_asked})
+    return root, World(CATALOGUE, resources, story.fleet)
+
+
+def send(dispatch: Dispatch, root: str, world: World) -> list[str]:
+    """-> the commands that there was room for"""
+    found = dispatch.ready(root, world)
+    for each in found:
+        dispatch.send(root, world, each)
+    return [asked.id for _, _, asked in found]
 
 
 async def test_a_delegated_command_gives_its_place_in_flight_back_and_is_known_by_both_agents() -> None:
@@ -39,18 +53,18 @@ async def test_a_delegated_command_gives_its_place_in_flight_back_and_is_known_b
     story.answer_all()
     [delegate] = [each.id for each in story.fleet.all("agent") if str(each.row["uri"]).startswith("delegate:")]
     bus = Heard()
-    dispatch = Dispatch(bus, lambda root, ask: None, sure=lambda: True, most=1)
-    (first, waits_first), (second, waits_second) = asked_of_the_delegate(story, delegate), asked_of_the_delegate(story, delegate)
-    world = World(CATALOGUE, story.resources(), story.fleet)
-    dispatch.send(first, world, waits_first)
-    dispatch.send(second, world, waits_second)
+    called: list[str] = []
+    dispatch = Dispatch(bus, lambda root, ask: None, called.append, sure=lambda: True, most=1)
+    (first, world_of_first), (second, world_of_second) = asked_of_the_delegate(story, delegate), asked_of_the_delegate(story, delegate)
+    [asked_first] = send(dispatch, first, world_of_first)
+    assert send(dispatch, second, world_of_second) == []
     await asyncio.sleep(0)
-    assert [(subject, message.id) for subject, message in bus.said] == [(command_subject(1, NAME), waits_first[2].id)]
+    assert [(subject, message.id) for subject, message in bus.said] == [(command_subject(1, NAME), asked_first)]
     assert dispatch.roots_asking(delegate) == {first, second}
     assert dispatch.roots_asking(1) == {first}
     assert list(dispatch.loads()) == [(delegate, 1, 1)]
 
-    sent = dispatch.outstanding(waits_first[2].id)
+    sent = dispatch.outstanding(asked_first)
     assert sent is not None
     sent.waited = FIRST_RESEND
     dispatch.nudge(1)  # a delegate has no heartbeat of its own
@@ -58,8 +72,10 @@ async def test_a_delegated_command_gives_its_place_in_flight_back_and_is_known_b
 
     dispatch.answered(sent)
     dispatch.forget(sent.ask)
+    assert called == [second]
+    [asked_second] = send(dispatch, second, world_of_second)
     await asyncio.sleep(0)
-    assert [message.id for _, message in bus.said] == [waits_first[2].id, waits_second[2].id]
+    assert [message.id for _, message in bus.said] == [asked_first, asked_second]
     assert list(dispatch.loads()) == [(delegate, 1, 0)]
-    dispatch.forget(waits_second[2].id)
+    dispatch.forget(asked_second)
     assert list(dispatch.loads()) == []

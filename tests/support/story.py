@@ -14,11 +14,11 @@ from typing import Any, ClassVar
 from commands import events
 from commands.catalogue.builtin import CATALOGUE
 from commands.decide import Command, decide
-from commands.dispatch import asked_of
 from commands.fleet import Fleet
 from commands.resource import Json, Resource, empty, evolve, fold, fold_all
 from commands.settings import DEFAULTS
 from commands.turn import Answer, Triggers, Turn
+from commands.unanswered import asked_of
 from eventstore import Recorded, Write
 from eventstore.types import Appended
 
