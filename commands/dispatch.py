@@ -276,6 +276,7 @@ class Dispatch:
         """Sends again what is due, and reports silence. Time without NATS or a lease counts for nothing."""
         loop = asyncio.get_running_loop()
         last = loop.time()
+        self._connections = self._bus.connections
         while True:
             await asyncio.sleep(TICK)
             now = loop.time()

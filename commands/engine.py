@@ -218,8 +218,8 @@ class Engine:
             turn = await self._decide(root, resources, triggers)
             (self._joining.add if turn.waits_for else self._joining.discard)(root)
             self._wakeups.wait_for(root, turn.waits_for)
-            if turn.wake_at is not None:
-                self._wake_later(root, turn.wake_at)
+            if moments := [each for each in (turn.wake_at, turn.tell_at) if each is not None]:
+                self._wake_later(root, min(moments))
             elif timer := self._timers.pop(root, None):
                 timer.cancel()
             writes = turn.writes()

@@ -69,6 +69,8 @@ class Intake(Draft):
         self.answers: dict[str, str] = {}
         """pid -> the event of that answer: of several in one turn, each is the cause of what follows from it."""
         self.wake_at: datetime | None = None
+        self.tell_at: datetime | None = None
+        """When there is progress to be told. Nothing else depends on it."""
         self.joined: dict[str, list[tuple[str, str]]] = {}
         """pid -> the (stream, state field) of other roots that it waits for."""
         self.reached: dict[str, tuple[int, int, str]] = {}
@@ -249,7 +251,7 @@ class Intake(Draft):
         since = bracket.progress.at if bracket.progress else bracket.at or self.now
         due = since + timedelta(seconds=PROGRESS_SECONDS)
         if due > self.now:
-            self.wake(due)
+            self.tell_at = min(self.tell_at or due, due)
             return
         percent, message = told
         data = {"pid": bracket.pid, "percent": percent, "message": message}

@@ -121,10 +121,9 @@ class Turn(Intake):
             return [*todo, Work(self.root, partition_of(self.root))], []
         if any(each.open for each in mine):
             waits_for = None if self.waits_for or self.wake_at else only_asked(mine)
-            if waits_for == self._waited_for:
+            if waits_for == self._waited_for:  # its row says so, or (where it waited for more then) that it is to have a turn
                 return todo, []
-            since = max(each.position for each in mine)
-            return [*todo, Work(self.root, partition_of(self.root), waits_for=waits_for, since=since)], []
+            return [*todo, Work(self.root, partition_of(self.root), waits_for=waits_for)], []
         if due := purges.next_due(mine):
             return [*todo, Work(self.root, partition_of(self.root), due)], []
         return todo, [self.root]

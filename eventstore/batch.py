@@ -163,7 +163,7 @@ def _extras(wants: Sequence[Encoded]) -> str:
     if done := [{"m": m, "root": root} for m, w in numbered for root in w.done]:
         extras["done"] = done
     if work := [
-        {"m": m, "root": k.root, "partition": k.partition, "due": k.due, "waits_for": k.waits_for, "since": k.since}
+        {"m": m, "root": k.root, "partition": k.partition, "due": k.due, "waits_for": k.waits_for}
         for m, w in numbered for k in w.work
     ]:  # fmt: skip
         extras["work"] = work

@@ -282,7 +282,7 @@ class MemoryStore:
             before, due = self._work.get(each.root), each.due or at
             if each.waits_for is not None and before is not None and before.due is not None and before.due <= at:
                 due = before.due
-            self._work[each.root] = replace(each, due=due)
+            self._work[each.root] = replace(each, due=due, since=first)
         appended = Appended(first, len(self._rows), at)
         if wanted.command:
             self._commands[wanted.command.account, wanted.command.key] = (wanted.command, appended)

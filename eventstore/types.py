@@ -116,8 +116,8 @@ Upcast = Callable[[Recorded], Recorded]
 class Work:
     """`root` has something left to do, from `due` on (None: now). One row a root; a later Work replaces it.
 
-    `waits_for`: it waits for nothing but an answer of this one (whom the store does not know), asked for at position `since`. A due time
-    that has come stays, then."""
+    `waits_for`: it waits for nothing but an answer of this one (whom the store does not know). A due time that has come stays, then.
+    `since`: told by the store, where in the log that was said."""
 
     root: str
     partition: int

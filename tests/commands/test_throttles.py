@@ -11,6 +11,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from agents.wire import Message
+from commands.interventions import ForceRemove
 from commands.resource import Resource
 from eventstore import Store
 from eventstore.postgres import PostgresStore
@@ -60,6 +61,14 @@ class Holding:
 
 async def made(cloud: Cloud, count: int) -> list[Resource]:
     return [await cloud.create("container", imageUuid="sim:x", name=f"c{number}") for number in range(count)]
+
+
+async def all_run(cloud: Cloud, holding: Holding, created: list[Resource]) -> None:
+    """Lets go until they do."""
+    async with asyncio.timeout(20):
+        while [each for each in created if (await cloud.resource(each.stream)).state != "running"]:
+            await holding.let_go(cloud.agent, len(created))
+            await asyncio.sleep(0.02)
 
 
 def is_sorted(messages: list[Message]) -> bool:
@@ -114,18 +123,68 @@ async def test_what_waits_for_an_agent_is_asked_in_its_order_after_a_restart_too
     after = Holding()
     async with a_running_cloud(store, nats_url, behave=after, settings=settings) as cloud:
         await cloud.agent.listen(number)
-        await after.heard(2)
-        await after.let_go(cloud.agent, 1)
-        await after.heard(3)
-        while len(after.asked) < 6:
-            await after.let_go(cloud.agent, 6)
-            await asyncio.sleep(0.02)
+        for count in range(2, 6):
+            await after.heard(count)
+            await after.let_go(cloud.agent, 1)
+        await after.heard(6)
         await after.let_go(cloud.agent, 6)
         for each in created:
             await cloud.until(each.stream, "running")
         assert after.most == 2
-        assert is_sorted(after.asked[2:]), "the first two are those that were found first; no other overtakes"
+        assert is_sorted(after.asked[2:]), "the first two are of the partitions that were gained first; no other overtakes"
         assert {each.id for each in holding.asked} <= {each.id for each in after.asked}, "the same commands"
+
+
+async def test_after_a_restart_a_root_that_waits_for_its_agent_is_read_only_when_it_is_its_turn(store: Store, nats_url: str) -> None:
+    holding = Holding()
+    settings = {"agent.commands.in.flight": 2}
+    async with a_running_cloud(store, nats_url, behave=holding, settings={**settings, "agent.commands.in.flight": 6}) as cloud:
+        created = await made(cloud, 6)
+        await holding.heard(6)
+        number = next(iter(cloud.engine.fleet.all("agent"))).id
+    waiting = [each for each in await store.due_work(range(16)) if each.waits_for == number]
+    assert {each.root for each in waiting} == {each.stream for each in created}
+    after = Holding()
+    async with a_running_cloud(store, nats_url, behave=after, settings=settings) as cloud:
+        await cloud.agent.listen(number)
+        await after.heard(2)
+        asked = {(each.context or {})["stream"] for each in after.asked}
+        read = [each.stream for each in created if each.stream in cloud.engine._roots]
+        assert len(asked) == len(read) == 2
+        [late] = [each for each in holding.asked if each.id not in {known.id for known in after.asked}][-1:]
+        await cloud.agent.answer(late, {})  # what the engine before asked, and this one has not asked again yet
+        taken = (late.context or {})["stream"]
+        async with asyncio.timeout(10):
+            while not any(event.type == "step-succeeded" and event.stream == taken for event in await store.read(taken)):
+                await asyncio.sleep(0.02)
+        await all_run(cloud, after, created)
+        assert late.id not in {each.id for each in after.asked}, "what is answered is not asked again"
+
+
+async def test_what_waits_for_its_place_at_an_agent_goes_on_when_the_agent_is_gone(store: Store, nats_url: str) -> None:
+    settings = {"agent.commands.in.flight": 1}
+    async with a_running_cloud(store, nats_url, behave=Holding(), settings=settings) as cloud:
+        created = await made(cloud, 3)
+        number = next(iter(cloud.engine.fleet.all("agent"))).id
+    async with a_running_cloud(store, nats_url, behave=Holding(), settings=settings) as cloud:
+        await cloud.commands.intervene("agent", number, ForceRemove("its machine burnt down"), cloud.actor)
+        for each in created:
+            await cloud.until(each.stream, "removed")
+
+
+async def test_what_waits_for_its_place_at_an_agent_takes_no_place_among_the_processes_at_work(store: Store, nats_url: str) -> None:
+    holding = Holding()
+    settings = {"engine.processes": 2, "agent.commands.in.flight": 1}
+    async with a_running_cloud(store, nats_url, behave=holding, settings=settings) as cloud:
+        [first] = await made(cloud, 1)
+        await holding.heard(1)
+        others = await made(cloud, 4)
+        async with asyncio.timeout(20):
+            while len([each for each in await store.due_work(range(16)) if each.waits_for is not None]) < 5:
+                await asyncio.sleep(0.02)
+        assert len(holding.asked) == 1
+        assert cloud.engine.vitals()["processes"] == {"atWork": 1, "waiting": 0, "turns": 0}
+        await all_run(cloud, holding, [first, *others])
 
 
 async def test_no_more_processes_than_set_are_at_work_first_come_first_served_and_an_engine_tells_so(store: Store, nats_url: str) -> None:

@@ -522,6 +522,33 @@ async def test_work_is_due_when_its_time_has_come_and_until_it_is_done(store: St
     assert abs(work.due - now) < timedelta(minutes=1)
 
 
+async def test_work_that_waits_for_an_answer_keeps_its_place_among_what_is_due(store: Store) -> None:
+    now = datetime.now(UTC)
+    await store.append([], work=[Work("a-1", 1, now - timedelta(seconds=9)), Work("a-2", 1, now - timedelta(seconds=5))])
+    await store.append([], work=[Work("a-1", 1, waits_for=7), Work("a-3", 1, waits_for=2**40)])
+    found = await store.due_work([1])
+    assert [(each.root, each.waits_for) for each in found] == [("a-1", 7), ("a-2", None), ("a-3", 2**40)]
+    assert [each.root for each in await store.due_work([1], waiting=False)] == ["a-2"]
+    await store.append([], work=[Work("a-1", 1)])
+    assert [(each.root, each.waits_for) for each in await store.due_work([1], waiting=False)] == [("a-2", None), ("a-1", None)]
+
+
+async def test_work_that_waits_tells_who_waits_longest(store: Store) -> None:
+    for root in ("a-3", "a-1", "a-2"):
+        await store.append([write(root)], work=[Work(root, 1, waits_for=7)])
+    await asyncio.gather(*(store.append([write(f"b-{number}")], work=[Work(f"b-{number}", 1, waits_for=7)]) for number in range(20)))
+    found = sorted(await store.due_work([1]), key=lambda each: each.since)
+    assert [each.root for each in found[:3]] == ["a-3", "a-1", "a-2"]
+    appended = {event.stream: event.position for event in await store.read_all(0, 100)}
+    assert [each.root for each in found[3:]] == sorted((each.root for each in found[3:]), key=lambda root: appended[root])
+
+
+async def test_work_that_was_for_later_and_waits_for_an_answer_now_is_due_now(store: Store) -> None:
+    await store.append([], work=[Work("a-1", 1, datetime.now(UTC) + timedelta(hours=1))])
+    await store.append([], work=[Work("a-1", 1, waits_for=7)])
+    assert [each.root for each in await store.due_work([1])] == ["a-1"]
+
+
 async def test_a_refused_append_leaves_work_as_it_is(store: Store) -> None:
     await store.append([write("a-1")], work=[Work("a-1", 1)])
     with pytest.raises(WrongVersion):

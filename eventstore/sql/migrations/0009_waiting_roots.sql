@@ -1,5 +1,5 @@
 -- A root that waits for nothing but somebody's answer says so in its work: who begins again need not read it before there is room to ask.
--- `waits_for` is for the store's user to understand; `since` orders those who wait. A due time that has come stays as it is: they were first.
+-- `waits_for` is for the store's user to understand; `since` orders those who wait (a position of the batch that said so). A due time that has come stays as it is: they were first.
 ALTER TABLE log.work ADD COLUMN waits_for bigint, ADD COLUMN since bigint NOT NULL DEFAULT 0;
 
 -- Appends a batch: the appends of several callers ("members", numbered from 1), each all or nothing, refused for its own reasons alone.
@@ -157,9 +157,9 @@ BEGIN
     END IF;
     IF extras ? 'work' THEN
         INSERT INTO log.work AS w (root, partition, due, waits_for, since)
-        SELECT x.root, x.partition, coalesce(x.due, stamp), x.waits_for, coalesce(x.since, 0)
+        SELECT x.root, x.partition, coalesce(x.due, stamp), x.waits_for, head + x.m
         FROM jsonb_to_recordset(extras -> 'work')
-            AS x (m integer, root text, partition integer, due timestamptz, waits_for bigint, since bigint)
+            AS x (m integer, root text, partition integer, due timestamptz, waits_for bigint)
         WHERE x.m <> ALL (losers)
         ON CONFLICT (root) DO UPDATE SET
             partition = excluded.partition, waits_for = excluded.waits_for, since = excluded.since,
