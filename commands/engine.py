@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -22,6 +21,7 @@ import structlog
 from agents.wire import partition_of
 from commands import events
 from commands.agenda import Agenda
+from commands.alarms import BROKEN_SECONDS, Alarms
 from commands.announce import Announcer
 from commands.bus import Bus
 from commands.catalogue.model import Catalogue
@@ -55,9 +55,6 @@ MALFORMED = (BadData, TypeError, ValueError, KeyError, AttributeError)
 BELIEVED_SECONDS = 1.0
 """How long a refusal (no capacity, taken) is believed more than the fleet, which sees by then what it lagged behind."""
 
-BROKEN_SECONDS = 60.0
-"""At most between two tries of a turn that fails by itself."""
-
 MAX_CONFLICTS = 50
 """Turns taken again for conflicts until the engine says that something is wrong with the root."""
 
@@ -90,12 +87,10 @@ class Engine:
         self._joining: set[str] = set()
         """The roots that waited for others after their last turn."""
         self._group: asyncio.TaskGroup | None = None
-        self._timers: dict[str, asyncio.TimerHandle] = {}
-        self._broken: dict[str, tuple[int, float]] = {}
-        """Root whose turn can't be taken -> how often so far, and until when (the loop's time) it is left alone."""
+        self._alarms = Alarms(surroundings.now, self.schedule)
         self._wakeups = Wakeups(
             store, self._partitions, self._roots, self._dispatch, self._agenda, fleet=lambda: self.fleet, schedule=self.schedule,
-            is_ours=self._is_ours, rests=self._rests,
+            is_ours=self._is_ours, rests=self._alarms.pauses,
         )
         self._correspondence = Correspondence(
             store, catalogue, self.vault, self._roots, self._dispatch, fleet=lambda: self.fleet, schedule=self.schedule,
@@ -127,8 +122,7 @@ class Engine:
                 finally:
                     self._group = None  # a group that ends takes no more tasks: answers that still come in begin nothing
         finally:
-            for timer in self._timers.values():
-                timer.cancel()
+            self._alarms.close()
             await self._loading.close()
             await self._partitions.give_up()
 
@@ -152,9 +146,6 @@ class Engine:
     def _is_surely_ours(self, root: str) -> bool:
         """For what is not appended under the lease: after a pause it may be another's by now, and what was heard is old."""
         return self._is_ours(root) and self._partitions.sure
-
-    def _rests(self, root: str) -> bool:
-        return self._broken.get(root, (0, 0.0))[1] > asyncio.get_running_loop().time()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> bool:
         """Runs it beside, unless the engine ends."""
@@ -218,14 +209,11 @@ class Engine:
             turn = await self._decide(root, resources, triggers)
             (self._joining.add if turn.waits_for else self._joining.discard)(root)
             self._wakeups.wait_for(root, turn.waits_for)
-            if moments := [each for each in (turn.wake_at, turn.tell_at) if each is not None]:
-                self._wake_later(root, min(moments))
-            elif timer := self._timers.pop(root, None):
-                timer.cancel()
+            self._alarms.set(root, min((each for each in (turn.wake_at, turn.tell_at) if each is not None), default=None))
             writes = turn.writes()
             if not writes:
                 await self._correspondence.send(root, resources, [])
-                self._broken.pop(root, None)
+                self._alarms.works(root)
                 return
             try:
                 recorded = await self._append(turn, writes, lease, triggers)
@@ -257,7 +245,7 @@ class Engine:
                 for moment in (answer.command for answer in triggers.answers):
                     reach_all("after", "reply", [moment])
                 await self._correspondence.send(root, self._roots.get(root) or await self._load(root), recorded)
-                self._broken.pop(root, None)
+                self._alarms.works(root)
                 return
         self._roots.forget(root)
         self._dispatch.revive(root)
@@ -265,10 +253,7 @@ class Engine:
 
     async def _park_broken(self, root: str, error: Exception) -> None:
         """A turn that can't be taken is Corral's own fault: people are told on the resource, and it is tried again by and by."""
-        failures = self._broken.get(root, (0, 0.0))[0] + 1
-        pause = min(BROKEN_SECONDS, 2.0**failures)
-        self._broken[root] = (failures, asyncio.get_running_loop().time() + pause)
-        self._wake_later(root, self.surroundings.now() + timedelta(seconds=pause))
+        self._alarms.pause(root)
         why = f"Corral itself failed ({type(error).__name__}: {error}); the engine's log tells more"
         reason = f"{error if isinstance(error, ArchiveAway) else why}. It is tried again at least every {BROKEN_SECONDS:.0f} s"
         lease = self._partitions.held.get(partition_of(root))
@@ -402,16 +387,6 @@ class Engine:
 
     async def _send_waiting(self, root: str) -> None:
         await self._correspondence.send(root, self._roots.get(root) or {}, [])
-
-    def _wake_later(self, root: str, when: datetime) -> None:
-        if timer := self._timers.pop(root, None):
-            timer.cancel()
-        delay = max(0.0, (when - self.surroundings.now()).total_seconds())
-        self._timers[root] = asyncio.get_running_loop().call_later(delay + 0.001, self._wake, root)
-
-    def _wake(self, root: str) -> None:
-        self._timers.pop(root, None)
-        self.schedule(root)
 
 
 def _refused(answer: Answer, error: Exception) -> Answer:

@@ -20,7 +20,7 @@ DEFAULTS: dict[str, Any] = {
     "api.instance.require.image": True,
     "sample.setup": False,  # Cattle ships it true; its managed-docker0 wants agent instances, whose configuration Corral does not serve yet
     # Corral's own, from here on: what is done at the same time. What is beyond waits, first come first served.
-    "engine.processes": 1000,  # resources on which an engine has something under way: what waits for people, or for its place at an agent, does not count
+    "engine.processes": 1000,  # resources with something under way; not while waiting for people or for its place at an agent
     "engine.turns": 64,  # decisions of an engine on their way into the log
     "agent.commands.in.flight": 32,  # commands to one agent that wait for its answer
     "agent.silence.seconds": 0,  # at most so long is an answer waited for until people are told; 0: as each command says
