@@ -21,6 +21,7 @@ from commands.delegation import Delegated, is_delegated
 from commands.failpoints import reach_all
 from commands.intake import PROGRESS_SECONDS
 from commands.places import Places
+from commands.resends import Resends
 from commands.resource import Asked, Open, Resource
 from commands.unanswered import Waiting, asked_of
 from commands.world import World
@@ -110,6 +111,7 @@ class Dispatch:
         self._places = Places(most, on_room)
         self._sending: set[asyncio.Task[None]] = set()
         self._connections = 0
+        self._resends = Resends()
 
     def outstanding(self, ask: str) -> Outstanding | None:
         return self._by_ask.get(ask)
@@ -289,6 +291,7 @@ class Dispatch:
                     each.until_resend = each.until_resend if each.handler else 0.0  # who need not know of repetitions has its time
             for each in list(self._by_ask.values()):
                 self._tick(each, elapsed)
+            self._resends.tell(now)
 
     def _tick(self, each: Outstanding, elapsed: float) -> None:
         if each.answered:
@@ -300,7 +303,7 @@ class Dispatch:
         if each.until_resend <= 0:
             each.delay = each.delay if each.handler else min(MOST_RESEND, each.delay * 2)
             each.until_resend = each.delay
-            log.info("No answer yet; the command is sent again", action="resend", subject=each.subject, stream=each.stream)
+            self._resends.count((each.agent, each.handler), each.ask, each.subject, each.stream)
             self._publish(each)
         if each.aside and each.waited >= each.seconds:
             log.info("Nobody answered; nothing waits for it", action="aside-unanswered", subject=each.subject, stream=each.stream)

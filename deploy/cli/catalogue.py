@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import cache
 
 from commands.catalogue.model import Catalogue
 from deploy.cli.client import home
 from deploy.cli.errors import Failed
 from deploy.extensions import ExtensionFailed, catalogue_of
+
+NEAR = 5
+"""How many names are suggested at most."""
 
 
 @cache
@@ -17,3 +22,13 @@ def catalogue() -> Catalogue:
         return catalogue_of(home())
     except ExtensionFailed as failed:
         raise Failed(str(failed)) from None
+
+
+def near(text: str, names: Iterable[str]) -> str:
+    """What to say after "there is no <text>": the names that come near it, or how to see all."""
+    by_small = {each.lower(): each for each in sorted(names)}
+    small = text.lower()
+    like = [*get_close_matches(small, by_small, n=NEAR), *(each for each in by_small if small in each or each in small)]
+    if not like:
+        return ", nor any like it: `corral dot` lists the types and their processes"
+    return f"; near it: {', '.join(by_small[each] for each in list(dict.fromkeys(like))[:NEAR])}"

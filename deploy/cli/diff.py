@@ -12,7 +12,7 @@ from rich.text import Text
 
 from commands.catalogue.secrets import masked, secret_names
 from deploy.cli import moments
-from deploy.cli.catalogue import catalogue
+from deploy.cli.catalogue import catalogue, near
 from deploy.cli.database import Home, Postgres, advance, archive_folder, database_of, opened, progress
 from deploy.cli.errors import WrongUse
 from deploy.cli.options import HISTORY, Output, command
@@ -50,7 +50,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Say what changed between two moments: what was created, changed and removed, by whom, by which request."""
         if kind is not None and kind not in catalogue().types:
-            raise WrongUse(f"there is no type {kind}: one of {', '.join(sorted(catalogue().types))}")
+            raise WrongUse(f"there is no type {kind}{near(kind, catalogue().types)}")
         asyncio.run(_diff(home_folder, database_of(home_folder, postgres), a, b, kind, thing, output))
 
 

@@ -9,12 +9,13 @@ import typer
 
 from commands.catalogue.dot import process_dot, resource_dot
 from commands.catalogue.model import Catalogue
-from deploy.cli.catalogue import catalogue
+from deploy.cli.catalogue import catalogue, near
 from deploy.cli.errors import Failed
 from deploy.cli.options import SERVER, command
 
 What = Annotated[
-    str, typer.Argument(metavar="PROCESS|TYPE", help="A process (instance.start) or a resource type (volume).", show_default=False)
+    str | None,
+    typer.Argument(metavar="[PROCESS|TYPE]", help="A process (instance.start) or a resource type (volume).", show_default=False),
 ]
 
 
@@ -22,13 +23,14 @@ def register(app: typer.Typer) -> None:
     """Adds this command to the CLI."""
 
     @command(app, "dot", SERVER, [
+        "corral dot                                  (which types there are to draw, with their processes)",
         "corral dot instance                         (the whole state machine of instances)",
         "corral dot instance.start                   (one process: its states, and its steps in their order)",
         "corral dot volume | dot -Tsvg > volume.svg  (as a picture, with Graphviz)",
     ])  # fmt: skip
-    def dot(what: What) -> None:
+    def dot(what: What = None) -> None:
         """Draw a resource's state machine, or one process with its steps, as Graphviz text."""
-        sys.stdout.write(drawn(catalogue(), what))
+        sys.stdout.write(listed(catalogue()) if what is None else drawn(catalogue(), what))
 
 
 def drawn(known: Catalogue, what: str) -> str:
@@ -37,12 +39,29 @@ def drawn(known: Catalogue, what: str) -> str:
         name = what.lower()
         if name in known.processes:
             return process_dot(known, name)
-        kind = known.by_path(name.partition(".")[0])
-        of_it = [each.name for each in known.processes.values() if kind and each.type == known.root_type(kind.name).name]
-        raise Failed(f"there is no process {what}" + (f"; {kind.name} has {', '.join(of_it)}" if kind and of_it else ""))
+        word = name.partition(".")[0]
+        kind = known.by_path(word)
+        if kind is None:
+            raise Failed(f"there is no process {what}, and no resource type {word}{near(name, known.processes)}")
+        of_it = [each.name for each in known.processes.values() if each.type == known.root_type(kind.name).name]
+        raise Failed(f"there is no process {what}" + (f"; {kind.name} has {', '.join(of_it)}" if of_it else f": a {kind.name} has none"))
     kind = known.by_path(what)
+    drawable = {each.name for each in known.types.values() if _has_processes(known, each.name)}
     if kind is None:
-        raise Failed(f"there is no resource type {what}; there are {', '.join(sorted(known.types))}")
-    if not any(each.type == known.root_type(kind.name).name for each in known.processes.values()):
+        raise Failed(f"there is no resource type {what}{near(what, drawable)}")
+    if kind.name not in drawable:
         raise Failed(f"a {kind.name} has no processes: nothing to draw")
     return resource_dot(known, kind.name)
+
+
+def listed(known: Catalogue) -> str:
+    """A line for each type that can be drawn, with its own processes."""
+    processes: dict[str, list[str]] = {}
+    for each in known.processes.values():
+        processes.setdefault(each.type, []).append(each.name.partition(".")[2])
+    width = max(map(len, processes))
+    return "".join(f"{kind:<{width}}  {', '.join(names)}\n" for kind, names in sorted(processes.items()))
+
+
+def _has_processes(known: Catalogue, kind: str) -> bool:
+    return any(each.type == known.root_type(kind).name for each in known.processes.values())

@@ -16,7 +16,7 @@ from rich.text import Text
 from commands.catalogue.ids import api_id
 from commands.catalogue.secrets import masked, secret_names
 from commands.resource import Resource
-from deploy.cli.catalogue import catalogue
+from deploy.cli.catalogue import catalogue, near
 from deploy.cli.database import advance, archive_folder, database_of, opened, progress
 from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.moments import position_at
@@ -75,7 +75,7 @@ async def _replay_all(home: Path | None, where: str, moment: str, question: Ques
 def check(question: Question) -> None:
     """Raises WrongUse for a type that is not, or a filter that is none."""
     if question.type is not None and question.type not in catalogue().types:
-        raise WrongUse(f"there is no type {question.type}: one of {', '.join(sorted(catalogue().types))}")
+        raise WrongUse(f"there is no type {question.type}{near(question.type, catalogue().types)}")
     for each in question.where:
         if "=" not in each:
             raise WrongUse(f"--where {each}: name=value is expected, e.g. state=running")

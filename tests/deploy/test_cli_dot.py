@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from commands.catalogue.builtin import CATALOGUE
-from deploy.cli.dot import drawn
+from deploy.cli.dot import drawn, listed
 from deploy.cli.errors import Failed
 from deploy.cli.things import named_types, root_types
 from tests.support.server import CHECKOUT
@@ -29,14 +29,24 @@ def test_a_process_is_drawn_in_any_letter_case() -> None:
     ("what", "why"),
     [
         ("instance.fly", r"there is no process instance\.fly; instance has instance\.create, instance\.start"),
-        ("nothing.fly", r"there is no process nothing\.fly$"),
-        ("nothing", "there is no resource type nothing; there are account,"),
+        ("instance.strat", r"there is no process instance\.strat; instance has instance\.create, instance\.start"),
+        ("instanse.start", r"no process instanse\.start, and no resource type instanse; near it: instance\.start"),
+        ("xyzzy.fly", r"no resource type xyzzy, nor any like it: `corral dot` lists"),
+        ("volum", "there is no resource type volum; near it: volume"),
+        ("pool", r"there is no resource type pool; near it: ipPool, .*storagePool"),
+        ("xyzzy", "there is no resource type xyzzy, nor any like it: `corral dot` lists"),
         ("setting", "a setting has no processes"),
     ],
 )
 def test_what_can_not_be_drawn_is_refused_with_what_can(what: str, why: str) -> None:
     with pytest.raises(Failed, match=why):
         drawn(CATALOGUE, what)
+
+
+def test_without_a_name_it_lists_what_there_is_to_draw() -> None:
+    lines = dict(line.split(None, 1) for line in listed(CATALOGUE).splitlines())
+    assert "create, start, stop" in lines["instance"]
+    assert all(drawn(CATALOGUE, kind) for kind in lines)
 
 
 def test_the_command_knows_the_homes_extensions(tmp_path: Path) -> None:
