@@ -84,11 +84,11 @@ def rows_of(picture: Picture, type_name: str | None = None, *, removed: bool = F
             yield seen
 
 
-def counts(picture: Picture) -> dict[str, dict[str, int]]:
-    """kind -> state -> how many, removed ones too."""
+def counts(picture: Picture, called: Callable[[Resource], str] = lambda resource: resource.kind) -> dict[str, dict[str, int]]:
+    """What it is called (its kind, unless said otherwise) -> state -> how many, removed ones too."""
     found: dict[str, dict[str, int]] = {}
     for seen in rows_of(picture, removed=True):
-        states = found.setdefault(seen.resource.kind, {})
+        states = found.setdefault(called(seen.resource), {})
         states[seen.resource.state] = states.get(seen.resource.state, 0) + 1
     return {kind: dict(sorted(states.items())) for kind, states in sorted(found.items())}
 

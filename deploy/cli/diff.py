@@ -16,7 +16,8 @@ from deploy.cli.catalogue import catalogue, near
 from deploy.cli.database import Home, Postgres, advance, archive_folder, database_of, opened, progress
 from deploy.cli.errors import WrongUse
 from deploy.cli.options import HISTORY, Output, command
-from deploy.cli.show import Format, now, out, print_json, written
+from deploy.cli.references import told
+from deploy.cli.show import Format, now, out, print_json
 from deploy.cli.telling import clock, duration
 from deploy.cli.things import ids_meant, stream_meant
 from eventstore import Store
@@ -28,6 +29,9 @@ MARKS = {"created": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-",
 
 QUIET = frozenset({"id", "uuid", "created", "kind", "name"})
 """Fields of a new thing that its heading tells, or that nobody wants to read."""
+
+FEW = 3
+"""Processes that a heading names; the things below it tell the rest."""
 
 
 def register(app: typer.Typer) -> None:
@@ -123,17 +127,26 @@ def fields_of(change: Change) -> dict[str, Json]:
     return {name: {"from": before[name], "to": after[name]} for name in change.fields}
 
 
+def asked_for(deed: Deed) -> str:
+    """The processes that a request asked for: the first few, and how many more."""
+    shown, more = deed.processes[:FEW], len(deed.processes) - FEW
+    return ", ".join(shown) + (f" and {more} more" if more > 0 else "") or "changes"
+
+
+def _many(number: int, what: str) -> str:
+    return f"{number} {what}" + ("s" if number != 1 else "")
+
+
 def _print(first: int, last: int, found: Sequence[Deed], people: Mapping[int | None, str]) -> None:
     console, today = out(), now()
-    summary = f"{len(found)} request{'s' if len(found) != 1 else ''}, {len(resources_touched(found))} things changed"
+    summary = f"{_many(len(found), 'request')}, {_many(len(resources_touched(found)), 'thing')} changed"
     console.print(Text(f"After position {first}, up to {last}: {summary}", style="bold"))
     for deed in found:
         console.print()
-        what = ", ".join(deed.processes) or "changes"
+        console.print(Text.assemble((f"{clock(deed.first.at, today)}  ", "dim"), (people[deed.actor], "bold"), f": {asked_for(deed)}"))
+        request = f"request {deed.correlation}, " if deed.correlation else ""
         took = duration((deed.last.at - deed.first.at).total_seconds())
-        request = f"  request {deed.correlation}" if deed.correlation else ""
-        when = f"  {clock(deed.first.at, today)}, {deed.events} events in {took}"
-        console.print(Text.assemble((people[deed.actor], "bold"), f": {what}", (request + when, "dim")))
+        console.print(Text(f"  {request}{_many(deed.events, 'event')} in {took}", style="dim"))
         for change in deed.changes:
             mark, colour = MARKS[change.what]
             name = f" ({change.name})" if change.name != change.stream else ""
@@ -142,6 +155,6 @@ def _print(first: int, last: int, found: Sequence[Deed], people: Mapping[int | N
             for field, pair in fields_of(change).items():
                 if change.what == "created" and field in QUIET:
                     continue
-                old, new = pair["from"], pair["to"]
-                text = written(new) if old is None else f"{written(old)} -> {'nothing' if new is None else written(new)}"
+                old, new = (told(change.stream, change.kind, field, pair[each]) for each in ("from", "to"))
+                text = new if pair["from"] is None else f"{old} -> {'nothing' if pair['to'] is None else new}"
                 console.print(Text.assemble((f"      {field}: ", "dim"), text))

@@ -1,4 +1,4 @@
-"""corral run, ps, hosts, inspect, start, stop, rm: what people do with instances, over HTTP."""
+"""corral run, ps, inspect, start, stop, rm: what people do with instances, over HTTP."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from commands.resource import fold
 from deploy.cli import moments
 from deploy.cli.client import Client
 from deploy.cli.errors import Failed, WrongUse
+from deploy.cli.hosts import host_title, why_none
 from deploy.cli.options import INSTANCES, Output, Thing, Things, Timeout, Url, Wait, command, connect
 from deploy.cli.reading import names, of_stream, stream_of
+from deploy.cli.references import names_of
 from deploy.cli.show import Format, age, err, hint, out, print_json, state_text, table, waiting
 from deploy.cli.state import show_then
 from deploy.cli.telling import recorded, timeline
@@ -82,7 +84,7 @@ def register(app: typer.Typer) -> None:
             if show_timeline and output is Format.TEXT:
                 print_timeline(client, found)
             if wait and found.state != "running":
-                raise Failed(_why(found, "running"))
+                raise Failed(_why(found, "running") + _and_no_host(client))
 
     @command(app, "ps", INSTANCES, ["corral ps", "corral ps -a", "corral ps -o json | jq '.[].name'"])
     def ps(
@@ -103,28 +105,6 @@ def register(app: typer.Typer) -> None:
         elif not every:
             hint("No instances yet: corral run sim:hello --name first")
 
-    @command(app, "hosts", INSTANCES, ["corral hosts", "corral hosts -o json"])
-    def hosts(url: Url = None, output: Output = Format.TEXT) -> None:
-        """List the hosts, with the state of the agent that answers for each and the compute units still free."""
-        with connect(url) as client, waiting("asking for the hosts"):
-            found = client.all("/v1/hosts", include=["agent", "instances"])
-        if output is Format.JSON:
-            print_json(found)
-            return
-        rows = []
-        for each in found:
-            agent = each.get("agent") or {}
-            living = [one for one in each.get("instances") or [] if one.get("removed") is None]
-            total = each.get("computeTotal")
-            free = f"{each.get('computeFree')} of {total}" if total is not None else str(each.get("computeFree"))
-            rows.append((
-                each["id"], each.get("name") or agent.get("name") or "", each.get("kind") or "", state_text(each),
-                state_text(agent), str(len(living)), free,
-            ))  # fmt: skip
-        table(("ID", "NAME", "KIND", "STATE", "AGENT", "INSTANCES", "FREE COMPUTE"), rows)
-        if not found:
-            hint("No hosts yet: corral agent --sim, here or on another machine")
-
     @command(app, "inspect", INSTANCES, [
         "corral inspect web",
         "corral inspect host-1 -o json",
@@ -143,10 +123,10 @@ def register(app: typer.Typer) -> None:
                 _describe_then(client, stream_of(client, thing), moments.position_over_http(client, at), output)
                 return
             found = resolve(client, thing)
-        if output is Format.JSON:
-            print_json(found.document)
-        else:
-            _describe(found)
+            if output is Format.JSON:
+                print_json(found.document)
+            else:
+                _describe(client, found)
 
     @command(app, "start", INSTANCES, ["corral start web", "corral start 1i5 1i6 --no-wait"])
     def start(things: Things, wait: Wait = True, timeout: Timeout = RUN_SECONDS, url: Url = None, output: Output = Format.TEXT) -> None:
@@ -261,6 +241,12 @@ def _why(found: Found, goal: str) -> str:
     return f"{found.title} is {found.state}, not {goal}{f': {message}' if message else ''}. See `corral why {found.id}`"
 
 
+def _and_no_host(client: Client) -> str:
+    """Where nothing can run because there is no host, what became of those that there were."""
+    hosts = client.all("/v1/hosts")
+    return "" if any(each.get("removed") is None for each in hosts) else f"\n{why_none(client)}"
+
+
 def _row(each: Json) -> tuple[str | Text, ...]:
     hosts = ", ".join(str(host.get("name") or host["id"]) for host in each.get("hosts") or [])
     name, image = each.get("name") or "", each.get("imageUuid") or ""
@@ -306,16 +292,19 @@ def _describe_then(client: Client, stream: str, position: int, output: Format) -
     show_then(resource, output)
 
 
-def _describe(found: Found) -> None:
-    """What is set, one a line; then where its links lead and what can be done."""
+def _describe(client: Client, found: Found) -> None:
+    """What is set, one a line; then where its links lead and what can be done. Who else is named is named by id and name."""
     console = out()
     document = found.document
     links, actions = sorted(document.get("links") or {}), sorted(document.get("actions") or {})
     console.print(Text.assemble((found.title, "bold"), f"  {found.document['type']}, {found.stream}, ", state_text(found.document)))
-    facts = facts_of(document)
+    facts, called = facts_of(document), names_of(client, document)
+    if found.type == "instance" and (hosts := client.all(f"{found.path}/hosts", include=["agent"])):
+        facts["hosts"] = ", ".join(map(host_title, hosts))
     width = max((len(name) for name in (*facts, "actions")), default=0)
-    for name, value in facts.items():
-        console.print(Text.assemble((f"  {name:<{width}}  ", "dim"), readable(value).replace("\n", "\n" + " " * (width + 4))))
+    for name, value in sorted(facts.items(), key=lambda each: each[0].startswith("data.")):
+        text = f"{value} ({called[name]})" if name in called else readable(value)
+        console.print(Text.assemble((f"  {name:<{width}}  ", "dim"), text.replace("\n", "\n" + " " * (width + 4))))
     console.print(Text.assemble((f"  {'links':<{width}}  ", "dim"), ", ".join(links)))
     console.print(Text.assemble((f"  {'actions':<{width}}  ", "dim"), ", ".join(actions) or "none now"))
     if found.type == "instance":

@@ -19,7 +19,8 @@ from deploy.cli.database import Home, Postgres
 from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.options import HISTORY, Output, Url, command, connect
 from deploy.cli.reading import of_stream, stream_of
-from deploy.cli.show import EVENT_COLOURS, Format, now, out, print_json, written
+from deploy.cli.references import told
+from deploy.cli.show import EVENT_COLOURS, Format, now, out, print_json
 from deploy.cli.telling import clock, document, gist
 from eventstore import Recorded
 from projections.history import differences, flat
@@ -129,14 +130,16 @@ def _print_state(console: Console, step: After, full: bool) -> None:
     """The fields that changed (+ new, - gone, ~ old -> new); with `full` the others too, dimmed."""
     names = sorted({*step.state, *step.changed}) if full else list(step.changed)
     width = max((len(name) for name in names), default=0)
+    resource = step.resource
     for name in names:
         if name not in step.changed:
-            console.print(Text(f"      {name:<{width}}  {written(step.state[name])}", style="dim"))
+            console.print(Text(f"      {name:<{width}}  {told(resource.stream, resource.kind, name, step.state[name])}", style="dim"))
             continue
-        old, new = step.changed[name]
-        mark, change, colour = "~", f"{written(old)} -> {written(new)}", "yellow"
-        if old is None:
-            mark, change, colour = "+", written(new), "green"
-        elif new is None:
-            mark, change, colour = "-", written(old), "red"
+        before, after = step.changed[name]
+        old, new = (told(resource.stream, resource.kind, name, each) for each in (before, after))
+        mark, change, colour = "~", f"{old} -> {new}", "yellow"
+        if before is None:
+            mark, change, colour = "+", new, "green"
+        elif after is None:
+            mark, change, colour = "-", old, "red"
         console.print(Text(f"    {mark} {name:<{width}}  {change}", style=colour))

@@ -20,6 +20,7 @@ from deploy.cli.catalogue import catalogue, near
 from deploy.cli.database import advance, archive_folder, database_of, opened, progress
 from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.moments import position_at
+from deploy.cli.references import told
 from deploy.cli.show import Format, hint, out, print_json, state_text, table, written
 from deploy.cli.things import ids_meant, images_give_way, stream_meant
 from eventstore import Store
@@ -106,7 +107,7 @@ def _show_list(picture: Picture, position: int, question: Question, output: Form
     for seen in found:
         resource = seen.shown
         under_way = ", ".join(each.process for each in resource.open.values())
-        values = [_text(flat(resource).get(name)) for name in named]
+        values = [told(resource.stream, resource.kind, name, flat(resource).get(name)) for name in named]
         state = state_text({"state": resource.state, "transitioning": "yes" if resource.open else "no"})
         number, name = api_id(shown_type(resource), resource.id, catalogue()), str(resource.row.get("name") or "")
         rows.append([resource.stream, number, state, name, *values, under_way])
@@ -115,17 +116,18 @@ def _show_list(picture: Picture, position: int, question: Question, output: Form
 
 
 def shown_type(resource: Resource) -> str:
+    """What --type takes: container for an instance of that kind, host for one of kind sim."""
     return resource.kind if resource.kind in catalogue().types else resource.type
 
 
 def _show_counts(picture: Picture, position: int, question: Question, output: Format) -> None:
-    found = counts(picture)
+    found = counts(picture, shown_type)
     poisoned = sorted(picture.poisoned)
     if output is Format.JSON:
         print_json({"position": position, "types": found, "processes": len(_under_way(picture)), "poisoned": poisoned})
         return
-    told = {kind: ", ".join(f"{number} {state or '-'}" for state, number in states.items()) for kind, states in found.items()}
-    table(["TYPE", "ALL", "STATES"], [(kind, str(sum(found[kind].values())), told[kind]) for kind in found])
+    each = {kind: ", ".join(f"{number} {state or '-'}" for state, number in states.items()) for kind, states in found.items()}
+    table(["TYPE", "ALL", "STATES"], [(kind, str(sum(found[kind].values())), each[kind]) for kind in found])
     hint(f"At position {position}; {len(_under_way(picture))} processes under way. A list: --type container")
     for stream in poisoned:
         hint(f"{stream} has an event that can't be folded: corral events --stream {stream}")
@@ -147,7 +149,7 @@ def show_then(resource: Resource, output: Format) -> None:
         return
     width = max(map(len, document))
     for name, value in document.items():
-        out().print(Text.assemble((f"{name:<{width}}  ", "dim"), _text(value)))
+        out().print(Text.assemble((f"{name:<{width}}  ", "dim"), told(resource.stream, resource.kind, name, value)))
 
 
 async def _found(store: Store, thing: str, position: int) -> Seen:

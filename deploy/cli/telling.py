@@ -224,7 +224,7 @@ def _created(event: Recorded) -> str:
     text = f"{what} {name!r} is created" if name else f"{what} is created"
     if values.get("imageUuid"):
         text += f" from {values['imageUuid']}"
-    told = [f"{key[:-2]} {values[key]}" for key in TOLD_VALUES if key.endswith("Id") and values.get(key) is not None]
+    told = [_stream(key[:-2], values[key]) for key in TOLD_VALUES if key.endswith("Id") and values.get(key) is not None]
     if event.stream.startswith(("instance-", "image-", "agent-")):
         told = []
     return f"{text} ({', '.join(told)})" if told else text
