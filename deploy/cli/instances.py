@@ -76,7 +76,7 @@ def register(app: typer.Typer) -> None:
             answer = client.post("/v1/virtualmachines" if vm else "/v1/containers", fields)
             found = Found("instance", answer.document)
             if wait:
-                found = Found("instance", until_settled(client, found.path, timeout, found.title))
+                found = until_settled(client, found, timeout)
             if output is Format.JSON:
                 print_json(found.document)
             else:
@@ -213,27 +213,26 @@ def _act(client: Client, found: Found, action: str, goal: str, wait: bool, timeo
     document: Json = client.post(found.path, action=action).document
     if not wait:
         return document
-    found = Found(found.type, until_settled(client, found.path, timeout, found.title))
+    found = until_settled(client, found, timeout)
     if found.state != goal or found.document.get("transitioning") == "error":
         raise Failed(_why(found, goal))
     return found.document
 
 
 def _remove(client: Client, found: Found, purge: bool, wait: bool, timeout: float) -> Json:
-    document = found.document
-    if document.get("removed") is None:
-        document = dict(client.delete(found.path).document)
+    if found.document.get("removed") is None:
+        found = Found(found.type, client.delete(found.path).document)
         if not wait:
-            return document
-        document = until_settled(client, found.path, timeout, found.title)
-        if document.get("removed") is None:
-            raise Failed(_why(Found(found.type, document), "removed"))
-    if purge and document["state"] == "removed":
+            return found.document
+        found = until_settled(client, found, timeout)
+        if found.document.get("removed") is None:
+            raise Failed(_why(found, "removed"))
+    if purge and found.state == "removed":
         client.post(found.path, action="purge")
-        document = until_settled(client, found.path, timeout, found.title)
-        if document["state"] != "purged":
-            raise Failed(_why(Found(found.type, document), "purged"))
-    return document
+        found = until_settled(client, found, timeout)
+        if found.state != "purged":
+            raise Failed(_why(found, "purged"))
+    return found.document
 
 
 def _why(found: Found, goal: str) -> str:

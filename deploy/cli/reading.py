@@ -51,6 +51,11 @@ def of_root(client: Client, stream: str) -> list[Recorded]:
     return [recorded(each) for each in client.events(root=root)]
 
 
+def of_request(client: Client, correlation: str) -> list[Recorded]:
+    """All that a request led to, on whatever stream."""
+    return [recorded(each) for each in client.events(correlation=correlation)]
+
+
 def names(client: Client) -> dict[str, str]:
     """stream -> what people call it, for hosts, agents, pools and accounts."""
     named: dict[str, str] = {}

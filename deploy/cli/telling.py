@@ -129,6 +129,10 @@ class Teller:
         """All that was heard of a root: the resource itself first."""
         return sorted((each for each in self._resources.values() if each.root == root), key=lambda each: (each.stream != root, each.stream))
 
+    def all(self) -> list[Resource]:
+        """Everything that was heard of, by stream."""
+        return [self._resources[stream] for stream in sorted(self._resources)]
+
     def named(self, stream: str) -> str:
         """host-1 (rack-3), or just host-1."""
         name = self._names.get(stream)

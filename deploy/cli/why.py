@@ -11,6 +11,7 @@ from commands.resource import Resource
 from deploy.cli import causes
 from deploy.cli.errors import Failed
 from deploy.cli.options import HISTORY, Output, Thing, Url, command, connect
+from deploy.cli.pending import hear_requests, waits
 from deploy.cli.reading import Roots, names, stream_of
 from deploy.cli.show import EVENT_COLOURS, Format, hint, now, out, print_json, state_text
 from deploy.cli.telling import Teller, clock, document, duration
@@ -32,27 +33,14 @@ def register(app: typer.Typer) -> None:
                 raise Failed(f"{stream} does not exist: nothing ever happened to it")
             chain = causes.chain(deciding, roots.load)
             teller = Teller(names(client))
-        teller.hear_all(roots.all())
-        now_is = teller.resource(stream)
+            teller.hear_all(roots.all())
+            now_is = teller.resource(stream)
+            hear_requests(client, now_is, teller)
         if output is Format.JSON:
             told = [{**document(each), "told": teller.tell(each)} for each in chain]
             print_json({"stream": stream, "state": now_is.state, "waits": waits(now_is, teller), "chain": told})
         else:
             _print(now_is, chain, teller)
-
-
-def waits(resource: Resource, teller: Teller) -> list[str]:
-    """What is under way, on it and on what belongs to it, and whom it waits for."""
-    told = []
-    inside = teller.sharing(resource.root) if resource.stream == resource.root else [resource]
-    for each in inside:
-        for bracket in each.open.values():
-            silent = [asked for asked in bracket.asked.values() if asked.unanswered]
-            unanswered = (f"{teller.asked(asked.agent, asked.handler)} has not answered {asked.command} yet" for asked in silent)
-            reason = bracket.parked or ", ".join(unanswered)
-            if reason or each is resource:
-                told.append(bracket.process + (f": {reason}" if reason else ""))
-    return told
 
 
 def began(first: Recorded, teller: Teller) -> str:
