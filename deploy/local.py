@@ -82,6 +82,11 @@ class LocalHosts:
         """Whether there is any."""
         return bool(self._ours)
 
+    @property
+    def none_known(self) -> bool:
+        """Whether there is no host at all, nor comes one, as far as this process sees: one without the role of agents does not look."""
+        return self._settings.has(Role.AGENTS) and not self._ours and all(host.removed for host in self._fleet.all("host"))
+
     async def active(self) -> None:
         """Waits until this machine's own hosts can take instances (or says that they can't yet, and goes on)."""
         try:

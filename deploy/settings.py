@@ -180,9 +180,15 @@ class Settings(BaseSettings):
     def orchestration(self) -> dict[str, Any]:
         """Cattle's and Corral's own settings, as they are in force."""
         return changed(self.set)
+
     @property
     def archive_folder(self) -> Path:
         return self.archive or self.home / "archive"
+
+    @property
+    def whole(self) -> bool:
+        """It needs no other process."""
+        return all(role in self.roles for role in WHOLE)
 
     def has(self, role: Role) -> bool:
         return role in self.roles

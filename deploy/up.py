@@ -86,10 +86,10 @@ async def _serve(settings: Settings) -> None:
                 await first_instance(parts, hosts, say)
             home.note(first_instance="done")
             image, _ = await hosts.first_image()
-            if url:
-                _say_what_is_next(settings, home, addresses, url, image if hosts else "", say)
-            else:
+            if not settings.whole:
                 say.print(f"This process is {', '.join(settings.roles)} of the Corral on {escape(_without_password(addresses.postgres))}")
+            if url:
+                _say_what_is_next(settings, home, addresses, url, image if hosts else "", say, hostless=hosts.none_known)
             port = listener.getsockname()[1] if listener else 0
             say.print(f"[dim]Ready after {time.monotonic() - began:.1f} s[/]")
             say.print(f"[bold green]Startup Succeeded, Listening on port {port}[/]" if listener else "[bold green]Startup Succeeded[/]")
@@ -137,7 +137,10 @@ def _note(settings: Settings, home: Home, addresses: Addresses, listener: socket
     return url
 
 
-def _say_what_is_next(settings: Settings, home: Home, addresses: Addresses, url: str, image: str, say: Console) -> None:
+def _say_what_is_next(
+    settings: Settings, home: Home, addresses: Addresses, url: str, image: str, say: Console, *, hostless: bool
+) -> None:
+    """`image`: what can run at once on a host of this process. `hostless`: it is known that there is no host at all."""
     say.print()
     say.print("[bold]Next things to try[/]")
     corral = _corral()
@@ -145,11 +148,11 @@ def _say_what_is_next(settings: Settings, home: Home, addresses: Addresses, url:
         ("the page", f"{url}/v1"),
         ("list instances", f"{corral} ps"),
         *([("run another", f"{corral} run {image} --name second")] if image else []),
-        ("how it came to be", f"{corral} replay instance-1"),
-        ("watch the agents", f"nats -s {addresses.nats} sub 'corral.>'      (or: {corral} watch)"),
+        *([("how it came to be", f"{corral} replay instance-1")] if image else [("list hosts", f"{corral} hosts")]),
+        *([("watch the agents", f"nats -s {addresses.nats} sub 'corral.>'      (or: {corral} watch)")] if addresses.nats else []),
         ("a host elsewhere", "corral agent --url http://<this machine>:" + url.rpartition(":")[2] + "      (run there)"),
     ]
-    if not image:
+    if hostless:
         rows.insert(0, ("a host first", f"{corral} agent --url {url}      (or a simulated one: add --sim)"))
     if settings.home != Path.home() / ".corral":
         say.print(f"  [dim]In another terminal, first: export CORRAL_HOME={home.path}[/]")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,10 +39,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "env", SERVER, ["corral env", 'eval "$(corral env)"', "corral env -o json"])
     def env(home_folder: Home = None, url: Url = None, output: Output = Format.TEXT) -> None:
-        """Print the addresses in force, as lines that export them in a shell.
-
-        Not for the shell that starts `corral up`: it would take them for servers of yours.
-        """
+        """Print the addresses in force, as lines that export them in a shell."""
         values = addresses(home_folder or home(), url)
         if output is Format.JSON:
             print_json(values)
@@ -83,7 +80,7 @@ def up_command() -> Callable[..., None]:
         """Start Corral: its servers, engine, API and local hosts in one process, until Ctrl-C. Each option has its variable."""
         try:
             lists = {name: ",".join(value) or None for name, value in given.items() if isinstance(value, list)}
-            settings = read_settings(**{**given, **lists})
+            settings = read_settings(**{**given, **lists, **own_servers(given)})
         except BadSetting as bad:
             raise WrongUse(str(bad)) from None
         for name in unknown_variables():
@@ -104,6 +101,17 @@ def up_command() -> Callable[..., None]:
     up.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     up.__annotations__ = {each.name: each.annotation for each in parameters}
     return up
+
+
+def own_servers(given: Mapping[str, Any]) -> dict[str, str]:
+    """The addresses among these that are of this home's own embedded servers, as not given: a shell that has evaluated `corral env`
+    names them, and they live only as long as the process that is to be started."""
+    folder = Path(given.get("home") or home()).expanduser()
+    own = [name for name in ("postgres", "nats") if given.get(name) and given[name] == remembered(f"own_{name}", folder)]
+    if own:
+        named, names = " and ".join(map(variable, own)), "name" if len(own) > 1 else "names"
+        hint(f"{named} {names} what this home has of its own (`corral env` sets that): it is started as ever")
+    return dict.fromkeys(own, "")
 
 
 def shown_default(default: Any) -> str:

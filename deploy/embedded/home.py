@@ -3,7 +3,8 @@
     ~/.corral/           0700
       lock               flock of the living Corral, with its pid
       master.key         the key over the keys of all secrets (deploy/master.py); who loses it loses those
-      addresses.json     what was chosen: ports stay the same from one start to the next
+      addresses.json     what was chosen: ports stay the same from one start to the next. `postgres` and `nats` are those in use,
+                         `own_postgres` and `own_nats` the embedded ones
       postgres/ nats/    the servers' own
 """
 

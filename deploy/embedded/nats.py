@@ -79,7 +79,7 @@ class EmbeddedNats:
                 useless |= {self.port}
             else:
                 break
-        self._home.note(nats=self.url)
+        self._home.note(nats=self.url, own_nats=self.url)
         self._tell(f"NATS listens on {self.url}")
 
     async def stop(self) -> None:

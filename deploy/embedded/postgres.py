@@ -99,7 +99,7 @@ class EmbeddedPostgres:
             raise
         finally:
             patience.cancel()
-        self._home.note(postgres=self.dsn)
+        self._home.note(postgres=self.dsn, own_postgres=self.dsn)
         self._tell(f"Postgres is ready ({monotonic() - began:.1f} s)")
 
     async def stop(self) -> None:
