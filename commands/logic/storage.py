@@ -21,10 +21,13 @@ def image_by_uuid(turn: Turn, uuid: str) -> Resource | None:
 def unregistrable(uuid: str) -> str | None:
     """Why no driver registers it, if none does."""
     driver, _, name = uuid.partition(":")
-    if driver in IMAGE_DRIVERS and name:
-        return None
-    known = ", ".join(f"{each}:..." for each in IMAGE_DRIVERS)
-    return f"there is no image {uuid}, and no driver registers it (they take {known})"
+    if driver not in IMAGE_DRIVERS or not name:
+        known = ", ".join(f"{each}:..." for each in IMAGE_DRIVERS)
+        return f"there is no image {uuid}, and no driver registers it (they take {known})"
+    # What Docker's registry makes of a name is its own affair; but without a repository before the tag nobody can look one up.
+    if driver == "docker" and (name[0] in ":/@" or any(each.isspace() for each in name)):
+        return f"{uuid} names no Docker image: docker:NAME or docker:NAME:TAG is expected, e.g. docker:nginx:1.27"
+    return None
 
 
 def register_image(turn: Turn, uuid: str, account: int | None) -> Resource:

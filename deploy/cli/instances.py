@@ -88,7 +88,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "ps", INSTANCES, ["corral ps", "corral ps -a", "corral ps -o json | jq '.[].name'"])
     def ps(
-        everything: Annotated[bool, typer.Option("--all", "-a", help="Stopped and just removed ones too.")] = False,
+        everything: Annotated[bool, typer.Option("--all", "-a", help="Stopped ones too, and for a minute removed ones.")] = False,
         url: Url = None,
         output: Output = Format.TEXT,
     ) -> None:
@@ -103,7 +103,9 @@ def register(app: typer.Typer) -> None:
         if len(every) > len(shown):
             hint(f"{len(every) - len(shown)} more not running: corral ps -a")
         elif not every:
-            hint("No instances yet: corral run sim:hello --name first")
+            hint("No instances: corral run sim:hello --name first")
+        if everything:
+            hint("Those removed by force or long ago: corral replay --to 0s --type instance --all")
 
     @command(app, "inspect", INSTANCES, [
         "corral inspect web",

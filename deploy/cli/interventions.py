@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -43,11 +44,12 @@ def register(app: typer.Typer) -> None:
 
 def _each(what: str, things: list[str], reason: str, url: str | None, output: Format) -> None:
     with connect(url) as client:
-        done = []
+        done, streams = [], []
         for found in [resolve(client, text) for text in things]:
             before = _head(client)
             document = client.post(f"{found.path}/{what}", {"reason": reason} if reason else {}).document
             done.append(document)
+            streams.append(found.stream)
             if output is Format.TEXT:
                 out().print(f"{document['id']} {document['state']}")
             if what in NOTHING and before is not None and not any(client.events(stream=found.stream, after=before)):
@@ -55,7 +57,17 @@ def _each(what: str, things: list[str], reason: str, url: str | None, output: Fo
     if output is Format.JSON:
         print_json(done)
     else:
-        hint(f"What follows from it: corral why {things[0]}")
+        hint(_next(what, streams))
+
+
+def _next(what: str, streams: Sequence[str]) -> str:
+    """Where to look on. By stream: what is removed by force leaves the lists at once, and so has no other name."""
+    if what != "force-remove":
+        return f"What follows from it: corral why {streams[0]}"
+    told = f"Lists show it no more, the log does: corral why {streams[0]}"
+    if any(each.startswith(("host-", "agent-")) for each in streams):
+        told += "\nA removed host stays removed: start its agent again, and it comes back as a new one"
+    return told
 
 
 def _head(client: Client) -> int | None:

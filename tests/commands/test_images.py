@@ -10,6 +10,7 @@ import pytest
 
 from agents.wire import Message
 from commands.errors import Conflict, Refused
+from commands.logic.storage import unregistrable
 from commands.resource import Resource
 from eventstore import Store
 from eventstore.postgres import PostgresStore
@@ -119,3 +120,17 @@ async def test_a_row_that_a_name_is_changed_to_must_be_free(store: Store, nats_u
             await cloud.commands.update("configItem", second.id, {"name": "one"}, cloud.actor)
         with pytest.raises(Conflict):
             await cloud.create("configItem", name="one")
+
+
+@pytest.mark.parametrize(
+    "uuid",
+    ["docker:nginx", "docker:nginx:1.27", "docker:cattle/agent-instance:v0.1", "docker:quay.io:5000/a/b:c", "docker:a@sha256:0123",
+     "docker:Odd_.Name", "docker:ubuntu:", "sim:x", "sim:::", "sim:compute.instance.activate::fail", "sim: any thing"],
+)  # fmt: skip
+def test_a_driver_registers_whatever_its_engine_may_know(uuid: str) -> None:
+    assert unregistrable(uuid) is None
+
+
+@pytest.mark.parametrize("uuid", ["docker::::", "docker::tag", "docker:/x", "docker:@sha256:0123", "docker:two words", "docker: "])
+def test_what_can_be_no_docker_image_is_refused_with_an_example(uuid: str) -> None:
+    assert unregistrable(uuid) == f"{uuid} names no Docker image: docker:NAME or docker:NAME:TAG is expected, e.g. docker:nginx:1.27"

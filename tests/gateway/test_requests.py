@@ -105,6 +105,7 @@ async def test_a_parameter_can_say_the_method(api: Api) -> None:
 WRONG: list[tuple[str, dict[str, object], str, str]] = [
     ("containers", {}, "MissingRequired", "imageUuid"),
     ("containers", {"imageUuid": "nothing:1"}, "InvalidReference", "imageUuid"),
+    ("containers", {"imageUuid": "docker::::"}, "InvalidReference", "imageUuid"),
     ("containers", {"imageId": "1i99"}, "InvalidReference", "imageId"),
     ("containers", {"imageId": "99"}, "InvalidReference", "imageId"),
     ("containers", {"imageUuid": "sim:1", "ports": ["x"]}, "PortWrongFormat", "ports"),
