@@ -18,6 +18,7 @@ from agents.connection import connect, disconnect
 from agents.driver import Driver
 from agents.process import Agent
 from agents.simulated import SimulatedDriver
+from commands.errors import Refused
 from commands.fleet import CATEGORIES, Fleet
 from commands.resource import Resource
 from commands.service import Actor
@@ -67,6 +68,7 @@ class LocalHosts:
         if LocalHost.SIM in self._settings.hosts:
             await self._add("sim", None)
         await self._keep_up()
+        await self._ask_for_lost_hosts()
         self._task = asyncio.create_task(self._follow())
         return self
 
@@ -136,6 +138,18 @@ class LocalHosts:
         self._ours[kind] = (found.id, driver)
         if driver is not None:
             await self._start(found.id, uuid, driver)
+
+    async def _ask_for_lost_hosts(self) -> None:
+        """A host of ours that was removed comes back with a restart: its agent, known as it is, is asked anew what hosts it has."""
+        for number, _ in self._ours.values():
+            agent = self._fleet.get("agent", number)
+            hosts = [host for host in self._fleet.all("host") if host.row.get("agentId") == number]
+            if agent is None or agent.state != "active" or not all(host.removed for host in hosts):
+                continue
+            try:
+                await self._parts.commands.run("agent", number, "reconnect", {}, Actor(self._parts.admin, "corral:local-hosts"))
+            except (Refused, Unavailable) as error:
+                log.warning("A local agent can't be asked for its hosts", action="reconnect-failed", agent=number, error=str(error))
 
     async def _follow(self) -> None:
         async for batch in self._parts.store.follow(self._fleet.position):
