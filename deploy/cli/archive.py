@@ -115,4 +115,5 @@ def _print(done: Archived, output: Format) -> None:
     else:
         out().print(f"{what}: they are in {done.folder} now ({len(done.files)} files), read back and compared.")
         hint(f"{done.partitions} partitions were written anew. Keep copies of that folder: history is no longer whole without it.")
-    hint(f"{done.kept_back} events of before stay in the log: of what still lives, or belongs to what still lives.")
+    if done.kept_back:
+        hint(f"{done.kept_back} events of before stay in the log: of what still lives, or belongs to what still lives.")

@@ -49,14 +49,15 @@ def _each(what: str, things: list[str], reason: str, url: str | None, output: Fo
             before = _head(client)
             document = client.post(f"{found.path}/{what}", {"reason": reason} if reason else {}).document
             done.append(document)
-            streams.append(found.stream)
             if output is Format.TEXT:
                 out().print(f"{document['id']} {document['state']}")
             if what in NOTHING and before is not None and not any(client.events(stream=found.stream, after=before)):
                 hint(f"{found.title}: {NOTHING[what]}, so nothing was done.")
+            else:
+                streams.append(found.stream)
     if output is Format.JSON:
         print_json(done)
-    else:
+    elif streams:
         hint(_next(what, streams))
 
 

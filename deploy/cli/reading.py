@@ -15,7 +15,8 @@ from deploy.cli.telling import recorded
 from deploy.cli.things import Unknown, images_give_way, resolve, stream_meant
 from eventstore import Recorded
 
-NAMED = (("host", "/v1/hosts"), ("agent", "/v1/agents"), ("storagePool", "/v1/storagepools"), ("account", "/v1/accounts"))
+NAMED = (("host", "/v1/hosts"), ("agent", "/v1/agents"), ("storagePool", "/v1/storagepools"), ("account", "/v1/accounts"),
+         ("externalHandler", "/v1/externalhandlers"))  # fmt: skip
 
 
 def stream_of(client: Client, text: str) -> str:
@@ -57,7 +58,7 @@ def of_request(client: Client, correlation: str) -> list[Recorded]:
 
 
 def names(client: Client) -> dict[str, str]:
-    """stream -> what people call it, for hosts, agents, pools and accounts."""
+    """stream -> what people call it, for hosts, agents, pools, accounts and external handlers."""
     named: dict[str, str] = {}
     for kind, path in NAMED:
         with suppress(ServerRefused):  # who may not see them sees their numbers

@@ -38,6 +38,10 @@ OURS = "made by corral replay --into"
 """The comment on a scratch schema: only what has it is ever dropped."""
 
 
+HEADED = frozenset({"id", "stream", "state", "position"})
+"""What the heading of one thing says, and the lines below it need not."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What is asked of the state. `where`: name=value, all of which must hold."""
@@ -142,14 +146,17 @@ async def _show_one(store: Store, thing: str, position: int, output: Format) -> 
 
 
 def show_then(resource: Resource, output: Format) -> None:
-    """One resource as it was."""
+    """One resource as it was: as inspect shows it, but by streams, as the log does."""
     document = document_at(Seen(resource))
     if output is Format.JSON:
         print_json(document)
         return
+    state = state_text({"state": resource.state, "transitioning": "yes" if resource.open else "no"})
+    heading = f"{resource.stream} ({resource.name})" if resource.row.get("name") else resource.stream
+    out().print(Text.assemble((heading, "bold"), f"  {shown_type(resource)}, as of position {resource.position}, ", state))
     width = max(map(len, document))
-    for name, value in document.items():
-        out().print(Text.assemble((f"{name:<{width}}  ", "dim"), told(resource.stream, resource.kind, name, value)))
+    for name in sorted(document.keys() - HEADED, key=lambda each: (each.startswith("data."), each)):
+        out().print(Text.assemble((f"  {name:<{width}}  ", "dim"), told(resource.stream, resource.kind, name, document[name])))
 
 
 async def _found(store: Store, thing: str, position: int) -> Seen:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from deploy.cli.references import pointed_at, told
-from tests.deploy.test_cli import Cli
+from tests.deploy.test_cli import SECONDS, Cli
 from tests.support.server import Server
 
 pytestmark = pytest.mark.timeout(180)
@@ -88,3 +89,7 @@ def test_what_became_of_a_host_is_said_where_there_is_none(tmp_path: Path) -> No
         failed = corral.ended("run", "sim:x", status=1).stderr
         assert "Host 1h1, of agent this machine (sim)" in failed
         assert "is removed by force: to see" in corral("why", "host-1")
+        server.restart()
+        deadline = time.monotonic() + SECONDS
+        while "agent.reconnect" not in corral("logs", "agent-1"):  # it is asked anew for its hosts
+            assert time.monotonic() < deadline
