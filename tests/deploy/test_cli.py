@@ -214,8 +214,10 @@ def test_replay_stops_where_it_is_told(corral: Cli) -> None:
 
 def test_replay_ends_in_the_state_that_the_api_shows(corral: Cli) -> None:
     for each in corral.json("ps", "-a")[:4]:
+        before = corral.json("inspect", each["id"])["state"]
         steps = corral.json("replay", f"instance-{each['id'].removeprefix('1i')}")
-        assert steps[-1]["state"]["state"] == corral.json("inspect", each["id"])["state"]
+        after = corral.json("inspect", each["id"])["state"]  # what was removed may be purged meanwhile
+        assert steps[-1]["state"]["state"] in (before, after)
 
 
 def test_the_log_is_shown_whole_and_in_order(corral: Cli) -> None:

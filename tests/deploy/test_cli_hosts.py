@@ -58,7 +58,7 @@ def test_history_says_streams_and_types(corral: Cli) -> None:
     assert "sim" not in listed, "a kind is no type, and --type refuses it"
     assert re.search(r"^ +imageId: image-1$", corral("diff", "0", "--type", "container"), re.MULTILINE)
     assert re.search(r"^    \+ imageId +image-1$", corral("replay", "hello-corral"), re.MULTILINE)
-    assert re.search(r"^accountId +account-1$", corral("inspect", "hello-corral", "--at", "0s"), re.MULTILINE)
+    assert re.search(r"^  accountId +account-1$", corral("inspect", "hello-corral", "--at", "0s"), re.MULTILINE)
 
 
 def test_a_heading_of_diff_is_short_and_the_request_stands_below(corral: Cli) -> None:
