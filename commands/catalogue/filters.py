@@ -12,7 +12,7 @@ TEXT = ("eq", "ne", "prefix", "like", "notlike", *_NULL)
 
 def modifiers_of(field: Field) -> tuple[str, ...]:
     """The modifiers a field can be filtered by; none for what is not a plain column."""
-    if field.store != "col" or field.type.startswith(("map[", "array[")):
+    if field.store != "col" or not field.filtered or field.type.startswith(("map[", "array[")):
         return ()
     if field.reference or field.type == "boolean" or (field.name == "state" and field.type == "enum"):
         return SAME

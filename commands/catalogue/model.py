@@ -39,6 +39,8 @@ class Field:
     """Never shown at the top level (it stays in data.fields)."""
     schedules_update: bool = False
     """Changing it through PUT also runs <type>.update."""
+    filtered: bool = True
+    """Lists can be filtered by it, if they can by fields of its kind."""
     secret: bool = False
     """Sealed in the log (commands/vault.py), masked in what shows events, left out of commands to agents."""
     told_agents: bool = False

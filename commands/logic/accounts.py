@@ -16,19 +16,23 @@ SCOPE = "io.cattle.platform.core.constants.AccountConstants"
 _AMBIGUOUS = frozenset("O0lI+/=")
 
 
-def give_keys(turn: Turn, account: Resource) -> None:
-    """account.create: a key of the kind that its input or the settings want, and a registration token (agents register nobody)."""
-    has = {each.kind for each in credentials(turn, account.id)}
+def give_key(turn: Turn, account: Resource) -> None:
+    """account.create: a key of the kind that its input or the settings want."""
     asked = turn.input(account).get(SCOPE)
     wish: Json = asked if isinstance(asked, dict) else {}
-    wanted = []
     if wish.get("createApiKey") is True or turn.settings["process.account.create.create.credential"]:
-        wanted.append(wish.get("createApiKeyKind") or turn.settings["process.account.create.create.credential.default.kind"])
+        _give(turn, account, wish.get("createApiKeyKind") or turn.settings["process.account.create.create.credential.default.kind"])
+
+
+def give_registration_token(turn: Turn, account: Resource) -> None:
+    """account.create, at its end: a token to register machines with (agents register nobody)."""
     if account.kind != "agent":
-        wanted.append("registrationToken")
-    for kind in wanted:
-        if kind not in has:
-            turn.create("credential", {"accountId": account.id}, kind=kind)
+        _give(turn, account, "registrationToken")
+
+
+def _give(turn: Turn, account: Resource, kind: str) -> None:
+    if all(each.kind != kind for each in credentials(turn, account.id)):
+        turn.create("credential", {"accountId": account.id}, kind=kind)
 
 
 def credentials(turn: Turn, account: int) -> list[Resource]:

@@ -6,7 +6,7 @@ import base64
 
 from commands import attachment, placement
 from commands.catalogue.fields import date_text
-from commands.logic import links, nics, ports
+from commands.logic import nics
 from commands.resource import Json, Resource
 from commands.turn import Failure, Turn
 from commands.world import World
@@ -17,7 +17,7 @@ COMPUTE_TRIES = 3
 
 
 def prepare(turn: Turn, instance: Resource) -> None:
-    """instance.create: its credentials, root volume, nics, links and ports; then on to the start, unless startOnCreate is false."""
+    """instance.create: its credentials, volumes and nics; then on to the start, unless startOnCreate is false."""
     give_credentials(turn, instance)
     image = instance.row.get("imageId")
     if image is not None and not root_volumes(turn, instance):
@@ -32,8 +32,6 @@ def prepare(turn: Turn, instance: Resource) -> None:
             },
         )
     nics.create_all(turn, instance)
-    links.create_all(turn, instance)
-    ports.create_all(turn, instance)
     if instance.fields.get("startOnCreate") is not False:
         turn.delegate()
 

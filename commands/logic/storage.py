@@ -6,9 +6,6 @@ from commands.catalogue.model import Target
 from commands.resource import Resource
 from commands.turn import Failure, Turn
 
-EXTERNAL_POOLS = {"sim": ("sim-ext-pool", None), "docker": ("docker-index", "Docker Index")}
-"""kind -> (uuid, name) of the pool outside that its images come from."""
-
 IMAGE_DRIVERS = {"sim": None, "docker": "container"}
 """Prefix of an image's uuid that a driver registers by itself -> the instanceKind it is for."""
 
@@ -60,11 +57,19 @@ def images_in_pools(turn: Turn, volume: Resource) -> list[Target]:
     return targets
 
 
-def external_pool(turn: Turn, pool: Resource) -> None:
-    """A driver's first pool brings the external one that its images come from."""
-    if pool.row.get("external") or pool.kind not in EXTERNAL_POOLS:
+def docker_index(turn: Turn, pool: Resource) -> None:
+    """storagePool.create: the first pool of Docker brings the external one that its images come from."""
+    _external_pool(turn, pool, "docker", "docker-index", "Docker Index")
+
+
+def simulated_pool(turn: Turn, pool: Resource) -> None:
+    """The same for simulated hosts."""
+    _external_pool(turn, pool, "sim", "sim-ext-pool", None)
+
+
+def _external_pool(turn: Turn, pool: Resource, kind: str, uuid: str, name: str | None) -> None:
+    if pool.row.get("external") or pool.kind != kind:
         return
-    uuid, name = EXTERNAL_POOLS[pool.kind]
     if turn.fleet.by_uuid("storagePool", uuid) is None and not any(
         each.row.get("uuid") == uuid for each in turn.resources.values() if each.type == "storagePool"
     ):

@@ -111,14 +111,21 @@ def subnet_maps(turn: Turn, nic: Resource) -> list[Target]:
     return targets
 
 
-def use(turn: Turn, nic: Resource) -> None:
-    """The host's vnet is the nic's from now on; a nic that has none yet gets that of its subnet."""
-    if nic.row.get("vnetId") is not None:
-        return
-    network = host_only_network(turn, nic)
-    found = [vnet_at(turn, nic, network, host) for host in hosts_of(turn, nic)] if network else [of_subnet(turn, nic)]
-    vnet = next((each for each in reversed(found) if each is not None), None)
-    if vnet is not None:
+def use_hosts(turn: Turn, nic: Resource) -> None:
+    """On a host-only network the host's vnet is the nic's from now on."""
+    if (network := host_only_network(turn, nic)) is not None:
+        found = [vnet_at(turn, nic, network, host) for host in hosts_of(turn, nic)]
+        _use(turn, nic, next((each for each in reversed(found) if each is not None), None))
+
+
+def use_subnets(turn: Turn, nic: Resource) -> None:
+    """On any other network that of its subnet is, unless it has one."""
+    if host_only_network(turn, nic) is None:
+        _use(turn, nic, of_subnet(turn, nic))
+
+
+def _use(turn: Turn, nic: Resource, vnet: Resource | None) -> None:
+    if vnet is not None and nic.row.get("vnetId") is None:
         turn.change(nic, {"vnetId": vnet.id})
 
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from commands.catalogue.model import Decide, Join, Logic, Process
-from commands.catalogue.processes.common import lifecycle
+from commands.catalogue.processes.common import Phases, lifecycle
 from commands.logic import accounts, registration
 
 PROCESSES: list[Process] = [
-    *lifecycle("account", create=(Decide(accounts.give_keys),)),
-    *lifecycle("credential", create=(Logic("ApiKeyCreate", (Decide(accounts.generate_values),), always=True),)),
+    *lifecycle(
+        "account",
+        create=Phases(
+            handlers=(Decide(accounts.give_key),),
+            post=(Logic("RegisterTokenAccountCreate", (Decide(accounts.give_registration_token),)),),
+        ),
+    ),
+    *lifecycle("credential", create=Phases(pre=(Logic("ApiKeyCreate", (Decide(accounts.generate_values),)),))),
     *lifecycle("credentialInstanceMap", by_default=False),
     *lifecycle(
         "genericObject",

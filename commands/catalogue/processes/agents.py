@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from commands import payload
-from commands.catalogue.model import Ask, Decide, Process
+from commands.catalogue.model import PRIORITIES, Ask, Decide, Logic, Process
 from commands.catalogue.processes.common import lifecycle
 from commands.logic import accounts, discovery
 from commands.resource import Resource
@@ -16,17 +16,16 @@ def itself(world: World, agent: Resource) -> int | None:
 
 PING = Ask("ping", itself, payload.ping, seconds=30.0, tries=0, no_undo="it asks, and changes nothing")
 
+ACTIVATE = Logic("AgentActivate", (PING, Decide(discovery.take_inventory)), PRIORITIES["default"])
+
 AGENT = [
     *lifecycle(
         "agent",
         create=(Decide(accounts.give_account),),
-        activate=(PING, Decide(discovery.take_inventory)),
+        activate=(ACTIVATE,),
         deactivates=("reconnecting",),
     ),
-    Process(
-        "agent.reconnect", "agent", ("active", "activating"), "reconnecting", "active",
-        handlers=(PING, Decide(discovery.take_inventory)),
-    ),
+    Process("agent.reconnect", "agent", ("active", "activating"), "reconnecting", "active", handlers=(ACTIVATE,)),
 ]
 
 PROCESSES: list[Process] = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from commands import uniqueness
@@ -66,42 +67,61 @@ PURGED = Logic("FreeNames", (Decide(free_names),), LAST)
 ACTIVATE_BY_DEFAULT = Logic("ActivateByDefault", (Decide(delegate),), PRIORITIES["default"])
 
 
+@dataclass(frozen=True, slots=True)
+class Phases:
+    """A process' logic where it is not in the handlers alone: what stands before and after them, no external handler replaces."""
+
+    pre: tuple[Step | Logic, ...] = ()
+    handlers: tuple[Step | Logic, ...] = ()
+    post: tuple[Step | Logic, ...] = ()
+
+
+Steps = tuple[Step | Logic, ...] | Phases
+"""A tuple: of the handlers phase."""
+
+
 def lifecycle(
     name: str,
     *,
     by_default: bool = True,
-    create: tuple[Step | Logic, ...] = (),
-    activate: tuple[Step | Logic, ...] = (),
-    deactivate: tuple[Step | Logic, ...] = (),
-    remove: tuple[Step | Logic, ...] = (),
-    purge: tuple[Step | Logic, ...] = (),
-    restore: tuple[Step | Logic, ...] = (),
+    create: Steps = (),
+    activate: Steps = (),
+    deactivate: Steps = (),
+    remove: Steps = (),
+    purge: Steps = (),
+    update: Steps = (),
+    restore: Steps = (),
     deactivates: tuple[str, ...] = (),
 ) -> list[Process]:
     """The seven processes that most types have. `by_default`: create goes on to activate; `deactivates`: further start states."""
     low = name.lower()
 
-    def process(verb: str, start: tuple[str, ...], via: Any, done: Any, **more: Any) -> Process:
-        return Process(f"{low}.{verb}", name, start, via, done, **more)
+    def process(
+        verb: str, start: tuple[str, ...], via: Any, done: Any, steps: Steps, *last: Logic, delegate: str | None = None
+    ) -> Process:
+        own = steps if isinstance(steps, Phases) else Phases(handlers=steps)
+        return Process(
+            f"{low}.{verb}", name, start, via, done, delegate=delegate, pre=own.pre, handlers=own.handlers, post=(*own.post, *last)
+        )
 
     return [
         process(
-            "create", ("requested",), "registering", "inactive", delegate=f"{low}.activate", handlers=create,
-            post=(ACTIVATE_BY_DEFAULT,) if by_default else (),
+            "create", ("requested",), "registering", "inactive", create, *((ACTIVATE_BY_DEFAULT,) if by_default else ()),
+            delegate=f"{low}.activate",
         ),
-        process("activate", ("inactive", "registering"), "activating", "active", handlers=activate),
+        process("activate", ("inactive", "registering"), "activating", "active", activate),
         process(
-            "deactivate", ("active", "activating", *deactivates, *UPDATING), "deactivating", "inactive",
-            delegate=f"{low}.remove", handlers=deactivate,
+            "deactivate", ("active", "activating", *deactivates, *UPDATING), "deactivating", "inactive", deactivate,
+            delegate=f"{low}.remove",
         ),
         process(
-            "remove", ("requested", "inactive", "activating", "deactivating", "registering", *UPDATING), "removing", "removed",
-            handlers=remove, post=(REMOVED,),
+            "remove", ("requested", "inactive", "activating", "deactivating", "registering", *UPDATING), "removing", "removed", remove,
+            REMOVED,
         ),
-        process("purge", ("removed",), "purging", "purged", handlers=purge, post=(PURGED,)),
+        process("purge", ("removed",), "purging", "purged", purge, PURGED),
         process(
             "update", ("inactive", "active"), {"inactive": "updating-inactive", "active": "updating-active"},
-            {"updating-inactive": "inactive", "updating-active": "active"},
+            {"updating-inactive": "inactive", "updating-active": "active"}, update,
         ),
-        process("restore", ("removed",), "restoring", "inactive", handlers=restore, post=(RESTORED,)),
+        process("restore", ("removed",), "restoring", "inactive", restore, RESTORED),
     ]

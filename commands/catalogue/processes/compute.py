@@ -6,8 +6,8 @@ from typing import Any
 
 from commands import payload
 from commands.catalogue.model import LAST, PRIORITIES, Ask, Checkpoint, Child, Decide, Logic, Own, Process, Step
-from commands.catalogue.processes.common import PURGED, REMOVED, RESTORED, lifecycle, managing
-from commands.logic import agent_instances, docker, instances, metadata, nics, ports
+from commands.catalogue.processes.common import PURGED, REMOVED, RESTORED, Phases, lifecycle, managing
+from commands.logic import agent_instances, docker, instances, links, metadata, nics, ports
 from commands.resource import Resource
 from commands.world import World
 
@@ -52,6 +52,10 @@ INSTANCE = [
             Decide(instances.prepare),
             Child("credentialInstanceMap", "instanceId", "credentialinstancemap.activate"),
         ),
+        post=(
+            Logic("InstanceInstanceLinkCreate", (Decide(links.create_all),), PRIORITIES["default"]),
+            Logic("InstancePortCreate", (Decide(ports.create_all),), PRIORITIES["default"]),
+        ),
         compensate=instances.undo_start,
     ),
     Process(
@@ -61,7 +65,6 @@ INSTANCE = [
             Checkpoint("find placement", 5),
             Own("instance.allocate"),
             Decide(ports.claim_all),
-            Decide(metadata.attach),
             Checkpoint("create network", 5),
             Child("nic", "instanceId", "nic.activate"),
             Child("instanceLink", "instanceId", "instancelink.activate"),
@@ -135,10 +138,13 @@ INSTANCE_HOST_MAP = [
     *lifecycle(
         "instanceHostMap",
         by_default=False,
-        activate=(
-            to_host("compute.instance.activate", tries=instances.compute_tries, undo="compute.instance.deactivate"),
-            Decide(docker.take_over),
-            Decide(agent_instances.tell_agent),
+        activate=Phases(
+            pre=(Logic("MetadataAttachProcessHandler", (Decide(metadata.attach),)),),
+            handlers=(to_host("compute.instance.activate", tries=instances.compute_tries, undo="compute.instance.deactivate"),),
+            post=(
+                Logic("DelegateAgentMoves", (Decide(agent_instances.tell_agent),)),
+                Logic("DockerPostInstanceHostMapActivate", (Decide(docker.take_over),)),
+            ),
         ),
         deactivate=(to_host("compute.instance.deactivate", tries=0),),
         remove=(Ask("compute.instance.deactivate", agent_where_it_may_run, payload.instance_map, tries=0),),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from commands.catalogue.model import LAST, Await, Child, Decide, Join, Logic, Process, Step
-from commands.catalogue.processes.common import lifecycle
+from commands.catalogue.model import LAST, PRIORITIES, Await, Child, Decide, Join, Logic, Process, Step
+from commands.catalogue.processes.common import Phases, lifecycle
 from commands.logic import addresses, agent_instances, docker, links, macs, nics, pools, ports, vnets
 from commands.resource import Resource
 from commands.turn import Turn
@@ -29,27 +29,44 @@ ADDRESSES_GO: tuple[Step, ...] = (
     Child("ipAddressNicMap", "nicId", "ipaddressnicmap.remove", removed=True, ignore_invalid=True),
 )
 
-NIC = lifecycle(
-    "nic",
-    by_default=False,
-    activate=(
+HOST_ONLY = Logic(
+    "HostOnlyNicActivate",
+    (
         Join(vnets.to_join, "vnet.activate"),
         Join(vnets.host_maps, "hostvnetmap.activate"),
         Join(vnets.subnet_maps, "subnetvnetmap.activate"),
-        Join(nics.network, "network.activate"),
-        Decide(vnets.use),
-        Join(nics.vnet, "vnet.activate"),
-        Decide(nics.ensure_address),
-        Child("ipAddress", nics.primary, "ipaddress.create", ignore_invalid=True),
-        Child("ipAddress", nics.primary, "ipaddress.activate", when=is_single),
-        Decide(macs.lease),
+        Decide(vnets.use_hosts),
+    ),
+)
+
+PUBLIC_ADDRESS = Logic(
+    "CreateInstanceAssociatePublicIpAddress",
+    (
         Decide(pools.give_public),
         Child("ipAddress", pools.public_of, "ipaddress.create", ignore_invalid=True),
         Child("ipAddress", pools.public_of, "ipaddress.activate", when=is_single, ignore_invalid=True),
         Child("ipAddress", pools.public_of, "ipaddress.associate", ignore_invalid=True),
-        Decide(agent_instances.ensure),
     ),
-    deactivate=(Child("ipAddress", nics.dockers, "ipaddress.deactivate", ignore_invalid=True),),
+    PRIORITIES["pre"],
+)
+
+NIC = lifecycle(
+    "nic",
+    by_default=False,
+    activate=Phases(
+        pre=(HOST_ONLY,),
+        handlers=(
+            Join(nics.network, "network.activate"),
+            Decide(vnets.use_subnets),
+            Join(nics.vnet, "vnet.activate"),
+            Decide(nics.ensure_address),
+            Child("ipAddress", nics.primary, "ipaddress.create", ignore_invalid=True),
+            Child("ipAddress", nics.primary, "ipaddress.activate", when=is_single),
+            Decide(macs.lease),
+        ),
+        post=(PUBLIC_ADDRESS, Logic("AgentInstanceApplyItems", (Decide(agent_instances.ensure),))),
+    ),
+    deactivate=(Logic("DockerNicDeactivate", (Child("ipAddress", nics.dockers, "ipaddress.deactivate", ignore_invalid=True),)),),
     purge=(*ADDRESSES_GO, gives_back("MacAddressNicPurge", macs.release)),
 )
 
@@ -83,16 +100,19 @@ IP_ADDRESS = [
     ),
 ]
 
-INSTANCE_LINK = [
-    replace(each, handlers=(Decide(links.lead),)) if each.verb == "update" else each
-    for each in lifecycle(
-        "instanceLink", by_default=False, activate=(Await(links.target_ran), Decide(links.lead)),
-        purge=(gives_back("AgentInstanceLinkPurge", links.release),),
-    )
-]
+FOLLOW = Logic("AgentInstanceLinkActivate", (Await(links.target_ran), Decide(links.lead)), PRIORITIES["default"], continues=True)
+
+INSTANCE_LINK = lifecycle(
+    "instanceLink", by_default=False, activate=(FOLLOW,), purge=(gives_back("AgentInstanceLinkPurge", links.release),),
+    update=Phases(post=(Logic("AgentInstanceApplyItems", (Decide(links.lead),)),)),
+)
 
 PROCESSES: list[Process] = [
-    *lifecycle("network", activate=(Decide(macs.lease_prefix),), purge=(gives_back("MacAddressNetworkPurge", macs.release_prefix),)),
+    *lifecycle(
+        "network",
+        activate=Phases(pre=(Logic("MacAddressNetworkActivate", (Decide(macs.lease_prefix),), PRIORITIES["default"]),)),
+        purge=(gives_back("MacAddressNetworkPurge", macs.release_prefix),),
+    ),
     *lifecycle("subnet", create=(Decide(addresses.fill_range),)),
     *lifecycle("vnet", remove=(gives_back("VnetLeavesHosts", vnets.leave_spot),)),
     *lifecycle("subnetVnetMap", remove=(gives_back("SubnetVnetMapLeaves", vnets.leave_subnet),)),
@@ -109,8 +129,8 @@ PROCESSES: list[Process] = [
     ),
     *lifecycle(
         "ipPool",
-        create=(Decide(pools.make_subnet),),
-        remove=(Join(pools.active_subnets, "subnet.deactivate"), Join(pools.subnets, "subnet.remove")),
+        create=(Logic("IpPoolCreate", (Decide(pools.make_subnet),)),),
+        remove=(Logic("IpPoolRemove", (Join(pools.active_subnets, "subnet.deactivate"), Join(pools.subnets, "subnet.remove"))),),
     ),
     *lifecycle("ipAssociation", by_default=False),
     *INSTANCE_LINK,

@@ -7,7 +7,7 @@ from typing import Any
 
 from commands import payload
 from commands.catalogue.model import Ask, Child, Decide, Join, Logic, Own, Process
-from commands.catalogue.processes.common import lifecycle, managing
+from commands.catalogue.processes.common import Phases, lifecycle, managing
 from commands.errors import Gone
 from commands.logic import instances, storage
 from commands.resource import Resource
@@ -74,6 +74,12 @@ PROCESSES: list[Process] = [
     *VOLUME,
     *MAPS,
     *lifecycle("image"),
-    *lifecycle("storagePool", create=(Logic("SimulatorPoolCreate", (Decide(storage.external_pool),)),)),
+    *lifecycle(
+        "storagePool",
+        create=Phases(
+            pre=(Logic("DockerStoragePoolCreate", (Decide(storage.docker_index),)),),
+            handlers=(Logic("SimulatorPoolCreate", (Decide(storage.simulated_pool),)),),
+        ),
+    ),
     *lifecycle("storagePoolHostMap"),
 ]

@@ -95,6 +95,7 @@ INSTANCE = ResourceType(
         fld("imageUuid", "string", "r"),
         fld("networkIds", "array[reference[network]]", "r", hidden=True),
         fld("startOnCreate", "boolean", "r", nullable=False, default=True),
+        col("offeringId", "reference[offering]", filtered=False),
         fld("subnetIds", "array[reference[subnet]]", "r", hidden=True),
     ),
     _LINKS, _ACTIONS, READ, READ,

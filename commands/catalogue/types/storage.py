@@ -73,7 +73,7 @@ VOLUME = ResourceType(
         col("format", "string", "r", max_length=255),
         col("imageId", "reference[image]", "rcu", "r"),
         col("instanceId", "reference[instance]", "rcu", "r"),
-        col("offeringId", "reference[offering]"),
+        col("offeringId", "reference[offering]", filtered=False),
         col("physicalSizeMb", "int"),
         col("virtualSizeMb", "int", "r", "r"),
         col("zoneId", "reference[zone]"),
