@@ -12,7 +12,7 @@ from eventstore import Claim, Held, Recorded
 PREFIXES = ("global-", "host-", "network-", "networkService-", "subnet-", "vnet-")
 """How the scopes begin that a fleet loads claims of."""
 
-LEASES = frozenset({"address", "linkPort", "mac", "macPrefix", "port"})
+LEASES = frozenset({"address", "hostPort", "linkPort", "mac", "macPrefix", "port"})
 """How the scopes of leases end (subnet-7/address): who loses the race for one item takes another."""
 
 KINDS = LEASES | {"compute", "vnet", "agent-instance"}

@@ -19,6 +19,7 @@ from commands.delegation import unwrapped
 from commands.dispatch import Dispatch
 from commands.failpoints import reach_all
 from commands.fleet import Fleet
+from commands.logic.agent_instances import keys_of
 from commands.patience import patiently
 from commands.resource import Resource, fold_all, split_stream
 from commands.roots import Roots
@@ -89,7 +90,9 @@ class Correspondence:
 
     async def _revealed(self, resources: Mapping[str, Resource]) -> World:
         """What commands are built from: secrets in clear, for those that an agent must know."""
-        opened = await patiently(lambda: self._vault.opened_all(resources.values()))
+        sealed = World(self._catalogue, resources, self._fleet())
+        wanted = [*resources.values(), *keys_of(sealed)]
+        opened = await patiently(lambda: self._vault.opened_all(wanted))
         return World(self._catalogue, {each.stream: each for each in opened}, self._fleet())
 
     async def _send_again(self, root: str, waiting: Waiting) -> None:

@@ -37,6 +37,7 @@ INDEXES = {
     "networkService": ("networkId", "networkServiceProviderId"),
     "networkServiceProvider": ("networkId",),
     "networkServiceProviderInstanceMap": ("networkServiceProviderId", "instanceId"),
+    "credential": ("accountId",),
 }
 """Type -> the fields by whose value its rows are asked for."""
 

@@ -9,9 +9,12 @@ from __future__ import annotations
 from commands.catalogue.fields import parsed_date
 from commands.catalogue.model import ResourceType
 from commands.catalogue.secrets import secrets_of
-from commands.logic import links, metadata, nics, ports
+from commands.logic import agent_instances, links, metadata, nics, ports
 from commands.resource import Json, Resource
 from commands.world import World
+
+AUTH, AUTH_VARIABLE = "agentInstanceAuth", "CATTLE_AGENT_INSTANCE_AUTH"
+"""Of an instance with an agent in it: in its data, and in its environment, what that agent says to be known."""
 
 
 def image_map(world: World, each: Resource) -> Json:
@@ -57,6 +60,10 @@ def _instance(world: World, instance: Resource) -> Json:
     tree = _tree(world, instance)
     if (tree.get("data") or {}).get(metadata.ATTACH):
         tree["data"] = {**tree["data"], "metadata": metadata.tree(world, instance)}
+    if (auth := agent_instances.authorization(world, instance)) is not None:
+        fields = (tree.get("data") or {}).get("fields") or {}
+        environment = {**(fields.get("environment") or {}), AUTH_VARIABLE: auth}
+        tree["data"] = {**(tree.get("data") or {}), AUTH: auth, "fields": {**fields, "environment": environment}}
     return {
         **tree,
         "offering": None,

@@ -7,6 +7,7 @@ from typing import Any
 
 DEFAULTS: dict[str, Any] = {
     "agent.instance.image.uuid": "docker:cattle/agent-instance:latest",
+    "ipsec.psk.byte.length": 48,
     "instance.link.target.wait.time.millis": 15000,
     "mac.prefix.start": "02:00:01",
     "mac.prefix.end": "02:ff:ff",

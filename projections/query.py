@@ -55,6 +55,8 @@ def select(query: Query, columns: str) -> tuple[str, list[Any]]:
         where.append(f"kind = {statement.add(query.kind)}")
     if not query.removed:
         where.append(not_hidden(statement, query.show_removed))
+    if "visible" in query.root.fields:
+        where.append("row ->> 'visible' is distinct from 'false'")
     if query.account is not None:
         where.append(visible(query.root, query.account, statement))
     where += [_condition(each, statement) for each in query.filters]

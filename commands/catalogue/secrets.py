@@ -22,8 +22,9 @@ _WITHIN = ("data", "fields")
 
 @cache
 def secret_names(catalogue: Catalogue) -> frozenset[str]:
-    """The names of all fields flagged as secret."""
-    return frozenset(field.name for type in catalogue.types.values() for field in type.fields.values() if field.secret)
+    """The names that mean a secret wherever they stand: every field of the name is flagged as one (a setting's `value` is none)."""
+    every = [field for type in catalogue.types.values() for field in type.fields.values()]
+    return frozenset(field.name for field in every if field.secret) - {field.name for field in every if not field.secret}
 
 
 @cache

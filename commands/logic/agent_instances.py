@@ -6,6 +6,7 @@ what; it holds the claim that makes it the only one.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ VNET = "vnetId"
 
 DELEGATE = "delegate://"
 """How the uri of an agent begins that lives in an instance."""
+
+KEY_KIND = "agentApiKey"
 
 PLACE = "delegate"
 """In such an agent's data: {hostId, instance}, since its instance was last activated on a host."""
@@ -141,6 +144,35 @@ def tell_agent(turn: Turn, each: Resource) -> None:
 
 def is_delegate(agent: Resource) -> bool:
     return str(agent.row.get("uri") or "").startswith(DELEGATE)
+
+
+# --- how it knows itself: with the key of its agent ---
+
+
+def keys_of(world: World) -> list[Resource]:
+    """The keys of the agents that live in instances of this world's root, as the fleet knows them: their secrets are sealed there."""
+    found = (key_of(world, each) for each in world.resources.values() if each.type == "instance")
+    return [each for each in found if each is not None]
+
+
+def key_of(world: World, instance: Resource) -> Resource | None:
+    """The newest active key of the account of the instance's agent."""
+    agent = world.get("agent", instance.row.get("agentId"))
+    account = agent.row.get("accountId") if agent is not None else None
+    if account is None:
+        return None
+    keys = {each.stream: each for each in (*world.fleet.having("credential", "accountId", account), *world.resources.values())}
+    mine = (each for each in keys.values() if (each.type, each.kind, each.state) == ("credential", KEY_KIND, "active"))
+    return max((each for each in mine if each.row.get("accountId") == account), key=lambda each: each.id, default=None)
+
+
+def authorization(world: World, instance: Resource) -> str | None:
+    """What its agent says to be known: the value of HTTP's Authorization. None: it has no key, or that is not opened."""
+    key = key_of(world, instance)
+    public, secret = (key.row.get("publicValue"), key.row.get("secretValue")) if key is not None else (None, None)
+    if not isinstance(public, str) or not isinstance(secret, str):
+        return None
+    return f"Basic {base64.b64encode(f'{public}:{secret}'.encode()).decode()}"
 
 
 def place_of(world: World, agent: Resource) -> tuple[int, Json] | None:

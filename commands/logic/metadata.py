@@ -25,6 +25,13 @@ def _applies(world: World, instance: Resource) -> bool:
     return any(each.kind == "metadataService" and each.fields.get("configDrive") for each in services)
 
 
+def _ssh_keys(world: World, instance: Resource) -> list[str]:
+    """The public halves of its ssh keys, as lines for authorized_keys, in the order in which it was given them."""
+    maps = world.children("credentialInstanceMap", "instanceId", instance.id)
+    found = (world.get("credential", each.row.get("credentialId")) for each in maps)
+    return [str(each.row["publicValue"]) for each in found if each is not None and each.kind == "sshKey" and each.row.get("publicValue")]
+
+
 def tree(world: World, instance: Resource) -> Json:
     """By the instance's address, under the names that cloud images ask for."""
     primary = nics.primary_address(world, instance)
@@ -36,5 +43,6 @@ def tree(world: World, instance: Resource) -> Json:
         "local-hostname": hostname,
         "local-ipv4": address or None,
         "public-ipv4": nics.public_address(world, primary) if primary else None,
+        "public-keys": {str(index): {"openssh-key": line} for index, line in enumerate(_ssh_keys(world, instance))},
     }
     return {address: {"meta-data": described, "user-data": instance.row.get("userdata")}}

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from commands.catalogue.model import LAST, PRIORITIES, Await, Child, Decide, Join, Logic, Process, Step
 from commands.catalogue.processes.common import Phases, lifecycle
-from commands.logic import addresses, agent_instances, docker, links, macs, nics, pools, ports, vnets
+from commands.logic import addresses, agent_instances, docker, ipsec, links, macs, nics, pools, ports, vnets
 from commands.resource import Resource
 from commands.turn import Turn
 
@@ -54,7 +54,7 @@ NIC = lifecycle(
     "nic",
     by_default=False,
     activate=Phases(
-        pre=(HOST_ONLY,),
+        pre=(Logic("AgentInstanceIpsecNicActivate", (Decide(ipsec.lease_ports),)), HOST_ONLY),
         handlers=(
             Join(nics.network, "network.activate"),
             Decide(vnets.use_subnets),
@@ -66,7 +66,10 @@ NIC = lifecycle(
         ),
         post=(PUBLIC_ADDRESS, Logic("AgentInstanceApplyItems", (Decide(agent_instances.ensure),))),
     ),
-    deactivate=(Logic("DockerNicDeactivate", (Child("ipAddress", nics.dockers, "ipaddress.deactivate", ignore_invalid=True),)),),
+    deactivate=Phases(
+        handlers=(Logic("DockerNicDeactivate", (Child("ipAddress", nics.dockers, "ipaddress.deactivate", ignore_invalid=True),)),),
+        post=(Logic("AgentInstanceIpsecNicDeactivate", (Decide(ipsec.release_ports),)),),
+    ),
     purge=(*ADDRESSES_GO, gives_back("MacAddressNicPurge", macs.release)),
 )
 
@@ -122,7 +125,7 @@ PROCESSES: list[Process] = [
     *lifecycle("ipAddressNicMap"),
     *lifecycle("hostIpAddressMap", remove=(gives_back("HostIpAddressMapLeaves", docker.leave_host),)),
     *lifecycle("port", by_default=False, activate=(Decide(ports.take_addresses),), remove=(Decide(ports.forget_addresses),)),
-    *lifecycle("networkService"),
+    *lifecycle("networkService", create=Phases(post=(Logic("AgentInstanceIpsecNetworkServiceCreate", (Decide(ipsec.make_key),)),))),
     *lifecycle("networkServiceProvider"),
     *lifecycle(
         "networkServiceProviderInstanceMap", remove=(gives_back("NetworkServiceProviderInstanceMapLeaves", agent_instances.leave_vnet),)

@@ -49,7 +49,7 @@ DATA = ResourceType(
     plain(
         col("id", "int", "r"),
         col("name", "string", "rcu", max_length=255),
-        col("value", "string", "rcu", max_length=65535),
+        col("value", "string", "rcu", max_length=65535, secret=True),
         col("visible", "boolean", "r", nullable=False, default=True),
     ),
     {}, {}, ALL,

@@ -1,0 +1,83 @@
+"""What an ipsec tunnel service decides: the key that its agent instances share, and the two ports on its host for each of them."""
+
+from __future__ import annotations
+
+from commands.resource import Resource
+from commands.turn import Failure, Turn
+from commands.world import World
+from eventstore import Claim, Release
+
+KIND = "ipsecTunnelService"
+PROVIDER = "agentInstanceProvider"
+
+KEY = "ipsecKey"
+"""In a service's data: the number of the row (type data) that holds its key."""
+
+KEY_BYTES = "ipsec.psk.byte.length"
+
+PORTS = {"isakmp": 500, "nat": 4500}
+"""What an agent instance shows for each host (data.ipsec). Cattle leases two numbers, and then says these."""
+
+LEASED = "ipsecPorts"
+"""In an instance's data: its leases, as [host, item]."""
+
+FIRST, LAST = 20000, 39999
+"""The range of these."""
+
+
+def scope(host: int) -> str:
+    return f"host-{host}/hostPort"
+
+
+def make_key(turn: Turn, service: Resource) -> None:
+    """networkService.create: a row named <uuid>/ipsecKey, which no list shows."""
+    provider = turn.get("networkServiceProvider", service.row.get("networkServiceProviderId"))
+    made = (service.row.get("data") or {}).get(KEY)
+    if service.kind != KIND or made is not None or provider is None or provider.kind != PROVIDER:
+        return
+    value = turn.secret(int(turn.settings[KEY_BYTES])).hex()
+    row = turn.create("data", {"name": f"{service.row['uuid']}/{KEY}", "value": value, "visible": False})
+    turn.merge(service.stream, {"+data": {KEY: row.id}})
+
+
+def lease_ports(turn: Turn, nic: Resource) -> None:
+    """nic.activate: of an agent instance's first nic, where its provider offers tunnels. Those of hosts that it left are given back."""
+    instance = turn.get("instance", nic.row.get("instanceId"))
+    if instance is None or nic.row.get("deviceNumber") != 0 or instance.row.get("agentId") is None or not _offers(turn, instance):
+        return
+    hosts = [each.row["hostId"] for each in turn.children("instanceHostMap", "instanceId", instance.id)]
+    has = held(instance)
+    wanted = [each for each in has if each[0] in hosts]
+    for host in hosts:
+        while sum(1 for each in wanted if each[0] == host) < len(PORTS):
+            wanted.append((host, _free(turn, host, [item for _, item in wanted])))
+    if sorted(wanted) != sorted(has):
+        claims = tuple(Claim(scope(host), item) for host, item in wanted if (host, item) not in has)
+        releases = tuple(Release(scope(host), item) for host, item in has if (host, item) not in wanted)
+        shown = {str(host): dict(PORTS) for host in hosts}
+        turn.merge(instance.stream, {"+data": {"ipsec": shown, LEASED: [list(each) for each in wanted]}}, claims, releases)
+
+
+def release_ports(turn: Turn, nic: Resource) -> None:
+    """nic.deactivate, of the first nic."""
+    instance = turn.get("instance", nic.row.get("instanceId"))
+    if instance is not None and nic.row.get("deviceNumber") == 0 and (has := held(instance)):
+        turn.merge(instance.stream, {"+data": {LEASED: []}}, releases=tuple(Release(scope(host), item) for host, item in has))
+
+
+def held(instance: Resource) -> list[tuple[int, str]]:
+    """(host, item) of what the instance has leased."""
+    return [(host, item) for host, item in (instance.row.get("data") or {}).get(LEASED) or ()]
+
+
+def _offers(world: World, instance: Resource) -> bool:
+    maps = world.having("networkServiceProviderInstanceMap", "instanceId", instance.id)
+    providers = {each.row.get("networkServiceProviderId") for each in maps} - {None}
+    return any(each.kind == KIND for number in providers for each in world.having("networkService", "networkServiceProviderId", number))
+
+
+def _free(turn: Turn, host: int, but: list[str]) -> str:
+    found = turn.pick(scope(host), LAST - FIRST + 1, lambda index: str(FIRST + index), but=but)
+    if found is None:
+        raise Failure("No port available : Port allocation error")
+    return found
