@@ -72,7 +72,7 @@ def held(instance: Resource) -> list[tuple[int, str]]:
 
 def _offers(world: World, instance: Resource) -> bool:
     maps = world.having("networkServiceProviderInstanceMap", "instanceId", instance.id)
-    providers = {each.row.get("networkServiceProviderId") for each in maps} - {None}
+    providers = (each.row["networkServiceProviderId"] for each in maps if each.row.get("networkServiceProviderId") is not None)
     return any(each.kind == KIND for number in providers for each in world.having("networkService", "networkServiceProviderId", number))
 
 

@@ -1,7 +1,8 @@
-"""What agent instances are given: the key of their agent in their payload, and where their provider offers ipsec tunnels, ports and a key."""
+"""What agent instances are given: the key of their agent, and where their provider offers ipsec tunnels, two ports and a key for these."""
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any
 
@@ -16,6 +17,7 @@ from commands.world import World
 from eventstore import Event, Write
 from eventstore.memory import MemoryStore
 from tests.commands.test_networks import a_network, claims_on
+from tests.support.cloud import Cloud, a_running_cloud
 from tests.support.story import Story, a_cloud
 
 AGENT = "instance-2"
@@ -106,6 +108,28 @@ async def test_an_agent_instance_is_told_who_it_is_in_its_data_and_its_environme
     assert data["fields"]["privileged"] is True
     assert "agentInstanceAuth" not in instance_in(world, 1).get("data", {})
     assert key.row["secretValue"] not in str(instance_in(world, 2))
+
+
+async def test_the_engine_opens_the_key_of_an_agent_in_an_instance_for_the_agent_of_its_host(nats_url: str) -> None:
+    async with a_running_cloud(MemoryStore(), nats_url) as cloud:
+        inside = await cloud.create("agent", uri="event://inside", managedConfig=False)
+        while not (key := await _key_of(cloud, inside.stream)):
+            await asyncio.sleep(0.01)
+        made = await cloud.create("container", imageUuid="sim:agent", agentId=inside.id, environment={"A": "b"})
+        await cloud.until(made.stream, "running")
+        [asked] = cloud.agent.commands("compute.instance.activate")
+        data = asked.data["instanceHostMap"]["instance"]["data"]
+        assert base64.b64decode(data["agentInstanceAuth"].removeprefix("Basic ")).decode() == key
+        assert data["fields"]["environment"] == {"A": "b", "CATTLE_AGENT_INSTANCE_AUTH": data["agentInstanceAuth"]}
+
+
+async def _key_of(cloud: Cloud, agent: str) -> str:
+    """public:secret, once it is active."""
+    account = (await cloud.resource(agent)).row.get("accountId")
+    log = fold_all((await cloud.store.load(["credential"])).events)
+    mine = [each for each in log.values() if each.row.get("accountId") == account and each.state == "active" and account is not None]
+    opened = await Vault(cloud.store, CATALOGUE).opened_all(mine)
+    return "".join(f"{each.row['publicValue']}:{each.row['secretValue']}" for each in opened if each.kind == "agentApiKey")
 
 
 def test_metadata_holds_the_public_keys_of_an_instance() -> None:
