@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from commands import events
 from commands.catalogue.builtin import CATALOGUE
+from commands.catalogue.model import Catalogue
 from commands.decide import Command, decide
 from commands.fleet import Fleet
 from commands.resource import Json, Resource, empty, evolve, fold, fold_all
@@ -47,6 +48,7 @@ class Story:
     now: datetime = START
     a_second: ClassVar[timedelta] = timedelta(seconds=1)
     settings: dict[str, Any] = field(default_factory=lambda: dict(DEFAULTS))
+    catalogue: Catalogue = CATALOGUE
 
     def __post_init__(self) -> None:
         self._numbers: dict[str, itertools.count[int]] = {}
@@ -68,7 +70,7 @@ class Story:
     def command(self, stream: str, what: Command) -> Resource:
         resource = self.resource(stream)
         turn = self.turn(resource.root, {stream: resource})
-        kind = resource.kind if resource.kind in CATALOGUE.types else resource.type
+        kind = resource.kind if resource.kind in self.catalogue.types else resource.type
         decide(what, turn, kind, resource)
         if any(events.wakes(event.type, event.data) for event in self._append(turn)):
             self.take_turn(resource.root)
@@ -162,7 +164,7 @@ class Story:
 
     def turn(self, root: str, resources: dict[str, Resource], triggers: Triggers = Triggers()) -> Turn:
         return Turn(
-            CATALOGUE, resources, self.fleet, root=root, now=self.now, new_id=self._new_id, ids=self._next_number,
+            self.catalogue, resources, self.fleet, root=root, now=self.now, new_id=self._new_id, ids=self._next_number,
             secret=lambda count: bytes(range(count)), settings=self.settings, triggers=triggers, correlation="a story",
             others=lambda other: {each.stream: each for each in self.resources().values() if each.root == other},
         )
@@ -200,9 +202,9 @@ def sim_inventory(hosts: int = 1, kind: str = "sim") -> Json:
     return {"options": {}, "resources": [*resources, {"type": "physicalHost", "uuid": "physical", "kind": kind}]}
 
 
-def a_cloud(hosts: int = 1, slots: int | None = None) -> Story:
+def a_cloud(hosts: int = 1, slots: int | None = None, catalogue: Catalogue = CATALOGUE) -> Story:
     """A story with an account, an image, and an agent whose ping was answered with some simulated hosts."""
-    story = Story()
+    story = Story(catalogue=catalogue)
     story.create("account", uuid="admin", name="admin", kind="admin")
     story.create("image", uuid="sim:busybox", format="sim", isPublic=True, accountId=1, kind="sim")
     story.create("agent", uri="sim://", uuid="agent", managedConfig=False, name="sim")
