@@ -8,6 +8,7 @@ from typing import Any
 
 from commands.resource import empty, evolve, split_stream
 from eventstore import Claim, Recorded
+from projections.leases import is_lease, lease, number_of, stream_of
 from projections.processes import ProcessRow, evolve_process, pid_of
 from projections.rows import Seen, to_record
 
@@ -29,10 +30,12 @@ class Picture:
     rows: dict[str, Seen] = field(default_factory=dict)
     processes: dict[str, ProcessRow] = field(default_factory=dict)
     claims: dict[tuple[str, str], tuple[str, int]] = field(default_factory=dict)
-    """(scope, item) -> holder, amount."""
+    """(scope, item) -> holder, and of a counted one its amount, of a lease the number of its row."""
     poisoned: dict[str, Poison] = field(default_factory=dict)
 
     changed_rows: set[str] = field(default_factory=set)
+    gone_rows: set[str] = field(default_factory=set)
+    """Leases that were given back: these alone leave nothing behind."""
     changed_processes: set[str] = field(default_factory=set)
     changed_claims: set[tuple[str, str]] = field(default_factory=set)
     new_poison: list[Poison] = field(default_factory=list)
@@ -70,18 +73,41 @@ class Picture:
         self.changed_rows.add(event.stream)
 
     def _count(self, event: Recorded) -> None:
-        """Counted claims, as the log's own append took them: releases first, then what is new in its scope."""
+        """Counted claims and leases, as the log's own append took them: releases first, then what is new in its scope."""
         for release in event.releases:
             key = (release.scope, release.item)
             held = self.claims.get(key)
             if held and held[0] == event.stream:
                 del self.claims[key]
-                self._add(key, -held[1])
-        for claim in event.claims:
+                if is_lease(release.scope):
+                    self._give_back(key, stream_of(held[1]))
+                else:
+                    self._add(key, -held[1])
+        for index, claim in enumerate(event.claims):
             key = (claim.scope, claim.item)
-            if is_counted(claim) and key not in self.claims:
+            if key in self.claims:
+                continue
+            if is_counted(claim):
                 self.claims[key] = (event.stream, claim.amount)
                 self._add(key, claim.amount)
+            elif is_lease(claim.scope):
+                self._lease(key, event, number_of(event, index))
+
+    def _lease(self, key: tuple[str, str], event: Recorded, number: int) -> None:
+        try:
+            row = lease(event, number, *key)
+        except ValueError:
+            return  # in a scope that somebody else named so
+        self.claims[key] = (event.stream, number)
+        self.changed_claims.add(key)
+        self.rows[row.stream] = Seen(row)
+        self.changed_rows.add(row.stream)
+
+    def _give_back(self, key: tuple[str, str], row: str) -> None:
+        self.changed_claims.add(key)
+        self.rows.pop(row, None)
+        self.changed_rows.discard(row)
+        self.gone_rows.add(row)
 
     def _add(self, key: tuple[str, str], amount: int) -> None:
         self.changed_claims.add(key)
@@ -119,6 +145,6 @@ def touched(events: Iterable[Recorded]) -> tuple[set[str], set[str], set[tuple[s
         if (pid := pid_of(event)) is not None:
             pids.add(pid)
         claims.update((release.scope, release.item) for release in event.releases)
-        claims.update((claim.scope, claim.item) for claim in event.claims if is_counted(claim))
-    streams.update(offered_by(scope) for scope, _ in claims)
+        claims.update((claim.scope, claim.item) for claim in event.claims if is_counted(claim) or is_lease(claim.scope))
+    streams.update(offered_by(scope) for scope, _ in claims if not is_lease(scope))
     return {stream for stream in streams if is_resource(stream)}, pids, claims

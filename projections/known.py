@@ -69,6 +69,8 @@ class Known:
         for stream, seen in picture.rows.items():
             self._rows[stream] = seen
             self._rows.move_to_end(stream)
+        for stream in picture.gone_rows:
+            self._rows.pop(stream, None)
         while len(self._rows) > MOST:
             self._rows.popitem(last=False)
         for pid, process in picture.processes.items():

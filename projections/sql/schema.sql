@@ -52,7 +52,7 @@ create table processes (
 create index processes_resource on processes (type, id, position);
 create index processes_open on processes (position) where ended_at is null;
 
--- The counted claims in force: resources.claimed is their sum.
+-- The counted claims in force: resources.claimed is their sum. And the leases: their amount is the number of their row (resourcePool).
 create table claims (
     scope  text not null,
     item   text not null,
