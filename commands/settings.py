@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 DEFAULTS: dict[str, Any] = {
+    "agent.config.items": "pyagent,configscripts",
     "agent.instance.image.uuid": "docker:cattle/agent-instance:latest",
     "ipsec.psk.byte.length": 48,
     "instance.link.target.wait.time.millis": 15000,

@@ -10,7 +10,7 @@ import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from commands.logic import nics, storage, vnets
+from commands.logic import config_items, nics, storage, vnets
 from commands.resource import Json, Resource
 from commands.turn import Turn
 from commands.world import World
@@ -88,6 +88,9 @@ def _revive(turn: Turn, nic: Resource, instance: Resource, vnet: int, provider: 
     """One that was stopped is started; one that was removed makes room for another."""
     number = present.row["instanceId"]
     serving = turn.get("instance", number) or turn.elsewhere(f"instance-{number}").get("instance", number)
+    agent = turn.get("agent", serving.row.get("agentId")) if serving is not None and not serving.removed else None
+    if agent is not None:  # its network may have more services by now
+        config_items.of_provider(turn, agent, provider.id)
     if serving is not None and serving.state == "stopped":
         turn.begin_elsewhere(serving, turn.catalogue.process("instance.start"))
     elif serving is not None and serving.removed:
@@ -119,6 +122,7 @@ def _build(turn: Turn, nic: Resource, instance: Resource, vnet: int, provider: R
         "accountId": account, "agentId": agent.id, "imageId": image.id, "imageUuid": image_uuid, "name": "Agent", "privileged": True,
         "instanceTriggeredStop": "restart", "vnetIds": [vnet], "startOnCreate": True, "zoneId": zone,
     }  # fmt: skip
+    config_items.of_provider(turn, agent, provider.id)
     made = turn.create("container", row, kind="container", run=False)
     turn.create(
         "networkServiceProviderInstanceMap",

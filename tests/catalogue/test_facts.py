@@ -11,15 +11,14 @@ from commands.catalogue.model import Catalogue, Field, Process, ResourceType
 from tests.catalogue import facts
 
 LAST = "what is claimed is given back after all that may wait, by logic at the very end of the handlers that no handler replaces"
-CONFIGURATION = "agents are not configured yet: no config items are demanded of them, and nothing waits for any"
+DEMANDED = "config items are demanded with the nic, the host and the agent itself; their versions do not grow while none are served"
+NOT_SERVED = "nothing waits for config items while none are served"
 CONNECTIONS = "commands go out over NATS: there is no connection to close"
 CHAIN = "what follows is the process' chain, not logic that hands it over"
 
 OTHERWISE = {
-    ("agent.activate", "logic pre 1000 AgentScriptsApply"): CONFIGURATION,
-    ("agent.activate", "logic post 1000 AgentScriptsApply"): CONFIGURATION,
-    ("agent.reconnect", "logic pre 1000 AgentScriptsApply"): CONFIGURATION,
-    ("agent.reconnect", "logic post 1000 AgentScriptsApply"): CONFIGURATION,
+    ("agent.activate", "logic post 1000 AgentScriptsApply"): NOT_SERVED,
+    ("agent.reconnect", "logic post 1000 AgentScriptsApply"): NOT_SERVED,
     ("agent.reconnect", "logic handler 500 AgentTimedConnectionClose"): CONNECTIONS,
     ("agent.deactivate", "logic handler 500 AgentConnectionClose"): CONNECTIONS,
     ("agent.remove", "logic handler 500 AgentConnectionClose"): CONNECTIONS,
@@ -28,23 +27,22 @@ OTHERWISE = {
     ("credential.create", "logic pre 1000 SshKeyCreate"): "the pair comes with the request (commands/service.py)",
     ("externalHandler", "field priorityName enum fld r - not-null default=specific options=pre,specific,default_override"):
         "handlers are told to give it when they are created, so they can",
-    ("hostipaddressmap.activate", "logic post 1000 AgentInstanceApplyItems"): CONFIGURATION,
+    ("hostipaddressmap.activate", "logic post 1000 AgentInstanceApplyItems"): DEMANDED,
     ("instance.restart", "logic handler 2000 InstanceRestart"): CHAIN,
-    ("instance.start", "logic pre 1000 AgentInstanceInstanceStart"): CONFIGURATION,
+    ("instance.start", "logic pre 1000 AgentInstanceInstanceStart"): DEMANDED,
     ("instance.stop", "logic post 2000 InstanceStopPostAction"): CHAIN,
-    ("instancehostmap.activate", "logic pre 1000 AgentInstanceServicesInstanceHostMapActivate"): CONFIGURATION,
-    ("instancehostmap.activate", "logic post 1000 AgentInstanceHostServicesApplyItems"): CONFIGURATION,
-    ("instancehostmap.deactivate", "logic post 1000 AgentInstanceHostServicesApplyItems"): CONFIGURATION,
-    ("instancelink.activate", "logic post 1000 AgentInstanceApplyItems"): CONFIGURATION,
+    ("instancehostmap.activate", "logic pre 1000 AgentInstanceServicesInstanceHostMapActivate"): NOT_SERVED,
+    ("instancehostmap.deactivate", "logic post 1000 AgentInstanceHostServicesApplyItems"): DEMANDED,
+    ("instancelink.activate", "logic post 1000 AgentInstanceApplyItems"): DEMANDED,
     ("instancelink.purge", "logic handler 2000 AgentInstanceLinkPurge"): LAST,
     ("ipaddress.deactivate", "logic handler 1000 DockerIpAddressDeactivate"): LAST,
     ("ipaddress.deactivate", "logic handler 2000 IpAddressDeactivate"): LAST,
-    ("ipassociation.activate", "logic post 1000 AgentInstanceHostServicesApplyItems"): CONFIGURATION,
-    ("ipassociation.deactivate", "logic post 1000 AgentInstanceHostServicesApplyItems"): CONFIGURATION,
+    ("ipassociation.activate", "logic post 1000 AgentInstanceHostServicesApplyItems"): DEMANDED,
+    ("ipassociation.deactivate", "logic post 1000 AgentInstanceHostServicesApplyItems"): DEMANDED,
     ("network.purge", "logic post 2000 MacAddressNetworkPurge"): LAST,
     ("nic.activate", "logic pre 500 AgentInstanceNicActivate"): "agent instances are made once the nic has all it needs, not twice",
-    ("port.activate", "logic post 1000 AgentInstanceHostServicesApplyItems"): CONFIGURATION,
-    ("port.update", "logic post 1000 AgentInstanceHostServicesApplyItems"): CONFIGURATION,
+    ("port.activate", "logic post 1000 AgentInstanceHostServicesApplyItems"): DEMANDED,
+    ("port.update", "logic post 1000 AgentInstanceHostServicesApplyItems"): DEMANDED,
     ("register", "filter token eq"): "there is no such field: nothing could be found by it",
     ("storagepool.activate", "logic handler 1000 AddLibvirtDefaultImages"): "there is no libvirt driver that has default images",
     ("subscribe", "filter eventNames eq"): "subscriptions are no rows: a list of them can't be filtered",

@@ -66,5 +66,5 @@ def test_whatever_is_claimed_is_given_back_by_what_is_purged() -> None:
     assert promises.kinds_claimed(story) >= KINDS | {"vnet-map", "subnet-map", "address-map"}, "the story takes one of each"
     assert promises.under_way(story) == []
     alive = {each.type for each in story.resources().values() if each.state != "purged"}
-    assert alive <= {"data"}, f"of {before}"
+    assert alive <= {"configItemStatus", "data"}, f"of {before}"
     assert promises.kept(story) == []

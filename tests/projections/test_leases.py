@@ -31,7 +31,8 @@ async def test_each_kind_of_lease_is_told_in_cattles_words(cloud: Cloud) -> None
     await cloud.append("nic-4", created(), taken("network-3/mac", "02:00:01:00:00:01"))
     await cloud.append("instanceLink-2", created(), taken("networkService-9/linkPort", "20000", "20001"))
     await cloud.append("instance-1", created(), taken("host-1/hostPort", "30000"))
-    await cloud.append("instance-6", created(uuid="u"), taken("host-1/vnet-map", "vnet-1"), taken("host-1/port", "80/tcp"), taken("x/mac", "y"))
+    others = (("host-1/vnet-map", "vnet-1"), ("host-1/port", "80/tcp"), ("image.uuid", "u"), ("x/mac", "y"))
+    await cloud.append("instance-6", created(), *(taken(*each) for each in others))
     assert await leases(cloud) == [
         ("global", 1, "macPrefix", "02:00:01", "network", 3),
         ("host", 1, "hostPort", "30000", "instance", 1),

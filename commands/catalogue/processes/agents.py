@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from commands import payload
 from commands.catalogue.model import PRIORITIES, Ask, Decide, Logic, Process
-from commands.catalogue.processes.common import lifecycle
-from commands.logic import accounts, discovery
+from commands.catalogue.processes.common import Phases, lifecycle
+from commands.logic import accounts, config_items, discovery
 from commands.resource import Resource
 from commands.world import World
 
@@ -18,14 +18,16 @@ PING = Ask("ping", itself, payload.ping, seconds=30.0, tries=0, no_undo="it asks
 
 ACTIVATE = Logic("AgentActivate", (PING, Decide(discovery.take_inventory)), PRIORITIES["default"])
 
+SCRIPTS = Logic("AgentScriptsApply", (Decide(config_items.of_managed),))
+
 AGENT = [
     *lifecycle(
         "agent",
         create=(Decide(accounts.give_account),),
-        activate=(ACTIVATE,),
+        activate=Phases(pre=(SCRIPTS,), handlers=(ACTIVATE,)),
         deactivates=("reconnecting",),
     ),
-    Process("agent.reconnect", "agent", ("active", "activating"), "reconnecting", "active", handlers=(ACTIVATE,)),
+    Process("agent.reconnect", "agent", ("active", "activating"), "reconnecting", "active", pre=(SCRIPTS,), handlers=(ACTIVATE,)),
 ]
 
 PROCESSES: list[Process] = [

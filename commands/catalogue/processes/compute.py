@@ -7,7 +7,7 @@ from typing import Any
 from commands import payload
 from commands.catalogue.model import LAST, PRIORITIES, Ask, Checkpoint, Child, Decide, Logic, Own, Process, Step
 from commands.catalogue.processes.common import PURGED, REMOVED, RESTORED, Phases, lifecycle, managing
-from commands.logic import agent_instances, docker, instances, links, metadata, nics, ports
+from commands.logic import agent_instances, config_items, docker, instances, links, metadata, nics, ports
 from commands.resource import Resource
 from commands.world import World
 
@@ -142,6 +142,7 @@ INSTANCE_HOST_MAP = [
             pre=(Logic("MetadataAttachProcessHandler", (Decide(metadata.attach),)),),
             handlers=(to_host("compute.instance.activate", tries=instances.compute_tries, undo="compute.instance.deactivate"),),
             post=(
+                Logic("AgentInstanceHostServicesApplyItems", (Decide(config_items.of_host),)),
                 Logic("DelegateAgentMoves", (Decide(agent_instances.tell_agent),)),
                 Logic("DockerPostInstanceHostMapActivate", (Decide(docker.take_over),)),
             ),
