@@ -17,7 +17,10 @@ COMPUTE_TRIES = 3
 
 
 def prepare(turn: Turn, instance: Resource) -> None:
-    """instance.create: its credentials, volumes and nics; then on to the start, unless startOnCreate is false."""
+    """instance.create: its credentials, root volume and nics; then on to the start, unless startOnCreate is false.
+
+    Cattle also inserts a volume for each of volumeOfferingIds, a field of no schema, and then can't start the instance: these are left out.
+    """
     give_credentials(turn, instance)
     image = instance.row.get("imageId")
     if image is not None and not root_volumes(turn, instance):
