@@ -12,10 +12,10 @@ ATTACH = "metadataAttach"
 """In an instance's data: its agent is sent what `tree` gives."""
 
 
-def attach(turn: Turn, each: Resource) -> None:
-    """instanceHostMap.activate, before its agent is asked: noted on the instance once it applies."""
-    instance = turn.get("instance", each.row.get("instanceId"))
-    if instance is not None and not (instance.row.get("data") or {}).get(ATTACH) and _applies(turn, instance):
+def attach(turn: Turn, instance: Resource) -> None:
+    """instance.start: noted once it applies. With its placement, so that the log has it before the command to its agent, which is built anew
+    from there after a restart."""
+    if not (instance.row.get("data") or {}).get(ATTACH) and _applies(turn, instance):
         turn.merge(instance.stream, {"+data": {ATTACH: True}})
 
 

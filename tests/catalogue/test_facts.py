@@ -31,6 +31,7 @@ OTHERWISE = {
     ("instance.restart", "logic handler 2000 InstanceRestart"): CHAIN,
     ("instance.start", "logic pre 1000 AgentInstanceInstanceStart"): DEMANDED,
     ("instance.stop", "logic post 2000 InstanceStopPostAction"): CHAIN,
+    ("instancehostmap.activate", "logic pre 1000 MetadataAttachProcessHandler"): "noted by instance.start, well before the command",
     ("instancehostmap.activate", "logic pre 1000 AgentInstanceServicesInstanceHostMapActivate"): NOT_SERVED,
     ("instancehostmap.deactivate", "logic post 1000 AgentInstanceHostServicesApplyItems"): DEMANDED,
     ("instancelink.activate", "logic post 1000 AgentInstanceApplyItems"): DEMANDED,

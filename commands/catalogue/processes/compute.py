@@ -65,6 +65,7 @@ INSTANCE = [
             Checkpoint("find placement", 5),
             Own("instance.allocate"),
             Decide(ports.claim_all),
+            Decide(metadata.attach),
             Checkpoint("create network", 5),
             Child("nic", "instanceId", "nic.activate"),
             Child("instanceLink", "instanceId", "instancelink.activate"),
@@ -139,7 +140,6 @@ INSTANCE_HOST_MAP = [
         "instanceHostMap",
         by_default=False,
         activate=Phases(
-            pre=(Logic("MetadataAttachProcessHandler", (Decide(metadata.attach),)),),
             handlers=(to_host("compute.instance.activate", tries=instances.compute_tries, undo="compute.instance.deactivate"),),
             post=(
                 Logic("AgentInstanceHostServicesApplyItems", (Decide(config_items.of_host),)),
