@@ -78,8 +78,7 @@ class MemoryStore:
         return self._resumed([stream], form)
 
     async def resume_root(self, root: str, form: str) -> Resumed:
-        self._open()
-        return self._resumed(self._roots.get(root, ()), form)
+        return await self.resume_roots([root], form)
 
     async def resume_roots(self, roots: Sequence[str], form: str) -> Resumed:
         self._open()

@@ -154,7 +154,7 @@ class PostgresStore:
         return await self._history.resumed(await self._rows("resume", stream, form), form)
 
     async def resume_root(self, root: str, form: str) -> Resumed:
-        return await self._history.resumed(await self._rows("resume_root", root, form), form)
+        return await self.resume_roots([root], form)
 
     async def resume_roots(self, roots: Sequence[str], form: str) -> Resumed:
         return await self._history.resumed(await self._rows("resume_roots", list(roots), form), form)

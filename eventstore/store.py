@@ -59,11 +59,11 @@ class Store(Protocol):
         ...
 
     async def resume_root(self, root: str, form: str) -> Resumed:
-        """All streams with this root as they are now, from their latest snapshots on, in one query."""
+        """As resume_roots, of one."""
         ...
 
     async def resume_roots(self, roots: Sequence[str], form: str) -> Resumed:
-        """As resume_root, of many roots in one query."""
+        """All streams with these roots as they are now, from their latest snapshots on, in one query."""
         ...
 
     async def snapshot(self, snapshots: Sequence[Snapshot]) -> None:
