@@ -128,6 +128,20 @@ class Store(Protocol):
         """Frees leases at once, so that another server need not wait for their end."""
         ...
 
+    async def forget_commands(self, older: float, limit: int = 1000) -> int:
+        """Forgets at most `limit` commands that were carried out over so many seconds ago, oldest first; -> how many.
+
+        Sent once more, such a command is carried out once more. Any number of servers may call it at once.
+        """
+        ...
+
+    async def forget_leases(self, ended: float, limit: int = 1000) -> int:
+        """Forgets at most `limit` leases that ended over so many seconds ago, or were given up; -> how many.
+
+        An epoch never comes again for all that: a lease that is acquired anew has a higher one than it ever had.
+        """
+        ...
+
     async def keys(self, streams: Sequence[str]) -> dict[str, bytes]:
         """The keys of these streams' secrets, of those that have one. A stream's key goes with the append that closes it."""
         ...
