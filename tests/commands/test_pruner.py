@@ -19,13 +19,6 @@ from eventstore.postgres import PostgresStore
 
 
 @pytest.fixture
-async def store(database: str) -> AsyncIterator[PostgresStore]:
-    opened = await PostgresStore.open(database)
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
 async def log(database: str, store: PostgresStore) -> AsyncIterator[Connection]:
     opened = await asyncpg.connect(database)
     yield opened

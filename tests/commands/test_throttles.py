@@ -3,28 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
-import pytest
 from nats.aio.msg import Msg
 
 from agents.wire import Message
 from commands.interventions import ForceRemove
 from commands.resource import Resource
 from eventstore import Store
-from eventstore.postgres import PostgresStore
 from tests.support.cloud import Cloud, ScriptedAgent, a_running_cloud
 
 VOLUME, ACTIVATE = "storage.volume.activate", "compute.instance.activate"
-
-
-@pytest.fixture
-async def store(database: str) -> AsyncIterator[Store]:
-    opened = await PostgresStore.open(database)
-    yield opened
-    await opened.close()
 
 
 class Holding:

@@ -1,4 +1,4 @@
-"""A store of either kind, for tests of what both must do alike."""
+"""The log for a test: in Postgres, or of either kind, for tests of what both must do alike."""
 
 from __future__ import annotations
 
@@ -10,6 +10,14 @@ from eventstore import Store
 from eventstore.memory import MemoryStore
 from eventstore.postgres import PostgresStore
 from tests.support.servers import NewDatabase
+
+
+@pytest.fixture
+async def store(database: str) -> AsyncIterator[PostgresStore]:
+    """In `database`."""
+    opened = await PostgresStore.open(database)
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture(params=["memory", "postgres"])
