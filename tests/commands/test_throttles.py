@@ -6,9 +6,11 @@ import asyncio
 from typing import Any
 
 import orjson
+import pytest
 from nats.aio.msg import Msg
 
 from agents.wire import Message
+from commands import vitals
 from commands.interventions import ForceRemove
 from commands.resource import Resource
 from eventstore import Store
@@ -177,7 +179,10 @@ async def test_what_waits_for_its_place_at_an_agent_takes_no_place_among_the_pro
         await all_run(cloud, holding, [first, *others])
 
 
-async def test_no_more_processes_than_set_are_at_work_first_come_first_served_and_an_engine_tells_so(store: Store, nats_url: str) -> None:
+async def test_no_more_processes_than_set_are_at_work_first_come_first_served_and_an_engine_tells_so(
+    store: Store, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vitals, "SECONDS", 0.2)
     holding = Holding()
     async with a_running_cloud(store, nats_url, behave=holding, settings={"engine.processes": 2}) as cloud:
         told: list[dict[str, Any]] = []
