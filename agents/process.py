@@ -1,19 +1,13 @@
 """The agent: hears commands over NATS, has its driver carry them out, once each and in order, and answers.
 
-    heard -> judged (ledger: answered before? behind a newer epoch?) -> queued in its lane -> carried out -> recorded -> answered
+    heard -> judged (ledger: answered before? behind a newer epoch?) -> its lane (agents.lanes) -> carried out -> recorded -> answered
                 `-> answered from the ledger, or `stale`, or what is wrong with it
-
-A lane holds the commands about one instance (with its root volume), volume or image; lanes run side by side. A newer request for what
-the last of a lane does already takes that one over: the work is done once, and answered to the newest.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,8 +17,9 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from agents.connection import connect, disconnect, reached
-from agents.driver import AnswersBadly, Driver, DriverError, Json, RemembersEpochs, Subjects, subjects_of
+from agents.driver import Driver, DriverError, Json, RemembersEpochs, Subjects, subjects_of
 from agents.heartbeat import Heartbeat
+from agents.lanes import Lanes, Outcome
 from agents.ledger import Answered, Arrival, Behind, Ledger, Verdict
 from agents.outbox import Outbox, Outgoing
 from agents.reading import BadCommand, read_command
@@ -36,44 +31,10 @@ CONCURRENCY = 8
 """Commands carried out at the same time; others wait."""
 INBOX = 4096
 BATCH = 256
-LONGEST = 3600.0
-"""Seconds: a net under the drivers, which have shorter limits of their own for each thing they wait for."""
 LOOK_SECONDS = 10.0
 """For looking at what runs, for a ping."""
-PROGRESS_SECONDS = 1.0
 SUBSCRIBE_SECONDS = 0.05
 LEARN_SECONDS = 2.0
-
-
-@dataclass(slots=True)
-class Job:
-    """One piece of work, and who asked for it."""
-
-    request: Message
-    """The newest: what is carried out, if it has not begun."""
-    subjects: Subjects
-    asked: dict[str, Message]
-    """Command id -> request, of all that get its answer."""
-    begun: bool = False
-    behind: Behind | None = None
-    """Set while it waits: a newer request about the same thing came in."""
-    outcome: Outcome | None = None
-    reported: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How it went; told to each that asked."""
-
-    data: Json = field(default_factory=dict)
-    error: str | None = None
-    internal: str | None = None
-    stale: bool = False
-
-    def reply_to(self, request: Message) -> Message:
-        if self.error is None:
-            return request.reply(self.data)
-        return request.reply(transitioning="error", message=self.error, internal=self.internal, stale=self.stale)
 
 
 class Agent:
@@ -105,9 +66,7 @@ class Agent:
         self._outbox = Outbox(self._ledger, lambda: self._client)
         self._heartbeat = Heartbeat(number, uuid, driver, lambda: self._client, heartbeat_seconds)
         self._inbox: asyncio.Queue[Msg] = asyncio.Queue(INBOX)
-        self._jobs: dict[str, Job] = {}
-        self._lanes: dict[str, deque[Job]] = {}
-        self._slots = asyncio.Semaphore(concurrency)
+        self._lanes = Lanes(f"a{number}", driver, self._outbox, self._work, concurrency)
         self._looks = asyncio.Semaphore(4)
         self._workers: set[asyncio.Task[None]] = set()
         self._group = asyncio.TaskGroup()
@@ -187,7 +146,7 @@ class Agent:
         deadline = asyncio.get_running_loop().time() + self._grace
         while asyncio.get_running_loop().time() < deadline:
             away = self._client is None or not self._client.is_connected
-            if not self._workers and self._inbox.empty() and not self._jobs and (self._outbox.empty or away):
+            if not self._workers and self._inbox.empty() and self._lanes.empty and (self._outbox.empty or away):
                 return
             await asyncio.sleep(0.01)
 
@@ -263,13 +222,10 @@ class Agent:
                 continue
             if request.name == "ping":
                 self._work(self._answer_ping(request))
-            elif request.id in self._jobs:
-                self._ask_again(self._jobs[request.id], request)
-            else:
+            elif not self._lanes.ask_again(request):
                 fresh[request.id] = (request, subjects)
         if not fresh:
             return
-        # A job stays in _jobs until its answer is on disk: a command is known there, or to the ledger, or is new.
         arrivals = [Arrival(request.id, subjects.guarded, request.epoch) for request, subjects in fresh.values()]
         verdicts = await asyncio.to_thread(self._ledger.accept, arrivals)
         for (request, subjects), verdict in zip(fresh.values(), verdicts, strict=True):
@@ -281,103 +237,9 @@ class Agent:
             reply = Message.decode(verdict.reply).model_copy(update={"name": request.replyTo or ""})
             self._outbox.put(Outgoing(reply))
         elif isinstance(verdict, Behind):
-            self._finish(Job(request, subjects, {request.id: request}), _stale(request, verdict))
+            self._lanes.refuse(request, subjects, verdict)
         else:
-            self._enqueue(request, subjects)
-
-    def _enqueue(self, request: Message, subjects: Subjects) -> None:
-        name = subjects.lane or f"command {request.id}"
-        lane = self._lanes.setdefault(name, deque())
-        for waiting in lane:
-            shared = next((each for each in subjects.guarded if each in waiting.subjects.guarded), None)
-            if shared and not waiting.begun and waiting.request.epoch < request.epoch:
-                waiting.behind = Behind(shared, request.epoch)
-        last = lane[-1] if lane else None
-        if last is not None and last.request.name == request.name and last.subjects == subjects:
-            self._take_over(last, request)
-            return
-        job = Job(request, subjects, {request.id: request})
-        self._jobs[request.id] = job
-        lane.append(job)
-        if len(lane) == 1:
-            self._work(self._run_lane(name, lane))
-
-    def _ask_again(self, job: Job, request: Message) -> None:
-        """The same command id once more: it joins. If the outcome is there already, on its way to the disk, it is told at once."""
-        if job.outcome is not None:
-            self._outbox.put(Outgoing(job.outcome.reply_to(request)))
-        elif request.id in job.asked:
-            job.asked[request.id] = request
-            if job.request.id == request.id:
-                job.request = request
-
-    def _take_over(self, job: Job, request: Message) -> None:
-        """The last of the lane is doing, or about to do, just this: it is done for the newest that asks."""
-        for id_, older in list(job.asked.items()):
-            if older.epoch < request.epoch:
-                del job.asked[id_]
-                newest = Behind(job.subjects.guarded[0] if job.subjects.guarded else job.subjects.lane or "it", request.epoch)
-                self._finish(Job(older, job.subjects, {id_: older}), _stale(older, newest))
-        job.asked[request.id] = request
-        job.behind = None
-        job.request = request
-        self._jobs[request.id] = job
-
-    async def _run_lane(self, name: str, lane: deque[Job]) -> None:
-        try:
-            while lane:
-                job = lane[0]
-                async with self._slots:
-                    job.begun = True
-                    outcome = _stale(job.request, job.behind) if job.behind else await self._carry_out(job)
-                lane.popleft()
-                self._finish(job, outcome)
-        finally:
-            del self._lanes[name]
-
-    async def _carry_out(self, job: Job) -> Outcome:
-        loop = asyncio.get_running_loop()
-
-        def report(message: str, percent: int | None) -> None:
-            loop.call_soon_threadsafe(self._progress, job, message, percent)
-
-        request = job.request
-        try:
-            async with asyncio.timeout(LONGEST):
-                return Outcome(await self.driver.carry_out(request, report))
-        except DriverError as error:
-            log.warning("A command failed", action="command-failed", command=request.name, id=request.id, error=str(error))
-            return Outcome(error=str(error), internal=error.internal)
-        except TimeoutError:
-            return Outcome(error=f"{request.name} did not end within {LONGEST:.0f} seconds")
-        except Exception as error:
-            log.exception("The driver broke", action="driver-broke", command=request.name, id=request.id)
-            return Outcome(error=f"{request.name} failed inside agent a{self.number}: {error!r}; its log tells more", internal=repr(error))
-
-    def _progress(self, job: Job, message: str, percent: int | None) -> None:
-        now = asyncio.get_running_loop().time()
-        if job.outcome is not None or now - job.reported < PROGRESS_SECONDS:
-            return
-        job.reported = now
-        for request in job.asked.values():
-            self._outbox.put(Outgoing(request.reply(transitioning="yes", message=message, progress=percent)))
-
-    def _finish(self, job: Job, outcome: Outcome) -> None:
-        job.outcome = outcome
-        for id_, request in job.asked.items():
-            self._jobs[id_] = job
-            reply = outcome.reply_to(request)
-            try:
-                payload = reply.encode()
-            except (TypeError, ValueError) as error:  # what a driver returned is no JSON: that is the answer then
-                job.outcome = outcome = Outcome(error=f"the driver's answer to {request.name} is no JSON: {error}")
-                reply = outcome.reply_to(request)
-                payload = reply.encode()
-            copies = self.driver.copies(request) if isinstance(self.driver, AnswersBadly) else 1
-            self._outbox.put(Outgoing(reply, copies, {id_: payload}, partial(self._recorded, id_)))
-
-    def _recorded(self, command: str) -> None:
-        self._jobs.pop(command, None)
+            self._lanes.take(request, subjects)
 
     async def _answer_ping(self, request: Message) -> None:
         options = request.data.get("options")
@@ -417,8 +279,3 @@ async def _end(tasks: set[asyncio.Task[None]]) -> None:
         for task in tasks:
             task.cancel()
         _, tasks = await asyncio.wait(tasks, timeout=0.1)
-
-
-def _stale(request: Message, behind: Behind) -> Outcome:
-    known = f"epoch {behind.newest} of {behind.subject}, which this agent knows"
-    return Outcome(error=f"{request.name} of epoch {request.epoch} is behind {known}: nothing was done", stale=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from agents.wire import handler_subject
-from commands import events
+from commands import asking, events
 from commands.catalogue.model import Process
 from commands.errors import Failure
 from commands.handlers import CONTINUE, Handler, merged_logic, top_of
@@ -83,7 +83,7 @@ def _call(turn: Turn, stream: str, pid: str, process: Process, handler: Handler)
         if asked is not None and asked.error is None:
             turn.emit(stream, events.STEP_SUCCEEDED, {"pid": pid, "id": asked.id, "passes": True, "skipped": "the handler is deactivated"})
         return "passes"
-    turn.resumed(stream, bracket)
+    asking.resumed(turn, stream, bracket)
     if asked is None:
         data = {"pid": pid, "command": command, "id": turn.new_id(), "handler": handler.id}
         turn.emit(stream, events.STEP_REQUESTED, data)

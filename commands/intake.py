@@ -178,12 +178,12 @@ class Intake(Draft):
                 self._cause, self._correlation = woken or f"{stream}@{resource.version}", asked.correlation
                 if self._is_moot(resource, asked.command):
                     self.emit(stream, events.STEP_SUCCEEDED, {"id": asked.id, "late": True})
-                elif asked.error is not None and self._is_due(asked):
+                elif asked.error is not None and self.is_due(asked):
                     data: Json = {"command": asked.command, "id": self.new_id(), "agent": asked.agent, "try": asked.tries + 1}
                     self.emit(stream, events.STEP_REQUESTED, {**data, "instead": asked.id})
         self._cause, self._correlation = before
 
-    def _is_due(self, asked: Asked) -> bool:
+    def is_due(self, asked: Asked) -> bool:
         """Whether a command that was answered with an error is to be asked again now; else the turn is taken again then."""
         due = (asked.failed_at or self.now) + timedelta(seconds=min(MAX_BACKOFF, 0.5 * 2.0 ** (asked.tries - 1)))
         if due <= self.now:

@@ -27,6 +27,7 @@ DEFAULTS: dict[str, Any] = {
     "agent.commands.in.flight": 32,  # commands to one agent that wait for its answer
     "agent.silence.seconds": 0,  # at most so long is an answer waited for until people are told; 0: as each command says
     "snapshot.every.events": 200,
+    "idempotency.keys.days": 7,  # for so long is a command with an Idempotency-Key known; 0: for ever
 }
 
 LEAST = {"engine.processes": 1, "engine.turns": 1, "agent.commands.in.flight": 1, "agent.silence.seconds": 0}

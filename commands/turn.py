@@ -17,19 +17,15 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from agents.wire import partition_of
-from commands import calls, events, purges
+from commands import asking, calls, events, purges
 from commands.catalogue.model import Ask, Await, Catalogue, Checkpoint, Child, Decide, Join, Own, Process, Step, Target
-from commands.errors import Failure, Gone
+from commands.errors import Failure
 from commands.fleet import Fleet
-from commands.intake import MAX_BACKOFF, Answer, Intake, Triggers
-from commands.resource import Json, Open, Resource
+from commands.intake import Answer, Intake, Triggers
+from commands.resource import Json, Resource
 from commands.unanswered import only_asked
 from commands.world import World
 from eventstore import Claim, Work
-
-PARK_AFTER = 3
-"""Error answers to a command that is never given up, until people are told (it goes on being asked)."""
-
 
 __all__ = ["Answer", "Failure", "NeedIds", "NeedRoot", "Others", "Triggers", "Turn"]
 
@@ -244,7 +240,7 @@ class Turn(Intake):
                 joined = [self._join(stream, pid, target, step.process) for target in step.targets(self, resource)]
                 return all(joined)
             case Ask():
-                return self._ask(stream, pid, step)
+                return asking.ask(self, stream, pid, step)
             case Checkpoint():
                 before, weight, _ = self.reached.get(pid, (0, 0, ""))
                 self.reached[pid] = (before + weight, step.weight, step.name)
@@ -302,67 +298,11 @@ class Turn(Intake):
                 raise Failure(f"{resource.name} is {state}: {name} is not possible")
             self._roots.setdefault(joined, resource.root or joined)
             self.begin(joined, process)
-        elif under_way.retried < self._retried(stream, pid):
+        elif under_way.retried < asking.retried(self, stream, pid):
             data = {"pid": under_way.pid, "process": under_way.process, "field": process.field, "reason": f"for {stream}"}
             self.emit(joined, events.PROCESS_RETRIED, data)
         self.joined.setdefault(pid, []).append((joined, process.field))
         return False
-
-    def _ask(self, stream: str, pid: str, step: Ask) -> bool:
-        """A command to an agent: requested, answered, or asked again after an error answer."""
-        bracket = self.bracket(stream, pid)
-        asked = bracket.asked.get(step.command)
-        if asked is not None and asked.answered:
-            return True
-        try:
-            agent = step.agent(self, self.resources[stream])
-        except Gone as gone:
-            if step.aside or not step.tries:
-                return True
-            raise Failure(str(gone)) from gone
-        if agent is None:
-            return True
-        bracket = self.resumed(stream, bracket)
-        if asked is None:
-            self._request(stream, pid, step.command, agent, 1, step.aside)
-            return step.aside
-        elif asked.error is not None:
-            tries = step.tries(self, self.resources[stream]) if callable(step.tries) else step.tries
-            if asked.epoch < self._retried(stream, pid):
-                self._request(stream, pid, step.command, agent, 1)
-            elif tries and asked.tries >= tries:
-                raise Failure(asked.error)
-            elif self._is_due(asked):
-                self._request(stream, pid, step.command, agent, asked.tries + 1)
-            elif not tries and asked.tries >= PARK_AFTER and bracket.parked is None:
-                reason = f"{step.command} fails: {asked.error}. It is asked again every {MAX_BACKOFF:.0f} s"
-                self.emit(stream, events.PROCESS_PARKED, {"pid": pid, "id": asked.id, "reason": reason})
-        return False
-
-    def resumed(self, stream: str, bracket: Open) -> Open:
-        """A process that waits for an answer, which an operator's retry takes out of its parking."""
-        if bracket.parked and bracket.parked_at < self._retried(stream, bracket.pid):
-            self.emit(stream, events.PROCESS_RESUMED, {"pid": bracket.pid})
-        return self.bracket(stream, bracket.pid)
-
-    def _retried(self, stream: str, pid: str) -> int:
-        """The position of the last retry of this process, or of one that waits for it; 0: none."""
-        bracket = self.find(stream, pid)
-        newest = 0
-        while bracket is not None:
-            newest = max(newest, bracket.retried)
-            parent = bracket.parent
-            outer = (each for resource in self.resources.values() for each in resource.open.values() if parent and each.pid == parent)
-            bracket = next(outer, None)
-        return newest
-
-    def _request(self, stream: str, pid: str, command: str, agent: int, attempt: int, aside: bool = False) -> None:
-        data: Json = {"pid": pid, "command": command, "id": self.new_id(), "agent": agent}
-        if aside:
-            data["aside"] = self.bracket(stream, pid).process
-        if attempt > 1:
-            data["try"] = attempt
-        self.emit(stream, events.STEP_REQUESTED, data)
 
     # --- ends ---
 

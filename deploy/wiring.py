@@ -14,6 +14,7 @@ from commands import upcast
 from commands.bus import Bus
 from commands.engine import Engine
 from commands.partitions import ENGINE
+from commands.pruner import Pruner
 from commands.sealing import MasterKeys
 from commands.seed import seed
 from commands.service import Commands
@@ -100,6 +101,7 @@ async def server(
             engine = Engine(store, bus, catalogue, chosen, holder=node, vault=vault)
             tasks.start(engine.run(), "engine")
             tasks.start(Snapshotter(store, chosen, node).run(), "snapshots")
+            tasks.start(Pruner(store, chosen).run(), "pruner")
 
         web = None
         if settings.has(Role.GATEWAY) and listener is not None:

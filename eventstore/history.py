@@ -22,7 +22,7 @@ Fetch = Callable[..., Awaitable[list[Any]]]
 """(name of a query, its arguments) -> rows."""
 
 FILE, SNAPSHOT = 0, -1
-"""Positions of rows that are no events, see sql/read.sql and sql/resume_root.sql."""
+"""Positions of rows that are no events, see sql/read.sql and sql/resume_roots.sql."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class History:
         return await self._joined(found, dict.fromkeys(found.archived, after), to)
 
     async def resumed(self, rows: Sequence[Any], form: str) -> Resumed:
-        """The rows of resume.sql, resume_root.sql or load_events.sql."""
+        """The rows of resume.sql, resume_roots.sql or load_events.sql."""
         found = sorted_out(rows, form)
         if not found.files:
             return Resumed(found.snapshots, self._today(found.events))

@@ -43,6 +43,8 @@ class MemoryStore:
         self._commands: dict[tuple[str, str], tuple[CommandKey, Appended]] = {}
         self._work: dict[str, Work] = {}
         self._leases: dict[str, Term] = {}
+        self._forgotten_epoch = 0
+        """The highest of the leases that were forgotten."""
         self._ids: dict[str, int] = {}
         self._keys: dict[str, bytes] = {}
         self._snapshots: dict[str, Snapshot] = {}
@@ -78,8 +80,7 @@ class MemoryStore:
         return self._resumed([stream], form)
 
     async def resume_root(self, root: str, form: str) -> Resumed:
-        self._open()
-        return self._resumed(self._roots.get(root, ()), form)
+        return await self.resume_roots([root], form)
 
     async def resume_roots(self, roots: Sequence[str], form: str) -> Resumed:
         self._open()
@@ -172,7 +173,7 @@ class MemoryStore:
         for name in sorted(set(names)):
             term = self._leases.get(name)
             if term is None or term.until <= now or term.lease.holder == holder:
-                lease = Lease(name, holder, term.lease.epoch + 1 if term else 1)
+                lease = Lease(name, holder, (term.lease.epoch if term else self._forgotten_epoch) + 1)
                 self._leases[name] = Term(lease, now + timedelta(seconds=seconds))
                 got.append(lease)
         return got
@@ -194,6 +195,22 @@ class MemoryStore:
         for lease in leases:
             if self._holds(lease):
                 self._leases[lease.name] = Term(Lease(lease.name, "", lease.epoch), datetime.min.replace(tzinfo=UTC))
+
+    async def forget_commands(self, older: float, limit: int = 1000) -> int:
+        self._open()
+        until = self._clock() - timedelta(seconds=older)
+        old = [key for key, (_, done) in self._commands.items() if done.at < until][:limit]
+        for key in old:
+            del self._commands[key]
+        return len(old)
+
+    async def forget_leases(self, ended: float, limit: int = 1000) -> int:
+        self._open()
+        until = self._clock() - timedelta(seconds=ended)
+        old = [name for name, term in self._leases.items() if term.until < until][:limit]
+        for name in old:
+            self._forgotten_epoch = max(self._forgotten_epoch, self._leases.pop(name).lease.epoch)
+        return len(old)
 
     async def keys(self, streams: Sequence[str]) -> dict[str, bytes]:
         self._open()

@@ -154,7 +154,7 @@ class PostgresStore:
         return await self._history.resumed(await self._rows("resume", stream, form), form)
 
     async def resume_root(self, root: str, form: str) -> Resumed:
-        return await self._history.resumed(await self._rows("resume_root", root, form), form)
+        return await self.resume_roots([root], form)
 
     async def resume_roots(self, roots: Sequence[str], form: str) -> Resumed:
         return await self._history.resumed(await self._rows("resume_roots", list(roots), form), form)
@@ -239,6 +239,17 @@ class PostgresStore:
 
     async def give_up(self, leases: Sequence[Lease]) -> None:
         await self._with_connection(lambda c: c.execute(sql("give_up"), *_columns(leases)))
+
+    async def forget_commands(self, older: float, limit: int = 1000) -> int:
+        return await self._value("forget_commands", older, limit) or 0
+
+    async def forget_leases(self, ended: float, limit: int = 1000) -> int:
+        async def forget(connection: Pooled) -> int:
+            async with connection.transaction():
+                await connection.execute(sql("lock"))
+                return await connection.fetchval(sql("forget_leases"), ended, limit) or 0
+
+        return await self._with_connection(forget)
 
     async def keys(self, streams: Sequence[str]) -> dict[str, bytes]:
         return await self._keys("keys", list(streams))

@@ -59,11 +59,11 @@ class Store(Protocol):
         ...
 
     async def resume_root(self, root: str, form: str) -> Resumed:
-        """All streams with this root as they are now, from their latest snapshots on, in one query."""
+        """As resume_roots, of one."""
         ...
 
     async def resume_roots(self, roots: Sequence[str], form: str) -> Resumed:
-        """As resume_root, of many roots in one query."""
+        """All streams with these roots as they are now, from their latest snapshots on, in one query."""
         ...
 
     async def snapshot(self, snapshots: Sequence[Snapshot]) -> None:
@@ -126,6 +126,20 @@ class Store(Protocol):
 
     async def give_up(self, leases: Sequence[Lease]) -> None:
         """Frees leases at once, so that another server need not wait for their end."""
+        ...
+
+    async def forget_commands(self, older: float, limit: int = 1000) -> int:
+        """Forgets at most `limit` commands that were carried out over so many seconds ago, oldest first; -> how many.
+
+        Sent once more, such a command is carried out once more. Any number of servers may call it at once.
+        """
+        ...
+
+    async def forget_leases(self, ended: float, limit: int = 1000) -> int:
+        """Forgets at most `limit` leases that ended over so many seconds ago, or were given up; -> how many.
+
+        An epoch never comes again for all that: a lease that is acquired anew has a higher one than it ever had.
+        """
         ...
 
     async def keys(self, streams: Sequence[str]) -> dict[str, bytes]:

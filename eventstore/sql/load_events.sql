@@ -1,5 +1,5 @@
 -- $1: prefixes ("instance-"), $2: the first names after them ("instance."), $3: the snapshots' form ('': none)
--- The streams' events since their snapshots, which come along as in resume_root.sql.
+-- The streams' events since their snapshots, which come along as in resume_roots.sql.
 WITH members AS MATERIALIZED (
     SELECT s.stream, coalesce(p.version, 0) AS version, p.position, p.state
     FROM unnest($1::text[], $2::text[]) AS c (low, high) JOIN log.streams s ON s.stream >= c.low AND s.stream < c.high

@@ -1,4 +1,4 @@
--- As read, from the stream's snapshot on; the snapshot of form $2 comes along as in resume_root.sql.
+-- As read, from the stream's snapshot on; the snapshot of form $2 comes along as in resume_roots.sql.
 WITH member AS MATERIALIZED (
     SELECT p.stream, p.version, p.position, p.state FROM log.snapshots p WHERE p.stream = $1 AND p.form = $2
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -15,17 +14,9 @@ from agents.wire import PARTITIONS, Message, reply_subject
 from commands.errors import Conflict, Refused
 from commands.service import Actor
 from eventstore import CommandKey, Store
-from eventstore.postgres import PostgresStore
 from tests.support.cloud import a_running_cloud
 
 ACTIVATE = "compute.instance.activate"
-
-
-@pytest.fixture
-async def store(database: str) -> AsyncIterator[Store]:
-    opened = await PostgresStore.open(database)
-    yield opened
-    await opened.close()
 
 
 async def test_a_container_runs(store: Store, nats_url: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -12,17 +12,9 @@ from agents.wire import Message
 from commands.interventions import Cancel, ForceRemove, Intervention, Retry
 from commands.turn import Turn
 from eventstore import ArchiveAway, Resumed, Store
-from eventstore.postgres import PostgresStore
 from tests.support.cloud import Cloud, a_running_cloud
 
 ACTIVATE, DEACTIVATE = "compute.instance.activate", "compute.instance.deactivate"
-
-
-@pytest.fixture
-async def store(database: str) -> AsyncIterator[Store]:
-    opened = await PostgresStore.open(database)
-    yield opened
-    await opened.close()
 
 
 async def silent_at(cloud: Cloud, command: str) -> None:

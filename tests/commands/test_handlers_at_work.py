@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
 from nats.aio.msg import Msg
 
 from agents.wire import PARTITIONS, partition_of
@@ -23,19 +22,11 @@ from commands.engine import Engine
 from commands.resource import Resource
 from commands.settings import DEFAULTS
 from eventstore import Store
-from eventstore.postgres import PostgresStore
 from tests.support.cloud import Cloud, a_running_cloud
 from tests.support.plain_handler import PlainHandler, a_plain_handler, never, with_an_error, with_an_event, with_body
 
 HELLO = {"data": {"+data": {"hello": "world"}}}
 LONG = 30.0
-
-
-@pytest.fixture
-async def store(database: str) -> AsyncIterator[Store]:
-    opened = await PostgresStore.open(database)
-    yield opened
-    await opened.close()
 
 
 async def register(cloud: Cloud, *names: str, name: str = "demo", **more: Any) -> Resource:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -13,17 +12,9 @@ from commands.errors import Conflict, Refused
 from commands.logic.storage import unregistrable
 from commands.resource import Resource
 from eventstore import Store
-from eventstore.postgres import PostgresStore
 from tests.support.cloud import Cloud, a_running_cloud
 
 REMOVE = "storage.image.remove"
-
-
-@pytest.fixture
-async def store(database: str) -> AsyncIterator[Store]:
-    opened = await PostgresStore.open(database)
-    yield opened
-    await opened.close()
 
 
 async def removed_image(cloud: Cloud) -> Resource:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from typing import Any
@@ -15,19 +14,11 @@ from commands.claimed import Claimed, leased
 from commands.resource import Resource, fold_all
 from eventstore import Claim, Event, Full, Held, Recorded, Store, Taken, Write, WrongVersion
 from eventstore.memory import MemoryStore
-from eventstore.postgres import PostgresStore
 from tests.support.cloud import Cloud, a_running_cloud
 
 ASKED, ROOM = 300, 249
 NO_ADDRESS = "Failed to allocate IP from subnet : IP allocation error"
 KEPT = {"object.remove.time.delay.seconds": 3600}
-
-
-@pytest.fixture
-async def store(database: str) -> AsyncIterator[Store]:
-    opened = await PostgresStore.open(database)
-    yield opened
-    await opened.close()
 
 
 def watched(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[Exception]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -18,17 +17,12 @@ from commands.settings import DEFAULTS
 from commands.snapshots import form, frozen, latest, resumed, thawed
 from commands.snapshotter import EVERY, Snapshotter
 from eventstore import Event, Loaded, Recorded, Resumed, Store, Write
-from eventstore.memory import MemoryStore
-from eventstore.postgres import PostgresStore
-from tests.support.servers import NewDatabase
 from tests.support.story import Story, a_cloud
 
 
-@pytest.fixture(params=["memory", "postgres"])
-async def store(request: pytest.FixtureRequest, database_factory: NewDatabase) -> AsyncIterator[Store]:
-    opened: Store = MemoryStore() if request.param == "memory" else await PostgresStore.open(await database_factory())
-    yield opened
-    await opened.close()
+@pytest.fixture
+def store(either_store: Store) -> Store:
+    return either_store
 
 
 def a_long_story() -> Story:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import orjson
@@ -11,20 +10,13 @@ import pytest
 from nats.aio.msg import Msg
 
 from agents.wire import Message
+from commands import vitals
 from commands.interventions import ForceRemove
 from commands.resource import Resource
 from eventstore import Store
-from eventstore.postgres import PostgresStore
 from tests.support.cloud import Cloud, ScriptedAgent, a_running_cloud
 
 VOLUME, ACTIVATE = "storage.volume.activate", "compute.instance.activate"
-
-
-@pytest.fixture
-async def store(database: str) -> AsyncIterator[Store]:
-    opened = await PostgresStore.open(database)
-    yield opened
-    await opened.close()
 
 
 class Holding:
@@ -187,7 +179,10 @@ async def test_what_waits_for_its_place_at_an_agent_takes_no_place_among_the_pro
         await all_run(cloud, holding, [first, *others])
 
 
-async def test_no_more_processes_than_set_are_at_work_first_come_first_served_and_an_engine_tells_so(store: Store, nats_url: str) -> None:
+async def test_no_more_processes_than_set_are_at_work_first_come_first_served_and_an_engine_tells_so(
+    store: Store, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vitals, "SECONDS", 0.2)
     holding = Holding()
     async with a_running_cloud(store, nats_url, behave=holding, settings={"engine.processes": 2}) as cloud:
         told: list[dict[str, Any]] = []

@@ -21,6 +21,7 @@ from commands.vault import CANARY, Vault
 from eventstore import Event, Store, Write
 from eventstore.memory import MemoryStore
 from eventstore.postgres import PostgresStore
+from tests.support.cloud import a_running_cloud
 from tests.support.story import a_cloud
 
 SECRET = "s3cret-of-mine"
@@ -119,6 +120,22 @@ async def test_two_writers_of_one_stream_at_once_use_one_key(database: str) -> N
         values = [each[0].events[0].data["changes"]["secretValue"] for each in sealed]
         assert len({value["sealed"] for value in values}) == len(vaults), "the same secret looks different each time"
         assert await Vault(store, CATALOGUE).values([("credential-1", "secretValue", value) for value in values]) == [SECRET] * 6
+    finally:
+        await store.close()
+
+
+async def test_a_key_is_made_for_what_holds_a_secret_and_for_nothing_else(database: str, nats_url: str) -> None:
+    store = await PostgresStore.open(database)
+    try:
+        async with a_running_cloud(store, nats_url) as cloud:
+            instance = await cloud.create("container", imageUuid="sim:1")
+            await cloud.until(instance.stream, "running")
+            await cloud.create("credential", kind="apiKey", accountId=1, publicValue="open")
+            await cloud.create("credential", kind="apiKey", accountId=1, publicValue="open too", secretValue=SECRET)
+        log = await store.read_all()
+        holders = {event.stream for event in log if "'sealed'" in str(event.data)}
+        assert {instance.stream} < holders < {event.stream for event in log}
+        assert set(await store.keys_after("")) == holders
     finally:
         await store.close()
 

@@ -2,21 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest
-
 from eventstore import Event, Resumed, Snapshot, Store, Write
-from eventstore.memory import MemoryStore
-from eventstore.postgres import PostgresStore
-from tests.support.servers import NewDatabase
-
-
-@pytest.fixture(params=["memory", "postgres"])
-async def store(request: pytest.FixtureRequest, database_factory: NewDatabase) -> AsyncIterator[Store]:
-    opened: Store = MemoryStore() if request.param == "memory" else await PostgresStore.open(await database_factory())
-    yield opened
-    await opened.close()
 
 
 async def write(store: Store, stream: str, count: int, root: str = "", expected: int = 0) -> None:

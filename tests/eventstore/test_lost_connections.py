@@ -33,6 +33,7 @@ from eventstore import (
 from eventstore.postgres import PostgresStore
 from eventstore.rebuild import rebuild_beside
 from tests.eventstore.cutting_proxy import Cut, cutting_proxy
+from tests.eventstore.patience import append_once_possible
 
 numbers = count()
 
@@ -197,12 +198,7 @@ async def test_an_append_that_waits_too_long_is_unavailable_and_does_not_land(da
         assert all(isinstance(each, Unavailable) for each in told), told
         assert loop.time() - began < 2
     async with asyncio.timeout(10):
-        while True:  # the writer may still be settling what it gave up
-            try:
-                await store.append([Write("a-1", 1, (Event("updated", {}),))])
-                break
-            except Unavailable:
-                continue
+        await append_once_possible(store, Write("a-1", 1, (Event("updated", {}),)))  # the writer may still be settling what it gave up
     assert [e.stream for e in await store.read_all()] == ["a-1", "a-1"]
     await control.close()
     await store.close()

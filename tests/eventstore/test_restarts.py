@@ -13,6 +13,7 @@ import pytest
 from deploy.embedded import EmbeddedPostgres, hold
 from eventstore import Event, Recorded, Unavailable, Write
 from eventstore.postgres import PostgresStore
+from tests.eventstore.patience import append_once_possible
 
 
 @pytest.fixture
@@ -82,12 +83,7 @@ async def test_without_postgres_every_call_ends_and_says_so(server: EmbeddedPost
     assert all(isinstance(each, Unavailable) for each in told), told
     await server.start()
     async with asyncio.timeout(10):
-        while True:
-            try:
-                await store.append([Write("a-2", 0, (Event("created", {}),))])
-                break
-            except Unavailable:
-                continue
+        await append_once_possible(store, Write("a-2", 0, (Event("created", {}),)))
         [event] = await waiting
     assert event.stream == "a-2"
     assert await store.head() == 2
@@ -117,11 +113,6 @@ async def test_who_has_little_patience_is_told_soon_that_postgres_is_away_and_se
     assert asyncio.get_running_loop().time() - began < 10, "far less than the timeout"
     await server.start()
     async with asyncio.timeout(20):
-        while True:
-            try:
-                await store.append([Write("a-2", 0, (Event("created", {}),))])
-                break
-            except Unavailable:
-                continue
+        await append_once_possible(store, Write("a-2", 0, (Event("created", {}),)))
     assert [event.stream for event in await store.read_all()] == ["a-1", "a-2"]
     await store.close()

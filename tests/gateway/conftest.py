@@ -11,13 +11,6 @@ from tests.support.http import Api, serving
 
 
 @pytest.fixture
-async def store(database: str) -> AsyncIterator[PostgresStore]:
-    store = await PostgresStore.open(database)
-    yield store
-    await store.close()
-
-
-@pytest.fixture
 async def api(store: PostgresStore, database: str) -> AsyncIterator[Api]:
     async with serving(store, database) as api:
         yield api

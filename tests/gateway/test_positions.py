@@ -6,6 +6,7 @@ import asyncio
 import time
 
 import asyncpg
+import pytest
 
 from commands import events
 from eventstore import Event
@@ -27,11 +28,13 @@ async def test_without_a_projector_commands_are_accepted_and_answered_by_id(stor
         assert [each["name"] for each in (await api.get("/v1/hosts"))["data"]] == ["renamed"]
 
 
-async def test_a_read_can_ask_for_a_position(store: PostgresStore, database: str) -> None:
+async def test_a_read_can_ask_for_a_position(store: PostgresStore, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async with serving(store, database, projecting=False) as api:
         response = await api.http.post("/v1/hosts", json={"name": "h"})
         position = response.headers["X-Corral-Position"]
-        refused = await api.http.get("/v1/hosts", params={"min_position": position})
+        with monkeypatch.context() as sooner:
+            sooner.setattr("gateway.app.MIN_POSITION_WAIT", 0.3)
+            refused = await api.http.get("/v1/hosts", params={"min_position": position})
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
         async with api.project():
             listed = await api.get("/v1/hosts", min_position=position)
