@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING
 from commands import events
 from commands.catalogue.model import Ask
 from commands.errors import Failure, Gone
-from commands.intake import MAX_BACKOFF
 from commands.resource import Json, Open
 
 if TYPE_CHECKING:
     from commands.turn import Turn
+
+MAX_BACKOFF = 15.0
+"""Seconds at most between two tries of a command that is answered with an error."""
 
 PARK_AFTER = 3
 """Error answers to a command that is never given up, until people are told (it goes on being asked)."""

@@ -13,15 +13,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from commands import calls, events
+from commands.asking import MAX_BACKOFF
 from commands.catalogue.model import Catalogue, Process
 from commands.draft import Draft
 from commands.errors import Gone
 from commands.fleet import Fleet
 from commands.replies import merge_related, reply_changes
 from commands.resource import Asked, Json, Open, Progress, Resource
-
-MAX_BACKOFF = 15.0
-"""Seconds at most between two tries of a command that is answered with an error."""
 
 PROGRESS_SECONDS = 1.0
 """Between two events that tell how far a process is."""
