@@ -148,6 +148,7 @@ class Dispatch:
 
     def rest(self, agent: int, since: int, root: str) -> None:
         """The root waits for nothing but this agent's answer, for what it asked at position `since`: it is called when there is room."""
+        self._places.call_again(agent, root)
         self._places.wait(agent, since, root)
         self._places.fill(agent)
 

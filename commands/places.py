@@ -89,6 +89,12 @@ class Places:
     def waits(self, root: str) -> bool:
         return root in self._roots
 
+    def call_again(self, agent: int, root: str) -> None:
+        """For a call that was lost: its place is kept, and must not be kept for ever."""
+        here = self._agents.get(agent)
+        if here is not None and root in here.called:
+            self._call(root)
+
     def waiting_for(self, agent: int) -> set[str]:
         """Roots that wait for a place at this agent."""
         here = self._agents.get(agent)

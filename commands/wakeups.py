@@ -137,7 +137,7 @@ class Wakeups:
 
     def _rests_already(self, work: Work) -> bool:
         """It waits for an agent's answer alone: it is left in peace until there is room to ask again, or the answer comes by itself."""
-        if work.waits_for is None:
+        if work.waits_for is None or not self._is_ours(work.root):  # or not any more, since the rows were read
             return False
         if not self._dispatch.is_asking(work.root):
             self._dispatch.rest(work.waits_for, work.since, work.root)

@@ -65,6 +65,17 @@ def test_who_was_called_and_is_forgotten_makes_room_for_the_next() -> None:
     assert called == ["instance-1", "instance-2"]
 
 
+def test_who_did_not_hear_the_call_is_called_again_and_who_came_is_not() -> None:
+    mine, called = places(1)
+    mine.wait(1, 5, "instance-1")
+    mine.fill(1)
+    mine.call_again(1, "instance-1")
+    assert called == ["instance-1", "instance-1"]
+    mine.came("instance-1")
+    mine.call_again(1, "instance-1")
+    assert called == ["instance-1", "instance-1"]
+
+
 STEPS = st.lists(st.tuples(st.sampled_from(["ask", "answer", "forget"]), st.integers(1, 3), st.integers(0, 9)), max_size=80)
 
 
