@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 from commands import events
 from commands.merge import merged
-from eventstore import Recorded
+from eventstore import Claim, Recorded, Release
 from eventstore.unguarded import unguarded
 
 Json = dict[str, Any]
@@ -117,6 +117,8 @@ class Resource:
     """Commands under way, by id, that undo what closed processes left behind."""
     failed: str | None = None
     """The process that failed last, until another is commanded: what a retry begins again."""
+    held: tuple[tuple[str, str], ...] = ()
+    """(scope, item) of the exclusive claims that its stream has taken and not given back: no change of the row may make it forget one."""
 
     @property
     def stream(self) -> str:
@@ -245,8 +247,20 @@ def evolve(resource: Resource, event: Recorded) -> Resource:
         case events.PROGRESSED:
             progress = Progress(data.get("percent"), data.get("message"), event.at)
             brackets = _changed(brackets, data["pid"], progress=progress, parked=None)
+    held = resource.held
+    if "claims" in event.metadata or "releases" in event.metadata:
+        held = held_after(held, event.releases, event.claims)
     root = resource.root or event.root
-    return Resource(resource.type, resource.id, event.version, event.position, row, brackets, root, late, undoing, failed)
+    return Resource(resource.type, resource.id, event.version, event.position, row, brackets, root, late, undoing, failed, held)
+
+
+def held_after(held: tuple[tuple[str, str], ...], releases: Sequence[Release], claims: Sequence[Claim]) -> tuple[tuple[str, str], ...]:
+    """What a stream holds after an event's releases, and then its claims. Shares of what is counted go by other rules: they stay out."""
+    if not releases and not claims:
+        return held
+    given_back = {(each.scope, each.item) for each in releases}
+    taken = ((each.scope, each.item) for each in claims if each.limit is None)
+    return tuple(dict.fromkeys([*(each for each in held if each not in given_back), *taken]))
 
 
 def without_error(row: Json, state_field: str) -> Json:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from commands.catalogue.model import LAST, Await, Child, Decide, Join, Logic, Process, Step
-from commands.catalogue.processes.common import lifecycle
-from commands.logic import addresses, agent_instances, docker, links, macs, nics, pools, ports, vnets
+from commands.catalogue.processes.common import leave_place, lifecycle
+from commands.logic import addresses, agent_instances, links, macs, nics, pools, ports, vnets
 from commands.resource import Resource
 from commands.turn import Turn
 
@@ -94,13 +94,13 @@ INSTANCE_LINK = [
 PROCESSES: list[Process] = [
     *lifecycle("network", activate=(Decide(macs.lease_prefix),), purge=(gives_back("MacAddressNetworkPurge", macs.release_prefix),)),
     *lifecycle("subnet", create=(Decide(addresses.fill_range),)),
-    *lifecycle("vnet", remove=(gives_back("VnetLeavesHosts", vnets.leave_spot),)),
-    *lifecycle("subnetVnetMap", remove=(gives_back("SubnetVnetMapLeaves", vnets.leave_subnet),)),
-    *lifecycle("hostVnetMap", remove=(gives_back("HostVnetMapLeaves", vnets.leave_host),)),
+    *lifecycle("vnet", remove=(gives_back("VnetLeavesHosts", leave_place),)),
+    *lifecycle("subnetVnetMap", remove=(gives_back("SubnetVnetMapLeaves", leave_place),)),
+    *lifecycle("hostVnetMap", remove=(gives_back("HostVnetMapLeaves", leave_place),)),
     *NIC,
     *IP_ADDRESS,
     *lifecycle("ipAddressNicMap"),
-    *lifecycle("hostIpAddressMap", remove=(gives_back("HostIpAddressMapLeaves", docker.leave_host),)),
+    *lifecycle("hostIpAddressMap", remove=(gives_back("HostIpAddressMapLeaves", leave_place),)),
     *lifecycle("port", by_default=False, activate=(Decide(ports.take_addresses),), remove=(Decide(ports.forget_addresses),)),
     *lifecycle("networkService"),
     *lifecycle("networkServiceProvider"),
