@@ -53,7 +53,7 @@ class Fleet(Claimed):
         self.resources: dict[str, Resource] = {}
         self._by_type: dict[str, dict[int, Resource]] = {}
         self._by_uuid: dict[tuple[str, str], set[int]] = {}
-        """Purged ones, too: which of them counts must not depend on the order in which they were taken in."""
+        """Purged ones, too: of those that are not, a uuid has one at most."""
         self._by_field: dict[tuple[str, str, Any], set[int]] = {}
         self._image_maps: dict[tuple[int, int], set[int]] = {}
         self.followed = 0
@@ -111,9 +111,9 @@ class Fleet(Claimed):
         return [each for each in removed if self.holders(f"{each.stream}/compute")]
 
     def by_uuid(self, type_name: str, uuid: str) -> Resource | None:
-        """Whatever its state: a removed one too (agent-protocol: lookup is by uuid only), unless another has the uuid since then."""
+        """A removed one too (agent-protocol: lookup is by uuid only). Not one that is purged: its uuid is nobody's, or another's."""
         found = (self._by_type[type_name][number] for number in self._by_uuid.get((type_name, uuid), ()))
-        return max(found, key=_standing, default=None)
+        return next((each for each in found if each.state != "purged"), None)
 
     def get(self, type_name: str, number: int | None) -> Resource | None:
         return None if number is None else self._by_type.get(type_name, {}).get(number)
@@ -184,8 +184,3 @@ class Fleet(Claimed):
                 self._by_field.get((after.type, field, old), set()).discard(after.id)
             if new is not None and (old != new or not before.exists):
                 self._by_field.setdefault((after.type, field, new), set()).add(after.id)
-
-
-def _standing(resource: Resource) -> tuple[bool, bool, int]:
-    """Of several with one uuid: what is there goes before what is removed, and that before what is purged, which has no uuid any more."""
-    return not resource.removed, resource.state != "purged", resource.id

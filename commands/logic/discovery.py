@@ -32,7 +32,7 @@ def take_inventory(turn: Turn, agent: Resource) -> None:
             raise Failure(f"agent {agent.name} reports pool {each['uuid']} for host {each.get('hostUuid')!r}, which it does not report")
         known = _find(turn, "storagePool", each["uuid"])
         pool = known or _find_or_create(turn, "storagePool", each, common)
-        if known is None:
+        if known is None or host_of_pool.stream not in turn.fleet.resources:  # a new host, in the place of one that is purged
             turn.create("storagePoolHostMap", {"storagePoolId": pool.id, "hostId": host_of_pool.id})
 
 
