@@ -58,7 +58,6 @@ class Fleet(Claimed):
         self._image_maps: dict[tuple[int, int], set[int]] = {}
         self.followed = 0
         """The position up to which it has seen all of the log; 0: nobody follows for it. (Of its engine's own appends it may know more.)"""
-        self._active_since: dict[str, int] = {}
         self._handlers: dict[str, tuple[Handler, ...]] | None = {}
 
     @classmethod
@@ -137,10 +136,6 @@ class Fleet(Claimed):
             self._handlers = handlers.in_force(self)
         return self._handlers
 
-    def active_since(self, stream: str) -> int:
-        """The position at which a handler's row became active."""
-        return self._active_since.get(stream, 0)
-
     def _evolve(self, event: Recorded) -> None:
         kind, _ = split_stream(event.stream)
         if kind not in CATEGORIES:
@@ -157,18 +152,10 @@ class Fleet(Claimed):
         self._index(before, resource)
         self._index_uuid(before, resource)
         if kind in handlers.ROWS:
-            self._mind_handlers(resource)
+            self._handlers = None  # which are in force is looked up anew
         if kind == "imageStoragePoolMap":
             there = self._image_maps.setdefault((resource.row.get("imageId", 0), resource.row.get("storagePoolId", 0)), set())
             (there.discard if resource.removed else there.add)(number)
-
-    def _mind_handlers(self, row: Resource) -> None:
-        """A row of an external handler changed: which are in force is looked up anew."""
-        self._handlers = None
-        if row.state not in handlers.ACTIVE:
-            self._active_since.pop(row.stream, None)
-        else:
-            self._active_since.setdefault(row.stream, row.position)
 
     def _index_uuid(self, before: Resource, after: Resource) -> None:
         old, new = before.row.get("uuid"), after.row.get("uuid")

@@ -15,6 +15,8 @@ from eventstore.unguarded import unguarded
 Json = dict[str, Any]
 T = TypeVar("T")
 
+ACTIVE = frozenset({"active", "updating-active"})
+
 LATE_KEPT = 8
 """Unanswered commands of closed processes that a resource remembers."""
 
@@ -119,6 +121,8 @@ class Resource:
     """The process that failed last, until another is commanded: what a retry begins again."""
     held: tuple[tuple[str, str], ...] = ()
     """(scope, item) of the exclusive claims that its stream has taken and not given back: no change of the row may make it forget one."""
+    active_since: int = 0
+    """The position at which it became active; 0: it is not."""
 
     @property
     def stream(self) -> str:
@@ -250,8 +254,9 @@ def evolve(resource: Resource, event: Recorded) -> Resource:
     held = resource.held
     if "claims" in event.metadata or "releases" in event.metadata:
         held = held_after(held, event.releases, event.claims)
+    since = (resource.active_since or event.position) if row.get("state") in ACTIVE else 0
     root = resource.root or event.root
-    return Resource(resource.type, resource.id, event.version, event.position, row, brackets, root, late, undoing, failed, held)
+    return Resource(resource.type, resource.id, event.version, event.position, row, brackets, root, late, undoing, failed, held, since)
 
 
 def held_after(held: tuple[tuple[str, str], ...], releases: Sequence[Release], claims: Sequence[Claim]) -> tuple[tuple[str, str], ...]:
