@@ -14,6 +14,7 @@ import structlog
 
 from agents.wire import HandlerAnswer, Message
 from commands import events
+from commands.answers import legible
 from commands.catalogue.model import Catalogue
 from commands.delegation import unwrapped
 from commands.dispatch import Dispatch
@@ -115,7 +116,8 @@ class Correspondence:
             log.info("The agent knows a newer request", action="reply-stale", ask=ask, stream=outstanding.stream)
         if message.transitioning == "yes":
             if outstanding.progressed(asyncio.get_running_loop().time()):
-                said = (ask, message.transitioningProgress, message.transitioningMessage)
+                percent = message.transitioningProgress
+                said = (ask, percent if percent is None or 0 <= percent <= 100 else None, legible(message.transitioningMessage))
                 self._schedule(outstanding.root, progress=said)
             return
         reach_all("before", "reply", [outstanding.command])
@@ -158,4 +160,5 @@ class Correspondence:
 def _error_of(message: Message, command: str) -> str | None:
     if message.transitioning != "error":
         return None
-    return " : ".join(part for part in (message.transitioningMessage or f"{command} failed", message.transitioningInternalMessage) if part)
+    said = (message.transitioningMessage or f"{command} failed", message.transitioningInternalMessage)
+    return legible(" : ".join(part for part in said if part))

@@ -8,11 +8,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from commands import calls, events
+from commands.answers import wrong_with
 from commands.catalogue.model import Catalogue, Process
 from commands.draft import Draft
 from commands.errors import Gone
@@ -101,6 +102,8 @@ class Intake(Draft):
     def _take(self, stream: str, bracket: Open, asked: Asked, answer: Answer) -> None:
         self._correlation, self._actor = bracket.correlation, bracket.actor
         data: Json = {"pid": bracket.pid, "id": asked.id}
+        if answer.error is None and not answer.stale and (wrong := wrong_with(self, self.resources[stream], asked.command, answer.data)):
+            answer = replace(answer, data={}, error=f"the answer to {asked.command} can't be taken in: {wrong}")
         if answer.stale:  # what was newer is another process's, and this one still waits: it is asked for as the newest
             again = {"pid": bracket.pid, "command": asked.command, "id": self.new_id(), "agent": asked.agent}
             self.emit(stream, events.STEP_REQUESTED, {**again, "try": asked.tries} if asked.tries > 1 else again)
