@@ -87,26 +87,37 @@ class Subjects:
     """Commands of one lane are carried out one after the other. A root volume shares the lane of its instance."""
     guarded: tuple[str, ...] = ()
     """The instances, volumes and images in a pool whose epoch the command must not be behind."""
+    heeded: tuple[str, ...] = ()
+    """Whose epoch it must not be behind either, though its own is not one of theirs."""
+    ends: tuple[str, ...] = ()
+    """What it ends beside, and whose commands of before must not come after it. Two that end the same are not in each other's way."""
 
 
 def subjects_of(name: str, data: Mapping[str, Any]) -> Subjects:
     """Raises DriverError, naming the missing key, for a command that tells not whom it is about."""
     if name in INSTANCE_COMMANDS:
         instance = f"instance {uuid_at(data, 'instanceHostMap', 'instance')}"
-        return Subjects(instance, (instance,))
+        return Subjects(instance, (instance,), heeded=(_end_of(instance),))
     if name in VOLUME_COMMANDS:
         volume = f"volume {uuid_at(data, 'volumeStoragePoolMap', 'volume')}{_in_pool(data)}"
         owner = instance_of_root_volume(data)
         if owner is None:
             return Subjects(volume, (volume,))
+        instance = f"instance {owner}"
+        if name != "storage.volume.remove":
+            return Subjects(instance, (volume,))
         # Removing a root volume ends what the instance has here: no older activation may bring it back, none newer may be undone.
-        guarded = (volume, f"instance {owner}") if name == "storage.volume.remove" else (volume,)
-        return Subjects(f"instance {owner}", guarded)
+        # It may be in several pools: their removals are about different things, and end the same.
+        return Subjects(instance, (volume,), heeded=(instance,), ends=(_end_of(instance),))
     if name in IMAGE_COMMANDS:
         image = f"image {uuid_at(data, 'imageStoragePoolMap', 'image')}"
         # An image that left a pool and is back there is not to be removed by a command that was on its way since before.
         return Subjects(image, (f"{image} in {part(data, 'imageStoragePoolMap').get('storagePoolId')}",))
     return Subjects(None)
+
+
+def _end_of(instance: str) -> str:
+    return f"end of {instance}"
 
 
 def _in_pool(data: Mapping[str, Any]) -> str:

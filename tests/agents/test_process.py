@@ -163,6 +163,28 @@ async def test_a_volume_in_two_pools_is_activated_in_both(start_simulated: Start
         assert (await ear.wait_for(each.id))[0].transitioning is None
 
 
+async def test_the_removals_of_a_root_volume_from_its_pools_are_not_in_each_others_way(start_simulated: StartSimulated, ear: Ear) -> None:
+    """In whatever order they arrive: each ends what the instance has here, and none is about what another is about."""
+    _, driver = await start_simulated()
+    web = instance()
+    await ear.ask(activate(web, 10, agent=ear.agent))
+    removals = []
+    for epoch in (36, 35, 31, 34, 32, 33):
+        data = on_pool(web)
+        data["volumeStoragePoolMap"]["storagePool"] = {"uuid": f"pool{epoch}"}
+        removals.append(command("storage.volume.remove", data, epoch, agent=ear.agent))
+    await ear.send(*removals[:3])
+    for each in removals[:3]:
+        assert (await ear.wait_for(each.id))[0].transitioning is None
+    for each in removals[3:]:
+        assert (await ear.ask(each)).transitioning is None
+    for behind in (activate(web, 35, agent=ear.agent), deactivate(web, 20, agent=ear.agent)):
+        assert ((await ear.ask(behind)).context or {}).get("stale") is True
+    assert driver.boxes()[web["uuid"]].state == "removed"
+    assert (await ear.ask(activate(web, 40, agent=ear.agent))).transitioning is None
+    assert ((await ear.ask(purge(web, 39, agent=ear.agent))).context or {}).get("stale") is True
+
+
 async def test_a_stop_overtakes_the_starts_that_wait(start_simulated: StartSimulated, ear: Ear) -> None:
     """start 10 runs, stop 20 and a late duplicate start 15 wait: at the end it is stopped, and 15 did nothing."""
     _, driver = await start_simulated(Knobs(delay={"compute.instance.activate": 0.2}))
