@@ -61,14 +61,9 @@ class Correspondence:
         if not self._is_ours(root):
             return  # lost since the append: another engine asks now, and answers come to it
         fresh = {event.data["id"] for event in recorded if event.type == events.STEP_REQUESTED}
-        asides = [event for event in recorded if event.type == events.STEP_REQUESTED and "aside" in event.data]
         found = self._dispatch.ready(root, World(self._catalogue, resources, self._fleet()))
         if fresh and self._dispatch.waits(root):
             self._roots.keep_asked(root, fresh - {waiting[2].id for waiting in found})
-        if asides:
-            world = await self._revealed(resources)
-            for event in asides if self._is_ours(root) else ():
-                self._dispatch.send_aside(root, world, event)
         for waiting in found:
             ask = waiting[2].id
             as_it_was = resources if ask in fresh else self._roots.when_asked(root, ask)
@@ -121,11 +116,6 @@ class Correspondence:
                 self._schedule(outstanding.root, progress=said)
             return
         reach_all("before", "reply", [outstanding.command])
-        if outstanding.aside:
-            error = _error_of(message, outstanding.command)
-            log.info("Answered; nothing waits for it", action="aside-answered", ask=ask, stream=outstanding.stream, error=error)
-            self._dispatch.forget(ask)
-            return
         self._dispatch.answered(outstanding)
         self._answered[ask] = None
         while len(self._answered) > ANSWERED_KEPT:

@@ -69,7 +69,7 @@ class Draft(World):
     def _closed(self, stream: str, drafts: list[Event]) -> tuple[Event, ...]:
         """What is purged has ended: its last event says so, and its stream may leave for the archive."""
         resource = self.resources[stream]
-        if resource.state != "purged" or resource.open:
+        if resource.state != "purged" or resource.open or resource.asides:
             return tuple(drafts)
         return (*drafts[:-1], replace(drafts[-1], metadata={**drafts[-1].metadata, "closed": True}))
 

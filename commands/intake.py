@@ -24,6 +24,9 @@ from commands.resource import Asked, Json, Open, Progress, Resource
 MAX_BACKOFF = 15.0
 """Seconds at most between two tries of a command that is answered with an error."""
 
+ASIDE_LASTS = timedelta(days=1)
+"""After this nobody wants any more what no process waited for, and what no server could send meanwhile."""
+
 PROGRESS_SECONDS = 1.0
 """Between two events that tell how far a process is."""
 
@@ -86,6 +89,9 @@ class Intake(Draft):
     def _answer(self, answer: Answer) -> None:
         """Records a reply on the bracket that waits for it, or as late; one that was answered before changes nothing."""
         for stream, resource in self.resources.items():
+            if (aside := resource.asides.get(answer.ask)) is not None:
+                self._take_undone(stream, aside, answer)
+                return
             for bracket in resource.open.values():
                 asked = next((each for each in bracket.asked.values() if each.id == answer.ask), None)
                 if asked is not None:
@@ -184,6 +190,22 @@ class Intake(Draft):
                 elif asked.error is not None and self._is_due(asked):
                     data: Json = {"command": asked.command, "id": self.new_id(), "agent": asked.agent, "try": asked.tries + 1}
                     self.emit(stream, events.STEP_REQUESTED, {**data, "instead": asked.id})
+        self._cause, self._correlation = before
+
+    def give_up_asides(self) -> None:
+        """What no process waits for is asked until it is answered, its time is over, or nobody is there to be asked any more."""
+        before = woken, _ = self._cause, self._correlation
+        for stream, resource in list(self.resources.items()):
+            for asked in resource.asides.values() if (resource.root or stream) == self.root else ():
+                old = asked.at is not None and self.now - asked.at > ASIDE_LASTS
+                if asked.id in self.triggers.silent or old:
+                    error = f"agent {asked.agent} has not answered {asked.command}: it is asked no more, as nothing waits for it"
+                elif self._is_moot(resource, asked.command):
+                    error = f"{asked.command} has become pointless: it is asked no more"
+                else:
+                    continue
+                self._cause, self._correlation = woken or f"{stream}@{resource.version}", asked.correlation
+                self.emit(stream, events.STEP_FAILED, {"id": asked.id, "error": error, "late": True})
         self._cause, self._correlation = before
 
     def _is_due(self, asked: Asked) -> bool:

@@ -70,7 +70,7 @@ class Roots:
 
     def at_work(self, root: str) -> bool:
         """Whether it is known, and has something under way (which its wake-ups take further)."""
-        return any(each.open or each.undoing for each in self._roots.get(root, {}).values())
+        return any(each.open or each.undoing or each.asides for each in self._roots.get(root, {}).values())
 
     def parked(self, root: str) -> bool:
         """Whether something in it waits for people."""
