@@ -158,12 +158,12 @@ class Engine:
 
     def schedule(
         self, root: str, *, cause: str = "", answer: Answer | None = None, failed: tuple[str, str] | None = None, silent: str | None = None,
-        progress: tuple[str, int | None, str | None] | None = None,
+        unsendable: tuple[str, str] | None = None, progress: tuple[str, int | None, str | None] | None = None,
     ) -> None:
         """Has the root take a turn soon, once, however often this is called before it does."""
         if not self._is_ours(root):
             return
-        self._agenda.add(root, cause=cause, answer=answer, failed=failed, silent=silent, progress=progress)
+        self._agenda.add(root, cause=cause, answer=answer, failed=failed, silent=silent, unsendable=unsendable, progress=progress)
         self._begin_turns()
 
     def _begin_turns(self) -> None:

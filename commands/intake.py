@@ -56,6 +56,8 @@ class Triggers:
     """Joined streams whose process failed -> why."""
     silent: frozenset[str] = frozenset()
     """Asks that had no answer within their time."""
+    unsendable: Mapping[str, str] = field(default_factory=dict)
+    """Asks that can't be sent again -> why."""
     progress: Mapping[str, tuple[int | None, str | None]] = field(default_factory=dict)
     """Asks whose agent says how far it is -> percent, words."""
 
@@ -248,11 +250,13 @@ class Intake(Draft):
         for stream, resource in list(self.resources.items()):
             for bracket in resource.open.values():
                 for asked in bracket.asked.values():
-                    if asked.id in self.triggers.silent and asked.unanswered and bracket.parked is None:
+                    reason = self.triggers.unsendable.get(asked.id)
+                    if asked.id in self.triggers.silent:
                         reason = calls.silence(asked) if asked.handler else (
                             f"agent {asked.agent} has not answered {asked.command}: it is asked again every "
                             f"{MAX_BACKOFF:.0f} s and this goes on when it answers. See whether the agent runs and reaches NATS"
                         )
+                    if reason is not None and asked.unanswered and bracket.parked is None:
                         self.emit(stream, events.PROCESS_PARKED, {"pid": bracket.pid, "id": asked.id, "reason": reason})
 
     def _tell_parked(self, stream: str, bracket: Open) -> None:

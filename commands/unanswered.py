@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from commands.resource import Asked, Open, Resource
 
 Waiting = tuple[str, Open | None, Asked]
-"""A command without an answer: its stream, the process that waits for it (None: it undoes what a closed one left, or is asked aside), and itself."""
+"""A command without an answer: its stream, the process that waits for it (None: it undoes what a closed one left, or is asked aside),
+and itself."""
 
 
 def asked_of(resource: Resource) -> Iterator[Waiting]:
