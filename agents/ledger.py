@@ -40,7 +40,7 @@ class Arrival:
     guarded: tuple[str, ...]
     epoch: int
     heeded: tuple[str, ...] = ()
-    ends: tuple[str, ...] = ()
+    outdates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class Ledger:
             newest = self._newest(database, subject)
             if arrival.epoch < newest:
                 return Behind(subject, newest)
-        self._raise(database, ((subject, arrival.epoch) for subject in (*arrival.guarded, *arrival.ends)))
+        self._raise(database, ((subject, arrival.epoch) for subject in (*arrival.guarded, *arrival.outdates)))
         return Fresh()
 
     @staticmethod

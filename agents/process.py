@@ -270,7 +270,7 @@ class Agent:
         if not fresh:
             return
         # A job stays in _jobs until its answer is on disk: a command is known there, or to the ledger, or is new.
-        arrivals = [Arrival(request.id, each.guarded, request.epoch, each.heeded, each.ends) for request, each in fresh.values()]
+        arrivals = [Arrival(request.id, each.guarded, request.epoch, each.heeded, each.outdates) for request, each in fresh.values()]
         verdicts = await asyncio.to_thread(self._ledger.accept, arrivals)
         for (request, subjects), verdict in zip(fresh.values(), verdicts, strict=True):
             self._dispatch(request, subjects, verdict)
@@ -290,7 +290,7 @@ class Agent:
         lane = self._lanes.setdefault(name, deque())
         for waiting in lane:
             minded = (*waiting.subjects.guarded, *waiting.subjects.heeded)
-            shared = next((each for each in (*subjects.guarded, *subjects.ends) if each in minded), None)
+            shared = next((each for each in (*subjects.guarded, *subjects.outdates) if each in minded), None)
             if shared and not waiting.begun and waiting.request.epoch < request.epoch:
                 waiting.behind = Behind(shared, request.epoch)
         last = lane[-1] if lane else None
