@@ -21,7 +21,8 @@ Report = Callable[[str, int | None], None]
 RUNNING, STOPPED = "running", "stopped"
 
 IMAGE_COMMANDS = ("storage.image.activate", "storage.image.deactivate", "storage.image.remove")
-VOLUME_COMMANDS = ("storage.volume.activate", "storage.volume.deactivate", "storage.volume.remove")
+VOLUME_VERBS = ("activate", "deactivate", "remove")
+VOLUME_COMMANDS = tuple(f"storage.volume.{verb}" for verb in VOLUME_VERBS)
 INSTANCE_COMMANDS = ("compute.instance.activate", "compute.instance.deactivate", "compute.instance.remove")
 """`compute.instance.remove` is Corral's own: it removes what was left of an instance. Cattle's agents never hear it."""
 
@@ -87,26 +88,44 @@ class Subjects:
     """Commands of one lane are carried out one after the other. A root volume shares the lane of its instance."""
     guarded: tuple[str, ...] = ()
     """The instances, volumes and images in a pool whose epoch the command must not be behind."""
+    heeded: tuple[str, ...] = ()
+    """Whose epoch it must not be behind either, though its own is not one of theirs."""
+    outdates: tuple[str, ...] = ()
+    """Commands of before must not come after it that heed one of these. Two that outdate the same are not in each other's way."""
 
 
 def subjects_of(name: str, data: Mapping[str, Any]) -> Subjects:
     """Raises DriverError, naming the missing key, for a command that tells not whom it is about."""
     if name in INSTANCE_COMMANDS:
         instance = f"instance {uuid_at(data, 'instanceHostMap', 'instance')}"
-        return Subjects(instance, (instance,))
+        return Subjects(instance, (instance,), heeded=(_done("remove", instance),))
     if name in VOLUME_COMMANDS:
-        volume = f"volume {uuid_at(data, 'volumeStoragePoolMap', 'volume')}{_in_pool(data)}"
-        owner = instance_of_root_volume(data)
-        if owner is None:
-            return Subjects(volume, (volume,))
-        # Removing a root volume ends what the instance has here: no older activation may bring it back, none newer may be undone.
-        guarded = (volume, f"instance {owner}") if name == "storage.volume.remove" else (volume,)
-        return Subjects(f"instance {owner}", guarded)
+        return _of_volume(name.rpartition(".")[2], data)
     if name in IMAGE_COMMANDS:
         image = f"image {uuid_at(data, 'imageStoragePoolMap', 'image')}"
         # An image that left a pool and is back there is not to be removed by a command that was on its way since before.
         return Subjects(image, (f"{image} in {part(data, 'imageStoragePoolMap').get('storagePoolId')}",))
     return Subjects(None)
+
+
+def _of_volume(verb: str, data: Mapping[str, Any]) -> Subjects:
+    """A volume may be tied to a pool, or to several of an agent, by several maps. Each has its own epoch; what another one asks for is
+    only in the way where it is something else: of an activation and a removal the newer counts, two activations both have their answer."""
+    volume = f"volume {uuid_at(data, 'volumeStoragePoolMap', 'volume')}{_in_pool(data)}"
+    mine = f"{volume} by {part(data, 'volumeStoragePoolMap').get('id')}"
+    others = tuple(_done(each, volume) for each in VOLUME_VERBS if each != verb)
+    owner = instance_of_root_volume(data)
+    if owner is None:
+        return Subjects(volume, (mine,), others, (_done(verb, volume),))
+    instance = f"instance {owner}"
+    if verb != "remove":
+        return Subjects(instance, (mine,), others, (_done(verb, volume),))
+    # Removing a root volume ends what the instance has here: no older activation may bring it back, none newer may be undone.
+    return Subjects(instance, (mine,), (*others, instance), (_done(verb, volume), _done(verb, instance)))
+
+
+def _done(verb: str, subject: str) -> str:
+    return f"{verb} of {subject}"
 
 
 def _in_pool(data: Mapping[str, Any]) -> str:

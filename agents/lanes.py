@@ -101,7 +101,8 @@ class Lanes:
         name = subjects.lane or f"command {request.id}"
         lane = self._lanes.setdefault(name, deque())
         for waiting in lane:
-            shared = next((each for each in subjects.guarded if each in waiting.subjects.guarded), None)
+            minded = (*waiting.subjects.guarded, *waiting.subjects.heeded)
+            shared = next((each for each in (*subjects.guarded, *subjects.outdates) if each in minded), None)
             if shared and not waiting.begun and waiting.request.epoch < request.epoch:
                 waiting.behind = Behind(shared, request.epoch)
         last = lane[-1] if lane else None

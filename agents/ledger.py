@@ -34,11 +34,13 @@ class LedgerInUse(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A command that came in, as far as the ledger is concerned."""
+    """A command that came in, as far as the ledger is concerned: see agents.driver.Subjects."""
 
     command: str
     guarded: tuple[str, ...]
     epoch: int
+    heeded: tuple[str, ...] = ()
+    outdates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +136,11 @@ class Ledger:
         row = database.execute("select reply from answers where command = ?", (arrival.command,)).fetchone()
         if row is not None:
             return Answered(bytes(row[0]))
-        for subject in arrival.guarded:
+        for subject in (*arrival.guarded, *arrival.heeded):
             newest = self._newest(database, subject)
             if arrival.epoch < newest:
                 return Behind(subject, newest)
-        self._raise(database, ((subject, arrival.epoch) for subject in arrival.guarded))
+        self._raise(database, ((subject, arrival.epoch) for subject in (*arrival.guarded, *arrival.outdates)))
         return Fresh()
 
     @staticmethod

@@ -226,7 +226,8 @@ class Agent:
                 fresh[request.id] = (request, subjects)
         if not fresh:
             return
-        arrivals = [Arrival(request.id, subjects.guarded, request.epoch) for request, subjects in fresh.values()]
+        # A job stays in _jobs until its answer is on disk: a command is known there, or to the ledger, or is new.
+        arrivals = [Arrival(request.id, each.guarded, request.epoch, each.heeded, each.outdates) for request, each in fresh.values()]
         verdicts = await asyncio.to_thread(self._ledger.accept, arrivals)
         for (request, subjects), verdict in zip(fresh.values(), verdicts, strict=True):
             self._dispatch(request, subjects, verdict)

@@ -25,10 +25,13 @@ class _News:
     answers: list[Answer] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     silent: set[str] = field(default_factory=set)
+    unsendable: dict[str, str] = field(default_factory=dict)
     progress: dict[str, tuple[int | None, str | None]] = field(default_factory=dict)
 
     def triggers(self) -> Triggers:
-        return Triggers(self.cause, tuple(self.answers), dict(self.failed), frozenset(self.silent), dict(self.progress))
+        return Triggers(
+            self.cause, tuple(self.answers), dict(self.failed), frozenset(self.silent), dict(self.unsendable), dict(self.progress)
+        )  # fmt: skip
 
 
 class Agenda:
@@ -57,7 +60,7 @@ class Agenda:
 
     def add(
         self, root: str, *, cause: str = "", answer: Answer | None = None, failed: tuple[str, str] | None = None, silent: str | None = None,
-        progress: tuple[str, int | None, str | None] | None = None,
+        unsendable: tuple[str, str] | None = None, progress: tuple[str, int | None, str | None] | None = None,
     ) -> None:  # fmt: skip
         """The root is to take a turn soon: once, however often this is called before it does."""
         is_known = root in self._news
@@ -69,11 +72,14 @@ class Agenda:
             news.failed[failed[0]] = failed[1]
         if silent is not None:
             news.silent.add(silent)
+        if unsendable is not None:
+            news.unsendable[unsendable[0]] = unsendable[1]
         if progress is not None:
             news.progress[progress[0]] = progress[1:]
         if root in self.running:
             return  # it goes on right after this turn
-        urgent = any(each is not None for each in (answer, silent, progress))  # it was at work before: what it asked for must not wait
+        # It was at work before: what it asked for must not wait.
+        urgent = any(each is not None for each in (answer, silent, unsendable, progress))
         if root in self._queued and urgent:
             self._queued.discard(root)
         elif is_known:

@@ -14,6 +14,7 @@ import structlog
 
 from agents.wire import HandlerAnswer, Message
 from commands import events
+from commands.answers import legible
 from commands.catalogue.model import Catalogue
 from commands.delegation import unwrapped
 from commands.dispatch import Dispatch
@@ -28,19 +29,23 @@ from commands.turn import Answer
 from commands.unanswered import Waiting, asked_of
 from commands.vault import Vault
 from commands.world import World
-from eventstore import Recorded, Store
+from eventstore import ArchiveAway, Recorded, Store
 
 log = structlog.get_logger("corral.engine")
 
 ANSWERED_KEPT = 4096
 """Answered commands remembered, to know duplicates."""
 
+RESEND_AGAIN_SECONDS = 15.0
+"""Between two tries of building a command of before a restart."""
+
 
 class Schedule(Protocol):
     """Has a root take a turn soon."""
 
     def __call__(
-        self, root: str, *, answer: Answer | None = None, progress: tuple[str, int | None, str | None] | None = None
+        self, root: str, *, answer: Answer | None = None, unsendable: tuple[str, str] | None = None,
+        progress: tuple[str, int | None, str | None] | None = None,
     ) -> None: ...
 
 
@@ -55,27 +60,24 @@ class Correspondence:
         self._fleet, self._schedule, self._is_ours, self._spawn = fleet, schedule, is_ours, spawn
         self._answered: OrderedDict[str, None] = OrderedDict()
         """The commands answered last, so that a repeated answer costs nothing."""
+        self._resending: set[str] = set()
+        """Commands of before a restart whose payload is being built, or could not be."""
 
     async def send(self, root: str, resources: Mapping[str, Resource], recorded: list[Recorded]) -> None:
         """Sends what the turn asked for, and after a restart what is still unanswered; forgets what is answered."""
         if not self._is_ours(root):
             return  # lost since the append: another engine asks now, and answers come to it
         fresh = {event.data["id"] for event in recorded if event.type == events.STEP_REQUESTED}
-        asides = [event for event in recorded if event.type == events.STEP_REQUESTED and "aside" in event.data]
         found = self._dispatch.ready(root, World(self._catalogue, resources, self._fleet()))
         if fresh and self._dispatch.waits(root):
             self._roots.keep_asked(root, fresh - {waiting[2].id for waiting in found})
-        if asides:
-            world = await self._revealed(resources)
-            for event in asides if self._is_ours(root) else ():
-                self._dispatch.send_aside(root, world, event)
         for waiting in found:
             ask = waiting[2].id
             as_it_was = resources if ask in fresh else self._roots.when_asked(root, ask)
             if as_it_was is not None:
                 await self._send(root, as_it_was, waiting)
-            else:
-                self._spawn(self._send_again(root, waiting))
+            elif ask not in self._resending and self._spawn(self._send_again(root, waiting)):
+                self._resending.add(ask)
 
     async def _send(self, root: str, as_it_was: Mapping[str, Resource], waiting: Waiting) -> None:
         """One command, unless it is answered, superseded or another engine's meanwhile."""
@@ -101,9 +103,16 @@ class Correspondence:
         try:
             then = fold_all(await patiently(lambda: self._store.read_root(root, asked.epoch)))
             await self._send(root, then, waiting)
-        except Exception:  # one command that can't be built must not end the engine for all others
+        except Exception as error:  # one command that can't be built must not end the engine for all others
             log.exception("A command can't be sent again", action="resend-failed", stream=stream, command=asked.command)
             self._dispatch.forget(asked.id)
+            why = str(error) if isinstance(error, ArchiveAway) else f"Corral itself failed ({error!r}); the engine's log tells more"
+            reason = f"{asked.command} can't be sent again: {why}. It is tried again every {RESEND_AGAIN_SECONDS:.0f} s"
+            self._schedule(root, unsendable=(asked.id, reason))
+            await asyncio.sleep(RESEND_AGAIN_SECONDS)
+            self._schedule(root)
+        finally:
+            self._resending.discard(asked.id)
 
     def on_reply(self, message: Message, ask: str) -> None:
         """An agent's answer. Duplicates and answers to what nobody waits for any more end here."""
@@ -118,15 +127,11 @@ class Correspondence:
             log.info("The agent knows a newer request", action="reply-stale", ask=ask, stream=outstanding.stream)
         if message.transitioning == "yes":
             if outstanding.progressed(asyncio.get_running_loop().time()):
-                said = (ask, message.transitioningProgress, message.transitioningMessage)
+                percent = message.transitioningProgress
+                said = (ask, percent if percent is None or 0 <= percent <= 100 else None, legible(message.transitioningMessage))
                 self._schedule(outstanding.root, progress=said)
             return
         reach_all("before", "reply", [outstanding.command])
-        if outstanding.aside:
-            error = _error_of(message, outstanding.command)
-            log.info("Answered; nothing waits for it", action="aside-answered", ask=ask, stream=outstanding.stream, error=error)
-            self._dispatch.forget(ask)
-            return
         self._dispatch.answered(outstanding)
         self._answered[ask] = None
         while len(self._answered) > ANSWERED_KEPT:
@@ -161,4 +166,5 @@ class Correspondence:
 def _error_of(message: Message, command: str) -> str | None:
     if message.transitioning != "error":
         return None
-    return " : ".join(part for part in (message.transitioningMessage or f"{command} failed", message.transitioningInternalMessage) if part)
+    said = (message.transitioningMessage or f"{command} failed", message.transitioningInternalMessage)
+    return legible(" : ".join(part for part in said if part))

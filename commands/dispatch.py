@@ -25,7 +25,6 @@ from commands.resends import Resends
 from commands.resource import Asked, Open, Resource
 from commands.unanswered import Waiting, asked_of
 from commands.world import World
-from eventstore import Recorded
 
 log = structlog.get_logger("corral.dispatch")
 
@@ -61,8 +60,6 @@ class Outstanding:
     silent: bool = False
     undoes: bool = False
     """It undoes what a closed process left behind: nobody waits for it."""
-    aside: bool = False
-    """No process waits for it, and it is given up when its time is over."""
     told: float = float("-inf")
     """When its last progress was passed on."""
     handler: int = 0
@@ -91,7 +88,6 @@ class _About:
     trace: dict[str, str | None]
     silent: bool = False
     undoes: bool = False
-    aside: bool = False
 
 
 class Dispatch:
@@ -128,8 +124,7 @@ class Dispatch:
                 for each in asked_of(resource):
                     waiting[each[2].id] = each
         for ask in self._by_root.get(root, set()) - set(waiting):
-            if not self._by_ask[ask].aside:
-                self.forget(ask)
+            self.forget(ask)
         agents = self._places.came(root)
         found = [each for ask, each in waiting.items() if ask not in self._by_ask and self._has_place(root, each)]
         for agent in agents:
@@ -174,16 +169,11 @@ class Dispatch:
             self._ask_handler(root, world, resource, bracket, asked)
             return
         step = _step(world.catalogue, resource.type, bracket, asked.command)
-        about = _About(_trace(bracket), silent=bracket is None or bracket.parked is not None, undoes=bracket is None)
+        if asked.aside:
+            about = _About({"correlation": asked.correlation, "processName": asked.aside})
+        else:
+            about = _About(_trace(bracket), silent=bracket is None or bracket.parked is not None, undoes=bracket is None)
         self._send(root, world, stream, step, asked, about)
-
-    def send_aside(self, root: str, world: World, event: Recorded) -> None:
-        """Sends what a step-requested asks for beside its process."""
-        found = world.catalogue.asks(world.resources[event.stream].type, event.data["command"])
-        assert found is not None, f"no process of {event.stream} asks {event.data['command']}"
-        asked = Asked(event.data["command"], event.data["id"], event.data["agent"], event.position, event.at)
-        trace = {"correlation": event.metadata.get("correlation"), "processName": event.data["aside"]}
-        self._send(root, world, event.stream, found[1], asked, _About(trace, aside=True))
 
     def _send(self, root: str, world: World, stream: str, step: Ask, asked: Asked, about: _About) -> None:
         resource = world.resources[stream]
@@ -204,7 +194,7 @@ class Dispatch:
         seconds = min(step.seconds, self._patience or step.seconds)
         outstanding = Outstanding(
             root, stream, asked.command, asked.agent, asked.id, asked.epoch, subject, reply, message.encode(), seconds,
-            silent=about.silent, undoes=about.undoes, aside=about.aside,
+            silent=about.silent, undoes=about.undoes,
         )
         if is_delegated(world.fleet, asked.agent):
             outstanding.subject, outstanding.delegated = "", Delegated(world, asked.agent, message)
@@ -306,10 +296,7 @@ class Dispatch:
             each.until_resend = each.delay
             self._resends.count((each.agent, each.handler), each.ask, each.subject, each.stream)
             self._publish(each)
-        if each.aside and each.waited >= each.seconds:
-            log.info("Nobody answered; nothing waits for it", action="aside-unanswered", subject=each.subject, stream=each.stream)
-            self.forget(each.ask)
-        elif each.waited >= each.seconds and not each.silent:
+        if each.waited >= each.seconds and not each.silent:
             each.silent = True
             each.delay = max(each.delay, MOST_RESEND)
             self._places.leave(each.ask)  # one that hangs keeps nothing else waiting

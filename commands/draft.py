@@ -13,7 +13,7 @@ from commands.catalogue.model import Catalogue, Process
 from commands.claimed import followed
 from commands.fleet import Fleet
 from commands.merge import composed, merged
-from commands.resource import Json, Open, Resource, empty, evolve
+from commands.resource import Json, Open, Resource, empty, evolve, held_after
 from commands.upcast import stamped
 from commands.world import World
 from eventstore import Claim, Event, Recorded, Release, Write
@@ -69,7 +69,7 @@ class Draft(World):
     def _closed(self, stream: str, drafts: list[Event]) -> tuple[Event, ...]:
         """What is purged has ended: its last event says so, and its stream may leave for the archive."""
         resource = self.resources[stream]
-        if resource.state != "purged" or resource.open:
+        if resource.state != "purged" or resource.open or resource.asides:
             return tuple(drafts)
         return (*drafts[:-1], replace(drafts[-1], metadata={**drafts[-1].metadata, "closed": True}))
 
@@ -98,9 +98,12 @@ class Draft(World):
             return
         last = drafts[-1]
         data = {**last.data, "changes": composed(last.data.get("changes") or {}, changes)}
-        drafts[-1] = replace(last, data=data, claims=last.claims + claims, releases=last.releases + releases)
+        given_back = {(each.scope, each.item) for each in releases}
+        # An event's releases come before its claims: what it claimed before would be claimed again.
+        kept = tuple(each for each in last.claims if (each.scope, each.item) not in given_back)
+        drafts[-1] = replace(last, data=data, claims=kept + claims, releases=last.releases + releases)
         present = self.resources[stream]
-        self.resources[stream] = replace(present, row=merged(present.row, changes))
+        self.resources[stream] = replace(present, row=merged(present.row, changes), held=held_after(present.held, releases, claims))
 
     def pick(
         self, scope: str, size: int, item_of: Callable[[int], str], wanted: str | None = None, but: Collection[str] = ()
@@ -176,7 +179,8 @@ class Draft(World):
         self._drafts.setdefault(stream, []).append(Event(kind, data, metadata, claims, releases))
         root = self._roots.get(stream) or present.root or stream
         recorded = Recorded(0, stream, present.version + 1, kind, data, {**metadata, "root": root}, self.now)
-        self.resources[stream] = evolved = evolve(present, recorded)
+        evolved = evolve(present, recorded)
+        self.resources[stream] = evolved = replace(evolved, held=held_after(present.held, releases, claims))
         return evolved
 
     def begin(

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Coroutine, Iterator, Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -45,12 +44,9 @@ from commands.turn import Answer, NeedIds, NeedRoot, Others, Triggers, Turn
 from commands.vault import Vault
 from commands.vitals import Vitals
 from commands.wakeups import Wakeups
-from eventstore import ArchiveAway, BadData, Claim, Full, Lease, LostLease, Recorded, Store, Taken, Unavailable, Write, WrongVersion
+from eventstore import ArchiveAway, Claim, Full, Lease, LostLease, Recorded, Store, Taken, Unavailable, Write, WrongVersion
 
 log = structlog.get_logger("corral.engine")
-
-MALFORMED = (BadData, TypeError, ValueError, KeyError, AttributeError)
-"""What a turn raises over an answer that is not what it should be, or that the log can't hold."""
 
 BELIEVED_SECONDS = 1.0
 """How long a refusal (no capacity, taken) is believed more than the fleet, which sees by then what it lagged behind."""
@@ -162,12 +158,12 @@ class Engine:
 
     def schedule(
         self, root: str, *, cause: str = "", answer: Answer | None = None, failed: tuple[str, str] | None = None, silent: str | None = None,
-        progress: tuple[str, int | None, str | None] | None = None,
+        unsendable: tuple[str, str] | None = None, progress: tuple[str, int | None, str | None] | None = None,
     ) -> None:
         """Has the root take a turn soon, once, however often this is called before it does."""
         if not self._is_ours(root):
             return
-        self._agenda.add(root, cause=cause, answer=answer, failed=failed, silent=silent, progress=progress)
+        self._agenda.add(root, cause=cause, answer=answer, failed=failed, silent=silent, unsendable=unsendable, progress=progress)
         self._begin_turns()
 
     def _begin_turns(self) -> None:
@@ -176,14 +172,7 @@ class Engine:
 
     async def _work_off(self, root: str, triggers: Triggers) -> None:
         try:
-            try:
-                await self._take_turn(root, triggers)
-            except MALFORMED as error:
-                if not triggers.answers:
-                    raise
-                log.exception("An answer can't be taken in; it counts as an error", action="answer-malformed", root=root)
-                self._roots.forget(root)
-                await self._take_turn(root, replace(triggers, answers=tuple(_refused(each, error) for each in triggers.answers)))
+            await self._take_turn(root, triggers)
         except Exception as error:
             # One root's trouble must not end the engine for all others; the work row keeps it from being forgotten.
             log.exception("A turn failed; what is under way in its root is parked", action="turn-failed", root=root)
@@ -387,11 +376,6 @@ class Engine:
 
     async def _send_waiting(self, root: str) -> None:
         await self._correspondence.send(root, self._roots.get(root) or {}, [])
-
-
-def _refused(answer: Answer, error: Exception) -> Answer:
-    why = f"the answer to {answer.command} can't be taken in ({type(error).__name__}): the engine's log tells more"
-    return replace(answer, data={}, error=why)
 
 
 def _moments(writes: list[Write]) -> Iterator[str]:

@@ -13,7 +13,7 @@ syntax of commands.merge, which evolve applies to the row.
                                                                    position), or to a handler. Without pid: it undoes what a closed
                                                                    process left behind, `instead` of one that was answered with an
                                                                    error. aside: the process that asks, and doesn't wait for the answer
-    step-succeeded     {pid?, id, changes?, late?, passes?, skipped?}   late: what asked was closed before; nothing is merged.
+    step-succeeded     {pid?, id, changes?, late?, passes?, skipped?}   late: what asked waits no more, or never did; nothing is merged.
                                                                    passes: a handler's result that lets others run after it
     step-failed        {pid?, id, error, late?}                    an error answer
     progressed         {pid, percent?, message?}                   at most one a second

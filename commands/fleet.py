@@ -54,12 +54,11 @@ class Fleet(Claimed):
         self.resources: dict[str, Resource] = {}
         self._by_type: dict[str, dict[int, Resource]] = {}
         self._by_uuid: dict[tuple[str, str], set[int]] = {}
-        """Purged ones, too: which of them counts must not depend on the order in which they were taken in."""
+        """Purged ones, too: of those that are not, a uuid has one at most."""
         self._by_field: dict[tuple[str, str, Any], set[int]] = {}
         self._image_maps: dict[tuple[int, int], set[int]] = {}
         self.followed = 0
         """The position up to which it has seen all of the log; 0: nobody follows for it. (Of its engine's own appends it may know more.)"""
-        self._active_since: dict[str, int] = {}
         self._handlers: dict[str, tuple[Handler, ...]] | None = {}
 
     @classmethod
@@ -112,9 +111,9 @@ class Fleet(Claimed):
         return [each for each in removed if self.holders(f"{each.stream}/compute")]
 
     def by_uuid(self, type_name: str, uuid: str) -> Resource | None:
-        """Whatever its state: a removed one too (agent-protocol: lookup is by uuid only), unless another has the uuid since then."""
+        """A removed one too (agent-protocol: lookup is by uuid only). Not one that is purged: its uuid is nobody's, or another's."""
         found = (self._by_type[type_name][number] for number in self._by_uuid.get((type_name, uuid), ()))
-        return max(found, key=_standing, default=None)
+        return next((each for each in found if each.state != "purged"), None)
 
     def get(self, type_name: str, number: int | None) -> Resource | None:
         return None if number is None else self._by_type.get(type_name, {}).get(number)
@@ -138,10 +137,6 @@ class Fleet(Claimed):
             self._handlers = handlers.in_force(self)
         return self._handlers
 
-    def active_since(self, stream: str) -> int:
-        """The position at which a handler's row became active."""
-        return self._active_since.get(stream, 0)
-
     def _evolve(self, event: Recorded) -> None:
         kind, _ = split_stream(event.stream)
         if kind not in CATEGORIES:
@@ -158,18 +153,10 @@ class Fleet(Claimed):
         self._index(before, resource)
         self._index_uuid(before, resource)
         if kind in handlers.ROWS:
-            self._mind_handlers(resource)
+            self._handlers = None  # which are in force is looked up anew
         if kind == "imageStoragePoolMap":
             there = self._image_maps.setdefault((resource.row.get("imageId", 0), resource.row.get("storagePoolId", 0)), set())
             (there.discard if resource.removed else there.add)(number)
-
-    def _mind_handlers(self, row: Resource) -> None:
-        """A row of an external handler changed: which are in force is looked up anew."""
-        self._handlers = None
-        if row.state not in handlers.ACTIVE:
-            self._active_since.pop(row.stream, None)
-        else:
-            self._active_since.setdefault(row.stream, row.position)
 
     def _index_uuid(self, before: Resource, after: Resource) -> None:
         old, new = before.row.get("uuid"), after.row.get("uuid")
@@ -185,8 +172,3 @@ class Fleet(Claimed):
                 self._by_field.get((after.type, field, old), set()).discard(after.id)
             if new is not None and (old != new or not before.exists):
                 self._by_field.setdefault((after.type, field, new), set()).add(after.id)
-
-
-def _standing(resource: Resource) -> tuple[bool, bool, int]:
-    """Of several with one uuid: what is there goes before what is removed, and that before what is purged, which has no uuid any more."""
-    return not resource.removed, resource.state != "purged", resource.id

@@ -18,6 +18,7 @@ from commands.catalogue.ids import api_id
 from commands.catalogue.model import PHASES, PRIORITIES, Catalogue, Logic, Phase, Process
 from commands.catalogue.secrets import masked, secret_names
 from commands.errors import Refused
+from commands.resource import ACTIVE
 
 if TYPE_CHECKING:
     from commands.fleet import Fleet
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 HANDLER, PROCESS, MAP = "externalHandler", "externalHandlerProcess", "externalHandlerExternalHandlerProcessMap"
 
 ROWS = (HANDLER, PROCESS, MAP)
-
-ACTIVE = frozenset({"active", "updating-active"})
 
 EXAMPLES = {HANDLER: "instance.start;handler=demo", PROCESS: "pre.instance.start"}
 
@@ -76,7 +75,7 @@ def in_force(fleet: Fleet) -> dict[str, tuple[Handler, ...]]:
         if handler is None or process is None or not all(row.state in ACTIVE and not row.removed for row in (each, handler, process)):
             continue
         phase, name = phase_and_process(str(process.row.get("name") or ""))
-        since = max(fleet.active_since(row.stream) for row in (each, handler, process))
+        since = max(row.active_since for row in (each, handler, process))
         found.setdefault(name, []).append(Handler(handler.id, name_of(handler), phase, priority_of(handler), on_error(handler), since))
     return {name: tuple({(each.id, each.phase): each for each in handlers}.values()) for name, handlers in found.items()}
 

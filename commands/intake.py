@@ -8,11 +8,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from commands import calls, events
+from commands.answers import wrong_with
 from commands.asking import MAX_BACKOFF
 from commands.catalogue.model import Catalogue, Process
 from commands.draft import Draft
@@ -20,6 +21,9 @@ from commands.errors import Gone
 from commands.fleet import Fleet
 from commands.replies import merge_related, reply_changes
 from commands.resource import Asked, Json, Open, Progress, Resource
+
+ASIDE_LASTS = timedelta(days=1)
+"""After this nobody wants any more what no process waited for, and what no server could send meanwhile."""
 
 PROGRESS_SECONDS = 1.0
 """Between two events that tell how far a process is."""
@@ -50,6 +54,8 @@ class Triggers:
     """Joined streams whose process failed -> why."""
     silent: frozenset[str] = frozenset()
     """Asks that had no answer within their time."""
+    unsendable: Mapping[str, str] = field(default_factory=dict)
+    """Asks that can't be sent again -> why."""
     progress: Mapping[str, tuple[int | None, str | None]] = field(default_factory=dict)
     """Asks whose agent says how far it is -> percent, words."""
 
@@ -83,6 +89,9 @@ class Intake(Draft):
     def _answer(self, answer: Answer) -> None:
         """Records a reply on the bracket that waits for it, or as late; one that was answered before changes nothing."""
         for stream, resource in self.resources.items():
+            if (aside := resource.asides.get(answer.ask)) is not None:
+                self._take_undone(stream, aside, answer)
+                return
             for bracket in resource.open.values():
                 asked = next((each for each in bracket.asked.values() if each.id == answer.ask), None)
                 if asked is not None:
@@ -99,6 +108,8 @@ class Intake(Draft):
     def _take(self, stream: str, bracket: Open, asked: Asked, answer: Answer) -> None:
         self._correlation, self._actor = bracket.correlation, bracket.actor
         data: Json = {"pid": bracket.pid, "id": asked.id}
+        if answer.error is None and not answer.stale and (wrong := wrong_with(self, self.resources[stream], asked.command, answer.data)):
+            answer = replace(answer, data={}, error=f"the answer to {asked.command} can't be taken in: {wrong}")
         if answer.stale:  # what was newer is another process's, and this one still waits: it is asked for as the newest
             again = {"pid": bracket.pid, "command": asked.command, "id": self.new_id(), "agent": asked.agent}
             self.emit(stream, events.STEP_REQUESTED, {**again, "try": asked.tries} if asked.tries > 1 else again)
@@ -181,6 +192,22 @@ class Intake(Draft):
                     self.emit(stream, events.STEP_REQUESTED, {**data, "instead": asked.id})
         self._cause, self._correlation = before
 
+    def give_up_asides(self) -> None:
+        """What no process waits for is asked until it is answered, its time is over, or nobody is there to be asked any more."""
+        before = woken, _ = self._cause, self._correlation
+        for stream, resource in list(self.resources.items()):
+            for asked in resource.asides.values() if (resource.root or stream) == self.root else ():
+                old = asked.at is not None and self.now - asked.at > ASIDE_LASTS
+                if asked.id in self.triggers.silent or old:
+                    error = f"agent {asked.agent} has not answered {asked.command}: it is asked no more, as nothing waits for it"
+                elif self._is_moot(resource, asked.command):
+                    error = f"{asked.command} has become pointless: it is asked no more"
+                else:
+                    continue
+                self._cause, self._correlation = woken or f"{stream}@{resource.version}", asked.correlation
+                self.emit(stream, events.STEP_FAILED, {"id": asked.id, "error": error, "late": True})
+        self._cause, self._correlation = before
+
     def is_due(self, asked: Asked) -> bool:
         """Whether a command that was answered with an error is to be asked again now; else the turn is taken again then."""
         due = (asked.failed_at or self.now) + timedelta(seconds=min(MAX_BACKOFF, 0.5 * 2.0 ** (asked.tries - 1)))
@@ -221,11 +248,13 @@ class Intake(Draft):
         for stream, resource in list(self.resources.items()):
             for bracket in resource.open.values():
                 for asked in bracket.asked.values():
-                    if asked.id in self.triggers.silent and asked.unanswered and bracket.parked is None:
+                    reason = self.triggers.unsendable.get(asked.id)
+                    if asked.id in self.triggers.silent:
                         reason = calls.silence(asked) if asked.handler else (
                             f"agent {asked.agent} has not answered {asked.command}: it is asked again every "
                             f"{MAX_BACKOFF:.0f} s and this goes on when it answers. See whether the agent runs and reaches NATS"
                         )
+                    if reason is not None and asked.unanswered and bracket.parked is None:
                         self.emit(stream, events.PROCESS_PARKED, {"pid": bracket.pid, "id": asked.id, "reason": reason})
 
     def _tell_parked(self, stream: str, bracket: Open) -> None:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 from commands import events
 from commands.merge import merged
-from eventstore import Recorded
+from eventstore import Claim, Recorded, Release
 from eventstore.unguarded import unguarded
 
 Json = dict[str, Any]
 T = TypeVar("T")
+
+ACTIVE = frozenset({"active", "updating-active"})
 
 LATE_KEPT = 8
 """Unanswered commands of closed processes that a resource remembers."""
@@ -41,6 +43,8 @@ class Asked:
     """Of a handler's answer: it lets those after it run, too."""
     correlation: str | None = None
     """Of the process that asked, once that is closed."""
+    aside: str = ""
+    """The process that asked, where it did not wait for the answer."""
 
     @property
     def unanswered(self) -> bool:
@@ -115,8 +119,14 @@ class Resource:
     """Commands of closed processes that had no answer yet, by id: a success that still comes is undone."""
     undoing: dict[str, Asked] = field(default_factory=dict)
     """Commands under way, by id, that undo what closed processes left behind."""
+    asides: dict[str, Asked] = field(default_factory=dict)
+    """Commands under way, by id, that no process waits for."""
     failed: str | None = None
     """The process that failed last, until another is commanded: what a retry begins again."""
+    held: tuple[tuple[str, str], ...] = ()
+    """(scope, item) of the exclusive claims that its stream has taken and not given back: no change of the row may make it forget one."""
+    active_since: int = 0
+    """The position at which it became active; 0: it is not."""
 
     @property
     def stream(self) -> str:
@@ -189,7 +199,7 @@ def evolve(resource: Resource, event: Recorded) -> Resource:
     """The resource after one more event of its stream. Pure; an unknown event type changes nothing but the version."""
     data = event.data
     row, brackets = resource.row, resource.open
-    late, undoing, failed = resource.late, resource.undoing, resource.failed
+    late, undoing, asides, failed = resource.late, resource.undoing, resource.asides, resource.failed
     if event.type == events.CREATED:
         row = {"id": resource.id, "data": {}}
     elif event.type in (events.TRANSITIONED, events.PROCESS_STARTED) and not data.get("compensation"):
@@ -212,13 +222,16 @@ def evolve(resource: Resource, event: Recorded) -> Resource:
             )
             if data.get("pid"):
                 brackets = _asked(brackets, data["pid"], asked)
+                if aside := data.get("aside"):
+                    waits = replace(asked, answered=False, aside=aside, correlation=event.metadata.get("correlation"))
+                    asides = {**asides, asked.id: waits}
             else:
                 asked = replace(asked, correlation=event.metadata.get("correlation"))
                 undoing = {**_without(undoing, data.get("instead", "")), asked.id: asked}
         case events.STEP_FAILED if data["id"] in undoing:
             undoing = {**undoing, data["id"]: replace(undoing[data["id"]], error=data["error"], failed_at=event.at)}
         case events.STEP_SUCCEEDED | events.STEP_FAILED if data.get("late"):
-            late, undoing = _without(late, data["id"]), _without(undoing, data["id"])
+            late, undoing, asides = (_without(each, data["id"]) for each in (late, undoing, asides))
         case events.STEP_SUCCEEDED:
             brackets = _answered(brackets, data, None, event.at)
         case events.STEP_FAILED:
@@ -245,8 +258,23 @@ def evolve(resource: Resource, event: Recorded) -> Resource:
         case events.PROGRESSED:
             progress = Progress(data.get("percent"), data.get("message"), event.at)
             brackets = _changed(brackets, data["pid"], progress=progress, parked=None)
+    held = resource.held
+    if "claims" in event.metadata or "releases" in event.metadata:
+        held = held_after(held, event.releases, event.claims)
+    since = (resource.active_since or event.position) if row.get("state") in ACTIVE else 0
     root = resource.root or event.root
-    return Resource(resource.type, resource.id, event.version, event.position, row, brackets, root, late, undoing, failed)
+    return Resource(
+        resource.type, resource.id, event.version, event.position, row, brackets, root, late, undoing, asides, failed, held, since
+    )  # fmt: skip
+
+
+def held_after(held: tuple[tuple[str, str], ...], releases: Sequence[Release], claims: Sequence[Claim]) -> tuple[tuple[str, str], ...]:
+    """What a stream holds after an event's releases, and then its claims. Shares of what is counted go by other rules: they stay out."""
+    if not releases and not claims:
+        return held
+    given_back = {(each.scope, each.item) for each in releases}
+    taken = ((each.scope, each.item) for each in claims if each.limit is None)
+    return tuple(dict.fromkeys([*(each for each in held if each not in given_back), *taken]))
 
 
 def without_error(row: Json, state_field: str) -> Json:

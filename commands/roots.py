@@ -70,7 +70,7 @@ class Roots:
 
     def at_work(self, root: str) -> bool:
         """Whether it is known, and has something under way (which its wake-ups take further)."""
-        return any(each.open or each.undoing for each in self._roots.get(root, {}).values())
+        return any(each.open or each.undoing or each.asides for each in self._roots.get(root, {}).values())
 
     def parked(self, root: str) -> bool:
         """Whether something in it waits for people."""
@@ -105,12 +105,16 @@ class Roots:
 
 
 def as_asked(read: Resumed) -> tuple[Folded, dict[str, Folded]]:
-    """What was read of a root -> its resources, and those as they were when each command was asked that has no answer."""
+    """What was read of a root -> its resources, and those as they were when each command was asked that has no answer.
+
+    Of one that was asked before a snapshot of another stream was taken that is not known here: the snapshot tells what came later.
+    """
     resources: Folded = {each.stream: thawed(each) for each in read.snapshots}
+    told_later = max((each.position for each in read.snapshots), default=0)
     asked: dict[str, Folded] = {}
     for event in read.events:
         resources[event.stream] = evolve(resources.get(event.stream) or empty(event.stream), event)
-        if event.type == events.STEP_REQUESTED:
+        if event.type == events.STEP_REQUESTED and event.position > told_later:
             asked[event.data["id"]] = dict(resources)  # resources are values: this copies no more than their names
         elif event.type in (events.STEP_SUCCEEDED, events.STEP_FAILED):
             asked.pop(event.data["id"], None)

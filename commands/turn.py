@@ -81,6 +81,7 @@ class Turn(Intake):
         """Takes in the triggers, then advances every root process as far as it goes."""
         self.take_in()
         self.undo_again()
+        self.give_up_asides()
         self._cancel_orphans()
         for stream in list(self.resources):
             for bracket in list(self.resources[stream].open.values()):
@@ -113,7 +114,7 @@ class Turn(Intake):
             if any(self.resources[stream].open for stream in self._drafts if self.root_of(stream) == root)
         ]
         mine = [each for each in self.resources.values() if (each.root or each.stream) == self.root]
-        if any(each.undoing for each in mine):  # it may have been done already when a late answer came
+        if any(each.undoing or each.asides for each in mine):  # it may have been done already when a late answer came
             return [*todo, Work(self.root, partition_of(self.root))], []
         if any(each.open for each in mine):
             waits_for = None if self.waits_for or self.wake_at else only_asked(mine)

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from commands.resource import Asked, Open, Resource
 
 Waiting = tuple[str, Open | None, Asked]
-"""A command without an answer: its stream, the process that waits for it (None: it undoes what a closed one left), and itself."""
+"""A command without an answer: its stream, the process that waits for it (None: it undoes what a closed one left, or is asked aside),
+and itself."""
 
 
 def asked_of(resource: Resource) -> Iterator[Waiting]:
@@ -15,6 +16,7 @@ def asked_of(resource: Resource) -> Iterator[Waiting]:
     for bracket in resource.open.values():
         yield from ((resource.stream, bracket, asked) for asked in bracket.asked.values() if asked.unanswered)
     yield from ((resource.stream, None, asked) for asked in resource.undoing.values() if asked.unanswered)
+    yield from ((resource.stream, None, asked) for asked in resource.asides.values())
 
 
 def only_asked(resources: Iterable[Resource]) -> int | None:

@@ -1,5 +1,6 @@
 """The log: append, read, follow, claims. Knows no resource, no HTTP, no NATS."""
 
+from eventstore.encode import unholdable
 from eventstore.errors import (
     ArchiveAway,
     BadData,
@@ -36,5 +37,5 @@ from eventstore.types import (
 __all__ = [
     "Appended", "ArchiveAway", "BadData", "Claim", "CommandKey", "Event", "Full", "Held", "Json", "KeyReused", "Lease", "Loaded",
     "LostLease", "NewerEvent", "NewerSchema", "Recorded", "Release", "Repeated", "Resumed", "Snapshot", "Store", "StoreError", "Taken",
-    "Unavailable", "Upcast", "Work", "Write", "WrongVersion",
+    "Unavailable", "Upcast", "Work", "Write", "WrongVersion", "unholdable",
 ]

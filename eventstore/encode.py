@@ -106,10 +106,22 @@ def encode_json(value: Json, part: str, event: Event, stream: str) -> str:
         raw = orjson.dumps(value)
     except orjson.JSONEncodeError as error:
         raise BadData(f"the {part} of {event.type} for {stream} is not JSON: {error}") from error
-    # The search for the six bytes is cheap; only a hit needs the exact look (a backslash may itself be escaped).
-    if b"\\u0000" in raw and NUL_IN_JSON.search(raw):
+    if _has_nul(raw):
         raise BadData(f"the {part} of {event.type} for {stream} holds a NUL character")
     return raw.decode()
+
+
+def unholdable(value: Json) -> str | None:
+    """Why the log can't hold this, for who takes it from elsewhere and has to say so; None: it can."""
+    try:
+        return "it holds a NUL character" if _has_nul(orjson.dumps(value)) else None
+    except orjson.JSONEncodeError as error:
+        return f"it is not JSON: {error}"
+
+
+def _has_nul(raw: bytes) -> bool:
+    """The search for the six bytes is cheap; only a hit needs the exact look (a backslash may itself be escaped)."""
+    return b"\\u0000" in raw and NUL_IN_JSON.search(raw) is not None
 
 
 def _encode_write(write: Write, encoded: Encoded) -> None:

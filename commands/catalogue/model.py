@@ -191,9 +191,11 @@ class Ask:
     undo: str | None = None
     no_undo: str = ""
     """Why nothing has to be undone, where there is no `undo` and an error is not borne for ever."""
+    misread: Callable[[dict[str, Any]], str | None] | None = None
+    """What is wrong with an answer that is more than changes of rows, if anything is: it counts as an error answer then."""
     aside: bool = False
-    """It holds nothing up: the process goes on at once. The command is sent again until it is answered, in whatever way, or `seconds` are
-    over, by the server that asked; one that dies meanwhile takes it along. For what is good to have done, and harmless if it is not."""
+    """It holds nothing up: the process goes on at once. The command is sent again until it is answered, in whatever way, or `seconds` of
+    silence are over. For what is good to have done, and harmless if it is not."""
 
 
 @dataclass(frozen=True, slots=True)

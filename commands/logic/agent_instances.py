@@ -20,6 +20,9 @@ PROVIDER = "agentInstanceProvider"
 VNET = "vnetId"
 """In a map's data: the vnet that its agent instance serves."""
 
+SCOPE = "/agent-instance"
+"""How the scopes end in which a map is the only one of its provider on its vnet."""
+
 DELEGATE = "delegate://"
 """How the uri of an agent begins that lives in an instance."""
 
@@ -63,7 +66,7 @@ def _addresses(turn: Turn, vnet: int, provider: int) -> Iterator[str]:
 
 
 def scope(vnet: int) -> str:
-    return f"vnet-{vnet}/agent-instance"
+    return f"vnet-{vnet}{SCOPE}"
 
 
 def ensure(turn: Turn, nic: Resource) -> None:
@@ -100,10 +103,9 @@ def _revive(turn: Turn, nic: Resource, instance: Resource, vnet: int, provider: 
 
 def leave_vnet(turn: Turn, each: Resource) -> None:
     """networkServiceProviderInstanceMap.remove: the vnet may have another agent instance."""
-    vnet, provider = (each.row.get("data") or {}).get(VNET), each.row.get("networkServiceProviderId")
-    if vnet is not None:
-        release = Release(scope(vnet), f"networkServiceProvider-{provider}")
-        turn.merge(each.stream, {"+data": {VNET: None}}, releases=(release,))
+    served = tuple(Release(*held) for held in each.held if held[0].endswith(SCOPE))
+    if served:
+        turn.merge(each.stream, {"+data": {VNET: None}}, releases=served)
 
 
 def _build(turn: Turn, nic: Resource, instance: Resource, vnet: int, provider: Resource) -> None:

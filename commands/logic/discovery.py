@@ -8,6 +8,9 @@ from commands.placement import CAPACITY
 from commands.resource import Json, Resource
 from commands.turn import Failure, Turn
 
+WORDS = ("uuid", "type", "kind", "name", "hostUuid", "physicalHostUuid")
+"""What an element of an inventory says in text."""
+
 
 def take_inventory(turn: Turn, agent: Resource) -> None:
     """After a ping that was answered in this turn: what it names is created where no row has its uuid, whatever its state."""
@@ -32,8 +35,25 @@ def take_inventory(turn: Turn, agent: Resource) -> None:
             raise Failure(f"agent {agent.name} reports pool {each['uuid']} for host {each.get('hostUuid')!r}, which it does not report")
         known = _find(turn, "storagePool", each["uuid"])
         pool = known or _find_or_create(turn, "storagePool", each, common)
-        if known is None:
+        if known is None or host_of_pool.stream not in turn.fleet.resources:  # a new host, in the place of one that is purged
             turn.create("storagePoolHostMap", {"storagePoolId": pool.id, "hostId": host_of_pool.id})
+
+
+def wrong_inventory(reply: Json) -> str | None:
+    """Why the answer to a ping is no inventory; None: it is one. (What has no uuid is passed over.)"""
+    resources = reply.get("resources")
+    if resources is not None and not isinstance(resources, list):
+        return f"resources is {str(resources)[:60]!r}, and not a list"
+    for number, each in enumerate(resources or ()):
+        if not isinstance(each, dict) or not each.get("uuid"):
+            continue
+        wrong = next((name for name in WORDS if not isinstance(each.get(name), str | None)), None)
+        if wrong is not None:
+            return f"resources[{number}].{wrong} is {str(each[wrong])[:60]!r}, and not text"
+        data = each.get("data")
+        if data is not None and not (isinstance(data, dict) and isinstance(data.get("fields") or {}, dict)):
+            return f"resources[{number}].data is {str(data)[:60]!r}, and not a map whose fields are one"
+    return None
 
 
 def _of(elements: Iterable[Json], kind: str) -> list[Json]:

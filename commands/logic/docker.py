@@ -5,7 +5,7 @@ from __future__ import annotations
 from commands.logic import nics, ports
 from commands.resource import Resource
 from commands.turn import Turn
-from eventstore import Claim, Release
+from eventstore import Claim
 
 
 def take_over(turn: Turn, each: Resource) -> None:
@@ -36,12 +36,6 @@ def known(host_map: Resource) -> str | None:
     """The address of a host's map, which is kept on it too: addresses are too many to be seen by all."""
     found: str | None = (host_map.row.get("data") or {}).get("address")
     return found
-
-
-def leave_host(turn: Turn, host_map: Resource) -> None:
-    """hostIpAddressMap.remove: the host may have the address again."""
-    if (address := known(host_map)) is not None:
-        turn.merge(host_map.stream, {}, releases=(Release(f"host-{host_map.row.get('hostId')}/address-map", address),))
 
 
 def _first_nics_address(turn: Turn, instance: Resource, address: str) -> None:

@@ -121,7 +121,12 @@ def leaves_host(turn: Turn, instance: Resource) -> bool:
 def on_shared_storage(turn: Turn, instance: Resource) -> bool:
     volumes = turn.children("volume", "instanceId", instance.id, removed=True)  # one that this very removal removed counts, too
     maps = [each for volume in volumes for each in turn.children("volumeStoragePoolMap", "volumeId", volume.id)]
-    return all(len(turn.fleet.hosts_of(each.row["storagePoolId"])) > 1 for each in maps)
+    return all(len(_living_hosts(turn, each.row["storagePoolId"])) > 1 for each in maps)
+
+
+def _living_hosts(world: World, pool: int) -> list[Resource]:
+    found = (world.get("host", number) for number in world.fleet.hosts_of(pool))
+    return [each for each in found if each is not None and not each.removed]
 
 
 def after_stop(turn: Turn, instance: Resource) -> tuple[str, Json] | None:

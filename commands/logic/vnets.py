@@ -6,7 +6,6 @@ from commands.catalogue.model import Target
 from commands.resource import Resource
 from commands.turn import Turn
 from commands.world import World
-from eventstore import Release
 
 HOST_ONLY = "hostOnlyNetwork"
 DEFAULT_URI = "host:///"
@@ -141,19 +140,3 @@ def of_subnet(world: World, nic: Resource) -> Resource | None:
     hosts = {each.id for each in hosts_of(world, nic)}
     reached = (each for each in vnets if any(m.row.get("hostId") in hosts for m in world.having("hostVnetMap", "vnetId", each.id)))
     return next(reached, None)
-
-
-# --- their removal: another may be made ---
-
-
-def leave_spot(turn: Turn, vnet: Resource) -> None:
-    if (made_for := spot_of(vnet)) is not None:
-        turn.merge(vnet.stream, {}, releases=(Release(f"network-{vnet.row.get('networkId')}/vnet", made_for),))
-
-
-def leave_host(turn: Turn, each: Resource) -> None:
-    turn.merge(each.stream, {}, releases=(Release(f"host-{each.row.get('hostId')}/vnet-map", f"vnet-{each.row.get('vnetId')}"),))
-
-
-def leave_subnet(turn: Turn, each: Resource) -> None:
-    turn.merge(each.stream, {}, releases=(Release(f"vnet-{each.row.get('vnetId')}/subnet-map", f"subnet-{each.row.get('subnetId')}"),))

@@ -176,7 +176,7 @@ class Teller:
         request = self._asked.get(event.data["id"])
         if request is None:
             return gist(event)
-        late = ", after it was given up" if event.data.get("late") else ""
+        late = ", after it was given up" if event.data.get("late") and "aside" not in request.data else ""
         agent = self.asked(request.data.get("agent", 0), request.data.get("handler", 0))
         return f"{agent} {verb} {request.data['command']}, after {span(event, request)}{late}{rest}"
 

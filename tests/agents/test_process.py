@@ -163,6 +163,53 @@ async def test_a_volume_in_two_pools_is_activated_in_both(start_simulated: Start
         assert (await ear.wait_for(each.id))[0].transitioning is None
 
 
+async def test_the_removals_of_a_root_volume_from_its_pools_are_not_in_each_others_way(start_simulated: StartSimulated, ear: Ear) -> None:
+    """In whatever order they arrive: each ends what the instance has here, and none is about what another is about."""
+    _, driver = await start_simulated()
+    web = instance()
+    await ear.ask(activate(web, 10, agent=ear.agent))
+    removals = []
+    for epoch in (36, 35, 31, 34, 32, 33):
+        data = on_pool(web)
+        data["volumeStoragePoolMap"]["storagePool"] = {"uuid": f"pool{epoch}"}
+        removals.append(command("storage.volume.remove", data, epoch, agent=ear.agent))
+    await ear.send(*removals[:3])
+    for each in removals[:3]:
+        assert (await ear.wait_for(each.id))[0].transitioning is None
+    for each in removals[3:]:
+        assert (await ear.ask(each)).transitioning is None
+    for behind in (activate(web, 35, agent=ear.agent), deactivate(web, 20, agent=ear.agent)):
+        assert ((await ear.ask(behind)).context or {}).get("stale") is True
+    assert driver.boxes()[web["uuid"]].state == "removed"
+    assert (await ear.ask(activate(web, 40, agent=ear.agent))).transitioning is None
+    assert ((await ear.ask(purge(web, 39, agent=ear.agent))).context or {}).get("stale") is True
+
+
+@pytest.mark.parametrize("device", [0, 1])
+async def test_several_maps_of_a_volume_to_one_pool_are_not_in_each_others_way(
+    start_simulated: StartSimulated, ear: Ear, device: int
+) -> None:
+    await start_simulated(Knobs(delay={"storage.volume.activate": 0.1}))
+    web = instance()
+
+    def by_map(verb: str, number: int, epoch: int) -> Message:
+        data = on_pool(web, device)
+        data["volumeStoragePoolMap"]["id"] = number
+        return command(f"storage.volume.{verb}", data, epoch, agent=ear.agent)
+
+    siblings = [by_map("activate", number, 20 + number) for number in (6, 1, 5, 2, 4, 3)]
+    await ear.send(*siblings)
+    for each in siblings:
+        assert (await ear.wait_for(each.id))[0].transitioning is None
+    late = (by_map("remove", 1, 25), by_map("deactivate", 9, 25), by_map("activate", 6, 25))
+    for each in late:  # but what is contrary, or of the same map, must not come after what is newer
+        assert ((await ear.ask(each)).context or {}).get("stale") is True
+    removals = [by_map("remove", number, 40 - number) for number in (1, 2, 3)]
+    for each in removals:
+        assert (await ear.ask(each)).transitioning is None
+    assert ((await ear.ask(by_map("activate", 4, 38))).context or {}).get("stale") is True
+
+
 async def test_a_stop_overtakes_the_starts_that_wait(start_simulated: StartSimulated, ear: Ear) -> None:
     """start 10 runs, stop 20 and a late duplicate start 15 wait: at the end it is stopped, and 15 did nothing."""
     _, driver = await start_simulated(Knobs(delay={"compute.instance.activate": 0.2}))

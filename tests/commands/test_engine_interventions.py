@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from agents.wire import Message
+from commands import correspondence
 from commands.interventions import Cancel, ForceRemove, Intervention, Retry
+from commands.roots import Roots
 from commands.turn import Turn
-from eventstore import ArchiveAway, Resumed, Store
+from eventstore import ArchiveAway, Recorded, Resumed, Store
 from tests.support.cloud import Cloud, a_running_cloud
 
 ACTIVATE, DEACTIVATE = "compute.instance.activate", "compute.instance.deactivate"
@@ -120,6 +122,40 @@ async def test_a_root_whose_archive_is_away_says_so_and_goes_on_once_it_is_back(
             assert parked.startswith("the archive's file is not there: put it there again. It is tried again at least every")
         stopped = await cloud.until(created.stream, "stopped")
         assert not stopped.open
+
+
+async def test_a_command_that_can_not_be_sent_again_as_its_archive_is_away_says_so_and_is_once_it_is_back(
+    store: Store, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def silent(message: Message) -> Any:
+        return None
+
+    async def away(root: str, to_position: int | None = None) -> list[Recorded]:
+        raise ArchiveAway("the archive's file is not there: put it there again")
+
+    async with a_running_cloud(store, nats_url, behave=silent) as cloud:
+        created = await cloud.create("container", imageUuid="sim:x")
+        async with asyncio.timeout(30):
+            while not (pulls := cloud.agent.commands("storage.image.activate")):
+                await asyncio.sleep(0.01)
+    monkeypatch.setattr(correspondence, "RESEND_AGAIN_SECONDS", 0.2)
+    monkeypatch.setattr(Roots, "when_asked", lambda self, root, ask: None)  # as where a snapshot was taken since
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "read_root", away)
+        async with a_running_cloud(store, nats_url) as cloud:
+            shared = "imageStoragePoolMap-1"
+            async with asyncio.timeout(30):
+                while not (parked := (await cloud.resource(shared)).open["state"].parked):
+                    await asyncio.sleep(0.02)
+            why = "the archive's file is not there: put it there again"
+            assert parked == f"storage.image.activate can't be sent again: {why}. It is tried again every 0 s"
+            await asyncio.sleep(1)
+            assert [event.type for event in await store.read(shared)].count("process-parked") == 1
+            patched.undo()
+            await cloud.agent.nats.subscribe("corral.agent.a1.>", cb=cloud.agent.on_command)
+            await cloud.until(created.stream, "running", seconds=30)
+            again = cloud.agent.commands("storage.image.activate")[0]
+            assert (again.id, again.data) == (pulls[0].id, pulls[0].data)
 
 
 async def test_a_turn_that_breaks_parks_its_process_with_the_reason_and_goes_on_once_it_is_mended(

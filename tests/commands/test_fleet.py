@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import chain, combinations
 
-from commands.decide import Delete
+from commands import handlers
+from commands.decide import Delete, Run, Update
 from commands.fleet import CATEGORIES, Fleet
 from commands.interventions import ForceRemove
 from commands.resource import fold, split_stream
 from commands.snapshots import frozen
 from eventstore import Loaded
+from tests.support.handler_stories import a_handler
 from tests.support.story import Story, a_cloud
 
 
@@ -47,12 +49,27 @@ def test_a_host_that_took_the_uuid_of_a_purged_one_is_found_by_it_in_whatever_or
         story.command(stream, ForceRemove("it burned down"))
     story.pass_time(100_000)
     assert story.resource("host-1").state == "purged"
-    assert story.fleet.by_uuid("host", "host-1") == story.resource("host-1")
+    assert story.fleet.by_uuid("host", "host-1") is None
     newer = story.resource(story.create("host", uuid="host-1", kind="sim").stream)
     assert newer.state == "active"
     assert story.fleet.by_uuid("host", "host-1") == newer
     for fleet in every_way(story, "host-1", newer.stream):
         assert fleet.by_uuid("host", "host-1") == newer
+
+
+def test_a_handler_counts_from_when_it_became_active_wherever_the_snapshots_of_its_rows_were_taken() -> None:
+    story = a_cloud()
+    a_handler(story, "instance.start")
+    became = {each.stream: each.position for each in story.resources().values() if each.type in handlers.ROWS}
+    story.command("externalHandler-1", Update({"priority": 2001}))
+    story.command("externalHandler-1", Run("update"))
+    [handler] = story.fleet.handlers["instance.start"]
+    assert handler.since == max(became.values()) < story.resource("externalHandler-1").position
+    for fleet in every_way(story, *became):
+        assert fleet.handlers == story.fleet.handlers
+    story.command("externalHandler-1", Run("deactivate"))
+    story.command("externalHandler-1", Run("activate"))
+    assert story.fleet.handlers["instance.start"][0].since > handler.since
 
 
 def test_a_row_that_is_there_is_found_by_its_uuid_before_a_purged_one_with_a_higher_number() -> None:

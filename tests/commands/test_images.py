@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from agents.wire import Message
+from agents.wire import PARTITIONS, Message
+from commands.dispatch import Dispatch
 from commands.errors import Conflict, Refused
 from commands.logic.storage import unregistrable
 from commands.resource import Resource
-from eventstore import Store
+from eventstore import Recorded, Store
 from tests.support.cloud import Cloud, a_running_cloud
 
 REMOVE = "storage.image.remove"
@@ -85,10 +86,64 @@ async def test_an_agent_that_does_not_do_it_holds_nothing_up(store: Store, nats_
         removed = await leave_the_pool(cloud)
         await heard(cloud, 1 if answer else 2)  # silence is asked again, an error is an answer
         again = await cloud.resource(removed.stream)
-        assert (again.state, again.version, again.fields.get("transitioning")) == ("removed", removed.version, None)
+        assert (again.state, again.open, again.fields.get("transitioning")) == ("removed", {}, None)
         created = await cloud.create("container", imageUuid="sim:x")
         await cloud.until(created.stream, "running")
         assert (await cloud.resource("imageStoragePoolMap-2")).state == "active"
+
+
+async def ends(cloud: Cloud, count: int = 1) -> list[Recorded]:
+    """How the removal of the image was ended."""
+    async with asyncio.timeout(60):
+        while True:
+            found = [event for event in await cloud.store.read("imageStoragePoolMap-1") if event.data.get("late")]
+            if len(found) >= count:
+                return found
+            await asyncio.sleep(0.05)
+
+
+async def test_what_nothing_waits_for_is_sent_by_the_next_engine_where_one_dies_before_it_did(
+    store: Store, nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = Dispatch._publish
+    with monkeypatch.context() as patched:
+        patched.setattr(Dispatch, "_publish", lambda self, each: None if each.command == REMOVE else publish(self, each))
+        async with a_running_cloud(store, nats_url) as cloud:
+            await leave_the_pool(cloud)
+            assert not cloud.agent.commands(REMOVE)
+    requests = await store.read_all(0, 1000, types=["step-requested"])
+    [request] = [event for event in requests if event.data["command"] == REMOVE]
+    async with a_running_cloud(store, nats_url) as cloud:
+        await cloud.agent.listen(request.data["agent"])
+        message = (await heard(cloud, 1))[0]
+        assert (message.id, message.epoch) == (request.data["id"], request.position)
+        assert message.data["imageStoragePoolMap"]["image"]["uuid"] == "sim:x"
+        [end] = await ends(cloud)
+        assert (end.type, end.data["id"]) == ("step-succeeded", message.id)
+        known = len(cloud.agent.commands(REMOVE))
+    async with a_running_cloud(store, nats_url) as cloud:  # and not a second time
+        await cloud.agent.listen(request.data["agent"])
+        await asyncio.sleep(1.5)
+        assert known
+        assert not cloud.agent.commands(REMOVE)
+        assert "imageStoragePoolMap-1" not in {work.root for work in await store.due_work(range(PARTITIONS))}
+
+
+async def test_an_agent_that_never_answers_is_asked_for_a_while_and_then_no_more(store: Store, nats_url: str) -> None:
+    async def silent(message: Message) -> Any:
+        return None if message.name == REMOVE else {}
+
+    async with a_running_cloud(store, nats_url, behave=silent, settings={"agent.silence.seconds": 2}) as cloud:
+        await leave_the_pool(cloud)
+        [end] = await ends(cloud)
+        assert end.type == "step-failed"
+        assert end.data["error"] == "agent 1 has not answered storage.image.remove: it is asked no more, as nothing waits for it"
+        [message] = {each.id: each for each in cloud.agent.commands(REMOVE)}.values()
+        await cloud.agent.answer(message, {})  # too late: nothing is done with it
+        heard_so_far = len(cloud.agent.commands(REMOVE))
+        await asyncio.sleep(3)
+        assert len(cloud.agent.commands(REMOVE)) == heard_so_far
+        assert len(await ends(cloud)) == 1
 
 
 async def test_a_new_ssh_key_is_a_pair_that_ssh_can_use(store: Store, nats_url: str) -> None:

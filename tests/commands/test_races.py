@@ -12,9 +12,10 @@ from commands.catalogue.builtin import CATALOGUE
 from commands.decide import Delete, Run
 from commands.engine import Engine
 from commands.fleet import Fleet
-from commands.resource import fold_all
+from commands.resource import fold, fold_all
 from commands.roots import Roots, as_asked
 from commands.settings import DEFAULTS
+from commands.snapshots import frozen
 from commands.turn import Answer, Triggers
 from eventstore import Claim, Resumed, Store
 from eventstore.memory import MemoryStore
@@ -235,6 +236,20 @@ def test_a_root_that_is_read_tells_how_it_was_when_each_unanswered_command_was_a
     whole = Roots()
     whole.put(INSTANCE, *as_asked(Resumed([], log)))
     assert all(whole.when_asked(INSTANCE, request.data["id"]) is None for request in requests)  # all have answers
+
+
+def test_a_snapshot_taken_since_a_command_was_asked_tells_nothing_of_how_the_root_was_then() -> None:
+    log = [event for event in running().log if event.root == INSTANCE]
+    request = [event for event in log if event.type == "step-requested"][-1]
+    until = [event for event in log if event.position <= request.position]
+    sibling = next(event.stream for event in until if event.stream not in (INSTANCE, request.stream))
+    for since, known in ((0, True), (1, False)):
+        mine = [event for event in until if event.stream == sibling]
+        taken = replace(frozen(fold(sibling, mine)), position=request.position - 1 + 2 * since)
+        others = [event for event in until if event.stream != sibling]
+        roots = Roots()
+        roots.put(INSTANCE, *as_asked(Resumed([taken], others)))
+        assert (roots.when_asked(INSTANCE, request.data["id"]) is not None) is known
 
 
 def test_a_claim_whose_append_had_no_answer_counts_once_it_is_in_the_log_and_only_then() -> None:

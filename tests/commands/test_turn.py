@@ -5,6 +5,7 @@ from __future__ import annotations
 from commands.catalogue.builtin import CATALOGUE
 from commands.decide import Delete, Run, Update
 from commands.fleet import Fleet
+from commands.interventions import ForceRemove
 from commands.placement import NotPlaced, place
 from commands.resource import Resource, fold_all
 from commands.turn import Triggers
@@ -77,6 +78,38 @@ def test_hosts_that_are_known_are_not_created_again_nor_given_to_another_agent()
     story.answer_all(lambda ask: sim_inventory(hosts=2))
     hosts = [each for each in story.resources().values() if each.type == "host"]
     assert [each.row["agentId"] for each in hosts] == [1, 1]
+
+
+def test_a_host_that_was_purged_is_made_anew_when_its_agent_tells_of_it_again() -> None:
+    story = a_cloud()
+    for stream in ("host-1", "physicalHost-1"):
+        story.command(stream, ForceRemove("it burned down"))
+    assert story.resource("host-1").state in ("removed", "purged")
+    story.pass_time(100_000)
+    assert {story.resource(each).state for each in ("host-1", "physicalHost-1")} == {"purged"}
+    for _ in range(2):  # and the second time it is found
+        story.command("agent-1", Run("reconnect"))
+        story.answer_all(lambda ask: sim_inventory())
+    host = story.resource("host-2")
+    assert (host.state, host.row["uuid"], host.row["physicalHostId"]) == ("active", "host-1", 2)
+    assert not story.resource("host-3").exists
+    assert {each.row["hostId"] for each in story.resources().values() if each.type == "storagePoolHostMap"} == {1, 2}
+    made = story.create("container", imageId=1, accountId=1)
+    story.answer_all()
+    assert story.resource(made.stream).state == "running"
+    story.command(made.stream, Run("stop"))
+    story.answer_all()
+    assert story.claims()["host-2/compute", made.stream], "its pool is no shared storage, because it was that of the host before, too"
+
+
+def test_a_host_that_is_removed_and_not_purged_yet_is_not_made_anew() -> None:
+    story = a_cloud()
+    story.command("host-1", Run("deactivate"))
+    story.command("host-1", Delete())
+    story.command("agent-1", Run("reconnect"))
+    story.answer_all(lambda ask: sim_inventory())
+    assert story.resource("host-1").state == "removed"
+    assert not story.resource("host-2").exists
 
 
 def test_an_agent_that_reconnects_is_asked_again_and_becomes_active() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from commands.decide import Delete, Run, Update
-from tests.support.story import Story, a_cloud
+from commands.interventions import ForceRemove
+from tests.support.story import Ask, Story, a_cloud
 
 POOL_MAP = ("imageStoragePoolMap.imageId+storagePoolId", "[1,1]")
 
@@ -118,3 +121,60 @@ def test_an_image_that_leaves_a_pool_has_its_agent_told_and_waits_for_nobody() -
     assert story.asks() == []
     story.pass_time(1)
     assert len(story.asides()) == 1
+
+
+def left_the_pool() -> tuple[Story, Ask]:
+    story = with_an_image_in_a_pool()
+    story.command("imageStoragePoolMap-1", Run("deactivate"))
+    story.answer_all()
+    story.command("imageStoragePoolMap-1", Delete())
+    [aside] = story.asked_aside()
+    return story, aside
+
+
+def work_of(story: Story, root: str) -> bool:
+    """Whether the log keeps it as having something left to do just now."""
+    todo, _ = story.turn(root, {root: story.resource(root)}).work()
+    return any(each.root == root and each.due is None for each in todo)
+
+
+@pytest.mark.parametrize("error", [None, "I know no such image"])
+def test_what_nothing_waits_for_keeps_its_root_at_work_until_it_is_answered(error: str | None) -> None:
+    story, aside = left_the_pool()
+    assert work_of(story, aside.root)
+    for _ in range(2):  # an answer may come twice
+        story.answer(aside, error=error)
+    assert not story.asked_aside()
+    assert not work_of(story, aside.root)
+    assert [event.type for event in story.log if event.data.get("late")] == ["step-failed" if error else "step-succeeded"]
+
+
+def test_a_purge_waits_for_no_answer_and_the_stream_is_closed_with_the_answer() -> None:
+    story, aside = left_the_pool()
+    story.pass_time(10_000)
+    assert story.resource(aside.stream).state == "purged"
+    mine = [event for event in story.log if event.stream == aside.stream]
+    assert not any(event.metadata.get("closed") for event in mine)
+    story.answer(aside)
+    assert [event.metadata.get("closed") for event in story.log if event.stream == aside.stream][-1] is True
+
+
+def test_an_image_that_is_in_the_pool_again_is_not_to_be_removed_any_more() -> None:
+    story, aside = left_the_pool()
+    story.create("container", imageId=1, accountId=1)
+    story.answer_all()
+    assert story.resource("imageStoragePoolMap-2").state == "active"
+    story.take_turn(aside.root)
+    assert not story.asked_aside()
+    assert len(story.asides()) == 1
+
+
+def test_what_nothing_waits_for_is_given_up_with_whom_it_asks_or_after_a_day() -> None:
+    story, aside = left_the_pool()
+    story.now += timedelta(hours=25)
+    story.take_turn(aside.root)
+    assert not story.asked_aside()
+    story, aside = left_the_pool()
+    story.command("agent-1", ForceRemove("it burned down"))
+    story.take_turn(aside.root)
+    assert not story.asked_aside()

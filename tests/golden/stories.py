@@ -167,6 +167,25 @@ def image_leaves_a_pool() -> Story:
     return _purged(story)
 
 
+def image_left_a_pool() -> Story:
+    """What nothing waits for is answered, or given up."""
+    story = image_leaves_a_pool()
+    story.answer(story.asked_aside()[0])
+    for _ in range(2):
+        story.create("container", imageId=1, accountId=1)
+        story.answer_all(_docker)
+        newest = max(each.id for each in story.resources().values() if each.type == "imageStoragePoolMap")
+        story.command(f"imageStoragePoolMap-{newest}", Run("deactivate"))
+        story.answer_all(_docker)
+        story.command(f"imageStoragePoolMap-{newest}", Delete())
+        aside = story.asked_aside()[0]
+        if newest == 2:
+            story.answer(aside, error="I know no such image")
+        else:
+            story.take_turn(aside.root, Triggers(silent=frozenset({aside.id})))
+    return story
+
+
 def handled() -> Story:
     """External handlers take part: a result lets the rest run, one replaces it; a handler is deactivated while it is waited for."""
     story = a_cloud()
@@ -185,7 +204,7 @@ def handled() -> Story:
 
 STORIES: tuple[Callable[[], Story], ...] = (
     whole_life, removed_while_running, never_placed, failed_create, failed_start, superseded, silence, reconnected, cancelled, late_error,
-    stop_not_possible, forced, image_leaves_a_pool, secrets_in_clear, secrets_sealed, handled,
+    stop_not_possible, forced, image_leaves_a_pool, image_left_a_pool, secrets_in_clear, secrets_sealed, handled,
 )  # fmt: skip
 
 

@@ -57,8 +57,8 @@ class Promises:
         """Events whose chain of causes is known to end in a command or an observation."""
         self._failed: set[str] = set()
         """Correlations in which something failed: what follows may be its undoing."""
-        self._newest: dict[tuple[str, str], int] = {}
-        """(machine, instance) -> the newest epoch that was carried out there."""
+        self._newest: dict[tuple[str, str], tuple[int, str]] = {}
+        """(machine, instance) -> the newest epoch that was carried out there, and by what."""
         self.ended: set[str] = set()
         """Instances whose box ended by itself at some time."""
         self._requested: dict[str, str] = {}
@@ -176,10 +176,10 @@ class Promises:
     def acts(self, machine: Machine, request: Message, uuid: str, state: str) -> None:
         context = request.context or {}
         epoch = request.epoch
-        known = self._newest.get((machine.name, uuid), 0)
-        if epoch < known:
+        known, last = self._newest.get((machine.name, uuid), (0, ""))
+        if epoch < known and not request.name == last == "storage.volume.remove":  # a root volume leaves each of its pools
             raise Broken(f"{machine.name} does {request.name} of epoch {epoch} for {uuid}, after one of epoch {known}")
-        self._newest[machine.name, uuid] = epoch
+        self._newest[machine.name, uuid] = max((epoch, request.name), (known, last))
         if state == RUNNING:
             elsewhere = [each.name for each in self.machines if each is not machine and _runs(each, uuid)]
             if elsewhere:

@@ -118,8 +118,15 @@ class Story:
         return [event.type for event in self.log if event.stream == stream]
 
     def asks(self) -> list[Ask]:
+        return [ask for ask, aside in self._unanswered() if not aside]
+
+    def asked_aside(self) -> list[Ask]:
+        """What is asked and no process waits for."""
+        return [ask for ask, aside in self._unanswered() if aside]
+
+    def _unanswered(self) -> list[tuple[Ask, bool]]:
         return [
-            Ask(each.root, stream, asked.command, asked.id, asked.agent, asked.epoch)
+            (Ask(each.root, stream, asked.command, asked.id, asked.agent, asked.epoch), bool(asked.aside))
             for each in self.resources().values()
             for stream, _, asked in asked_of(each)
         ]

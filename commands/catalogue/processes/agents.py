@@ -14,7 +14,9 @@ def itself(world: World, agent: Resource) -> int | None:
     return agent.id
 
 
-PING = Ask("ping", itself, payload.ping, seconds=30.0, tries=0, no_undo="it asks, and changes nothing")
+PING = Ask(
+    "ping", itself, payload.ping, seconds=30.0, tries=0, no_undo="it asks, and changes nothing", misread=discovery.wrong_inventory,
+)  # fmt: skip
 
 ACTIVATE = Logic("AgentActivate", (PING, Decide(discovery.take_inventory)), PRIORITIES["default"])
 

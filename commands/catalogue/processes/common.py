@@ -12,6 +12,7 @@ from commands.errors import Gone
 from commands.resource import Resource
 from commands.turn import Failure, Turn
 from commands.world import World
+from eventstore import Release
 
 REMOVE_TIME_DELAY = "object.remove.time.delay.seconds"
 
@@ -40,11 +41,15 @@ def clear_removed(turn: Turn, resource: Resource) -> None:
     turn.merge(resource.stream, {"removed": None, "removeTime": None}, again)
 
 
-def free_names(turn: Turn, resource: Resource) -> None:
-    """Every purge ends with the row's uuid, and what else it alone may have, free for another (a removal by force left all of it)."""
-    kind = turn.catalogue.type(resource.type)
-    keys = uniqueness.unique_keys(kind) + uniqueness.single_keys(kind)
-    turn.merge(resource.stream, {}, releases=uniqueness.releases(kind, keys, resource.row))
+def free_all(turn: Turn, resource: Resource) -> None:
+    """Every purge ends with the row's uuid, and whatever else it alone had, free for another (a removal by force left all of it)."""
+    turn.merge(resource.stream, {}, releases=tuple(Release(*each) for each in resource.held))
+
+
+def leave_place(turn: Turn, resource: Resource) -> None:
+    """For the removal of what is found or made where it is needed: another may be made there. Its names stay its own until its purge."""
+    if places := tuple(Release(*each) for each in resource.held if "/" in each[0]):
+        turn.merge(resource.stream, {}, releases=places)
 
 
 def delegate(turn: Turn, resource: Resource) -> None:
@@ -63,7 +68,7 @@ def managing(world: World, place: Resource | None) -> int | None:
 
 REMOVED = Logic("SetRemovedFields", (Decide(set_removed),), PRIORITIES["default"])
 RESTORED = Logic("ClearRemovedFields", (Decide(clear_removed),), PRIORITIES["default"])
-PURGED = Logic("FreeNames", (Decide(free_names),), LAST)
+PURGED = Logic("FreeNames", (Decide(free_all),), LAST)
 ACTIVATE_BY_DEFAULT = Logic("ActivateByDefault", (Decide(delegate),), PRIORITIES["default"])
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from commands.catalogue.model import LAST, PRIORITIES, Await, Child, Decide, Join, Logic, Process, Step
-from commands.catalogue.processes.common import Phases, lifecycle
-from commands.logic import addresses, agent_instances, docker, ipsec, links, macs, nics, pools, ports, vnets
+from commands.catalogue.processes.common import Phases, leave_place, lifecycle
+from commands.logic import addresses, agent_instances, ipsec, links, macs, nics, pools, ports, vnets
 from commands.resource import Resource
 from commands.turn import Turn
 
@@ -117,13 +117,13 @@ PROCESSES: list[Process] = [
         purge=(gives_back("MacAddressNetworkPurge", macs.release_prefix),),
     ),
     *lifecycle("subnet", create=(Decide(addresses.fill_range),)),
-    *lifecycle("vnet", remove=(gives_back("VnetLeavesHosts", vnets.leave_spot),)),
-    *lifecycle("subnetVnetMap", remove=(gives_back("SubnetVnetMapLeaves", vnets.leave_subnet),)),
-    *lifecycle("hostVnetMap", remove=(gives_back("HostVnetMapLeaves", vnets.leave_host),)),
+    *lifecycle("vnet", remove=(gives_back("VnetLeavesHosts", leave_place),)),
+    *lifecycle("subnetVnetMap", remove=(gives_back("SubnetVnetMapLeaves", leave_place),)),
+    *lifecycle("hostVnetMap", remove=(gives_back("HostVnetMapLeaves", leave_place),)),
     *NIC,
     *IP_ADDRESS,
     *lifecycle("ipAddressNicMap"),
-    *lifecycle("hostIpAddressMap", remove=(gives_back("HostIpAddressMapLeaves", docker.leave_host),)),
+    *lifecycle("hostIpAddressMap", remove=(gives_back("HostIpAddressMapLeaves", leave_place),)),
     *lifecycle("port", by_default=False, activate=(Decide(ports.take_addresses),), remove=(Decide(ports.forget_addresses),)),
     *lifecycle("networkService", create=Phases(post=(Logic("AgentInstanceIpsecNetworkServiceCreate", (Decide(ipsec.make_key),)),))),
     *lifecycle("networkServiceProvider"),

@@ -27,6 +27,13 @@ def agent_of_pool(world: World, each: Resource) -> int | None:
     return managing(world, pool)
 
 
+def agent_of_pool_left(world: World, each: Resource) -> int | None:
+    """None where the image is in the pool again by another map: it stays."""
+    image, pool = each.row.get("imageId"), each.row.get("storagePoolId")
+    again = world.fleet.image_in_pool(image, pool) if image is not None and pool is not None else None
+    return agent_of_pool(world, each) if again is None or again.id == each.id else None
+
+
 def to_pool(command: str, payload_of: Callable[[World, Resource], dict[str, Any]], **more: Any) -> Ask:
     return Ask(command, agent_of_pool, payload_of, **more)
 
@@ -66,7 +73,7 @@ MAPS = [
         by_default=False,
         activate=(to_pool("storage.image.activate", payload.image_map, seconds=IMAGE_MINUTES, no_undo=IN_THE_POOL),),
         deactivate=(to_pool("storage.image.deactivate", payload.image_map, tries=0),),
-        remove=(to_pool("storage.image.remove", payload.image_map, aside=True),),
+        remove=(Ask("storage.image.remove", agent_of_pool_left, payload.image_map, aside=True),),
     ),
 ]
 
