@@ -99,11 +99,11 @@ def test_whatever_ends_a_row_or_brings_it_back_says_so_on_it(process: Process) -
 @pytest.mark.parametrize(("process", "step"), ASKS)
 def test_every_asking_step_has_a_timeout_and_an_undo_or_a_reason(process: Process, step: Ask) -> None:
     assert 0 < step.seconds <= 3600
-    if step.undo is not None:
-        undoes = [each for each in PROCESSES for other in each.steps if isinstance(other, Ask) and other.command == step.undo]
-        assert step.undo != step.command
-        assert any(each.type == process.type for each in undoes), f"no process of {process.type} asks {step.undo}"
-    else:
+    for undo in step.undoes:
+        undoes = [each for each in PROCESSES for other in each.steps if isinstance(other, Ask) and other.command == undo]
+        assert undo != step.command
+        assert any(each.type == process.type for each in undoes), f"no process of {process.type} asks {undo}"
+    if step.undo is None:
         borne = step.tries == 0 or step.aside  # it is asked until it is done, or nothing depends on it
         assert borne or step.no_undo, f"{process.name} asks {step.command}, and neither undoes it nor says why not"
 

@@ -13,7 +13,7 @@ from eventstore import Claim
 from tests.simulation.hosts import REMOVED
 from tests.simulation.promises import Promises, outstanding
 
-LATE_SUCCESSES_ARE_UNDONE = False
+LATE_SUCCESSES_ARE_UNDONE = True
 """A container that ran although its start was closed is stopped by the undoing of that start, and its stopped box may then outlive the
 purge of its instance: only boxes that run are held against the log until that is settled."""
 
