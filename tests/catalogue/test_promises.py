@@ -130,6 +130,14 @@ def test_a_bare_row_lives_dies_and_lets_go_of_everything(type_name: str) -> None
         assert each.stream not in {holder for (scope, _), holder in story.claims().items() if scope.startswith(f"{type_name}.")}
 
 
+@pytest.mark.parametrize("type_name", LIVING)
+def test_what_a_removal_gives_back_whatever_stands_in_for_the_rest_the_purge_gives_back_too(type_name: str) -> None:
+    """A removal by force skips the first, and leaves all to the second."""
+    name = type_name.lower()
+    logic = {verb: CATALOGUE.processes[f"{name}.{verb}"].logic["handlers"] for verb in ("remove", "purge")}
+    assert {each.name for each in logic["remove"] if each.always} <= {each.name for each in logic["purge"]}
+
+
 @pytest.mark.parametrize("process", PROCESSES, ids=named)
 def test_every_process_ends_from_each_of_its_start_states(process: Process) -> None:
     """On a row that was put into the state by hand."""

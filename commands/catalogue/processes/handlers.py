@@ -18,11 +18,11 @@ ACTIVATE = Logic(
     ),
 )
 
+LEAVES_NAME = Logic("ExternalHandlerProcessLeavesName", (Decide(handlers.leave_name),), always=True)
+"""By the removal, or by the purge where that was forced."""
+
 PROCESSES: list[Process] = [
     *lifecycle("externalHandler", activate=(ACTIVATE,)),
-    *lifecycle(
-        "externalHandlerProcess",
-        remove=(Logic("ExternalHandlerProcessLeavesName", (Decide(handlers.leave_name),), always=True),),
-    ),
+    *lifecycle("externalHandlerProcess", remove=(LEAVES_NAME,), purge=(LEAVES_NAME,)),
     *lifecycle(MAP),
 ]

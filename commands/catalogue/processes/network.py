@@ -22,7 +22,14 @@ def gives_back(name: str, decide: Callable[[Turn, Resource], None]) -> Logic:
     return Logic(name, (Decide(decide),), LAST, always=True)
 
 
+def lets_go(type_name: str, name: str, decide: Callable[[Turn, Resource], None]) -> list[Process]:
+    """A lifecycle that releases by its removal what it holds; by its purge what a removal by force left."""
+    release = gives_back(name, decide)
+    return lifecycle(type_name, remove=(release,), purge=(release,))
+
+
 ADDRESSES_GO: tuple[Step, ...] = (
+    Child("ipAddress", nics.ever_mapped, "ipaddress.disassociate", removed=True, ignore_invalid=True),
     Child("ipAddress", nics.ever_mapped, "ipaddress.deactivate", removed=True, ignore_invalid=True),
     Child("ipAddress", nics.ever_mapped, "ipaddress.remove", removed=True, ignore_invalid=True),
     Child("ipAddressNicMap", "nicId", "ipaddressnicmap.deactivate", removed=True, ignore_invalid=True),
@@ -53,15 +60,19 @@ NIC = lifecycle(
     purge=(*ADDRESSES_GO, gives_back("MacAddressNicPurge", macs.release)),
 )
 
+FREES_ADDRESS = gives_back("IpAddressDeactivate", addresses.release)
+"""By its deactivation, or by its purge where its removal was forced."""
+
 ADDRESS_LIFE = lifecycle(
     "ipAddress",
     create=(Decide(pools.choose_subnet),),
     activate=(Decide(addresses.lease),),
-    deactivate=(gives_back("IpAddressDeactivate", addresses.release),),
+    deactivate=(FREES_ADDRESS,),
     purge=(
         Child("ipAddress", pools.released_with, "ipaddress.disassociate", ignore_invalid=True),
         Child("ipAddress", pools.released_with, "ipaddress.deactivate", ignore_invalid=True),
         Child("ipAddress", pools.released_with, "ipaddress.remove", ignore_invalid=True),
+        FREES_ADDRESS,
     ),
 )
 
@@ -94,19 +105,17 @@ INSTANCE_LINK = [
 PROCESSES: list[Process] = [
     *lifecycle("network", activate=(Decide(macs.lease_prefix),), purge=(gives_back("MacAddressNetworkPurge", macs.release_prefix),)),
     *lifecycle("subnet", create=(Decide(addresses.fill_range),)),
-    *lifecycle("vnet", remove=(gives_back("VnetLeavesHosts", vnets.leave_spot),)),
-    *lifecycle("subnetVnetMap", remove=(gives_back("SubnetVnetMapLeaves", vnets.leave_subnet),)),
-    *lifecycle("hostVnetMap", remove=(gives_back("HostVnetMapLeaves", vnets.leave_host),)),
+    *lets_go("vnet", "VnetLeavesHosts", vnets.leave_spot),
+    *lets_go("subnetVnetMap", "SubnetVnetMapLeaves", vnets.leave_subnet),
+    *lets_go("hostVnetMap", "HostVnetMapLeaves", vnets.leave_host),
     *NIC,
     *IP_ADDRESS,
     *lifecycle("ipAddressNicMap"),
-    *lifecycle("hostIpAddressMap", remove=(gives_back("HostIpAddressMapLeaves", docker.leave_host),)),
+    *lets_go("hostIpAddressMap", "HostIpAddressMapLeaves", docker.leave_host),
     *lifecycle("port", by_default=False, activate=(Decide(ports.take_addresses),), remove=(Decide(ports.forget_addresses),)),
     *lifecycle("networkService"),
     *lifecycle("networkServiceProvider"),
-    *lifecycle(
-        "networkServiceProviderInstanceMap", remove=(gives_back("NetworkServiceProviderInstanceMapLeaves", agent_instances.leave_vnet),)
-    ),
+    *lets_go("networkServiceProviderInstanceMap", "NetworkServiceProviderInstanceMapLeaves", agent_instances.leave_vnet),
     *lifecycle(
         "ipPool",
         create=(Decide(pools.make_subnet),),
