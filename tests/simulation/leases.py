@@ -15,7 +15,8 @@ OF_ITS_PLACE = frozenset({"address", "mac", "port", "linkPort"})
 
 def complaints(resources: Mapping[str, Resource], claims: Claims, cancelled: Set[str]) -> list[str]:
     """`cancelled`: roots of which a process was ended by an operator."""
-    return [*_given_back(resources, claims), *_shown(resources, claims), *_of_what_stopped(resources, claims, cancelled), *_vnets(resources)]
+    of_stopped = _of_what_stopped(resources, claims, cancelled)
+    return [*_given_back(resources, claims), *_shown(resources, claims), *of_stopped, *_vnets(resources)]
 
 
 def _given_back(resources: Mapping[str, Resource], claims: Claims) -> Iterator[str]:
@@ -52,7 +53,7 @@ def _shows(each: Resource) -> Iterator[tuple[str, str]]:
 
 
 def _of_what_stopped(resources: Mapping[str, Resource], claims: Claims, cancelled: Set[str]) -> Iterator[str]:
-    """Public ports are an instance's while it runs. (One whose stop or removal was cancelled in its middle may keep them until the next.)"""
+    """Public ports are an instance's while it runs. (One whose removal was cancelled in its middle may keep them until the next.)"""
     for (scope, item), holder in claims.items():
         allowed = ("running", "stopped") if holder in cancelled else ("running",)
         if scope.endswith("/port") and resources[holder].state not in allowed:
