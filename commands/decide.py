@@ -116,7 +116,10 @@ def _begin(turn: Turn, resource: Resource, process: Process, given: Json) -> Non
         if process.verb == "remove" and state == "active" and turn.catalogue.process_of(resource.type, "deactivate"):
             told += f", so deactivate it first (POST /v1/{turn.catalogue.type(resource.type).plural.lower()}/<id>?action=deactivate)"
         raise Conflict(f"{told}: {process.name} is possible when it is {' or '.join(process.start)}")
-    turn.begin(resource.stream, process, input=given)
+    pid = turn.begin(resource.stream, process, input=given)
+    under_way = turn.catalogue.process(bracket.process) if bracket is not None else None
+    if under_way is not None and under_way.creates and under_way.delegate == process.name:
+        turn.create_first(resource.stream, pid, under_way)
 
 
 def a(type_name: str) -> str:

@@ -204,6 +204,12 @@ class Draft(World):
         self.emit(stream, events.PROCESS_STARTED, data)
         return pid
 
+    def create_first(self, stream: str, pid: str, creation: Process) -> None:
+        """A process that was begun in the middle of the creation which leads to it: that goes on in its name, and then hands over to it."""
+        state = self.resources[stream].row[creation.field]
+        data = {"pid": pid, "process": creation.name, "field": creation.field, "from": state, "via": creation.via_of("requested")}
+        self.emit(stream, events.PROCESS_STARTED, data)
+
     def join_handlers(self, stream: str, pid: str, handlers: list[Json]) -> None:
         """Records the external handlers that take part in a process: with its beginning, where that is the stream's last draft."""
         drafts = self._drafts.get(stream)

@@ -182,7 +182,7 @@ def launch_data(world: World, resource: Resource, bracket: Open) -> Json:
     whole, top = top_of(world, resource, bracket)
     if bracket.input or top.input:
         return bracket.input or top.input
-    if top.origin.rpartition(".")[2] != "create":
+    if not any(name.endswith(".create") for name in (top.process, top.origin)):
         return {}
     kind = world.catalogue.type(whole.kind if whole.kind in world.catalogue.types else whole.type)
     given = {name: whole.get(name) for name, each in kind.fields.items() if "c" in each.admin and each.store in ("col", "fld")}

@@ -15,12 +15,13 @@ from typing import Any
 from commands import calls, events
 from commands.answers import wrong_with
 from commands.asking import MAX_BACKOFF
-from commands.catalogue.model import Catalogue, Process
+from commands.catalogue.model import Ask, Catalogue, Process
 from commands.draft import Draft
 from commands.errors import Gone
 from commands.fleet import Fleet
 from commands.replies import merge_related, reply_changes
 from commands.resource import Asked, Json, Open, Progress, Resource
+from commands.uniqueness import same
 
 ASIDE_LASTS = timedelta(days=1)
 """After this nobody wants any more what no process waited for, and what no server could send meanwhile."""
@@ -141,17 +142,25 @@ class Intake(Draft):
     def _undo(self, stream: str, asked: Asked) -> None:
         resource = self.resources[stream]
         found = self.catalogue.asks(resource.type, asked.command)
-        if found is None or found[1].undo is None:
+        if found is None:
             return
         process, step = found
-        if self._is_wanted(resource, process) or any(each.command == step.undo for each in resource.undoing.values()):
+        command = step.undo_gone or step.undo if self._is_gone(resource) else step.undo
+        if command is None or any(each.command == command for each in resource.undoing.values()):
             return
-        self.emit(stream, events.STEP_REQUESTED, {"command": step.undo, "id": self.new_id(), "agent": asked.agent})
+        if not self._is_wanted(resource, process) and not self._is_wanted_by_another(resource, process, step, asked.agent):
+            self.emit(stream, events.STEP_REQUESTED, {"command": command, "id": self.new_id(), "agent": asked.agent})
+
+    def _is_gone(self, resource: Resource) -> bool:
+        """Neither it nor the root that it was part of comes back, and nothing else is in its place."""
+        root = self.resources.get(resource.root or resource.stream, resource)
+        kind = self.catalogue.type(resource.type)
+        return resource.state in GONE and root.state in NEVER_BACK and same(kind, resource, self.resources.values()) is None
 
     def _finish_undoing(self, stream: str, asked: Asked) -> None:
         """A teardown that was cut off in its middle goes on, though nothing waits for it: what it was to end may run still."""
         resource = self.resources[stream]
-        tears_down = any(step.undo == asked.command for _, step in self.catalogue.asks_of(resource.type))
+        tears_down = any(asked.command in step.undoes for _, step in self.catalogue.asks_of(resource.type))
         if tears_down and not any(each.command == asked.command for each in resource.undoing.values()):
             self.emit(stream, events.STEP_REQUESTED, {"command": asked.command, "id": self.new_id(), "agent": asked.agent})
 
@@ -159,14 +168,23 @@ class Intake(Draft):
         """What the process once did is there to stay, or another process sees to it."""
         return process.field in resource.open or (resource.row.get(process.field) in process.dones and resource.state not in GONE)
 
-    def _is_moot(self, resource: Resource, undo: str) -> bool:
-        """Nothing is left to be undone: it was wanted again meanwhile, or went with its agent or place."""
-        found = self.catalogue.asks(resource.type, undo)
-        undone = [process for process, step in self.catalogue.asks_of(resource.type) if step.undo == undo]
-        if any(self._is_wanted(resource, process) for process in undone):
-            return True
+    def _is_wanted_by_another(self, resource: Resource, process: Process, step: Ask, agent: int) -> bool:
+        """What has taken its place (a map of the same two) wants it from the same agent."""
+        other = same(self.catalogue.type(resource.type), resource, self.resources.values())
         try:
-            return found is None or found[1].agent(self, resource) is None
+            return other is not None and self._is_wanted(other, process) and step.agent(self, other) == agent
+        except Gone:
+            return False
+
+    def _is_moot(self, resource: Resource, undo: str, agent: int) -> bool:
+        """Nothing is left to be undone: it was wanted again meanwhile, or went with its agent or place."""
+        undone = [(process, step) for process, step in self.catalogue.asks_of(resource.type) if undo in step.undoes]
+        asking = undone or [found for found in (self.catalogue.asks(resource.type, undo),) if found]  # it may stand beside a process
+        for process, step in undone:
+            if self._is_wanted(resource, process) or self._is_wanted_by_another(resource, process, step, agent):
+                return True
+        try:
+            return all(step.agent(self, resource) is None for _, step in asking)
         except Gone:
             return True
 
@@ -185,7 +203,7 @@ class Intake(Draft):
             for asked in resource.undoing.values():
                 # Where time alone led here, what led here is the last thing that happened to it.
                 self._cause, self._correlation = woken or f"{stream}@{resource.version}", asked.correlation
-                if self._is_moot(resource, asked.command):
+                if self._is_moot(resource, asked.command, asked.agent):
                     self.emit(stream, events.STEP_SUCCEEDED, {"id": asked.id, "late": True})
                 elif asked.error is not None and self.is_due(asked):
                     data: Json = {"command": asked.command, "id": self.new_id(), "agent": asked.agent, "try": asked.tries + 1}
@@ -200,7 +218,7 @@ class Intake(Draft):
                 old = asked.at is not None and self.now - asked.at > ASIDE_LASTS
                 if asked.id in self.triggers.silent or old:
                     error = f"agent {asked.agent} has not answered {asked.command}: it is asked no more, as nothing waits for it"
-                elif self._is_moot(resource, asked.command):
+                elif self._is_moot(resource, asked.command, asked.agent):
                     error = f"{asked.command} has become pointless: it is asked no more"
                 else:
                     continue
@@ -310,4 +328,5 @@ class Intake(Draft):
         self.wake_at = min(self.wake_at or when, when)
 
 
-GONE = ("removed", "purging", "purged")
+NEVER_BACK = ("purging", "purged")
+GONE = ("removed", *NEVER_BACK)

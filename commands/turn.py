@@ -198,7 +198,7 @@ class Turn(Intake):
                 pid = follower
                 continue
             resource = self.resources[stream]
-            if pid in self._delegating and process.delegate:
+            if process.delegate and (pid in self._delegating or bracket.origin == process.delegate):
                 self._delegating.discard(pid)
                 following = self.catalogue.process(process.delegate)
                 state = resource.row[process.field]

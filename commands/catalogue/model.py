@@ -189,6 +189,8 @@ class Ask:
     seconds: float = 60.0
     tries: int | Callable[[World, Resource], int] = 1
     undo: str | None = None
+    undo_gone: str | None = None
+    """What undoes it instead once its resource and the root of it are gone for good: it takes away what is left."""
     no_undo: str = ""
     """Why nothing has to be undone, where there is no `undo` and an error is not borne for ever."""
     misread: Callable[[dict[str, Any]], str | None] | None = None
@@ -196,6 +198,11 @@ class Ask:
     aside: bool = False
     """It holds nothing up: the process goes on at once. The command is sent again until it is answered, in whatever way, or `seconds` of
     silence are over. For what is good to have done, and harmless if it is not."""
+
+
+    @property
+    def undoes(self) -> tuple[str, ...]:
+        return tuple(each for each in (self.undo, self.undo_gone) if each)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +292,11 @@ class Process:
     @property
     def verb(self) -> str:
         return self.name.split(".", 1)[1]
+
+    @property
+    def creates(self) -> bool:
+        """It makes what the resource consists of: nothing else may run before it has."""
+        return "requested" in self.start and self.verb == "create"
 
     def via_of(self, state: str) -> str:
         return self.via if isinstance(self.via, str) else self.via[state]

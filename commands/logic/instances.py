@@ -148,7 +148,7 @@ def after_restart(turn: Turn, instance: Resource) -> tuple[str, Json]:
 def undo_start(turn: Turn, instance: Resource) -> str:
     """A start that fails on the way from create removes the instance; a later one stops it. The error stays on it."""
     bracket = instance.open.get("state")
-    created = bracket is not None and bracket.origin == "instance.create"
+    created = bracket is not None and "instance.create" in (bracket.process, bracket.origin)
     return "instance.remove" if created else "instance.stop"
 
 

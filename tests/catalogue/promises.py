@@ -86,10 +86,10 @@ def unnoted(process: Process) -> list[str]:
 def unbounded(catalogue: Catalogue, process: Process, step: Ask) -> list[str]:
     """An asking step has a timeout, and an undo or a reason to have none."""
     found = [] if 0 < step.seconds <= 3600 else [f"{step.command} has no timeout"]
-    if step.undo is not None:
-        if step.undo == step.command or catalogue.asks(process.type, step.undo) is None:
-            found.append(f"no process of {process.type} asks {step.undo}")
-    elif step.tries != 0 and not step.aside and not step.no_undo:  # else it is asked until it is done, or nothing depends on it
+    unknown = [undo for undo in step.undoes if undo == step.command or catalogue.asks(process.type, undo) is None]
+    found += [f"no process of {process.type} asks {undo}" for undo in unknown]
+    borne = step.tries == 0 or step.aside  # it is asked until it is done, or nothing depends on it
+    if step.undo is None and not borne and not step.no_undo:
         found.append(f"{process.name} asks {step.command}, and neither undoes it nor says why not")
     return found
 

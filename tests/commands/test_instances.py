@@ -72,6 +72,44 @@ def test_an_instance_that_is_not_to_be_started_stays_stopped() -> None:
     assert story.asks() == []
 
 
+@pytest.mark.parametrize("on_create", [None, False])
+def test_a_start_that_comes_before_the_creation_was_looked_at_starts_what_is_created_first(on_create: bool | None) -> None:
+    story = a_cloud()
+    stream = story.request("container", imageId=1, accountId=1, startOnCreate=on_create, ports=["80:8080/tcp"])
+    story.command(stream, Run("start"))
+    before = len(story.log)
+    story.command(stream, Run("start"))
+    assert len(story.log) == before
+    story.answer_all()
+    assert states(story) == {
+        INSTANCE: "running",
+        "volume-1": "active",
+        "instanceHostMap-1": "active",
+        "volumeStoragePoolMap-1": "active",
+        "port-1": "active",
+    }
+
+
+def test_a_creation_that_fails_in_the_name_of_a_start_removes_the_instance_too() -> None:
+    story = a_cloud()
+    stream = story.request("container", imageId=1, accountId=1, ports=["no port"])
+    story.command(stream, Run("start"))
+    story.answer_all()
+    instance = story.resource(stream)
+    assert instance.state == "removed"
+    assert "port" in instance.fields["transitioningMessage"]
+
+
+def test_what_is_activated_before_its_creation_was_looked_at_is_created_first() -> None:
+    story = a_cloud()
+    network = story.create("network", accountId=1)
+    stream = story.request("subnet", accountId=1, networkId=network.id, networkAddress="10.1.0.0")
+    story.command(stream, Run("activate"))
+    subnet = story.resource(stream)
+    assert subnet.state == "active"
+    assert subnet.row["startAddress"]
+
+
 def test_starting_twice_is_starting_once() -> None:
     story = running()
     before = len(story.log)

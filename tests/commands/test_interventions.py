@@ -15,7 +15,7 @@ from tests.support.story import Ask, Story, a_cloud
 
 INSTANCE = "instance-1"
 MAP = "instanceHostMap-1"
-ACTIVATE, DEACTIVATE = "compute.instance.activate", "compute.instance.deactivate"
+ACTIVATE, DEACTIVATE, REMOVE = "compute.instance.activate", "compute.instance.deactivate", "compute.instance.remove"
 
 
 def starting(command: str = ACTIVATE) -> tuple[Story, Ask]:
@@ -173,18 +173,25 @@ def test_cancelling_where_nothing_is_under_way_adds_nothing() -> None:
 # --- late successes ---
 
 
-def test_a_late_success_that_nothing_else_undoes_is_undone_until_that_is_done() -> None:
-    story, ask = starting()
+def purged_before_its_answer(command: str) -> tuple[Story, Ask]:
+    """A start that was cancelled, removed and purged while its agent said nothing of one command."""
+    story, ask = starting(command)
     story.command(INSTANCE, Cancel("wrong host"))
     story.answer_all()
     assert story.resource(INSTANCE).state == "removed"
     story.pass_time(61)
     story.answer_all()
     assert story.resource(INSTANCE).state == "purged"
-    assert ask.id in story.resource(MAP).late
+    assert ask.id in story.resource(ask.stream).late
+    return story, ask
+
+
+@pytest.mark.parametrize(("command", "undoes"), [(ACTIVATE, REMOVE), ("storage.volume.activate", "storage.volume.remove")])
+def test_a_late_success_of_what_is_purged_is_undone_by_taking_it_away_until_that_is_done(command: str, undoes: str) -> None:
+    story, ask = purged_before_its_answer(command)
     before = len(story.log)
     story.answer(ask)  # the agent was away all the time, did it first and said so last
-    assert commands_after(story, before) == [DEACTIVATE]
+    assert commands_after(story, before) == [undoes]
     [undo] = story.asks()
     story.answer(undo, error="not just now")
     assert story.asks() == []
@@ -192,9 +199,62 @@ def test_a_late_success_that_nothing_else_undoes_is_undone_until_that_is_done() 
     [again] = story.asks()
     assert again.id != undo.id
     story.answer(again)
-    assert not story.resource(MAP).undoing
+    assert not story.resource(ask.stream).undoing
     story.answer(ask)
-    assert not story.resource(MAP).undoing
+    assert not story.resource(ask.stream).undoing
+
+
+def test_a_late_success_of_what_may_come_back_is_only_stopped() -> None:
+    story, ask = starting()
+    story.command(INSTANCE, Cancel("wrong host"))
+    story.answer_all()
+    assert story.resource(INSTANCE).state == "removed"
+    before = len(story.log)
+    story.answer(ask)
+    assert commands_after(story, before) == [DEACTIVATE]
+
+
+def test_a_late_success_of_a_place_that_it_left_and_came_back_to_is_not_undone() -> None:
+    story, ask = starting()
+    story.command(INSTANCE, Run("stop", {"deallocateFromHost": True}))
+    story.answer_all()
+    story.command(INSTANCE, Run("start"))
+    story.answer_all()
+    assert story.resource(INSTANCE).state == "running"
+    assert states(story)[MAP] != "active"
+    before = len(story.log)
+    story.answer(ask)
+    assert commands_after(story, before) == []
+    assert story.log[before].data == {"id": ask.id, "late": True}
+
+
+def test_what_runs_without_a_root_volume_is_removed_with_its_place() -> None:
+    """With one, the host removes it with that volume."""
+    story = running()
+    story.command(INSTANCE, Run("stop"))
+    story.command("volume-1", Run("deactivate"))
+    story.answer_all()
+    story.command("volume-1", Delete())
+    story.pass_time(61)
+    story.answer_all()
+    assert story.resource("volume-1").state == "purged"
+    story.command(INSTANCE, Run("start"))
+    story.answer_all()
+    assert story.resource(INSTANCE).state == "running"
+    story.command(INSTANCE, Delete())
+    assert story.answer_all() == [DEACTIVATE, REMOVE]
+    assert story.resource(INSTANCE).state == "removed"
+
+
+def test_what_has_its_root_volume_is_removed_with_that_alone() -> None:
+    story = running()
+    story.command(INSTANCE, Delete())
+    story.answer_all()
+    before = len(story.log)
+    story.pass_time(61)
+    story.answer_all()
+    assert story.resource(INSTANCE).state == "purged"
+    assert commands_after(story, before) == ["storage.volume.remove"]
 
 
 # --- force-remove ---

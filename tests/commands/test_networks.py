@@ -8,6 +8,7 @@ import pytest
 
 from commands.catalogue.subnets import computed
 from commands.decide import Delete, Run, Update
+from commands.interventions import ForceRemove
 from commands.payload import instance_map
 from commands.resource import Resource
 from commands.world import World
@@ -434,6 +435,44 @@ def test_a_nic_finds_its_host_only_vnet_again_after_the_map_to_it_is_gone() -> N
     assert on_network(story).state == "running"
     assert len(of_type(story, "vnet")) == 1
     assert len(of_type(story, "hostVnetMap")) == 2
+
+
+def test_a_vnet_and_its_maps_that_were_removed_by_force_are_replaced() -> None:
+    story = a_cloud()
+    a_network(story, kind="hostOnlyNetwork")
+    on_network(story)
+    for stream in ("vnet-1", "hostVnetMap-1", "subnetVnetMap-1"):
+        story.command(stream, ForceRemove("a mistake"))
+    story.pass_time(1)
+    assert {story.resource(each).state for each in ("vnet-1", "hostVnetMap-1", "subnetVnetMap-1")} == {"purged"}
+    assert not {holder for (scope, _), holder in story.claims().items() if "vnet" in scope} & {"vnet-1", "hostVnetMap-1", "subnetVnetMap-1"}
+    assert on_network(story).state == "running"
+    assert [each.row["vnetId"] for each in of_type(story, "nic")] == [1, 2]
+
+
+def test_an_address_that_was_removed_by_force_is_free_for_another() -> None:
+    story = a_cloud()
+    a_network(story)
+    on_network(story)
+    story.command("ipAddress-1", ForceRemove("a mistake"))
+    story.pass_time(1)
+    assert story.resource("ipAddress-1").state == "purged"
+    assert claims_on(story, "subnet-1/address") == {}
+
+
+def test_an_address_that_is_tied_to_another_goes_with_its_nic_all_the_same() -> None:
+    story = a_cloud()
+    a_network(story)
+    instance = on_network(story)
+    story.command("ipAddress-1", Run("associate", {"ipAddressId": 1}))
+    assert story.resource("ipAddress-1").state == "associated"
+    story.command(instance.stream, Delete())
+    for _ in range(3):
+        story.answer_all()
+        story.pass_time(61)
+    assert story.resource(instance.stream).state == "purged"
+    assert claims_on(story, "subnet-1/address") == {}
+    assert story.only("ipAssociation").removed
 
 
 def test_a_failed_start_of_an_instance_on_a_network_leaks_nothing() -> None:

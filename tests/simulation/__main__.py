@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 import time
@@ -33,6 +34,7 @@ def main() -> int:
 
 def _run_many(seeds: range, parts: Parts, most: int) -> int:
     listen_to_logs(False)
+    gc.freeze()  # what is here already is none of what each seed leaves behind: looking through it takes a tenth of the time
     began = time.perf_counter()
     failed = events = 0
     for seed in seeds:

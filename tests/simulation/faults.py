@@ -7,8 +7,8 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from agents.driver import RUNNING, STOPPED
+from tests.simulation.broken import Broken
 from tests.simulation.loop import inside
-from tests.simulation.promises import Broken
 
 if TYPE_CHECKING:
     from tests.simulation.hosts import Machine

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from agents.ledger import Arrival, Fresh, Verdict
-from commands import placement
+from agents.wire import Message
+from commands import calls, handlers, placement
+from commands.claimed import leased
 from commands.dispatch import Dispatch, Outstanding
+from commands.draft import Draft
 from commands.engine import Engine
+from commands.logic import vnets
 from commands.turn import Answer
-from eventstore import Held
+from commands.vault import Vault
+from eventstore import Claim, Held, Release
 from eventstore.memory import MemoryStore
 from eventstore.types import Appended, Json, Lease, Write
-from tests.simulation.hosts import KeptLedger
+from tests.simulation.hosts import KeptLedger, SlowDriver
+from tests.simulation.sealed import MARK
 from tests.simulation.world import Parts
+
+Claims = tuple[Claim, ...]
+Releases = tuple[Release, ...]
 
 
 class UnfencedLog(MemoryStore):
@@ -73,6 +83,19 @@ class HastyEngine(Engine):
             self.schedule(root, answer=Answer(ask, outstanding.command, {}, "no answer"))
 
 
+class HoardingLog(MemoryStore):
+    """It keeps the keys of what is purged."""
+
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        self._keys = _Hoard()
+
+
+class _Hoard(dict[str, bytes]):
+    def pop(self, *given: Any) -> Any:
+        """Nothing goes."""
+
+
 def _never_again(dispatch: Dispatch, each: Outstanding, elapsed: float) -> None:
     """What is not answered is not sent again."""
 
@@ -96,6 +119,51 @@ def _place_blindly() -> None:
     setattr(placement, "free", lambda host, fleet: placement.capacity(host))  # noqa: B010 - for this process, which ends with it
 
 
+def _patched(where: Any, name: str, instead: Any) -> Callable[[], None]:
+    def prepare() -> None:
+        setattr(where, name, instead)
+
+    return prepare
+
+
+async def _open(vault: Vault, writes: Sequence[Write]) -> list[Write]:
+    """Nothing is sealed."""
+    return list(writes)
+
+
+def _keep(driver: SlowDriver, request: Message) -> None:
+    """It says that it has removed what it keeps."""
+    if request.name != "compute.instance.remove":
+        _do(driver, request)
+
+
+_do = SlowDriver._do
+
+
+def _merging(kept: Callable[[Draft, str, Json, Claims, Releases], None]) -> Callable[[], None]:
+    """`kept`: instead of what a decision merges into a row, with what it claims and releases."""
+    return _patched(Draft, "merge", lambda draft, stream, changes, claims=(), releases=(): kept(draft, stream, changes, claims, releases))
+
+
+def _unclaimed(draft: Draft, stream: str, changes: Json, claims: Claims, releases: Releases) -> None:
+    """Addresses, macs and ports are taken without a claim."""
+    _merge(draft, stream, changes, tuple(each for each in claims if not leased(each.scope)), releases)
+
+
+def _unreleased(draft: Draft, stream: str, changes: Json, claims: Claims, releases: Releases) -> None:
+    """They are never given back."""
+    _merge(draft, stream, changes, claims, tuple(each for each in releases if not leased(each.scope)))
+
+
+_merge = Draft.merge
+
+
+def _a_vnet_each_time() -> None:
+    """Whoever comes to a spot makes a vnet of its own there."""
+    setattr(vnets, "vnet_at", lambda world, nic, network, host: None)  # noqa: B010 - for this process, which ends with it
+    setattr(vnets, "scope", lambda network, counted=itertools.count(): f"{network.stream}/vnet-{next(counted)}")  # noqa: B010 - the same
+
+
 MUTATIONS: dict[str, Callable[[], Parts]] = {
     "unfenced-log": lambda: Parts(store=UnfencedLog),
     "forgetful-log": lambda: Parts(store=ForgetfulLog),
@@ -104,5 +172,14 @@ MUTATIONS: dict[str, Callable[[], Parts]] = {
     "blank-ledger": lambda: Parts(ledger=BlankLedger),
     "idle-engine": lambda: Parts(engine=IdleEngine),
     "hasty-engine": lambda: Parts(engine=HastyEngine, prepare=_ticking(_soon_silent)),
+    "open-vault": lambda: Parts(prepare=_patched(Vault, "sealed", _open)),
+    "tells-secrets": lambda: Parts(prepare=_patched(handlers, "masked", lambda value, names: {**value, "secretValue": MARK})),
+    "hoarding-log": lambda: Parts(store=HoardingLog),
+    "unclaimed": lambda: Parts(prepare=_merging(_unclaimed)),
+    "unreleased": lambda: Parts(prepare=_merging(_unreleased)),
+    "a-vnet-each-time": lambda: Parts(prepare=_a_vnet_each_time),
+    "deaf-machine": lambda: Parts(prepare=_patched(SlowDriver, "_do", _keep)),
+    "eager-handlers": lambda: Parts(prepare=_patched(calls, "_minds", lambda turn, stream, bracket, handler: True)),
+    "no-handlers": lambda: Parts(prepare=_patched(calls, "_taking_part", lambda turn, stream, bracket, process: [])),
     "never-again": lambda: Parts(prepare=_ticking(_never_again)),
 }

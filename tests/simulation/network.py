@@ -10,7 +10,7 @@ from typing import Any
 from nats.aio.client import Client
 
 from agents import wire
-from agents.wire import Message, Presence
+from agents.wire import HandlerAnswer, Message, Presence
 from commands.bus import Bus
 from tests.simulation.loop import Process, current_process, inside
 from tests.simulation.weather import Weather
@@ -39,8 +39,9 @@ class Subscription:
 class Network:
     """One NATS server, as everybody sees it."""
 
-    def __init__(self, weather: Weather) -> None:
-        self.weather = weather
+    def __init__(self, weather: Weather, overheard: Callable[[str, bytes], None] = lambda subject, payload: None) -> None:
+        """`overheard`: told of everything that anybody publishes."""
+        self.weather, self.overheard = weather, overheard
         self.up = True
         self.life = 0
         """How often it was away so far."""
@@ -76,6 +77,7 @@ class Network:
         """From the process that is at work; never raises."""
         if not self.reaches(current_process()):
             return
+        self.overheard(subject, payload)
         loop = asyncio.get_running_loop()
         for each in self._subscriptions:
             if each.process.alive and matches(each.pattern, subject) and not self.weather.strikes(self.weather.loss):
@@ -136,7 +138,9 @@ class SimulatedBus(Bus):
             self.ignore(partition)
 
     def _heard_reply(self, delivery: Delivery) -> None:
-        self.on_reply(Message.decode(delivery.data), delivery.subject.rpartition(".")[2])
+        of_handler = delivery.subject.split(".")[3].startswith(wire.HANDLERS_REPLIES)
+        answer = HandlerAnswer.decode(delivery.data) if of_handler else Message.decode(delivery.data)
+        self.on_reply(answer, delivery.subject.rpartition(".")[2])
 
     def _heard_presence(self, delivery: Delivery) -> None:
         self.on_presence(Presence.decode(delivery.data))

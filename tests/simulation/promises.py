@@ -12,8 +12,11 @@ from commands.resource import Open, Resource, empty, evolve
 from commands.service import Commands
 from eventstore import Claim, Recorded
 from eventstore.memory import MemoryStore
+from tests.simulation import sealed
+from tests.simulation.broken import Broken
 from tests.simulation.database import Landed
 from tests.simulation.hosts import Machine
+from tests.simulation.in_force import InForce
 
 STOPPING_VERBS = frozenset({
     "stop", "restart", "remove", "delete", "purge", "deactivate", "create", "start", "restore", "cancel", "retry", "force-remove",
@@ -23,10 +26,6 @@ STOPPING_VERBS = frozenset({
 
 IDEMPOTENT = hasattr(Commands, "before")
 """Whether a repeated request is answered as the first was, also when the first changed the state by which it is judged."""
-
-
-class Broken(AssertionError):
-    """A promise does not hold."""
 
 
 @dataclass(slots=True)
@@ -45,6 +44,7 @@ class Promises:
         self.log: list[Recorded] = []
         self.resources: dict[str, Resource] = {}
         self.roots: dict[str, set[str]] = {}
+        self.handlers = InForce(self.resources)
         self.claims: dict[tuple[str, str], Share] = {}
         self.used: dict[str, int] = {}
         self.issued: dict[str, str] = {}
@@ -59,6 +59,8 @@ class Promises:
         """Correlations in which something failed: what follows may be its undoing."""
         self._newest: dict[tuple[str, str], tuple[int, str]] = {}
         """(machine, instance) -> the newest epoch that was carried out there, and by what."""
+        self.cancelled: set[str] = set()
+        """Roots of which an operator ended a process."""
         self.ended: set[str] = set()
         """Instances whose box ended by itself at some time."""
         self._requested: dict[str, str] = {}
@@ -93,8 +95,13 @@ class Promises:
             raise Broken(f"position {event.position} follows {len(self.log)}")
         if event.version != present.version + 1:
             raise Broken(f"{event.id} follows version {present.version}")
+        if event.type == events.CANCEL_REQUESTED:
+            self.cancelled.add(event.root)
+        sealed.is_kept(event)
+        self._check_handlers(present, event)
         self.log.append(event)
         self.resources[event.stream] = evolve(present, event)
+        self.handlers.take(event)
         self.roots.setdefault(event.root, set()).add(event.stream)
         for release in event.releases:
             self._release(event.stream, (release.scope, release.item))
@@ -106,6 +113,22 @@ class Promises:
         for asked in (each for bracket in present.open.values() for each in bracket.asked.values()):
             if asked.id == event.data["id"] and asked.command != "ping" and (asked.agent, asked.command) not in self.errors:
                 raise Broken(f"{event.id} says that {asked.command} failed, and agent {asked.agent} never said so: {event.data['error']}")
+
+    def _check_handlers(self, present: Resource, event: Recorded) -> None:
+        bracket = next((each for each in present.open.values() if each.pid == event.data.get("pid")), None)
+        if bracket is None:
+            return
+        if event.data.get("handler"):
+            self.handlers.asked(event, bracket, self._horizon(event.root, bracket))
+        elif event.type == events.PROCESS_SUCCEEDED:
+            self.handlers.ended(event, bracket, self._horizon(event.root, bracket))
+
+    def _horizon(self, root: str, bracket: Open) -> int:
+        """The position as of which the tree of processes that it is in minds handlers."""
+        open_here = {each.pid: each for stream in self.roots[root] for each in self.resources[stream].open.values()}
+        while bracket.parent in open_here:
+            bracket = open_here[bracket.parent]
+        return bracket.horizon
 
     def _release(self, stream: str, key: tuple[str, str]) -> None:
         share = self.claims.get(key)

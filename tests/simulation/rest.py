@@ -10,12 +10,9 @@ from commands.catalogue.builtin import CATALOGUE
 from commands.engine import Engine
 from commands.resource import Resource, fold_all
 from eventstore import Claim
+from tests.simulation import leases, sealed
 from tests.simulation.hosts import REMOVED
 from tests.simulation.promises import Promises, outstanding
-
-LATE_SUCCESSES_ARE_UNDONE = False
-"""A container that ran although its start was closed is stopped by the undoing of that start, and its stopped box may then outlive the
-purge of its instance: only boxes that run are held against the log until that is settled."""
 
 
 def complaints(promises: Promises, engines: Iterable[Engine], now: datetime) -> list[str]:
@@ -26,6 +23,8 @@ def complaints(promises: Promises, engines: Iterable[Engine], now: datetime) -> 
         return found
     return [
         *_states(resources), *_work(promises, now), *_boxes(promises), *_claims(promises),
+        *leases.complaints(resources, {key: share.holder for key, share in promises.claims.items()}, promises.cancelled),
+        *sealed.complaints(resources, promises.store),
         *(each for engine in engines for each in _engine(engine, promises)),
     ]
 
@@ -74,7 +73,7 @@ def _boxes(promises: Promises) -> list[str]:
         for uuid, box in machine.boxes.items():
             if box.state == RUNNING and (machine.name, uuid) not in runs:
                 found.append(f"a box of {_told(by_uuid.get(uuid))} runs on {machine.name}, and no active map says so")
-            elif LATE_SUCCESSES_ARE_UNDONE and box.state != REMOVED and uuid in by_uuid and by_uuid[uuid].state == "purged":
+            elif box.state != REMOVED and uuid in by_uuid and by_uuid[uuid].state == "purged":
                 found.append(f"{machine.name} still has a box of {_told(by_uuid[uuid])}")
     return found
 

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 
 from agents.driver import RUNNING
 from commands.resource import Resource
+from tests.simulation.broken import Broken
 from tests.simulation.faults import Faults
 from tests.simulation.hosts import Machine
 from tests.simulation.loop import WORLD
-from tests.simulation.promises import Broken
+from tests.simulation.requests import Request, choose
 from tests.simulation.rest import complaints, fold_is_the_same
 from tests.simulation.weather import Weather
-from tests.simulation.wishes import Request, Wish, choose
+from tests.simulation.wishes import FURNITURE, Wish
 from tests.simulation.world import LISTENER, Parts, World
 
 SMALL = Wish("rename", ("host",), 0)
@@ -64,6 +65,7 @@ async def _story(world: World) -> None:
     random = world.random
     world.gateways = [world.start_gateway(number) for number in (1, 2)]
     await world.seed_accounts()
+    world.start_handlers()
     world.engines = [world.start_engine(number) for number in range(1, random.choice((2, 3, 3)) + 1)]
     for number in range(random.choice((1, 2, 2, 3))):
         machine = Machine(f"agent-{number}", random.choice((1, 1, 2)), random.choice((1, 1, 2)), world.weather, world._acts, world._fails)
@@ -72,17 +74,29 @@ async def _story(world: World) -> None:
     if random.random() < 0.5:  # little room, so that many want the last place
         for host in _of(world, "host"):
             world.ask(Request(SMALL, f"small-{host.stream}", "host", host.id, {"computeFree": random.randrange(1, 4)}))
+    if random.random() < 0.6:
+        await _furnish(world)
     await _storm(world)
     await _calm(world)
     if random.random() < 0.5:
         await _farewell(world)
 
 
+async def _furnish(world: World) -> None:
+    """Some of what containers can be tied to is there from the beginning."""
+    random = world.random
+    for number, (type_name, given) in enumerate(FURNITURE):
+        if random.random() < 0.6:
+            wish = Wish("create", (type_name,), 0)
+            world.ask(Request(wish, f"furniture-{number}", type_name, None, given(random, world.promises.resources)))
+            await _until(world, lambda: not world.asked, 10)
+
+
 async def _storm(world: World) -> None:
     """Clients ask for this and that while things break."""
     random = world.random
     storm = Weather.of(world.weather.random)
-    for name in ("storm", "loss", "doubling", "delay", "late", "slow_calls", "lost_answers", "failures", "work_seconds"):
+    for name in ("storm", "loss", "doubling", "delay", "late", "slow_calls", "lost_answers", "failures", "silence", "work_seconds"):
         setattr(world.weather, name, getattr(storm, name))
     world.tell("story", f"a storm: {storm}")
     faults = Faults(world)

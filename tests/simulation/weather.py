@@ -21,9 +21,11 @@ class Weather:
     lost_answers: float = 0.0
     """Of the database: the call was carried out, its caller is told Unavailable (of an append: later what came of it)."""
     failures: float = 0.0
-    """Of a driver."""
+    """Of a driver, or a handler: an error."""
+    silence: float = 0.0
+    """Of an external handler: it does not answer this time."""
     work_seconds: float = 0.05
-    """How long a driver takes at most."""
+    """How long a driver takes at most, or a handler."""
 
     @classmethod
     def of(cls, random: Random) -> Weather:
@@ -34,13 +36,14 @@ class Weather:
 
         return cls(
             random, True, loss=maybe(0.3), doubling=maybe(0.5), delay=random.choice((0.001, 0.02, 0.2)), late=maybe(0.3),
-            slow_calls=maybe(0.1), lost_answers=maybe(0.05), failures=maybe(0.2), work_seconds=random.choice((0.01, 0.3, 2.0, 12.0)),
+            slow_calls=maybe(0.1), lost_answers=maybe(0.05), failures=maybe(0.2), silence=maybe(0.3),
+            work_seconds=random.choice((0.01, 0.3, 2.0, 12.0)),
         )
 
     def clear_up(self) -> None:
         """The calm after it."""
         self.storm = False
-        self.loss = self.doubling = self.late = self.slow_calls = self.lost_answers = self.failures = 0.0
+        self.loss = self.doubling = self.late = self.slow_calls = self.lost_answers = self.failures = self.silence = 0.0
         self.delay, self.work_seconds = 0.002, 0.05
 
     def strikes(self, chance: float) -> bool:

@@ -5,17 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any
 
-from commands.errors import Refused
 from commands.interventions import Cancel, ForceRemove, Intervention, Retry
 from commands.resource import Json, Resource
-from commands.service import Actor, Commands, Outcome
-from eventstore import CommandKey
+from tests.simulation.sealed import a_secret
 
 INTERVENTIONS: dict[str, Callable[[], Intervention]] = {"retry": Retry, "cancel": Cancel, "force-remove": ForceRemove}
 LIFE = ("activate", "deactivate", "delete", "purge", "restore", "update")
+NETWORKING = (
+    "network", "subnet", "vnet", "hostVnetMap", "subnetVnetMap", "nic", "ipAddress", "ipAddressNicMap", "ipPool", "ipAssociation", "port",
+    "instanceLink",
+)
+HANDLING = ("externalHandler", "externalHandlerProcess", "externalHandlerExternalHandlerProcessMap")
+HANDLED = (
+    "pre.instance.create", "pre.instance.start", "instance.start", "post.instance.start", "pre.instance.stop", "post.instance.remove",
+    "pre.instance.purge", "pre.nic.activate", "pre.volume.activate", "post.instancehostmap.activate", "pre.network.activate",
+)
+"""What external handlers take part in. Those in a phase of the handlers themselves replace nothing: they answer `continue`."""
 OWNED = ("volume", "volumeStoragePoolMap", "instanceHostMap", "imageStoragePoolMap", "image", "storagePool", "storagePoolHostMap")
+
+
+Given = Callable[[Random, dict[str, Resource]], Json]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +36,7 @@ class Wish:
     types: tuple[str, ...]
     """The kinds of resource that it may be about; for a create: the type made."""
     weight: float
-    given: Callable[[Random, dict[str, Resource]], Json] = field(default=lambda random, known: {})
+    given: Given = field(default=lambda random, known: {})
     """The action's input, or the fields of a create or an update."""
 
 
@@ -36,10 +46,30 @@ def _container(random: Random, known: dict[str, Resource]) -> Json:
         fields["startOnCreate"] = False
     if random.random() < 0.2:
         fields["compute"] = random.randrange(0, 3)
-    hosts = [each.id for each in known.values() if each.type == "host"]
-    if hosts and random.random() < 0.2:
-        fields["requestedHostId"] = random.choice(hosts)
+    if random.random() < 0.2 and (host := _some(random, known, "host")):
+        fields["requestedHostId"] = host
+    return fields | _connected(random, known)
+
+
+def _connected(random: Random, known: dict[str, Resource]) -> Json:
+    """What ties it to others, where there is such a thing."""
+    fields: Json = {}
+    if random.random() < 0.5 and (network := _some(random, known, "network")):
+        fields["networkIds"] = list({network, _some(random, known, "network") if random.random() < 0.2 else network})
+        if random.random() < 0.4 and (pool := _some(random, known, "ipPool")):
+            fields["publicIpAddressPoolId"] = pool
+    if random.random() < 0.2:
+        fields["ports"] = random.sample(("80", "8080:80", "8081:81/tcp", "53:53/udp"), random.randrange(1, 3))
+    if random.random() < 0.1 and (target := _some(random, known, "instance")):
+        fields["instanceLinks"] = {"other": target}
+    if random.random() < 0.15 and (credential := _some(random, known, "credential")):
+        fields["credentialIds"] = [credential]
     return fields
+
+
+def _some(random: Random, known: dict[str, Resource], type_name: str) -> int | None:
+    found = [each.id for each in known.values() if each.type == type_name and not each.removed]
+    return random.choice(found) if found else None
 
 
 def _stop(random: Random, known: dict[str, Resource]) -> Json:
@@ -60,6 +90,54 @@ def _name(random: Random, known: dict[str, Resource]) -> Json:
     return {"name": f"name-{random.randrange(1000)}"}
 
 
+def _network(random: Random, known: dict[str, Resource]) -> Json:
+    return {"dynamicCreateVnet": random.random() < 0.5}
+
+
+def _subnet(random: Random, known: dict[str, Resource]) -> Json:
+    """A small one, or one of five addresses: some are to run out."""
+    first = f"10.{random.randrange(3)}.0"
+    few = {"startAddress": f"{first}.2", "endAddress": f"{first}.6"} if random.random() < 0.5 else {}
+    return {"networkId": _some(random, known, "network"), "networkAddress": f"{first}.0", "cidrSize": 28, **few}
+
+
+def _pool(random: Random, known: dict[str, Resource]) -> Json:
+    return {"networkAddress": "203.0.113.0", "cidrSize": 28, "startAddress": "203.0.113.2", "endAddress": "203.0.113.5"}
+
+
+def _inner(random: Random, known: dict[str, Resource]) -> Json:
+    return {"ipAddressId": _some(random, known, "ipAddress")}
+
+
+def _public_port(random: Random, known: dict[str, Resource]) -> Json:
+    return {"publicPort": random.choice((8080, 8081, 9090))}
+
+
+def _handler(random: Random, known: dict[str, Resource]) -> Json:
+    fields: Json = {"processNames": random.sample(HANDLED, random.randrange(1, 3)), **_patience(random, known)}
+    if random.random() < 0.3:
+        fields["data"] = {"onError": random.choice(("continue", "instance.stop"))}
+    return fields
+
+
+def _patience(random: Random, known: dict[str, Resource]) -> Json:
+    return {"timeoutMillis": random.choice((1000, 4000)), "retries": random.randrange(1, 4), "priority": random.choice((None, 500, 3000))}
+
+
+def _credential(random: Random, known: dict[str, Resource]) -> Json:
+    return {"publicValue": "known to all", **_secret(random, known)}
+
+
+def _secret(random: Random, known: dict[str, Resource]) -> Json:
+    return {"secretValue": a_secret(random)}
+
+
+FURNITURE: tuple[tuple[str, Given], ...] = (
+    ("network", _network), ("hostOnlyNetwork", _network), ("subnet", _subnet), ("subnet", _subnet), ("subnetIpPool", _pool),
+    ("externalHandler", _handler), ("sshKey", lambda random, known: {}), ("credential", _credential),
+)  # fmt: skip
+"""What some clouds have before the storm: the type, and its fields."""
+
 TABLE = (
     Wish("create", ("container",), 8, _container),
     Wish("start", ("instance",), 5),
@@ -78,61 +156,15 @@ TABLE = (
     *(Wish(verb, ("agent", "host"), 0.15) for verb in LIFE),
     Wish("activate", ("agent", "host", "storagePool"), 1.5),
     Wish("reconnect", ("agent",), 0.5),
+    *(Wish("create", (type_name,), 0.3, given) for type_name, given in FURNITURE),
+    *(Wish(verb, NETWORKING, 0.35) for verb in LIFE),
+    *(Wish(verb, (*NETWORKING, *HANDLING, "credential"), 0.2) for verb in ("retry", "cancel", "force-remove")),
+    Wish("acquire", ("ipPool",), 0.7),
+    Wish("associate", ("ipAddress",), 0.7, _inner),
+    Wish("disassociate", ("ipAddress",), 0.4),
+    Wish("rename", ("port",), 0.5, _public_port),
+    Wish("rename", ("externalHandler",), 0.4, _patience),
+    *(Wish(verb, HANDLING, 0.3) for verb in LIFE),
+    Wish("rename", ("credential",), 0.5, _secret),
+    *(Wish(verb, ("credential", "credentialInstanceMap"), 0.15) for verb in LIFE),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A wish about one thing, as it goes to a gateway, again with the same key until it is answered."""
-
-    wish: Wish
-    key: str
-    type_name: str
-    number: int | None
-    given: Json
-
-    @property
-    def told(self) -> str:
-        return f"{self.wish.verb} {self.type_name}{'' if self.number is None else f'-{self.number}'} {self.given or ''}".strip()
-
-    async def carry_out(self, commands: Commands, account: int) -> Outcome:
-        """As the gateway does it: the key is looked up first, and again after a refusal."""
-        key = CommandKey(str(account), self.key, self.told)
-        if (before := await self._before(commands, key)) is not None:
-            return before
-        try:
-            return await self._carry_out(commands, Actor(account, self.key), key)
-        except Refused:
-            if (before := await self._before(commands, key)) is not None:
-                return before
-            raise
-
-    async def _before(self, commands: Commands, key: CommandKey) -> Outcome | None:
-        look = getattr(commands, "before", None)
-        return None if look is None else await look(key, self.type_name, self.number)
-
-    async def _carry_out(self, commands: Commands, actor: Actor, key: CommandKey) -> Outcome:
-        given: dict[str, Any] = dict(self.given)
-        match self.wish.verb:
-            case "create":
-                return await commands.create(self.type_name, {**given, "name": self.key}, actor, key)
-            case "rename":
-                return await commands.update(self.type_name, self.number or 0, given, actor, key)
-            case "delete":
-                return await commands.delete(self.type_name, self.number or 0, actor, key)
-            case "retry" | "cancel" | "force-remove" as verb:
-                return await commands.intervene(self.type_name, self.number or 0, INTERVENTIONS[verb](), actor, key)
-            case verb:
-                return await commands.run(self.type_name, self.number or 0, verb, given, actor, key)
-
-
-def choose(random: Random, known: dict[str, Resource], key: str) -> Request | None:
-    """The next wish, about something that is there."""
-    wish = random.choices(TABLE, [each.weight for each in TABLE])[0]
-    if wish.verb == "create":
-        return Request(wish, key, wish.types[0], None, wish.given(random, known))
-    found = [each for each in known.values() if each.type in wish.types and each.state != "purged"]
-    if not found:
-        return None
-    about = random.choice(found[-random.choice((2, 4, 12)) :])  # mostly the same few, so that much happens to each
-    return Request(wish, key, about.type, about.id, wish.given(random, known))

@@ -29,13 +29,17 @@ from commands.settings import DEFAULTS
 from commands.surroundings import Surroundings
 from eventstore import Store, Unavailable
 from eventstore.memory import MemoryStore
+from tests.simulation import sealed
+from tests.simulation.broken import Broken
 from tests.simulation.database import Database, Landed
+from tests.simulation.handlers import Handlers
 from tests.simulation.hosts import KeptLedger, Machine
 from tests.simulation.loop import Process, VirtualLoop, inside
 from tests.simulation.network import Network, SimulatedBus
-from tests.simulation.promises import Broken, Promises
+from tests.simulation.promises import Promises
+from tests.simulation.requests import Request
 from tests.simulation.weather import Weather
-from tests.simulation.wishes import Request, Wish
+from tests.simulation.wishes import Wish
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 PATIENCE = 15.0
@@ -72,7 +76,7 @@ class World:
         self.weather = Weather(self._chance("weather"))
         self.store = parts.store(clock=self.now)
         self.database = Database(self.store, self.weather, self._landed)
-        self.network = Network(self.weather)
+        self.network = Network(self.weather, self._overheard)
         self.machines: list[Machine] = []
         self.promises = Promises(self.store, self.machines)
         self.settings = {**DEFAULTS, "object.remove.time.delay.seconds": self.random.choice((3, 15, 60))}
@@ -142,6 +146,12 @@ class World:
     def _fails(self, machine: Machine, command: str) -> None:
         self.promises.errors.add((machine.number, command))
 
+    def _handler_fails(self, command: str) -> None:
+        self.promises.errors.add((0, command))
+
+    def _overheard(self, subject: str, payload: bytes) -> None:
+        self._promise(partial(sealed.told_nobody, subject, payload))
+
     def _promise(self, check: Callable[[], None]) -> None:
         try:
             check()
@@ -179,7 +189,7 @@ class World:
     def start_gateway(self, number: int) -> Node:
         process = self._process(f"gateway-{number}")
         store = cast(Store, self.database.way(process))
-        pair = KeyPair("simulated", "simulated")
+        pair = KeyPair("simulated", sealed.MARK)
         commands = Commands(store, CATALOGUE, self.settings, new_key_pair=lambda: pair, surroundings=self.surroundings())
         return Node(process.name, process, commands=commands)
 
@@ -188,6 +198,12 @@ class World:
         agent = machine.boot(self.network, process, self.parts.ledger)
         with inside(process):
             self.begin(self._run_agent(agent))
+
+    def start_handlers(self) -> None:
+        """One program that listens for all external handlers."""
+        process = self._process("handlers")
+        with inside(process):
+            Handlers(self.network, self._handler_fails, self.tell).start()
 
     async def _run_agent(self, agent: Any) -> None:
         try:

@@ -61,11 +61,16 @@ class Story:
 
     def create(self, type_name: str, **row: Any) -> Resource:
         """A command: POST of a type, then every turn that follows without an answer."""
+        stream = self.request(type_name, **row)
+        self.settle()
+        return self.resource(stream)
+
+    def request(self, type_name: str, **row: Any) -> str:
+        """The same command, which no engine has seen yet. -> the stream."""
         turn = self.turn("", {})
         made = turn.create(type_name, row, kind=row.pop("kind", None) or type_name, run=False)
         self._append(turn)
-        self.settle()
-        return self.resource(made.stream)
+        return made.stream
 
     def command(self, stream: str, what: Command) -> Resource:
         resource = self.resource(stream)

@@ -23,6 +23,15 @@ def agent_where_it_may_run(world: World, each: Resource) -> int | None:
     return agent_of_host(world, each) if unsure else None
 
 
+def agent_where_nothing_else_removes_it(world: World, each: Resource) -> int | None:
+    """What an instance has on a host goes with its root volume's map to a pool there. Without such a map its own takes it along."""
+    agent = agent_of_host(world, each)
+    roots = (volume for volume in world.children("volume", "instanceId", each.row["instanceId"], removed=True) if is_root(volume))
+    maps = (found for volume in roots for found in world.children("volumeStoragePoolMap", "volumeId", volume.id))
+    pools = (world.get("storagePool", found.row.get("storagePoolId")) for found in maps)
+    return None if any(pool is not None and not pool.removed and pool.row.get("agentId") == agent for pool in pools) else agent
+
+
 def is_root(volume: Resource) -> bool:
     return volume.row.get("deviceNumber") == 0
 
@@ -140,7 +149,12 @@ INSTANCE_HOST_MAP = [
         "instanceHostMap",
         by_default=False,
         activate=Phases(
-            handlers=(to_host("compute.instance.activate", tries=instances.compute_tries, undo="compute.instance.deactivate"),),
+            handlers=(
+                to_host(
+                    "compute.instance.activate", tries=instances.compute_tries, undo="compute.instance.deactivate",
+                    undo_gone="compute.instance.remove",
+                ),
+            ),
             post=(
                 Logic("AgentInstanceHostServicesApplyItems", (Decide(config_items.of_host),)),
                 Logic("DelegateAgentMoves", (Decide(agent_instances.tell_agent),)),
@@ -148,7 +162,10 @@ INSTANCE_HOST_MAP = [
             ),
         ),
         deactivate=(to_host("compute.instance.deactivate", tries=0),),
-        remove=(Ask("compute.instance.deactivate", agent_where_it_may_run, payload.instance_map, tries=0),),
+        remove=(
+            Ask("compute.instance.deactivate", agent_where_it_may_run, payload.instance_map, tries=0),
+            Ask("compute.instance.remove", agent_where_nothing_else_removes_it, payload.instance_map, tries=0),
+        ),
     ),
 ]
 

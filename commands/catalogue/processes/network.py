@@ -23,6 +23,7 @@ def gives_back(name: str, decide: Callable[[Turn, Resource], None]) -> Logic:
 
 
 ADDRESSES_GO: tuple[Step, ...] = (
+    Child("ipAddress", nics.ever_mapped, "ipaddress.disassociate", removed=True, ignore_invalid=True),
     Child("ipAddress", nics.ever_mapped, "ipaddress.deactivate", removed=True, ignore_invalid=True),
     Child("ipAddress", nics.ever_mapped, "ipaddress.remove", removed=True, ignore_invalid=True),
     Child("ipAddressNicMap", "nicId", "ipaddressnicmap.deactivate", removed=True, ignore_invalid=True),
@@ -73,15 +74,19 @@ NIC = lifecycle(
     purge=(*ADDRESSES_GO, gives_back("MacAddressNicPurge", macs.release)),
 )
 
+FREES_ADDRESS = gives_back("IpAddressDeactivate", addresses.release)
+"""By its deactivation, or by its purge where its removal was forced."""
+
 ADDRESS_LIFE = lifecycle(
     "ipAddress",
     create=(Decide(pools.choose_subnet),),
     activate=(Decide(addresses.lease),),
-    deactivate=(gives_back("IpAddressDeactivate", addresses.release),),
+    deactivate=(FREES_ADDRESS,),
     purge=(
         Child("ipAddress", pools.released_with, "ipaddress.disassociate", ignore_invalid=True),
         Child("ipAddress", pools.released_with, "ipaddress.deactivate", ignore_invalid=True),
         Child("ipAddress", pools.released_with, "ipaddress.remove", ignore_invalid=True),
+        FREES_ADDRESS,
     ),
 )
 

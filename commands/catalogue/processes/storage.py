@@ -64,7 +64,11 @@ MAPS = [
     *lifecycle(
         "volumeStoragePoolMap",
         by_default=False,
-        activate=(to_pool("storage.volume.activate", payload.volume_map, undo="storage.volume.deactivate"),),
+        activate=(
+            to_pool(
+                "storage.volume.activate", payload.volume_map, undo="storage.volume.deactivate", undo_gone="storage.volume.remove",
+            ),
+        ),
         deactivate=(to_pool("storage.volume.deactivate", payload.volume_map, tries=0),),
         remove=(to_pool("storage.volume.remove", payload.volume_map, tries=0),),
     ),
