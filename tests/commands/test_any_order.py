@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -251,6 +252,7 @@ def bounded(examples: int) -> Callable[[Callable[..., None]], Callable[..., None
     return decorate
 
 
+@pytest.mark.timeout(300)  # many stories; a machine that does other things beside takes its time
 @bounded(600)
 @given(STEPS)
 def test_whatever_happens_in_any_order_everything_comes_to_rest_and_nothing_is_left_on_a_host_that_is_purged(steps: list[Step]) -> None:
