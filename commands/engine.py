@@ -83,7 +83,7 @@ class Engine:
         self._joining: set[str] = set()
         """The roots that waited for others after their last turn."""
         self._group: asyncio.TaskGroup | None = None
-        self._alarms = Alarms(surroundings.now, self.schedule)
+        self._alarms = Alarms(store.now, self.schedule)
         self._wakeups = Wakeups(
             store, self._partitions, self._roots, self._dispatch, self._agenda, fleet=lambda: self.fleet, schedule=self.schedule,
             is_ours=self._is_ours, rests=self._alarms.pauses,
@@ -266,7 +266,7 @@ class Engine:
         self, root: str, resources: dict[str, Resource], triggers: Triggers, others: Others = lambda root: None
     ) -> Turn:
         return Turn(
-            self.catalogue, resources, self.fleet, root=root, now=self.surroundings.now(), new_id=self.surroundings.new_id,
+            self.catalogue, resources, self.fleet, root=root, now=self.store.now(), new_id=self.surroundings.new_id,
             ids=self._ids.take, secret=self.surroundings.secret, settings=self.settings, triggers=triggers, others=others,
         )  # fmt: skip
 

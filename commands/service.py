@@ -289,7 +289,7 @@ class Commands:
     ) -> tuple[Turn, str]:
         while True:
             turn = Turn(
-                self.catalogue, resources, self._no_fleet, root=root, now=self.surroundings.now(), new_id=self.surroundings.new_id,
+                self.catalogue, resources, self._no_fleet, root=root, now=self.store.now(), new_id=self.surroundings.new_id,
                 ids=self._ids.take, secret=self.surroundings.secret, settings=self.settings, actor=actor.account,
                 correlation=actor.correlation or self.surroundings.new_id().replace("-", ""),
             )

@@ -1,4 +1,5 @@
-"""What a decision takes from outside: the time, new ids, chance. The real ones, or those of a simulation that a seed decides."""
+"""What a decision takes from outside: new ids and chance, the real ones or those of a simulation that a seed decides. (The time is the
+log's, Store.now: an engine's own clock may be minutes off the one that wrote the events.)"""
 
 from __future__ import annotations
 
@@ -6,11 +7,6 @@ import os
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 def _new_id() -> str:
@@ -21,8 +17,6 @@ def _new_id() -> str:
 class Surroundings:
     """Handed to whatever decides (the engine, the door for commands); waits go by the event loop's own clock."""
 
-    now: Callable[[], datetime] = _now
-    """The time of day in UTC, by this server's clock."""
     new_id: Callable[[], str] = _new_id
     """A uuid that nobody has."""
     secret: Callable[[int], bytes] = os.urandom

@@ -135,6 +135,9 @@ class MemoryStore:
         self._open()
         return len(self._rows)
 
+    def now(self) -> datetime:
+        return max(self._clock(), self._rows[-1][1]) if self._rows else self._clock()
+
     async def ids(self, category: str, count: int = 1) -> range:
         self._open()
         if count < 1:
@@ -278,7 +281,7 @@ class MemoryStore:
 
     def _apply(self, wanted: Encoded, claims: Mapping[tuple[str, str], Held | None]) -> Appended:
         first = len(self._rows) + 1
-        at = max(self._clock(), self._rows[-1][1]) if self._rows else self._clock()
+        at = self.now()
         for key, held in claims.items():
             if held is None:
                 self._claims.pop(key, None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -14,6 +15,7 @@ from asyncpg.connection import Connection
 from asyncpg.pool import Pool, PoolConnectionProxy
 
 from eventstore.archive import Archive
+from eventstore.clock import LogClock
 from eventstore.connect import connect, is_away, no_reset, prepare, settings
 from eventstore.encode import encode_append
 from eventstore.errors import KeyReused, Repeated, Unavailable
@@ -48,14 +50,15 @@ class PostgresStore:
         partition_size: int,
         archive: Path | None,
         upcast: Upcast | None,
+        clock: LogClock,
     ) -> None:
         loop = asyncio.get_running_loop()
         self._pool, self._timeout, self._patience, self._poll = pool, timeout, patience, poll
-        self._bell = Bell()
+        self._bell, self._clock = Bell(), clock
         self._listener = Listener(lambda: connect(dsn, timeout), self._bell)
         self._writer = Writer(
-            lambda: connect(dsn, timeout, statement_timeout=timeout), self._bell, timeout=timeout, patience=patience,
-            partition_size=partition_size,
+            lambda: connect(dsn, timeout, statement_timeout=timeout), self._bell, clock, timeout=timeout,
+            patience=patience, partition_size=partition_size,
         )  # fmt: skip
         self._tail = Tail(self.read_all)
         self._blocks = IdBlocks(self._reserve, loop.time)
@@ -88,6 +91,7 @@ class PostgresStore:
             async with asyncio.timeout(MIGRATION):  # of its own: a migration of a long log takes what it takes
                 await migrate(connection)
                 await connection.execute(sql("forget_writers"))
+                clock = LogClock(await connection.fetchval(sql("now")))
         except Exception as error:
             if is_away(error):
                 raise Unavailable(f"the database went away, or took over {MIGRATION} s, while its schema was migrated: {error}") from error
@@ -103,8 +107,9 @@ class PostgresStore:
         pool = await _again_until(timeout, make_pool)
         patient = timeout if patience is None else patience
         return cls(
-            dsn, pool, timeout=timeout, patience=patient, poll=poll, partition_size=partition_size, archive=archive, upcast=upcast
-        )
+            dsn, pool, timeout=timeout, patience=patient, poll=poll, partition_size=partition_size, archive=archive, upcast=upcast,
+            clock=clock,
+        )  # fmt: skip
 
     async def append(
         self,
@@ -195,6 +200,9 @@ class PostgresStore:
     async def head(self) -> int:
         return await self._value("head") or 0
 
+    def now(self) -> datetime:
+        return self._clock.now()
+
     async def ids(self, category: str, count: int = 1) -> range:
         return await self._blocks.take(category, count)
 
@@ -231,7 +239,9 @@ class PostgresStore:
 
     async def renew(self, leases: Sequence[Lease], seconds: float) -> list[Lease]:
         rows = await self._with_connection(lambda c: c.fetch(sql("renew"), *_columns(leases), seconds))
-        kept = {Lease(*row) for row in rows}
+        kept = {Lease(row["name"], row["holder"], row["epoch"]) for row in rows}
+        for row in rows[:1]:
+            self._clock.reach(row["now"])
         return [lease for lease in leases if lease in kept]
 
     async def leases(self, prefix: str = "") -> list[Lease]:

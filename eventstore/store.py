@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import datetime
 from typing import Protocol
 
 from eventstore.errors import Repeated
@@ -90,6 +91,10 @@ class Store(Protocol):
 
     async def head(self) -> int:
         """The last position (0: the log is empty)."""
+        ...
+
+    def now(self) -> datetime:
+        """The time that an append of this moment would be given, as far as this process can tell. Never goes back, and asks nobody."""
         ...
 
     async def ids(self, category: str, count: int = 1) -> range:

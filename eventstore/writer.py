@@ -20,6 +20,7 @@ from asyncpg.connection import Connection
 from asyncpg.prepared_stmt import PreparedStatement
 
 from eventstore.batch import Draft, Member, Outcome, answers, draft_of
+from eventstore.clock import LogClock
 from eventstore.connect import is_away
 from eventstore.encode import Encoded
 from eventstore.errors import BadData, StoreError, Unavailable
@@ -39,11 +40,11 @@ class Writer:
     """Use within one event loop. `connect` opens a connection of the writer's own."""
 
     def __init__(
-        self, connect: Callable[[], Awaitable[Connection]], bell: Bell, *, timeout: float, patience: float,
+        self, connect: Callable[[], Awaitable[Connection]], bell: Bell, clock: LogClock, *, timeout: float, patience: float,
         partition_size: int, cap: int = 1000,
     ) -> None:  # fmt: skip
         self._connect, self._bell, self._timeout, self._partition_size, self._cap = connect, bell, timeout, partition_size, cap
-        self._patience = patience
+        self._clock, self._patience = clock, patience
         self._away_since: float | None = None
         self._id = uuid.uuid4()
         self._number = 0
@@ -150,10 +151,13 @@ class Writer:
         if self._append is None:
             self._connection = await self._connect()
             self._append = await self._connection.prepare(sql("append"))
+        asked = self._clock.ticks()
         row = await self._append.fetchrow(
             self._id, self._number, self._known, self._partition_size, *draft.arguments(), timeout=self._timeout
         )
-        return _outcome(row)
+        outcome = _outcome(row)
+        self._clock.learn(outcome.at, asked)
+        return outcome
 
     async def _settle(self, number: int) -> Outcome | None:
         """What came of a batch whose answer was lost: its outcome, or None when it has not landed and never will."""

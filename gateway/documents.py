@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from commands.catalogue.fields import parsed_date
@@ -201,10 +201,6 @@ def hidden_from_lists(resource: Resource, now: datetime, show_removed: float) ->
     if remove_time is not None and remove_time <= now:
         return True
     return removed is not None and (now - removed).total_seconds() > show_removed
-
-
-def now() -> datetime:
-    return datetime.now(UTC)
 
 
 def by_name(links: Iterable[Link]) -> dict[str, Link]:

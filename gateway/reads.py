@@ -11,7 +11,7 @@ from commands.catalogue.secrets import masked, secret_names
 from commands.errors import NotFound
 from commands.resource import Resource
 from eventstore import Recorded
-from gateway.documents import Documents, by_name, hidden_from_lists, now
+from gateway.documents import Documents, by_name, hidden_from_lists
 from gateway.errors import MethodNotAllowed
 from gateway.listing import Listing, read_listing
 from gateway.request import ApiRequest
@@ -123,7 +123,7 @@ class Reads:
         seen = await current(self._services, root, number) if isinstance(number, int) else None
         if seen is None or not self._request.caller.sees_row(root, seen.resource):
             raise NotFound(f"{resource.name} has no {link.name}")
-        if hidden_from_lists(seen.resource, now(), self._show_removed):
+        if hidden_from_lists(seen.resource, self._services.store.now(), self._show_removed):
             raise NotFound(f"the {link.name} of {resource.name} is removed")
         return self._documents.resource(seen.shown)
 

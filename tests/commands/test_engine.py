@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -14,6 +15,7 @@ from agents.wire import PARTITIONS, Message, reply_subject
 from commands.errors import Conflict, Refused
 from commands.service import Actor
 from eventstore import CommandKey, Store
+from eventstore.memory import MemoryStore
 from tests.support.cloud import a_running_cloud
 
 ACTIVATE = "compute.instance.activate"
@@ -39,6 +41,24 @@ async def test_a_command_carries_the_position_of_its_request_as_its_epoch(store:
         requests = await store.read_all(0, 1000, types=["step-requested"])
         [request] = [event for event in requests if event.data["id"] == message.id]
         assert message.epoch == request.position
+
+
+@pytest.mark.parametrize("minutes", [10, -10])
+async def test_an_error_is_tried_again_at_once_however_far_the_logs_clock_is_off(nats_url: str, minutes: int) -> None:
+    tries: Counter[str] = Counter()
+
+    async def fails_once(message: Message) -> Any:
+        tries[message.name] += 1
+        return "not yet" if (message.name, tries[message.name]) == (ACTIVATE, 1) else {}
+
+    store = MemoryStore(clock=lambda: datetime.now(UTC) + timedelta(minutes=minutes))
+    async with a_running_cloud(store, nats_url, behave=fails_once) as cloud:
+        created = await cloud.create("container", imageUuid="sim:x")
+        running = await cloud.until(created.stream, "running", seconds=30)
+        assert tries[ACTIVATE] == 2
+        created_at = datetime.fromisoformat(running.row["created"])
+        assert abs(created_at - datetime.now(UTC) - timedelta(minutes=minutes)) < timedelta(minutes=1)
+    await store.close()
 
 
 async def test_a_lost_command_is_sent_again_with_the_same_id(store: Store, nats_url: str) -> None:

@@ -68,6 +68,16 @@ async def test_time_never_goes_back_in_the_log(store: Store) -> None:
     assert abs(at[-1] - datetime.now(UTC)) < timedelta(minutes=1)
 
 
+async def test_the_store_tells_the_time_of_the_next_append(store: Store) -> None:
+    before = store.now()
+    first = await store.append([write("a-1")])
+    between = store.now()
+    second = await store.append([write("a-2")])
+    assert before <= first.at <= between <= store.now()
+    assert between - first.at < timedelta(minutes=1)
+    assert second.at <= store.now()
+
+
 async def test_what_a_reader_does_to_an_event_stays_with_the_reader(store: Store) -> None:
     data: Json = {"list": [1]}
     await store.append([Write("a-1", 0, (Event("created", data),))])

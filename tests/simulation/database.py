@@ -10,9 +10,11 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 from eventstore import Unavailable
+from eventstore.clock import LogClock
 from eventstore.errors import StoreError
 from eventstore.follow import Bell, follow
 from eventstore.memory import MemoryStore
@@ -44,8 +46,10 @@ class Landed:
 class Database:
     """The log itself, the same for all. `on_landed` is told of every append at the moment at which it is in the log."""
 
-    def __init__(self, store: MemoryStore, weather: Weather, on_landed: Callable[[Landed], None]) -> None:
-        self.store, self.weather, self.on_landed = store, weather, on_landed
+    def __init__(
+        self, store: MemoryStore, weather: Weather, on_landed: Callable[[Landed], None], clock: type[LogClock] = LogClock
+    ) -> None:
+        self.store, self.weather, self.on_landed, self._clock = store, weather, on_landed, clock
         self.up = True
         self._cut: set[str] = set()
         self._ways: list[Way] = []
@@ -60,8 +64,9 @@ class Database:
         self.up = True
         self._cut.clear()
 
-    def way(self, process: Process) -> Way:
-        way = Way(self, process)
+    def way(self, process: Process, ticks: Callable[[], float]) -> Way:
+        """`ticks`: what the process reckons time with."""
+        way = Way(self, process, self._clock(self.store.now(), ticks))
         self._ways.append(way)
         return way
 
@@ -87,9 +92,12 @@ class Database:
 class Way:
     """One process's store."""
 
-    def __init__(self, database: Database, process: Process) -> None:
-        self.database, self.process = database, process
+    def __init__(self, database: Database, process: Process, clock: LogClock) -> None:
+        self.database, self.process, self.clock = database, process, clock
         self.bell = Bell()
+
+    def now(self) -> datetime:
+        return self.clock.now()
 
     async def append(
         self,
@@ -101,12 +109,15 @@ class Way:
     ) -> Appended:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Appended] = loop.create_future()
+        asked = self.clock.ticks()
         given |= {"lease": lease, "command": command}
         with inside(WORLD):  # once it is sent, what becomes of it is the database's affair
             loop.call_later(self._delay(), self._land, answer, writes, given, loop.time() + TIMEOUT)
         try:
             async with asyncio.timeout(TIMEOUT):
-                return await answer
+                appended = await answer
+            self.clock.learn(appended.at, asked)
+            return appended
         except TimeoutError:
             raise Unavailable(f"the database did not answer an append within {TIMEOUT:g} s: reload, and try later") from None
 
@@ -154,6 +165,14 @@ class Way:
         async with aclosing(follow(self._read_all, self.bell, after, POLL)) as batches:
             async for events in batches:
                 yield events
+
+    async def renew(self, leases: Sequence[Lease], seconds: float) -> list[Lease]:
+        async def told(store: MemoryStore) -> tuple[list[Lease], datetime]:
+            return await store.renew(leases, seconds), store.now()
+
+        kept, at = await self._ask(told)
+        self.clock.reach(at)
+        return kept
 
     async def _read_all(self, after: int, limit: int) -> list[Recorded]:
         return await self._ask(lambda store: store.read_all(after, limit))

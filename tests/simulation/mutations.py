@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from agents.ledger import Arrival, Fresh, Verdict
@@ -18,11 +19,12 @@ from commands.logic import vnets
 from commands.turn import Answer
 from commands.vault import Vault
 from eventstore import Claim, Held, Release
+from eventstore.clock import LogClock
 from eventstore.memory import MemoryStore
 from eventstore.types import Appended, Json, Lease, Write
 from tests.simulation.hosts import KeptLedger, SlowDriver
 from tests.simulation.sealed import MARK
-from tests.simulation.world import Parts
+from tests.simulation.world import START, Parts
 
 Claims = tuple[Claim, ...]
 Releases = tuple[Release, ...]
@@ -54,6 +56,13 @@ class PartlyRead(MemoryStore):
 
     async def append(self, writes: Sequence[Write], *, whole: Sequence[str] = (), **given: Any) -> Appended:
         return await super().append(writes, **given)
+
+
+class OwnClock(LogClock):
+    """It goes by the server's clock, whatever the log says."""
+
+    def now(self) -> datetime:
+        return START + timedelta(seconds=self.ticks())
 
 
 class BlankLedger(KeptLedger):
@@ -169,6 +178,7 @@ MUTATIONS: dict[str, Callable[[], Parts]] = {
     "forgetful-log": lambda: Parts(store=ForgetfulLog),
     "generous-log": lambda: Parts(store=GenerousLog, prepare=_place_blindly),
     "partly-read": lambda: Parts(store=PartlyRead),
+    "own-clock": lambda: Parts(clock=OwnClock),
     "blank-ledger": lambda: Parts(ledger=BlankLedger),
     "idle-engine": lambda: Parts(engine=IdleEngine),
     "hasty-engine": lambda: Parts(engine=HastyEngine, prepare=_ticking(_soon_silent)),

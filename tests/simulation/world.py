@@ -28,6 +28,7 @@ from commands.service import Commands
 from commands.settings import DEFAULTS
 from commands.surroundings import Surroundings
 from eventstore import Store, Unavailable
+from eventstore.clock import LogClock
 from eventstore.memory import MemoryStore
 from tests.simulation import sealed
 from tests.simulation.broken import Broken
@@ -45,6 +46,9 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 PATIENCE = 15.0
 """Seconds until a client asks again, with the same key."""
 
+SKEW, DRIFT = 600.0, 0.001
+"""At most so many seconds is a server's own clock off, and so much faster or slower."""
+
 
 @dataclass(slots=True)
 class Parts:
@@ -53,6 +57,7 @@ class Parts:
     engine: type[Engine] = Engine
     ledger: type[KeptLedger] = KeptLedger
     store: type[MemoryStore] = MemoryStore
+    clock: type[LogClock] = LogClock
     prepare: Callable[[], None] = lambda: None
 
 
@@ -75,7 +80,7 @@ class World:
         wire.time = SimpleNamespace(time=lambda: self.now().timestamp())  # type: ignore[assignment, attr-defined]
         self.weather = Weather(self._chance("weather"))
         self.store = parts.store(clock=self.now)
-        self.database = Database(self.store, self.weather, self._landed)
+        self.database = Database(self.store, self.weather, self._landed, parts.clock)
         self.network = Network(self.weather, self._overheard)
         self.machines: list[Machine] = []
         self.promises = Promises(self.store, self.machines)
@@ -99,11 +104,14 @@ class World:
         """By the database's clock."""
         return START + timedelta(seconds=self.loop.time())
 
-    def surroundings(self, skew: float = 0.0) -> Surroundings:
-        off = timedelta(seconds=skew)
-        return Surroundings(
-            lambda: self.now() + off, lambda: str(uuid.UUID(int=self._ids.getrandbits(128), version=4)), self._ids.randbytes
-        )
+    def surroundings(self) -> Surroundings:
+        return Surroundings(lambda: str(uuid.UUID(int=self._ids.getrandbits(128), version=4)), self._ids.randbytes)
+
+    def _way(self, process: Process) -> Store:
+        """To the database, for a server whose own clock is minutes off and goes at a pace of its own."""
+        chance = self._chance(process.name)
+        off, pace = chance.uniform(-SKEW, SKEW), chance.uniform(1 - DRIFT, 1 + DRIFT)
+        return cast(Store, self.database.way(process, lambda: off + pace * self.loop.time()))
 
     def tell(self, who: str, what: str) -> None:
         if self.verbose:
@@ -168,11 +176,9 @@ class World:
     def start_engine(self, number: int) -> Node:
         name = f"engine-{number}"
         process = self._process(name)
-        skew = self._chance(name).uniform(-2, 2)
         with inside(process):
             bus = SimulatedBus(self.network, process)
-            store = cast(Store, self.database.way(process))
-            engine = self.parts.engine(store, bus, CATALOGUE, self.settings, holder=name, surroundings=self.surroundings(skew))
+            engine = self.parts.engine(self._way(process), bus, CATALOGUE, self.settings, holder=name, surroundings=self.surroundings())
             node = Node(name, process, engine)
             node.task = self.loop.create_task(self._run_engine(engine, bus))
         node.task.add_done_callback(self._engine_ended)
@@ -188,9 +194,8 @@ class World:
 
     def start_gateway(self, number: int) -> Node:
         process = self._process(f"gateway-{number}")
-        store = cast(Store, self.database.way(process))
         pair = KeyPair("simulated", sealed.MARK)
-        commands = Commands(store, CATALOGUE, self.settings, new_key_pair=lambda: pair, surroundings=self.surroundings())
+        commands = Commands(self._way(process), CATALOGUE, self.settings, new_key_pair=lambda: pair, surroundings=self.surroundings())
         return Node(process.name, process, commands=commands)
 
     def boot_agent(self, machine: Machine) -> None:

@@ -1,0 +1,1 @@
+SELECT greatest(clock_timestamp(), (SELECT at FROM log.events ORDER BY position DESC LIMIT 1))
