@@ -90,7 +90,7 @@ async def server(
         progress = Progress()
         if settings.has(Role.PROJECTOR):
             tasks.start(Projector(store, addresses.postgres, progress).run(), "projector")
-        views = await Views.open(addresses.postgres, catalogue, progress)
+        views = await Views.open(addresses.postgres, catalogue, progress, pulse=store.pulse)
         stack.push_async_callback(views.close)
 
         engine = None

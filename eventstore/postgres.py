@@ -23,6 +23,7 @@ from eventstore.follow import Bell, Listener, follow
 from eventstore.history import History, is_whole
 from eventstore.ids import IdBlocks
 from eventstore.migrations import migrate
+from eventstore.pulse import Pulse
 from eventstore.queries import sql
 from eventstore.tail import Tail
 from eventstore.types import Appended, Claim, CommandKey, Held, Lease, Loaded, Recorded, Resumed, Snapshot, Upcast, Work, Write
@@ -55,9 +56,13 @@ class PostgresStore:
         loop = asyncio.get_running_loop()
         self._pool, self._timeout, self._patience, self._poll = pool, timeout, patience, poll
         self._bell, self._clock = Bell(), clock
+        self.pulse = Pulse()
+        """For whoever else reads this database."""
+        if patience < timeout:
+            self.pulse.start(lambda: connect(dsn, timeout), patience, timeout, clock.reach)
         self._listener = Listener(lambda: connect(dsn, timeout), self._bell)
         self._writer = Writer(
-            lambda: connect(dsn, timeout, statement_timeout=timeout), self._bell, clock, timeout=timeout,
+            lambda: connect(dsn, timeout, statement_timeout=timeout), self._bell, clock, self.pulse, timeout=timeout,
             patience=patience, partition_size=partition_size,
         )  # fmt: skip
         self._tail = Tail(self.read_all)
@@ -81,7 +86,7 @@ class PostgresStore:
         """Connects, waiting up to `timeout` seconds for the server, and migrates the schema.
 
         `timeout`: seconds for any call. `patience`: for one that finds the database away (as long, if not given): it may be a restart of
-        a moment, and who waits for an answer is to be told soon.
+        a moment, and who waits for an answer is to be told soon. Given, it also counts for a database that hangs (eventstore.pulse).
         `connections`: for reads, at most; the writer and, once somebody follows, the listener have one each besides.
         `poll`: seconds after which a follower looks by itself. `archive`: the folder of archived events, where it is not the one
         in which they were written. `upcast`: see types.Upcast. Raises Unavailable, NewerSchema.
@@ -278,6 +283,7 @@ class PostgresStore:
         if self._closed:
             return
         self._closed = True
+        await self.pulse.close()
         await self._writer.close()
         self._bell.close()
         await self._listener.close()
@@ -308,19 +314,22 @@ class PostgresStore:
         async def attempt() -> T:
             if self._closed:
                 raise Unavailable("the store is closed")
-            async with self._pool.acquire() as connection:
+            async with self.pulse.lent(self._pool) as connection:
                 return await use(connection)
 
-        return await _again_until(self._timeout, attempt, self._patience)
+        return await _again_until(self._timeout, attempt, self._patience, self.pulse)
 
 
-async def _again_until(timeout: float, attempt: Callable[[], Awaitable[T]], patience: float = EVERYTHING) -> T:
+async def _again_until(
+    timeout: float, attempt: Callable[[], Awaitable[T]], patience: float = EVERYTHING, pulse: Pulse | None = None
+) -> T:
     """Tries until it works, pausing while the database is away; Unavailable when `timeout` seconds are over, or `patience` seconds since
-    it was first found to be away."""
+    it was first found to be away, or once it is silent."""
     loop = asyncio.get_running_loop()
     pause, last, give_up = 0.02, "no answer", 0.0
+    pulse = pulse or Pulse()
     try:
-        async with asyncio.timeout(timeout):
+        async with pulse.within(timeout):
             while True:
                 try:
                     return await attempt()
@@ -334,6 +343,8 @@ async def _again_until(timeout: float, attempt: Callable[[], Awaitable[T]], pati
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 0.5)
     except TimeoutError as error:
+        if pulse.silent:
+            raise Unavailable(f"{pulse.told}: try later") from error
         raise Unavailable(f"the database did not answer within {timeout:g} s ({last}): try later") from error
 
 

@@ -25,6 +25,7 @@ from eventstore.connect import is_away
 from eventstore.encode import Encoded
 from eventstore.errors import BadData, StoreError, Unavailable
 from eventstore.follow import Bell
+from eventstore.pulse import Pulse
 from eventstore.queries import sql
 from eventstore.types import Appended
 
@@ -40,11 +41,11 @@ class Writer:
     """Use within one event loop. `connect` opens a connection of the writer's own."""
 
     def __init__(
-        self, connect: Callable[[], Awaitable[Connection]], bell: Bell, clock: LogClock, *, timeout: float, patience: float,
-        partition_size: int, cap: int = 1000,
+        self, connect: Callable[[], Awaitable[Connection]], bell: Bell, clock: LogClock, pulse: Pulse, *,
+        timeout: float, patience: float, partition_size: int, cap: int = 1000,
     ) -> None:  # fmt: skip
         self._connect, self._bell, self._timeout, self._partition_size, self._cap = connect, bell, timeout, partition_size, cap
-        self._clock, self._patience = clock, patience
+        self._clock, self._pulse, self._patience = clock, pulse, patience
         self._away_since: float | None = None
         self._id = uuid.uuid4()
         self._number = 0
@@ -149,8 +150,8 @@ class Writer:
 
     async def _call(self, draft: Draft) -> Outcome:
         if self._append is None:
-            self._connection = await self._connect()
-            self._append = await self._connection.prepare(sql("append"))
+            await self._reach()
+            assert self._append is not None
         asked = self._clock.ticks()
         row = await self._append.fetchrow(
             self._id, self._number, self._known, self._partition_size, *draft.arguments(), timeout=self._timeout
@@ -165,8 +166,8 @@ class Writer:
         while True:
             try:
                 if self._connection is None:
-                    self._connection = await self._connect()
-                    self._append = await self._connection.prepare(sql("append"))
+                    await self._reach()
+                    assert self._connection is not None
                 row = await self._connection.fetchrow(sql("settle"), self._id, number, timeout=self._timeout)
                 self._away_since = None
                 return _outcome(row) if row is not None and row["landed"] else None
@@ -202,14 +203,22 @@ class Writer:
                     continue
                 if member.deadline <= now:
                     _fail(member, Unavailable(f"the database did not answer an append within {self._timeout:g} s: reload, and try later"))
+                elif self._pulse.silent:
+                    _fail(member, Unavailable(f"{self._pulse.told}, so that an append could not be answered: reload, and try later"))
                 elif away is not None and max(member.since, away) + self._patience <= now:
                     _fail(member, Unavailable("the database is away, so that an append could not be answered: reload, and try later"))
 
     def _unanswered(self) -> list[Member]:
         return [*self._flying, *self._draft.members, *self._behind]
 
+    async def _reach(self) -> None:
+        self._connection = await self._connect()
+        self._pulse.ends(self._connection)
+        self._append = await self._connection.prepare(sql("append"))
+
     def _drop_connection(self) -> None:
         if self._connection is not None:
+            self._pulse.spares(self._connection)
             self._connection.terminate()
         self._connection = self._append = None
         self._known = 0  # whoever answers next may be a restored or promoted server with a shorter log

@@ -13,6 +13,7 @@ import asyncpg
 from asyncpg.pool import Pool
 
 from commands.catalogue.model import Catalogue, Link, ResourceType
+from eventstore.pulse import Pulse
 from projections import generations
 from projections.errors import DATABASE_ERRORS, Behind, TooSlow, ViewsUnavailable
 from projections.generations import generation
@@ -39,8 +40,8 @@ class Status:
 class Views:
     """Made by `await Views.open(...)`. Every query ends within `timeout` seconds, or raises TooSlow or ViewsUnavailable."""
 
-    def __init__(self, pool: Pool, catalogue: Catalogue, progress: Progress, schema: str, timeout: float) -> None:
-        self._pool, self._catalogue, self._timeout = pool, catalogue, timeout
+    def __init__(self, pool: Pool, catalogue: Catalogue, progress: Progress, schema: str, timeout: float, pulse: Pulse) -> None:
+        self._pool, self._catalogue, self._timeout, self._pulse = pool, catalogue, timeout, pulse
         self.progress, self.schema = progress, schema
         self._looked = 0.0
         self._looking = asyncio.Lock()
@@ -55,8 +56,10 @@ class Views:
         schema: str | None = None,
         timeout: float = 5.0,
         connections: int = 8,
+        pulse: Pulse | None = None,
     ) -> Self:
-        """`progress`: that of this process's projector, where there is one. Makes the views, empty, if they are not there yet."""
+        """`progress`: that of this process's projector, where there is one; `pulse`: that of its store on the same database. Makes the
+        views, empty, if they are not there yet."""
         chosen = schema or generation()
         with _translated():
             connection = await generations.connect(dsn, chosen, timeout=timeout)
@@ -73,7 +76,7 @@ class Views:
                 command_timeout=timeout + 1,
                 server_settings=generations.server_settings(chosen, timeout),
             )
-        return cls(pool, catalogue, progress or Progress(), chosen, timeout)
+        return cls(pool, catalogue, progress or Progress(), chosen, timeout, pulse or Pulse())
 
     async def close(self) -> None:
         try:
@@ -194,10 +197,10 @@ class Views:
     async def _look(self, deadline: float) -> None:
         """Reads the checkpoint; many who wait look once."""
         try:
-            async with asyncio.timeout(max(0.0, deadline - time.monotonic())), self._looking:
+            async with self._pulse.within(max(0.0, deadline - time.monotonic())), self._looking:
                 if time.monotonic() - self._looked < POLL:
                     return
-                async with self._pool.acquire() as connection:
+                async with self._pulse.lent(self._pool) as connection:
                     self.progress.reached(await connection.fetchval("select position from checkpoint"))
                 self._looked = time.monotonic()
         except DATABASE_ERRORS:
@@ -205,7 +208,7 @@ class Views:
 
     async def _fetch(self, text: str, *values: Any) -> list[asyncpg.Record]:
         with _translated():
-            async with asyncio.timeout(self._timeout + 2), self._pool.acquire() as connection:
+            async with self._pulse.within(self._timeout + 2), self._pulse.lent(self._pool) as connection:
                 return await connection.fetch(text, *values)
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
+from tests.support.frozen import frozen
 from tests.support.server import Server
 
 STARTS = 30
@@ -55,3 +58,35 @@ async def kill_nats(server: Server) -> list[int]:
             os.kill(serving[0], signal.SIGKILL)
             killed.append(serving[0])
     return killed
+
+
+@pytest.mark.timeout(120)
+async def test_a_postgres_that_hangs_is_told_within_seconds_and_goes_on_where_it_stopped(home: Path) -> None:
+    with Server(home) as server:
+        async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
+            made = await http.post("/v1/containers", json={"imageUuid": "sim:x", "name": "before"})
+            number = made.json()["id"]
+            requests: list[tuple[str, str, Any]] = [
+                ("GET", f"/v1/containers/{number}", None),
+                ("GET", "/v1/containers", None),
+                ("POST", "/v1/containers", {"imageUuid": "sim:x", "name": "meanwhile"}),
+                ("POST", f"/v1/containers/{number}?action=stop", {}),
+                ("PUT", f"/v1/containers/{number}", {"name": "other"}),
+                ("GET", "/healthcheck", None),
+                ("GET", "/corral/info", None),
+            ]
+            with frozen(server.embedded("postgres")):
+                for _ in range(2):  # those that meet it, and those that come later
+                    began = time.monotonic()
+                    answers = await asyncio.gather(*(http.request(method, path, json=body) for method, path, body in requests))
+                    assert Counter(each.status_code for each in answers) == {503: len(answers)}, [each.text for each in answers]
+                    assert time.monotonic() - began < 5, "at most 2 s on a machine that has nothing else to do"
+            async with asyncio.timeout(60):
+                while (made := await http.post("/v1/containers", json={"imageUuid": "sim:x", "name": "after"})).status_code == 503:
+                    assert made.headers["Retry-After"]
+                    await asyncio.sleep(0.1)
+            assert made.status_code == 201
+            async with asyncio.timeout(60):
+                while (await http.get(f"/v1/containers/{made.json()['id']}")).json()["state"] != "running":
+                    await asyncio.sleep(0.1)
+        assert "Traceback" not in server.said()
