@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from commands.settings import DEFAULTS, SETTINGS, TEN_YEARS, BadValue, Number, changed
 from deploy.settings import BadSetting, LocalHost, LogLevel, Role, Settings, described, read_settings, unknown_variables, variable
 
 
@@ -63,9 +66,17 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
         ("CORRAL_ROLES", ",", "CORRAL_ROLES can't be ',': a process needs at least one role"),
         ("CORRAL_ROLES", "engin", "CORRAL_ROLES can't be 'engin': input should be 'gateway', 'engine', 'projector' or 'agents'"),
         ("CORRAL_SET", "engine.turns", "CORRAL_SET can't be 'engine.turns': engine.turns has no value: write name=value"),
-        ("CORRAL_SET", "engine.turns=0", "CORRAL_SET can't be 'engine.turns=0': engine.turns is a number from 1 on, not '0'"),
+        ("CORRAL_SET", "engine.turns=0", "CORRAL_SET can't be 'engine.turns=0': engine.turns is a number from 1 to 10000, not '0'"),
         ("CORRAL_SET", "engine.turn=1", "there is no setting 'engine.turn': there are "),
         ("CORRAL_SET", "api.instance.require.image=no", "api.instance.require.image is true or false, not 'no'"),
+        ("CORRAL_SET", "object.remove.time.delay.seconds=99999999999999", "delay.seconds is a number from 0 to 315360000, not"),
+        ("CORRAL_SET", "mac.prefix.start=zz", "mac.prefix.start is three octets with an even first one, such as 02:00:01, not 'zz'"),
+        ("CORRAL_SET", "mac.prefix.end=03:00:00", "mac.prefix.end is three octets with an even first one"),
+        ("CORRAL_SET", "mac.prefix.start=04:00:00", "mac.prefix.start is '04:00:00', which is above mac.prefix.end, '02:ff:ff': set both"),
+        ("CORRAL_SET", "mac.unassigned.prefix=04:", "mac.unassigned.prefix is one to three octets"),
+        ("CORRAL_SET", "agent.instance.image.uuid=nginx", "agent.instance.image.uuid is an image's uuid, such as docker:NAME:TAG"),
+        ("CORRAL_SET", "agent.config.items=", "agent.config.items is names of config items with commas between them, not ''"),
+        ("CORRAL_SET", "process.account.create.create.credential.default.kind=key", "default.kind is apiKey or agentApiKey, not 'key'"),
         ("CORRAL_POSTGRES", "localhost:5432", "CORRAL_POSTGRES can't be 'localhost:5432': it is not an address such as postgresql://"),
         ("CORRAL_NATS", "nats://a:1,b", "CORRAL_NATS can't be 'nats://a:1,b': it is not an address such as nats://host:4222"),
         ("CORRAL_LOG_LEVEL", "loud", "CORRAL_LOG_LEVEL can't be 'loud'"),
@@ -108,6 +119,22 @@ def test_settings_of_the_orchestration_are_read_as_what_their_defaults_are() -> 
     assert (chosen["engine.turns"], chosen["simple.allocator.spread"]) == (3, False)
     assert chosen["engine.processes"] == 1000
     assert read_settings().orchestration()["engine.turns"] == 64
+
+
+def test_every_default_is_allowed_and_nothing_absurd_is() -> None:
+    written = {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in DEFAULTS.items()}
+    assert changed(written) == DEFAULTS
+    for name in DEFAULTS:
+        for absurd in ("", "\0", "-1" if isinstance(SETTINGS[name], Number) else "a\nb", "é"):
+            with pytest.raises(BadValue, match=re.escape(name)):
+                changed({name: absurd})
+
+
+def test_no_number_is_beyond_what_time_can_be_told() -> None:
+    for each in SETTINGS.values():
+        if isinstance(each, Number):
+            assert datetime.now(UTC) + timedelta(milliseconds=each.most) < datetime.max.replace(tzinfo=UTC)
+    assert datetime.now(UTC) + timedelta(seconds=TEN_YEARS) < datetime.max.replace(tzinfo=UTC)
 
 
 def test_a_misspelt_variable_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
