@@ -135,6 +135,10 @@ class MemoryStore:
         self._open()
         return len(self._rows)
 
+    async def writable(self) -> bool:
+        self._open()
+        return True
+
     def now(self) -> datetime:
         return max(self._clock(), self._rows[-1][1]) if self._rows else self._clock()
 

@@ -205,6 +205,9 @@ class PostgresStore:
     async def head(self) -> int:
         return await self._value("head") or 0
 
+    async def writable(self) -> bool:
+        return bool(await self._value("writable"))
+
     def now(self) -> datetime:
         return self._clock.now()
 

@@ -93,6 +93,10 @@ class Store(Protocol):
         """The last position (0: the log is empty)."""
         ...
 
+    async def writable(self) -> bool:
+        """False for a database that is read-only just now: a standby, or one that was set so."""
+        ...
+
     def now(self) -> datetime:
         """The time that an append of this moment would be given, as far as this process can tell. Never goes back, and asks nobody."""
         ...

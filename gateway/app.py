@@ -75,10 +75,12 @@ class Gateway:
         return _json(answer.document, answer.status, headers | {"X-Corral-Position": str(answer.position)})
 
     async def health(self, request: Request) -> Response:
-        """200 while the log and the views answer and nothing is poisoned."""
+        """200 while the log takes commands, the views answer and nothing is poisoned."""
         checks: dict[str, Any] = {}
         try:
             checks["log"] = {"healthy": True, "position": await self._services.store.head()}
+            if not await self._services.store.writable():
+                checks["log"] |= {"healthy": False, "message": "the database is read-only: it answers, and takes no command"}
         except StoreError as error:
             checks["log"] = {"healthy": False, "message": str(error)}
         try:

@@ -114,3 +114,28 @@ async def test_a_list_that_cannot_keep_up_is_given_anyway(store: PostgresStore, 
         started = time.monotonic()
         assert (await api.get("/v1/hosts"))["data"] == []
         assert time.monotonic() - started < 2
+
+
+async def test_a_database_that_only_reads_is_not_healthy(api: Api, database: str) -> None:
+    assert (await api.http.get("/healthcheck")).status_code == 200
+    await read_only(database, True)
+    health = await api.http.get("/healthcheck")
+    assert health.status_code == 503
+    assert "read-only" in health.json()["checks"]["log"]["message"]
+    assert (await api.http.post("/v1/hosts", json={"name": "h"})).status_code == 503
+    await read_only(database, False)
+    async with asyncio.timeout(30):
+        while (await api.http.get("/healthcheck")).status_code != 200:
+            await asyncio.sleep(0.05)
+
+
+async def read_only(database: str, only: bool) -> None:
+    """From now on, for all that connect; who is connected has to anew."""
+    connection = await asyncpg.connect(database, timeout=10, server_settings={"default_transaction_read_only": "off"})
+    try:
+        name = await connection.fetchval("select current_database()")
+        await connection.execute(f'alter database "{name}" set default_transaction_read_only to {"on" if only else "off"}')
+        others = "select pg_terminate_backend(pid) from pg_stat_activity where datname = $1 and pid <> pg_backend_pid()"
+        await connection.fetch(others, name)
+    finally:
+        await connection.close(timeout=5)
