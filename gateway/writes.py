@@ -210,6 +210,8 @@ class Writes:
         handlers.check(self._catalogue, type.name, fields, creating=submission.purpose == "create")
         if "networkAddress" in type.fields:
             subnets.check(fields)
+        if self._catalogue.root_type(type.name).name == "ipAddress":
+            subnets.check_address(fields.get("address"))
         if "networkIds" in type.fields and fields.get("networkIds") and fields.get("subnetIds"):
             raise Refused("NetworkIdsSubnetIdsMutuallyExclusive", "give networkIds or subnetIds, not both", "networkIds")
         return fields

@@ -189,3 +189,32 @@ async def test_a_failed_process_shows_why(api: Api) -> None:
     await api.happened(stream, Event(events.PROCESS_FAILED, failed))
     shown = await api.get(f"/v1/containers/{made['id']}")
     assert (shown["state"], shown["transitioning"], shown["transitioningMessage"]) == ("stopped", "error", "no host")
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "why"),
+    [
+        ({"startAddress": "10.43.0.2"}, "startAddress", "startAddress 10.43.0.2 is not in the subnet's network, 10.42.7.0/24"),
+        ({"endAddress": "10.42.8.0"}, "endAddress", "endAddress 10.42.8.0 is not in the subnet's network"),
+        ({"startAddress": "10.42.7.9", "endAddress": "10.42.7.8"}, "startAddress", "10.42.7.9 comes after endAddress 10.42.7.8"),
+        ({"endAddress": "10.42.7.1"}, "endAddress", "startAddress 10.42.7.2 comes after endAddress 10.42.7.1"),
+        ({"startAddress": "10.42.7.40", "cidrSize": 28}, "startAddress", "is not in the subnet's network, 10.42.7.0/28"),
+    ],
+)
+async def test_a_subnet_gives_out_addresses_of_its_network(api: Api, given: dict[str, Any], field: str, why: str) -> None:
+    network = (await api.post("/v1/networks", name="n"))["id"]
+    whole = {"networkId": network, "networkAddress": "10.42.7.13", **given}
+    for path, fields in (("/v1/subnets", whole), ("/v1/subnetippools", {**whole, "networkId": None})):
+        response = await api.http.post(path, json=fields)
+        document = response.json()
+        assert (response.status_code, document["code"], document["fieldName"]) == (422, "InvalidOption", field)
+        assert why in document["message"]
+    usable = await api.post("/v1/subnets", **{**whole, "cidrSize": 24, "startAddress": "10.42.7.9", "endAddress": "10.42.7.9"})
+    assert usable["state"] == "registering"
+
+
+async def test_an_ip_address_is_one(api: Api) -> None:
+    response = await api.http.post("/v1/ipaddresses", json={"address": "rubbish"})
+    assert (response.status_code, response.json()["code"], response.json()["fieldName"]) == (422, "InvalidFormat", "address")
+    for address in ("203.0.113.7", "2001:db8::7", None):
+        assert (await api.post("/v1/ipaddresses", address=address))["address"] == address
