@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
+from typer.core import TyperCommand
 
 from commands.catalogue.secrets import masked, secret_names
 from deploy.cli import moments
@@ -34,6 +36,16 @@ FEW = 3
 """Processes that a heading names; the things below it tell the rest."""
 
 
+class OfMoments(TyperCommand):
+    """Its arguments are moments: one before the log's begin would be taken for an option of that name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for each in args[: args.index("--")] if "--" in args else args:
+            if re.fullmatch(r"-[0-9]+[a-z]?", each):
+                raise WrongUse(f"{each!r} is no moment: give {moments.HELP}")
+        return super().parse_args(ctx, args)
+
+
 def register(app: typer.Typer) -> None:
     """Adds the command to the CLI."""
 
@@ -42,7 +54,7 @@ def register(app: typer.Typer) -> None:
         "corral diff 12h 1h                      (between 12 hours ago and an hour ago)",
         "corral diff 2026-11-20 --type container (since then, of containers only)",
         "corral diff 1d --thing 1i5 -o json",
-    ])  # fmt: skip
+    ], cls=OfMoments)  # fmt: skip
     def diff(
         a: Annotated[str, typer.Argument(metavar="A", help=f"From here: {moments.HELP}.", show_default=False)],
         b: Annotated[str | None, typer.Argument(metavar="[B]", help="Up to here; now, if it is left out.", show_default=False)] = None,

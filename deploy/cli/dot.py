@@ -10,7 +10,7 @@ import typer
 from commands.catalogue.dot import process_dot, resource_dot
 from commands.catalogue.model import Catalogue
 from deploy.cli.catalogue import catalogue, near
-from deploy.cli.errors import Failed
+from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.options import SERVER, command
 
 What = Annotated[
@@ -35,6 +35,8 @@ def register(app: typer.Typer) -> None:
 
 def drawn(known: Catalogue, what: str) -> str:
     """Raises Failed, naming what comes near."""
+    if not what.strip(". "):
+        raise WrongUse(f"{what!r} names nothing to draw: `corral dot` lists the types and their processes")
     if "." in what:
         name = what.lower()
         if name in known.processes:

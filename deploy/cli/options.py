@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, TypeVar
 
 import typer
+from typer.core import TyperCommand
 
 from deploy.cli.client import Client, base_url
 from deploy.cli.show import Format
@@ -36,11 +37,13 @@ Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is d
 F = TypeVar("F", bound=Callable[..., None])
 
 
-def command(app: typer.Typer, name: str, panel: str, examples: Sequence[str]) -> Callable[[F], F]:
+def command(
+    app: typer.Typer, name: str, panel: str, examples: Sequence[str], cls: type[TyperCommand] | None = None
+) -> Callable[[F], F]:
     """Registers a function as `corral <name>`, with its docstring as help and the examples below."""
     # Blank lines: rich's help would run the examples together.
     epilog = "[bold]Examples[/bold]\n\n" + "\n\n".join(f"  {each}" for each in examples)
-    return app.command(name, rich_help_panel=panel, epilog=epilog)
+    return app.command(name, rich_help_panel=panel, epilog=epilog, cls=cls)
 
 
 def connect(url: str | None) -> Client:

@@ -36,6 +36,8 @@ def test_a_process_is_drawn_in_any_letter_case() -> None:
         ("pool", r"there is no resource type pool; near it: ipPool, .*storagePool"),
         ("xyzzy", "there is no resource type xyzzy, nor any like it: `corral dot` lists"),
         ("setting", "a setting has no processes"),
+        ("", "'' names nothing to draw: `corral dot` lists"),
+        (" . ", r"' \. ' names nothing to draw"),
     ],
 )
 def test_what_can_not_be_drawn_is_refused_with_what_can(what: str, why: str) -> None:

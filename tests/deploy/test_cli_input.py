@@ -246,3 +246,12 @@ def corral(*words: str, home: Path) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "deploy.cli", *words], env={"PATH": "/usr/bin:/bin", "CORRAL_HOME": str(home), "COLUMNS": "200"},
         cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=30, check=False,
     )  # fmt: skip
+
+
+# --- moments ---
+
+
+def test_a_moment_before_the_logs_begin_is_no_option() -> None:
+    result = CliRunner().invoke(build(), ["diff", "-1", "4"])
+    assert isinstance(result.exception, WrongUse)
+    assert "'-1' is no moment: give a position (120), a time" in str(result.exception)
