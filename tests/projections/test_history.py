@@ -9,7 +9,7 @@ import pytest
 
 from commands import events
 from commands.decide import Delete, Update
-from commands.resource import fold, fold_all
+from commands.resource import Resource, fold, fold_all
 from eventstore import Event, Write
 from eventstore.memory import MemoryStore
 from projections.fold import Picture
@@ -76,7 +76,13 @@ async def test_the_state_at_a_position_is_the_fold_of_the_log_up_to_there(cloud:
     await cloud.project()
     picture = await state_at(cloud.store, len(log))
     for seen in rows_of(picture, removed=True):
-        assert await cloud.views.get(seen.resource.type, seen.resource.id) == seen
+        row = await cloud.views.get(seen.resource.type, seen.resource.id)
+        assert row == replace(seen, resource=as_readers_need_it(seen.resource))
+
+
+def as_readers_need_it(resource: Resource) -> Resource:
+    """Without what the write side alone remembers: a view keeps none of that."""
+    return Resource(resource.type, resource.id, resource.version, resource.position, resource.row, resource.open, resource.root)
 
 
 async def test_the_state_can_be_counted_and_listed() -> None:
