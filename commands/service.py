@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agents.wire import partition_of
-from commands import events
+from commands import at_once, events
 from commands.catalogue.model import Catalogue
 from commands.catalogue.secrets import secrets_of
 from commands.decide import Command, Delete, Ended, Run, Update, decide
@@ -27,7 +27,7 @@ from commands.placement import CAPACITY
 from commands.resource import Json, Resource, empty, evolve, fold, split_stream
 from commands.snapshots import latest
 from commands.surroundings import REAL, Surroundings
-from commands.turn import NeedIds, Turn
+from commands.turn import NeedIds, Triggers, Turn
 from commands.vault import Vault
 from eventstore import BadData, CommandKey, KeyReused, Recorded, Repeated, Store, Taken, Work, Write, WrongVersion
 
@@ -282,17 +282,32 @@ class Commands:
         reach_all("after", "append", moments)
         recorded = appended.recorded(writes)
         resource = _refold(resources.get(stream), stream, recorded)
+        if resource.type in at_once.TYPES:
+            await self._carry_on(resource.root, recorded[-1].id)
         return Outcome(resource, appended.last)
 
+    async def _carry_on(self, root: str, cause: str) -> None:
+        def run(turn: Turn) -> str:
+            turn.run()
+            return root
+
+        async def taken(resources: dict[str, Resource], fleet: Fleet) -> Turn:
+            turn, _ = await self._decide(run, resources, Actor(), root, fleet, Triggers(cause))
+            self._ids.keep()
+            return turn
+
+        await at_once.carry_on(self.store, self.vault, root, taken)
+
     async def _decide(
-        self, draft: Callable[[Turn], str], resources: dict[str, Resource], actor: Actor, root: str
-    ) -> tuple[Turn, str]:
+        self, draft: Callable[[Turn], str], resources: dict[str, Resource], actor: Actor, root: str, fleet: Fleet | None = None,
+        triggers: Triggers = Triggers(),
+    ) -> tuple[Turn, str]:  # fmt: skip
         while True:
             turn = Turn(
-                self.catalogue, resources, self._no_fleet, root=root, now=self.store.now(), new_id=self.surroundings.new_id,
-                ids=self._ids.take, secret=self.surroundings.secret, settings=self.settings, actor=actor.account,
-                correlation=actor.correlation or self.surroundings.new_id().replace("-", ""),
-            )
+                self.catalogue, resources, fleet or self._no_fleet, triggers=triggers, root=root, now=self.store.now(),
+                new_id=self.surroundings.new_id, ids=self._ids.take, secret=self.surroundings.secret, settings=self.settings,
+                actor=actor.account, correlation=actor.correlation or self.surroundings.new_id().replace("-", ""),
+            )  # fmt: skip
             try:
                 return turn, draft(turn)
             except NeedIds as need:

@@ -223,24 +223,41 @@ def of_both(cloud: Cloud, created: list[Resource]) -> bool:
     return {partition_of(each.stream) in cloud.engine.vitals()["partitions"] for each in created} == {True, False}
 
 
-async def test_a_changed_handler_is_in_force_on_all_engines_for_what_begins_a_second_later(store: Store, nats_url: str) -> None:
-    async with two_engines(store, nats_url) as cloud, a_plain_handler(nats_url, with_body(HELLO)) as handler:
-        registered = await cloud.create("externalHandler", name="demo", processNames=["instance.start"])
-        await asyncio.sleep(1.0)
-        created = [await cloud.create("container", imageUuid="sim:x") for _ in range(8)]
-        assert of_both(cloud, created)
-        for each in created:
-            running = await cloud.until(each.stream, "running", seconds=LONG)
-            assert running.row["data"]["hello"] == "world"
-        assert Counter(event["resourceId"] for event in handler.heard) == {f"1i{each.id}": 1 for each in created}
+async def test_a_changed_handler_is_in_force_on_all_engines_with_its_answer_while_they_create_hundreds(store: Store, nats_url: str) -> None:
+    async with two_engines(store, nats_url) as cloud, a_plain_handler(nats_url, with_body(HELLO)):
+        busy: list[Resource] = []
+        enough = asyncio.Event()
 
-        await cloud.commands.run("externalHandler", registered.id, "deactivate", {}, cloud.actor)
-        await asyncio.sleep(1.0)
-        later = [await cloud.create("container", imageUuid="sim:x") for _ in range(8)]
+        async def load() -> None:
+            while len(busy) < 1000 and not enough.is_set():
+                busy.extend(await asyncio.gather(*(cloud.create("container", imageUuid="sim:busy") for _ in range(40))))
+
+        async def under_way() -> int:
+            return len(await store.due_work(range(PARTITIONS)))
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(load())
+            while len(busy) < 120:
+                await asyncio.sleep(0.005)
+            registered = await cloud.create("externalHandler", name="demo", processNames=["instance.start"])
+            created = [await cloud.create("container", imageUuid="sim:x") for _ in range(8)]
+            assert await under_way() > 40, "the engines have nothing to do: this tells nothing of busy ones"
+            for each in created:
+                await cloud.until(each.stream, "running", seconds=2 * LONG)
+            await cloud.commands.run("externalHandler", registered.id, "deactivate", {}, cloud.actor)
+            later = [await cloud.create("container", imageUuid="sim:x") for _ in range(8)]
+            assert await under_way() > 40, "the engines have nothing to do: this tells nothing of busy ones"
+            enough.set()
+        assert of_both(cloud, created)
         for each in later:
-            running = await cloud.until(each.stream, "running", seconds=LONG)
-            assert "hello" not in running.row["data"]
-        assert len(handler.heard) == len(created)
+            await cloud.until(each.stream, "running", seconds=2 * LONG)
+        assert [await joined(store, each.stream) for each in created] == [["demo"]] * 8
+        assert [await joined(store, each.stream) for each in later] == [[]] * 8
+
+
+async def joined(store: Store, stream: str) -> list[str]:
+    """The handlers that took part in the processes of an instance."""
+    return [handler["name"] for event in await store.read(stream) for handler in event.data.get("handlers", ())]
 
 
 async def test_those_who_wait_on_another_engine_go_on_when_the_handler_is_deactivated(store: Store, nats_url: str) -> None:
