@@ -14,9 +14,12 @@ from types import ModuleType
 from commands.catalogue.builtin import CATALOGUE
 from commands.catalogue.extend import Extending
 from commands.catalogue.model import Catalogue, CatalogueError
+from commands.catalogue.shapes import uncallable
 
 FOLDER = "extensions"
 ENTRY = "extend"
+STRANGE = (Exception, SystemExit)
+"""It is a stranger's code: whatever it raises is told with its place, also where it would end the process without a word."""
 
 
 class ExtensionFailed(Exception):
@@ -29,7 +32,7 @@ class ExtensionFailed(Exception):
 
 def catalogue_of(home: Path) -> Catalogue:
     """Raises ExtensionFailed. Without extensions it is the built-in one itself."""
-    files = sorted(each for each in (home / FOLDER).glob("*.py") if not each.name.startswith("_"))
+    files = sorted(each for each in (home / FOLDER).glob("*.py") if each.is_file() and not each.name.startswith("_"))
     catalogue = CATALOGUE
     for file in files:
         catalogue = _extended(catalogue, file)
@@ -41,14 +44,18 @@ def _extended(catalogue: Catalogue, file: Path) -> Catalogue:
     entry = getattr(module, ENTRY, None)
     if not callable(entry):
         raise ExtensionFailed(file, None, f"it has no function {ENTRY}(catalogue), which is what is called to add to the catalogue")
+    if why := uncallable(entry, 1):
+        raise ExtensionFailed(file, _first_line(entry), f"its {ENTRY} {why}: write def {ENTRY}(catalogue)")
     extending = Extending(catalogue)
     try:
         entry(extending)
         return extending.build()
     except CatalogueError as error:
-        raise ExtensionFailed(file, _line_in(file, error) or _first_line(entry), str(error)) from error
-    except Exception as error:  # it is a stranger's code: whatever it raises is told with its place
-        raise ExtensionFailed(file, _line_in(file, error), _said(error)) from error
+        added_in, line = extending.places.get(error.about, ("", 0))
+        added = line if Path(added_in) == file else _first_line(entry)
+        raise ExtensionFailed(file, _line_in(file, error) or added, str(error)) from error
+    except STRANGE as error:
+        raise ExtensionFailed(file, _line_in(file, error) or _first_line(entry), _said(error)) from error
 
 
 def _loaded(file: Path) -> ModuleType:
@@ -62,7 +69,7 @@ def _loaded(file: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except SyntaxError as error:
         raise ExtensionFailed(file, error.lineno, f"it is no Python: {error.msg}") from error
-    except Exception as error:  # as above
+    except STRANGE as error:
         raise ExtensionFailed(file, _line_in(file, error), _said(error)) from error
     return module
 
@@ -78,5 +85,5 @@ def _first_line(entry: object) -> int | None:
     return code.co_firstlineno if code is not None else None
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     return f"it raises {type(error).__name__}: {error}" if str(error) else f"it raises {type(error).__name__}"

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from commands.catalogue.model import Ask, Catalogue, CatalogueError, Child, Join, Own, Process, ResourceType, Step
+from commands.catalogue.shapes import wrong_with_fields
 
 
 def check(catalogue: Catalogue) -> None:
     """Raises CatalogueError for the first contradiction."""
     for kind in catalogue.types.values():
-        _check_type(catalogue, kind)
+        with _about(kind.name):
+            _check_type(catalogue, kind)
     for process in catalogue.processes.values():
-        _check_process(catalogue, process)
-        for step in process.steps:
-            _check_step(catalogue, process, step)
+        with _about(process.name):
+            _check_process(catalogue, process)
+            for step in process.steps:
+                _check_step(catalogue, process, step)
+
+
+@contextmanager
+def _about(name: str) -> Iterator[None]:
+    try:
+        yield
+    except CatalogueError as error:
+        error.about = name
+        raise
 
 
 def _check_type(catalogue: Catalogue, kind: ResourceType) -> None:
@@ -24,6 +37,8 @@ def _check_type(catalogue: Catalogue, kind: ResourceType) -> None:
     for action in kind.actions.values():
         for name in _unknown(catalogue, (action.input, action.output)):
             raise CatalogueError(f"action {kind.name}.{action.name} has the unknown type {name}")
+    for why in wrong_with_fields(kind.fields, catalogue.types):
+        raise CatalogueError(f"type {kind.name}: {why}")
     keys = [*kind.unique, *kind.single, *([(kind.owner,)] if kind.owner else [])]
     for through in [name for key in keys for name in key if name not in kind.fields]:
         raise CatalogueError(f"{kind.name} is owned or made unique through {through}, which is not one of its fields")
@@ -61,6 +76,9 @@ def _check_step(catalogue: Catalogue, process: Process, step: Step) -> None:
             raise CatalogueError(f"process {process.name} has a step for each {step.type} by {step.via}, which is no field of it")
     if isinstance(step, Ask) and step.seconds <= 0:
         raise CatalogueError(f"process {process.name} asks {step.command} without a timeout")
+    if isinstance(step, Ask) and step.undo is not None and catalogue.asks(process.type, step.undo) is None:
+        why = f"which no process of {process.type} asks"
+        raise CatalogueError(f"process {process.name} undoes {step.command} by {step.undo}, {why}")
 
 
 def _unknown(catalogue: Catalogue, names: Iterable[str | None]) -> list[str]:

@@ -284,6 +284,9 @@ class Process:
 
     def __post_init__(self) -> None:
         phases: dict[Phase, tuple[Step | Logic, ...]] = {"pre": self.pre, "handlers": self.handlers, "post": self.post}
+        for phase, written in phases.items():
+            if not isinstance(written, tuple | list):
+                raise CatalogueError(f"process {self.name}: its {phase} is {written!r}, not a tuple of steps; (step,) is one of one step")
         name = self.type[:1].upper() + self.type[1:] + self.verb.capitalize()
         logic = {phase: _grouped(written, name, USUAL[phase]) for phase, written in phases.items()}
         object.__setattr__(self, "logic", logic)
@@ -328,6 +331,11 @@ def _grouped(written: tuple[Step | Logic, ...], name: str, priority: int) -> tup
 
 class CatalogueError(Exception):
     """The catalogue contradicts itself: says where."""
+
+    def __init__(self, why: str, about: str = "") -> None:
+        """`about`: the type or process that is wrong."""
+        super().__init__(why)
+        self.about = about
 
 
 class Catalogue:

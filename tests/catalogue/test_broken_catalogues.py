@@ -9,7 +9,21 @@ from typing import Any
 import pytest
 
 from commands.catalogue.builtin import CATALOGUE
-from commands.catalogue.model import Action, Ask, Await, Catalogue, CatalogueError, Child, Join, Link, Logic, Own, Process, ResourceType
+from commands.catalogue.model import (
+    Action,
+    Ask,
+    Await,
+    Catalogue,
+    CatalogueError,
+    Child,
+    Field,
+    Join,
+    Link,
+    Logic,
+    Own,
+    Process,
+    ResourceType,
+)
 from commands.catalogue.processes.common import PURGED
 from commands.logic import nics
 from tests.catalogue import promises
@@ -160,6 +174,8 @@ CONTRADICTIONS: list[tuple[Callable[[], Process | ResourceType], str]] = [
     (lambda: process("vnet.activate", handlers=(Child("nic", "nothing", "nic.activate"),)), "no field of it"),
     (lambda: process("vnet.activate", handlers=(Child("nothing", "vnetId", "nic.activate"),)), "no field of it"),
     (lambda: process("vnet.activate", handlers=(replace(ask_of("instancehostmap.activate"), seconds=0.0),)), "without a timeout"),
+    (lambda: process("vnet.activate", handlers=(ask_of("instancehostmap.activate"),)), "which no process of vnet asks"),
+    (lambda: replace(VNET, fields={**VNET.fields, "x": Field("x", "reference[vnett]")}), r"no type 'vnett' \(vnet\?\)"),
     (lambda: process("vnet.activate", pre=(Logic("x", (Join(nics.vnet, "vnet.nothing"),)),)), "not a process"),
 ]
 

@@ -6,6 +6,7 @@ import pytest
 
 from commands.catalogue.builtin import CATALOGUE
 from commands.catalogue.model import Ask, Process
+from commands.catalogue.shapes import check_process
 from commands.claimed import KINDS
 from commands.fleet import CATEGORIES
 from tests.catalogue import promises
@@ -68,3 +69,8 @@ def test_whatever_is_claimed_is_given_back_by_what_is_purged() -> None:
     alive = {each.type for each in story.resources().values() if each.state != "purged"}
     assert alive <= {"configItemStatus", "data"}, f"of {before}"
     assert promises.kept(story) == []
+
+
+@pytest.mark.parametrize("process", PROCESSES, ids=named)
+def test_every_step_is_one_and_can_be_called_as_it_will_be(process: Process) -> None:
+    check_process(process)

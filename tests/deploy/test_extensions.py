@@ -96,12 +96,12 @@ def settled(http: httpx.Client, link: str, state: str) -> dict[str, Any]:
         (
             "from commands.catalogue.processes.common import lifecycle\n\n\ndef extend(catalogue):\n"
             "    catalogue.add_processes(lifecycle('ghost'))\n",
-            4, "is of ghost, which is not a type",
+            5, "is of ghost, which is not a type",
         ),
         (
             "from commands.catalogue.model import Process\n\n\ndef extend(catalogue):\n"
             "    catalogue.add_processes([Process('image.fly', 'image', ('active',), 'flying', 'active')])\n",
-            4, "names flying, no state of image.state",
+            5, "names flying, no state of image.state",
         ),
     ],
     ids=["syntax", "import", "entry", "raises", "phase", "step", "type", "single", "process", "state"],
@@ -114,6 +114,114 @@ def test_an_extension_that_is_wrong_is_named_with_its_line(tmp_path: Path, text:
     place = str(tmp_path / "extensions" / "own.py") + (f", line {line}: " if line else ": ")
     assert said.startswith(f"the extension {place}")
     assert said.endswith(f"Mend it, or take the file out of {tmp_path / 'extensions'}")
+
+
+WIDGET = """from commands.catalogue.model import *
+from commands.catalogue.processes.common import lifecycle
+from commands.catalogue.types.common import ACCOUNT, ALL, LIFE, actions, col, fields, fld, links
+
+
+def widget(*own, prefix="1wi", verbs=LIFE, **more):
+    return ResourceType("widget", "widgets", prefix, fields(*own), links(ACCOUNT), actions("widget", *verbs), ALL, ALL, **more)
+
+
+def look(turn, resource):
+    pass
+
+
+async def later(turn, resource):
+    pass
+
+
+"""
+AT = WIDGET.count("\n") + 2
+"""The line of the first statement in `extend`."""
+
+
+WITH = "add_processes(lifecycle('widget', create={0}))"
+TYPE = "add_type(widget())"
+UNDONE = "neither undoes it nor says why not: give `undo`"
+
+SLIPS: dict[str, tuple[list[str], int, str]] = {
+    # statement(s), which of them is at fault, what is said of it
+    "a text for a step": ([TYPE, WITH.format("('x',)")], 1, "process widget.create: 'x' is no step. Steps are Decide, Child, Own"),
+    "a function for a step": ([TYPE, WITH.format("(look,)")], 1, "is no step; a function is one as Decide(function)"),
+    "a step for steps": ([TYPE, WITH.format("Decide(look)")], 1, "not a tuple of steps; (step,) is one of one step"),
+    "a function inside a logic": ([WITH.format("(Logic('mine', (look,)),)")], 0, "is no step; a function is one"),
+    "a name for a function": ([WITH.format("(Decide('nope'),)")], 0, "'nope', is no function. It is called as decide(turn, resource)"),
+    "too few parameters": ([WITH.format("(Decide(lambda turn: 1),)")], 0, "can't take 2 values (too many positional arguments)"),
+    "an async function": ([WITH.format("(Decide(later),)")], 0, "later, is async or yields, so calling it does nothing"),
+    "nothing to wait for": ([WITH.format("(Await(None),)")], 0, "its `until`, None, is no function"),
+    "children by a number": ([WITH.format("(Child('nic', 7, 'nic.create'),)")], 0, "Child: its `via`, 7, is no function"),
+    "a chain by its name": (
+        ["add_processes([Process('widget.x', 'widget', ('active',), 'activating', 'active', chain='widget.y')])"],
+        0, "its `chain`, 'widget.y', is no function",
+    ),
+    "a text for a process": (["add_processes(['widget.x'])"], 0, "'widget.x' is no Process"),
+    "an agent by its number": ([WITH.format("(Ask('w.do', 7, look),)")], 0, "Ask: its `agent`, 7, is no function"),
+    "no undo": ([WITH.format("(Ask('w.do', look, look),)")], 0, f"process widget.create asks w.do, and {UNDONE}"),
+    "no undo, added": (["add_step('image.create', 'pre', Ask('w.do', look, look))"], 0, f"image.create asks w.do, and {UNDONE}"),
+    "an undo that nothing asks": (
+        [TYPE, WITH.format("(Ask('w.do', look, look, undo='w.undo'),)")],
+        1, "process widget.create undoes w.do by w.undo, which no process of widget asks",
+    ),
+    "no timeout": (["add_step('image.create', 'pre', Ask('w.do', look, look, tries=0, seconds=0))"], 0, "asks w.do without a timeout"),
+    "a number for a function": (["add_step('image.create', 'pre', Decide(7))"], 0, "add_step to image.create: Decide: its `decide`, 7,"),
+    "a priority in words": (["add_step('image.create', 'pre', Decide(look), priority='high')"], 0, "is a whole number; 'high' is no int"),
+    "a field's type": (
+        ["add_type(widget(fld('size', 'integer', 'rcu')))"],
+        0, "field size is of type 'integer': there is none of that name (int?); possible: string, int, boolean,",
+    ),
+    "an element's type": (["add_type(widget(fld('sizes', 'array[integer]', 'rcu')))"], 0, "field sizes is of type 'array[integer]'"),
+    "a reference": (["add_type(widget(fld('h', 'reference[hosst]', 'rcu')))"], 0, "'reference[hosst]': there is no type 'hosst' (host?)"),
+    "an access": (["add_type(widget(fld('size', 'int', 'rwx')))"], 0, "has the access 'wx'; possible: r(ead), c(reate) and u(pdate)"),
+    "a store": (["add_type(widget(Field('size', 'int', 'column')))"], 0, "is kept in 'column'; possible: col, fld, calc, proto"),
+    "a default": (
+        ["add_type(widget(fld('size', 'enum', options=('s', 'm'), default='l')))"],
+        0, "field size is 'l' by default, which is none of its options s, m",
+    ),
+    "a taken prefix": (["add_type(widget(prefix='1i'))"], 0, "its id prefix '1i' is that of"),
+    "no prefix": (["add_type(widget(prefix='w'))"], 0, "its id prefix 'w' is not 1 and small letters"),
+    "no processes": ([TYPE], 0, "type widget offers what nothing carries out: there is no process widget."),
+    "no create": (["add_type(widget(verbs=()))"], 0, "there is no process widget.create. add_processes(lifecycle('widget')) adds"),
+    "an action without": (["add_type(widget(verbs=(*LIFE, 'spin')))", WITH.format("()")], 0, "there is no process widget.spin. add_"),
+    "a text for a type": (["add_type('widget')"], 0, "add_type takes a type; 'widget' is no ResourceType"),
+    "a text for a link": (["add_link('host', 'widgets')"], 0, "add_link to host takes a link; 'widgets' is no Link"),
+    "a link to nowhere": (["types", "add_link('host', Link('w', 'widgget', 'hostId'))"], 1, "host.w goes to widgget, which is not a type"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("lines", "at", "why"), SLIPS.values(), ids=SLIPS)
+def test_a_slip_in_a_type_or_a_process_is_found_at_the_start_and_not_by_the_first_that_runs(
+    tmp_path: Path, lines: list[str], at: int, why: str
+) -> None:
+    text = f"{WIDGET}def extend(catalogue):\n" + "".join(f"    catalogue.{line}\n" for line in lines)
+    with pytest.raises(ExtensionFailed) as failed:
+        catalogue_of(with_extension(tmp_path, text))
+    said = str(failed.value)
+    assert said.startswith(f"the extension {tmp_path / 'extensions' / 'own.py'}, line {AT + at}: ")
+    assert why in said
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "why"),
+    [
+        ("async def extend(catalogue):\n    raise ValueError\n", 1, "its extend is async or yields, so calling it does nothing"),
+        ("\ndef extend(catalogue):\n    yield catalogue\n", 2, "its extend is async or yields, so calling it does nothing"),
+        ("def extend():\n    pass\n", 1, "its extend can't take 1 value"),
+        ("import sys\nsys.exit(3)\n", 2, "it raises SystemExit: 3"),
+        ("def extend(catalogue):\n    raise SystemExit\n", 2, "it raises SystemExit"),
+    ],
+)
+def test_a_file_that_would_do_nothing_or_end_corral_without_a_word_is_told(tmp_path: Path, text: str, line: int, why: str) -> None:
+    with pytest.raises(ExtensionFailed) as failed:
+        catalogue_of(with_extension(tmp_path, text))
+    assert str(failed.value).startswith(f"the extension {tmp_path / 'extensions' / 'own.py'}, line {line}: {why}")
+
+
+def test_a_kind_of_a_type_shares_its_id_prefix(tmp_path: Path) -> None:
+    text = f"{WIDGET}def extend(catalogue):\n    catalogue.add_type(ResourceType('jail', 'jails', '1i', fields(), parent='instance'))\n"
+    assert catalogue_of(with_extension(tmp_path, text)).type("instance").children[-1] == "jail"
 
 
 def test_without_extensions_the_catalogue_is_the_built_in_one(tmp_path: Path) -> None:
