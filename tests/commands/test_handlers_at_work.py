@@ -229,24 +229,29 @@ async def test_a_changed_handler_is_in_force_on_all_engines_with_its_answer_whil
         enough = asyncio.Event()
 
         async def load() -> None:
-            while len(busy) < 1000 and not enough.is_set():
+            while not enough.is_set():
                 busy.extend(await asyncio.gather(*(cloud.create("container", imageUuid="sim:busy") for _ in range(40))))
 
         async def under_way() -> int:
             return len(await store.due_work(range(PARTITIONS)))
 
+        async def until_they_are_busy() -> None:
+            while await under_way() < 100:
+                assert len(busy) < 5000, "the engines are faster than this can ask"
+                await asyncio.sleep(0.01)
+
         async with asyncio.TaskGroup() as group:
             group.create_task(load())
-            while len(busy) < 120:
-                await asyncio.sleep(0.005)
+            await until_they_are_busy()
             registered = await cloud.create("externalHandler", name="demo", processNames=["instance.start"])
             created = [await cloud.create("container", imageUuid="sim:x") for _ in range(8)]
-            assert await under_way() > 40, "the engines have nothing to do: this tells nothing of busy ones"
+            assert await under_way() > 2 * len(created), "this tells nothing of busy engines"
             for each in created:
                 await cloud.until(each.stream, "running", seconds=2 * LONG)
+            await until_they_are_busy()
             await cloud.commands.run("externalHandler", registered.id, "deactivate", {}, cloud.actor)
             later = [await cloud.create("container", imageUuid="sim:x") for _ in range(8)]
-            assert await under_way() > 40, "the engines have nothing to do: this tells nothing of busy ones"
+            assert await under_way() > 2 * len(later), "this tells nothing of busy engines"
             enough.set()
         assert of_both(cloud, created)
         for each in later:
