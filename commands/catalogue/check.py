@@ -12,17 +12,18 @@ from commands.catalogue.shapes import wrong_with_fields
 def check(catalogue: Catalogue) -> None:
     """Raises CatalogueError for the first contradiction."""
     for kind in catalogue.types.values():
-        with _about(kind.name):
+        with about(kind.name):
             _check_type(catalogue, kind)
     for process in catalogue.processes.values():
-        with _about(process.name):
+        with about(process.name):
             _check_process(catalogue, process)
             for step in process.steps:
                 _check_step(catalogue, process, step)
 
 
 @contextmanager
-def _about(name: str) -> Iterator[None]:
+def about(name: str) -> Iterator[None]:
+    """What is found to be wrong is about this type or process."""
     try:
         yield
     except CatalogueError as error:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from commands.catalogue.check import about
 from commands.catalogue.model import PHASES, Action, Catalogue, CatalogueError, Link, Logic, Phase, Process, ResourceType, Step
 from commands.catalogue.shapes import check_process, check_step, must_be
 
@@ -120,7 +121,8 @@ class Extending:
         processes = [self._with_steps(process) for process in self._processes.values()]
         catalogue = Catalogue(list(self._types.values()), processes)
         for name in self._own:
-            _check_lives(catalogue, catalogue.type(name))
+            with about(name):
+                _check_lives(catalogue, catalogue.type(name))
         return catalogue
 
     def _note(self, name: str) -> None:
@@ -156,6 +158,5 @@ def _check_lives(catalogue: Catalogue, kind: ResourceType) -> None:
         missing = ", ".join(f"{root}.{verb}" for verb in without)
         raise CatalogueError(
             f"type {kind.name} offers what nothing carries out: there is no process {missing}. add_processes(lifecycle({kind.name!r})) "
-            "adds the usual ones; what it shall not offer, leave out of its actions and methods",
-            kind.name,
+            "adds the usual ones; what it shall not offer, leave out of its actions and methods"
         )

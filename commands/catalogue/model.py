@@ -284,9 +284,6 @@ class Process:
 
     def __post_init__(self) -> None:
         phases: dict[Phase, tuple[Step | Logic, ...]] = {"pre": self.pre, "handlers": self.handlers, "post": self.post}
-        for phase, written in phases.items():
-            if not isinstance(written, tuple | list):
-                raise CatalogueError(f"process {self.name}: its {phase} is {written!r}, not a tuple of steps; (step,) is one of one step")
         name = self.type[:1].upper() + self.type[1:] + self.verb.capitalize()
         logic = {phase: _grouped(written, name, USUAL[phase]) for phase, written in phases.items()}
         object.__setattr__(self, "logic", logic)
@@ -318,6 +315,8 @@ class Process:
 
 def _grouped(written: tuple[Step | Logic, ...], name: str, priority: int) -> tuple[Logic, ...]:
     """A phase's logic, with the steps that are written without one in the usual one."""
+    if not isinstance(written, tuple | list):
+        raise CatalogueError(f"{name}: {written!r} is not a tuple of steps; (step,) is one of one step")
     found: list[Logic] = []
     for each in written:
         if isinstance(each, Logic):
@@ -330,12 +329,9 @@ def _grouped(written: tuple[Step | Logic, ...], name: str, priority: int) -> tup
 
 
 class CatalogueError(Exception):
-    """The catalogue contradicts itself: says where."""
+    """The catalogue contradicts itself: says where. `about`: the type or process that is wrong, where that is known."""
 
-    def __init__(self, why: str, about: str = "") -> None:
-        """`about`: the type or process that is wrong."""
-        super().__init__(why)
-        self.about = about
+    about = ""
 
 
 class Catalogue:

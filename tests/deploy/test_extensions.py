@@ -146,7 +146,7 @@ SLIPS: dict[str, tuple[list[str], int, str]] = {
     # statement(s), which of them is at fault, what is said of it
     "a text for a step": ([TYPE, WITH.format("('x',)")], 1, "process widget.create: 'x' is no step. Steps are Decide, Child, Own"),
     "a function for a step": ([TYPE, WITH.format("(look,)")], 1, "is no step; a function is one as Decide(function)"),
-    "a step for steps": ([TYPE, WITH.format("Decide(look)")], 1, "not a tuple of steps; (step,) is one of one step"),
+    "a step for steps": ([TYPE, WITH.format("Decide(look)")], 1, "is not a tuple of steps; (step,) is one of one step"),
     "a function inside a logic": ([WITH.format("(Logic('mine', (look,)),)")], 0, "is no step; a function is one"),
     "a name for a function": ([WITH.format("(Decide('nope'),)")], 0, "'nope', is no function. It is called as decide(turn, resource)"),
     "too few parameters": ([WITH.format("(Decide(lambda turn: 1),)")], 0, "can't take 2 values (too many positional arguments)"),
