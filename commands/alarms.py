@@ -9,6 +9,9 @@ from datetime import datetime, timedelta
 BROKEN_SECONDS = 60.0
 """At most between two tries of a turn that fails by itself."""
 
+HOPELESS = 3
+"""Tries that broke, some ten seconds in all: what came over the engine for a moment is over by then."""
+
 
 class Alarms:
     """Of one engine. `ring(root)` when its time has come by the clock `now`."""
@@ -33,6 +36,10 @@ class Alarms:
         seconds = min(BROKEN_SECONDS, 2.0**failures)
         self._broken[root] = (failures, asyncio.get_running_loop().time() + seconds)
         self.set(root, self._now() + timedelta(seconds=seconds))
+
+    def is_hopeless(self, root: str) -> bool:
+        """Its turn broke so often that another try by the same rules has no prospect."""
+        return self._broken.get(root, (0, 0.0))[0] >= HOPELESS
 
     def pauses(self, root: str) -> bool:
         return self._broken.get(root, (0, 0.0))[1] > asyncio.get_running_loop().time()

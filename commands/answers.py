@@ -9,15 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from commands.catalogue.fields import parsed_date
-from commands.catalogue.model import ResourceType
-from commands.replies import NEVER_MERGED
+from commands.catalogue.fields import check_limits, converted, number_in
+from commands.catalogue.kept import from_outside, is_kept_field
+from commands.catalogue.model import Catalogue, Field, ResourceType
+from commands.errors import Refused
 from commands.resource import Json, Resource
 from commands.world import World
 from eventstore import unholdable
 
-BIGGEST = 2**63 - 1
-"""Of a whole number, in a column."""
+NEVER_MERGED = frozenset({"id", "uuid", "kind", "accountId", "created", "removed", "attachedState"})
+"""What no answer sets, beside the states that processes move."""
+
+
+class Misread(Exception):
+    """An answer can't be taken in: says why."""
 
 
 def legible(text: str | None) -> str | None:
@@ -25,81 +30,86 @@ def legible(text: str | None) -> str | None:
     return text and text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
-def wrong_with(world: World, resource: Resource, command: str, data: Json) -> str | None:
-    """Why the answer to a command of a resource's can't be taken in; None: it can."""
+def read(world: World, resource: Resource, command: str, data: Json) -> Json:
+    """The answer to a command of a resource's as it is to be merged: without what no answer sets, with values of their fields' types.
+
+    Raises Misread.
+    """
     if (why := unholdable(data)) is not None:
-        return why
+        raise Misread(why)
+    read = _row(world, resource, data)
     asked = world.catalogue.asks(resource.type, command)
-    misread = asked[1].misread if asked is not None else None
-    return _wrong_row(world, resource, data) or (misread(data) if misread is not None else None)
+    if asked is not None and asked[1].misread is not None and (why := asked[1].misread(data)) is not None:
+        raise Misread(why)
+    return read
 
 
-def _wrong_row(world: World, resource: Resource, data: Json) -> str | None:
+def _row(world: World, resource: Resource, data: Json) -> Json:
     """Of what concerns the row itself, and those that it leads to (as commands.replies merges them)."""
     kind = world.catalogue.type(resource.kind if resource.kind in world.catalogue.types else resource.type)
-    wrong = _wrong_fields(kind, {name: value for name, value in data.items() if name != "data"})
-    for name in ("data", "+data"):
-        if wrong is None and data.get(name) is not None:
-            wrong = wrong_data(kind, data[name])
+    never = never_merged(world.catalogue, resource.type)
+    links = world.catalogue.type(resource.type).links
+    row: Json = {}
     for name, value in data.items():
-        link = world.catalogue.type(resource.type).links.get(name)
-        if wrong is None and link is not None and link.cardinality == "ref" and isinstance(value, dict):
+        link, field = links.get(name), kind.fields.get(name)
+        if name in never:
+            continue
+        if name in ("data", "+data"):
+            if value is not None:
+                row[name] = free(world.catalogue, kind, value)
+        elif link is not None and link.cardinality == "ref" and isinstance(value, dict):
             related = world.get(world.catalogue.root_type(link.to).name, resource.row.get(link.via))
-            inner = _wrong_row(world, related, value) if related is not None else None
-            wrong = inner and f"{name}: {inner}"
-    return wrong
+            if related is not None:
+                row[name] = _within(name, world, related, value)
+        elif field is None or field.store in ("col", "fld"):
+            row[name] = value if field is None else _value(field, value)
+    return row
 
 
-def wrong_data(kind: ResourceType, data: Any) -> str | None:
-    """Of what is to be merged into a row's data."""
-    if not isinstance(data, dict):
-        return f"data is {_called(data)}, and not a map"
-    for name in ("fields", "+fields"):
-        fields = data.get(name, {})
-        if not isinstance(fields, dict):
-            return f"data.fields is {_called(fields)}, and not a map"
-        if wrong := _wrong_fields(kind, fields):
-            return wrong
-    return None
-
-
-def _wrong_fields(kind: ResourceType, values: Mapping[str, Any]) -> str | None:
-    known = ((name, value, kind.fields.get(name)) for name, value in values.items() if name not in NEVER_MERGED)
-    wrong = (
-        f"{name} is {_called(value)}, and not of type {field.type}"
-        for name, value, field in known
-        if field is not None and not fits(field.type, value)
-    )
-    return next(wrong, None)
-
-
-def fits(type: str, value: Any) -> bool:
-    """Whether a value is of a field's type (commands.catalogue.model.Field)."""
-    if value is None or type == "json":
-        return True
-    if type.startswith("array["):
-        return isinstance(value, list) and all(fits(type[len("array[") : -1], each) for each in value)
-    if type.startswith("map["):
-        inner = type[len("map[") : -1]
-        # Texts in maps come as numbers, too: dockerPorts.
-        return isinstance(value, dict) and all(fits(inner, each) or (inner == "string" and _is_whole(each)) for each in value.values())
-    if type in ("int", "id") or type.startswith("reference["):
-        return _is_whole(value)
-    if type == "boolean":
-        return isinstance(value, bool)
-    return isinstance(value, str) and (type != "date" or _is_date(value))
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= BIGGEST
-
-
-def _is_date(text: str) -> bool:
+def _within(name: str, world: World, related: Resource, value: Json) -> Json:
     try:
-        parsed_date(text)
-    except (ValueError, OverflowError):
-        return False
-    return True
+        return _row(world, related, value)
+    except Misread as inner:
+        raise Misread(f"{name}: {inner}") from None
+
+
+def never_merged(catalogue: Catalogue, root_type: str) -> frozenset[str]:
+    return NEVER_MERGED | {"state", *catalogue.state_fields(root_type)}
+
+
+def free(catalogue: Catalogue, kind: ResourceType, data: Any) -> Json:
+    """What is to be merged into a row's data. Raises Misread."""
+    if not isinstance(data, dict):
+        raise Misread(f"data is {_called(data)}, and not a map")
+    read = from_outside(kind, data)
+    for name in ("fields", "+fields"):
+        if name in read:
+            if not isinstance(read[name], dict):
+                raise Misread(f"data.fields is {_called(read[name])}, and not a map")
+            read[name] = _fields(kind, never_merged(catalogue, kind.parent or kind.name), read[name])
+    return read
+
+
+def _fields(kind: ResourceType, never: frozenset[str], values: Mapping[str, Any]) -> Json:
+    taken: Json = {}
+    for name, value in values.items():
+        plain = name.removeprefix("+")
+        field = kind.fields.get(plain)
+        if plain not in never and not is_kept_field(kind, plain):
+            taken[name] = value if field is None else _value(field, value)
+    return taken
+
+
+def _value(field: Field, value: Any) -> Any:
+    """Converted and checked as a client's are. Agents name rows by plain numbers; texts in maps may be numbers, too: dockerPorts."""
+    try:
+        found = converted(field, value, number_in)
+        check_limits(field, found)
+    except Refused as refused:
+        if refused.code.startswith(("InvalidFormat", "InvalidReference", "InvalidDateFormat")):
+            raise Misread(f"{field.name} is {_called(value)}, and not of type {field.type}") from None
+        raise Misread(f"{field.name} is {_called(value)}: {refused}") from None
+    return found
 
 
 def _called(value: Any) -> str:

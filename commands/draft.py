@@ -13,7 +13,7 @@ from commands.catalogue.model import Catalogue, Process
 from commands.claimed import followed
 from commands.fleet import Fleet
 from commands.merge import composed, merged
-from commands.resource import Json, Open, Resource, empty, evolve, held_after
+from commands.resource import Json, Open, Resource, empty, evolve, held_after, shares_after
 from commands.upcast import stamped
 from commands.world import World
 from eventstore import Claim, Event, Recorded, Release, Write
@@ -103,7 +103,10 @@ class Draft(World):
         kept = tuple(each for each in last.claims if (each.scope, each.item) not in given_back)
         drafts[-1] = replace(last, data=data, claims=kept + claims, releases=last.releases + releases)
         present = self.resources[stream]
-        self.resources[stream] = replace(present, row=merged(present.row, changes), held=held_after(present.held, releases, claims))
+        self.resources[stream] = replace(
+            present, row=merged(present.row, changes), held=held_after(present.held, releases, claims),
+            shares=shares_after(present.shares, releases, claims),
+        )  # fmt: skip
 
     def pick(
         self, scope: str, size: int, item_of: Callable[[int], str], wanted: str | None = None, but: Collection[str] = ()
@@ -180,7 +183,9 @@ class Draft(World):
         root = self._roots.get(stream) or present.root or stream
         recorded = Recorded(0, stream, present.version + 1, kind, data, {**metadata, "root": root}, self.now)
         evolved = evolve(present, recorded)
-        self.resources[stream] = evolved = replace(evolved, held=held_after(present.held, releases, claims))
+        self.resources[stream] = evolved = replace(
+            evolved, held=held_after(present.held, releases, claims), shares=shares_after(present.shares, releases, claims)
+        )
         return evolved
 
     def begin(

@@ -268,6 +268,7 @@ class Engine:
         return Turn(
             self.catalogue, resources, self.fleet, root=root, now=self.store.now(), new_id=self.surroundings.new_id,
             ids=self._ids.take, secret=self.surroundings.secret, settings=self.settings, triggers=triggers, others=others,
+            last_resort=self._alarms.is_hopeless(root),
         )  # fmt: skip
 
     async def _decide(self, root: str, resources: dict[str, Resource], triggers: Triggers) -> Turn:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from commands import calls, events
-from commands.answers import wrong_with
+from commands.answers import Misread, read
 from commands.asking import MAX_BACKOFF
 from commands.catalogue.model import Ask, Catalogue, Process
 from commands.draft import Draft
@@ -109,8 +109,11 @@ class Intake(Draft):
     def _take(self, stream: str, bracket: Open, asked: Asked, answer: Answer) -> None:
         self._correlation, self._actor = bracket.correlation, bracket.actor
         data: Json = {"pid": bracket.pid, "id": asked.id}
-        if answer.error is None and not answer.stale and (wrong := wrong_with(self, self.resources[stream], asked.command, answer.data)):
-            answer = replace(answer, data={}, error=f"the answer to {asked.command} can't be taken in: {wrong}")
+        if answer.error is None and not answer.stale:
+            try:
+                answer = replace(answer, data=read(self, self.resources[stream], asked.command, answer.data))
+            except Misread as wrong:
+                answer = replace(answer, data={}, error=f"the answer to {asked.command} can't be taken in: {wrong}")
         if answer.stale:  # what was newer is another process's, and this one still waits: it is asked for as the newest
             again = {"pid": bracket.pid, "command": asked.command, "id": self.new_id(), "agent": asked.agent}
             self.emit(stream, events.STEP_REQUESTED, {**again, "try": asked.tries} if asked.tries > 1 else again)

@@ -61,8 +61,8 @@ def _instance(world: World, instance: Resource) -> Json:
     if (tree.get("data") or {}).get(metadata.ATTACH):
         tree["data"] = {**tree["data"], "metadata": metadata.tree(world, instance)}
     if (auth := agent_instances.authorization(world, instance)) is not None:
-        fields = (tree.get("data") or {}).get("fields") or {}
-        environment = {**(fields.get("environment") or {}), AUTH_VARIABLE: auth}
+        fields = instance.fields
+        environment = {**_map(fields.get("environment")), AUTH_VARIABLE: auth}
         tree["data"] = {**(tree.get("data") or {}), AUTH: auth, "fields": {**fields, "environment": environment}}
     return {
         **tree,
@@ -83,7 +83,7 @@ def _port(world: World, port: Resource) -> Json:
 def _link(world: World, link: Resource) -> Json:
     """The target is of another root: what an agent needs of it, the link itself has kept."""
     target = (link.row.get("data") or {}).get(links.TARGET)
-    return {**_tree(world, link), "targetInstance": {**target, "type": "instance"} if target else None}
+    return {**_tree(world, link), "targetInstance": {**_map(target), "type": "instance"} if target else None}
 
 
 def _nic(world: World, nic: Resource) -> Json:
@@ -133,7 +133,15 @@ def _tree(world: World, resource: Resource) -> Json:
     return tree
 
 
+def _map(value: object) -> Json:
+    """What is to be one; else nothing: a command is sent whatever the free data holds."""
+    return value if isinstance(value, dict) else {}
+
+
 def _millis(value: object) -> int | None:
     if isinstance(value, str):
-        return int(parsed_date(value).timestamp() * 1000)
+        try:
+            return int(parsed_date(value).timestamp() * 1000)
+        except (ValueError, OverflowError):
+            return None  # of before such a date was refused
     return None

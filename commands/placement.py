@@ -20,6 +20,9 @@ DRIVERS = ("sim", "docker", "libvirt")
 CAPACITY = 1_000_000
 """Of a host whose capacity nobody has set."""
 
+MOST_CAPACITY = 2**62
+"""Of a host, so that claims on it can be added up in the store's 64 bits."""
+
 NOT_PLACED = "Failed to find a placement"
 """The words that Cattle's users look for."""
 
@@ -49,7 +52,7 @@ def scope(host: Resource) -> str:
 def capacity(host: Resource) -> int:
     """What the host can carry in all (its computeFree as it was set, before any claim)."""
     free = host.row.get("computeFree")
-    return CAPACITY if free is None else int(free)
+    return min(int(free), MOST_CAPACITY) if isinstance(free, int) else CAPACITY
 
 
 def free(host: Resource, fleet: Fleet) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from commands.catalogue.fields import date_text, parsed_date
 from commands.resource import Json, Resource
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 AGAIN_SECONDS = 60.0
 """After a purge that failed or was cancelled. (A retry begins it at once.)"""
@@ -14,7 +16,10 @@ AGAIN_SECONDS = 60.0
 
 def due_at(resource: Resource) -> datetime | None:
     due = resource.row.get("removeTime")
-    return parsed_date(due) if isinstance(due, str) else None
+    try:
+        return parsed_date(due) if isinstance(due, str) else None
+    except (ValueError, OverflowError):  # of before such a date was refused: that is no reason to keep it
+        return LONG_AGO
 
 
 def next_due(resources: Iterable[Resource]) -> datetime | None:

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from commands.catalogue.fields import changes_for
+from commands.catalogue.kept import kept_of
 from commands.draft import Draft
 from commands.merge import composed
 from commands.resource import Json, Resource
 
-NEVER_MERGED = frozenset({"id", "uuid", "kind", "accountId", "state", "removed"})
-"""What a reply's data may not set."""
-
 
 def reply_changes(draft: Draft, resource: Resource, data: Json) -> Json:
-    """The part of a reply that concerns the resource itself: known columns and fields, and + merges."""
+    """The part of a reply (as commands.answers read it) that concerns the resource itself: known columns and fields, and + merges."""
     kind = draft.catalogue.type(resource.kind if resource.kind in draft.catalogue.types else resource.type)
-    plain = {key: value for key, value in data.items() if key in kind.fields and key not in NEVER_MERGED and key != "data"}
+    plain = {key: value for key, value in data.items() if key in kind.fields and key != "data"}
     changes = changes_for(kind, plain)
-    for key in ("+data", "data"):
-        if isinstance(data.get(key), dict):
-            changes = composed(changes, {key: data[key]})
+    if "+data" in data:
+        changes = composed(changes, {"+data": data["+data"]})
+    if "data" in data:  # the whole map, but for what Corral keeps there
+        kept = {name: value for name, value in (resource.row.get("data") or {}).items() if name in kept_of(kind)}
+        changes = composed(changes, {"data": {**data["data"], **kept}})
     return changes
 
 

@@ -125,6 +125,8 @@ class Resource:
     """The process that failed last, until another is commanded: what a retry begins again."""
     held: tuple[tuple[str, str], ...] = ()
     """(scope, item) of the exclusive claims that its stream has taken and not given back: no change of the row may make it forget one."""
+    shares: tuple[tuple[str, str], ...] = ()
+    """The same of what is counted (a host's capacity)."""
     active_since: int = 0
     """The position at which it became active; 0: it is not."""
 
@@ -153,8 +155,9 @@ class Resource:
     @property
     def fields(self) -> Json:
         """The values that have no column of their own."""
-        fields: Json = (self.row.get("data") or {}).get("fields") or {}
-        return fields
+        data = self.row.get("data")
+        fields = data.get("fields") if isinstance(data, dict) else None
+        return fields if isinstance(fields, dict) else {}
 
     @property
     def name(self) -> str:
@@ -258,30 +261,43 @@ def evolve(resource: Resource, event: Recorded) -> Resource:
         case events.PROGRESSED:
             progress = Progress(data.get("percent"), data.get("message"), event.at)
             brackets = _changed(brackets, data["pid"], progress=progress, parked=None)
-    held = resource.held
+    held, shares = resource.held, resource.shares
     if "claims" in event.metadata or "releases" in event.metadata:
-        held = held_after(held, event.releases, event.claims)
+        held, shares = held_after(held, event.releases, event.claims), shares_after(shares, event.releases, event.claims)
     since = (resource.active_since or event.position) if row.get("state") in ACTIVE else 0
     root = resource.root or event.root
     return Resource(
-        resource.type, resource.id, event.version, event.position, row, brackets, root, late, undoing, asides, failed, held, since
+        resource.type, resource.id, event.version, event.position, row, brackets, root, late, undoing, asides, failed, held, shares, since
     )  # fmt: skip
 
 
 def held_after(held: tuple[tuple[str, str], ...], releases: Sequence[Release], claims: Sequence[Claim]) -> tuple[tuple[str, str], ...]:
-    """What a stream holds after an event's releases, and then its claims. Shares of what is counted go by other rules: they stay out."""
-    if not releases and not claims:
-        return held
+    """What a stream alone has after an event's releases, and then its claims."""
+    return _kept(held, releases, (each for each in claims if each.limit is None))
+
+
+def shares_after(shares: tuple[tuple[str, str], ...], releases: Sequence[Release], claims: Sequence[Claim]) -> tuple[tuple[str, str], ...]:
+    """Its shares of what is counted, in the same way."""
+    return _kept(shares, releases, (each for each in claims if each.limit is not None))
+
+
+def _kept(present: tuple[tuple[str, str], ...], releases: Sequence[Release], claims: Iterable[Claim]) -> tuple[tuple[str, str], ...]:
     given_back = {(each.scope, each.item) for each in releases}
-    taken = ((each.scope, each.item) for each in claims if each.limit is None)
-    return tuple(dict.fromkeys([*(each for each in held if each not in given_back), *taken]))
+    taken = ((each.scope, each.item) for each in claims)
+    return tuple(dict.fromkeys([*(each for each in present if each not in given_back), *taken]))
+
+
+def leases_of(resource: Resource, owner: str, kind: str) -> list[tuple[int, str]]:
+    """(number of the owner, item) of what it alone has in the scopes <owner>-<number>/<kind>. (The row's notes of it are for people.)"""
+    found = ((scope.removesuffix(f"/{kind}"), item) for scope, item in resource.held if scope.endswith(f"/{kind}"))
+    return [(split_stream(stream)[1], item) for stream, item in found if stream.rpartition("-")[0] == owner]
 
 
 def without_error(row: Json, state_field: str) -> Json:
     """A process on `state` that begins anew erases the error that the last one left."""
     data = row.get("data") or {}
     fields = data.get("fields") or {}
-    if state_field != "state" or "transitioning" not in fields:
+    if state_field != "state" or not isinstance(fields, dict) or "transitioning" not in fields:
         return row
     kept = {key: value for key, value in fields.items() if key not in ("transitioning", "transitioningMessage")}
     return {**row, "data": {**data, "fields": kept}}

@@ -23,16 +23,13 @@ from commands.interventions import Intervention
 from commands.keys import KeyPair, rsa_key_pair
 from commands.logic import pools
 from commands.logic.storage import IMAGE_DRIVERS, register_image, unregistrable
-from commands.placement import CAPACITY
+from commands.placement import CAPACITY, MOST_CAPACITY
 from commands.resource import Json, Resource, empty, evolve, fold, split_stream
 from commands.snapshots import latest
 from commands.surroundings import REAL, Surroundings
 from commands.turn import NeedIds, Triggers, Turn
 from commands.vault import Vault
 from eventstore import BadData, CommandKey, KeyReused, Recorded, Repeated, Store, Taken, Work, Write, WrongVersion
-
-MOST_CAPACITY = 2**62
-"""Of a host, so that claims on it can be added up in the store's 64 bits."""
 
 TRIES = 20
 """How often a decision is taken again because its stream moved."""

@@ -50,6 +50,10 @@ Others = Callable[[str], Mapping[str, Resource] | None]
 """Root -> its resources as they are now, or None: they are not loaded."""
 
 
+ENDS = frozenset({"stop", "deactivate", "deallocate", "disassociate", "remove", "purge"})
+"""The verbs by which things come to their end: nothing that a row holds may keep them from it."""
+
+
 class Turn(Intake):
     """One turn over one root. Drafts events; the engine appends them and then sends what they ask for."""
 
@@ -61,11 +65,13 @@ class Turn(Intake):
         *,
         triggers: Triggers = Triggers(),
         others: Others = lambda root: None,
+        last_resort: bool = False,
         **surroundings: Any,
     ) -> None:
-        """`surroundings`: what Draft takes (root, clock, ids, chance, settings, actor, correlation)."""
+        """`surroundings`: what Draft takes (root, clock, ids, chance, settings, actor, correlation). `last_resort`: this turn broke again
+        and again; a step that can't be run fails its process, and what ends a thing does without it."""
         super().__init__(catalogue, resources, fleet, triggers=triggers, **surroundings)
-        self._others = others
+        self._others, self._last_resort = others, last_resort
         self._waited_for = only_asked(each for each in resources.values() if (each.root or each.stream) == self.root)
         self._watched: set[str] = set()
         self._delegating: set[str] = set()
@@ -206,7 +212,7 @@ class Turn(Intake):
                     data = {"pid": pid, "process": following.name, "field": process.field, "from": state, "via": following.via_of(state)}
                     self.emit(stream, events.PROCESS_STARTED, data)
                     continue
-            chained = process.chain(self, resource) if process.chain else None
+            chained = self._chained(resource, process)
             if chained:
                 self.emit(stream, events.PROCESS_SUCCEEDED, {"pid": pid, "process": process.name, "field": process.field})
                 pid = self.begin(stream, self.catalogue.process(chained[0]), input=chained[1])
@@ -214,10 +220,33 @@ class Turn(Intake):
             self.close(stream, pid, process)
             return "done"
 
+    def _chained(self, resource: Resource, process: Process) -> tuple[str, Json] | None:
+        try:
+            return process.chain(self, resource) if process.chain else None
+        except (AttributeError, LookupError, TypeError, ValueError):
+            if not self._last_resort:
+                raise
+            return None
+
     # --- steps ---
 
     def step(self, stream: str, pid: str, step: Step) -> bool:
         """Runs a step; True when it is done."""
+        try:
+            return self._step(stream, pid, step)
+        except (Failure, NeedIds, NeedRoot):
+            raise
+        except Exception as error:
+            if not self._last_resort:
+                raise
+            process = self.catalogue.process(self.bracket(stream, pid).process)
+            if process.verb not in ENDS:
+                raise Failure(f"{process.name} {_helpless(self.resources[stream], error)}") from error
+            if not isinstance(step, Decide):
+                raise  # what an agent is to take down is not passed over
+            return True  # its purge gives back what the log says that it has, whatever its row says
+
+    def _step(self, stream: str, pid: str, step: Step) -> bool:
         self._pid = pid
         resource = self.resources[stream]
         match step:
@@ -348,3 +377,8 @@ class Turn(Intake):
                 # Nobody commands it: what led here is the removal, the last thing that happened to it.
                 self._cause, self._correlation = f"{stream}@{resource.version}", f"corral:purge-{stream}"
                 self.advance(stream, self.begin(stream, process))
+
+
+def _helpless(resource: Resource, error: Exception) -> str:
+    told = f"can't go on with what {resource.name} holds ({type(error).__name__}: {error})"
+    return f"{told}: mend its data, or remove it. The engine's log tells more"

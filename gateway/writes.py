@@ -205,7 +205,8 @@ class Writes:
     async def _validated(self, type: ResourceType, item: Mapping[str, Any], submission: Submission) -> Json:
         fields = await validated(type, item, submission)
         if "ports" in type.fields:
-            for port in fields.get("ports") or ():
+            within = (fields.get("data") or {}).get("fields") or {}
+            for port in (*(fields.get("ports") or ()), *(within.get("ports") or ())):
                 parse_port(port)
         handlers.check(self._catalogue, type.name, fields, creating=submission.purpose == "create")
         if "networkAddress" in type.fields:

@@ -7,7 +7,7 @@ required. Clients send loosely ("false", "64", a scalar for an array); what come
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -15,8 +15,10 @@ from typing import Any, Literal
 
 import orjson
 
+from commands.catalogue.kept import from_outside, is_kept_field
 from commands.catalogue.model import Field, ResourceType
 from commands.errors import Refused
+from commands.merge import plain
 
 Json = dict[str, Any]
 
@@ -28,7 +30,9 @@ IsTaken = Callable[[str, Any], Awaitable[bool]]
 
 _TRUE = frozenset({"true", "yes", "y", "on", "1"})
 _FALSE = frozenset({"false", "no", "n", "off", "0"})
-_BIGGEST = 2**63 - 1
+BIGGEST = 2**63 - 1
+"""Of a whole number, in a column."""
+
 _RANGE = re.compile(r"(.)-(.)", re.DOTALL)
 
 
@@ -61,9 +65,9 @@ async def validated(type: ResourceType, submitted: Mapping[str, Any], submission
         field = type.fields.get(name)
         if field is None or not submission.may_set(field):
             continue
-        value = await _converted(field, field.type, given, submission.lookup)
+        value = await _with_references(field, given, submission.lookup)
         await _check(field, value, submission)
-        values[name] = value
+        values[name] = await _free(type, value, submission.lookup) if name == "data" and value is not None else value
     if submission.purpose == "create":
         _complete(type, values, submission)
     return values
@@ -107,23 +111,78 @@ def date_text(when: datetime) -> str:
     return when.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-async def _converted(field: Field, type: str, given: Any, lookup: Lookup) -> Any:
-    """`given` as a value of `type`, which is the field's type or, for an element, the part in its brackets."""
+async def _free(type: ResourceType, data: Json, lookup: Lookup) -> Json:
+    """A submitted `data`, which is free but for two things: what Corral keeps there, and the values of known fields inside it. An id there
+    is plain, as it is shown."""
+    data = from_outside(type, plain(data))
+    if data.get("fields") is None:
+        return data
+    if not isinstance(data["fields"], dict):
+        raise Refused("InvalidFormat", "data.fields must be a map", "data")
+    fields: Json = {}
+    for name, given in data["fields"].items():
+        field = type.fields.get(name)
+        if is_kept_field(type, name):
+            continue
+        value = given if field is None or given is None else await _with_references(field, given, lookup, number_in)
+        if field is not None:
+            check_limits(field, value)
+        fields[name] = value
+    return {**data, "fields": fields}
+
+
+Named = Callable[[str, Any], int | None]
+"""(type, id as given) -> its number; None: it is none."""
+
+
+async def _with_references(field: Field, given: Any, lookup: Lookup, known: Named = lambda type, given: None) -> Any:
+    """`given` as a value of the field's type. `known`: ids that need no looking up."""
+    found: dict[tuple[str, str], int | None] = {}
+    for target, each in _references(field.type, given):
+        found[target, str(each)] = known(target, each) or await lookup(target, str(each))
+    return converted(field, given, lambda target, each: found.get((target, str(each))))
+
+
+def number_in(type: str, given: Any) -> int | None:
+    """An id that is a plain number: of an agent, or of what a document shows inside `data`."""
+    return given if isinstance(given, int) and not isinstance(given, bool) and 0 <= given <= BIGGEST else None
+
+
+def _references(type: str, given: Any) -> Iterator[tuple[str, Any]]:
+    """The ids in a value that is to be of a type: (type that it refers to, id)."""
+    kind, bracket, inner = type.partition("[")
+    if not bracket:
+        return
+    if kind == "reference" and isinstance(given, str | int) and not isinstance(given, bool):
+        yield inner[:-1], given
+    elif kind in ("array", "map"):
+        inside = given.values() if isinstance(given, dict) else given if isinstance(given, list) else [given]
+        for each in inside:
+            yield from _references(inner[:-1], each)
+
+
+def converted(field: Field, given: Any, named: Named) -> Any:
+    """`given` as a value of the field's type. Raises Refused where it can't be one."""
+    return _converted(field, field.type, given, named)
+
+
+def _converted(field: Field, type: str, given: Any, named: Named) -> Any:
+    """Of `type`, which is the field's type or, for an element, the part in its brackets."""
     if type.startswith("array[") and given is not None:
         element = type[len("array[") : -1]
-        return [await _converted(field, element, each, lookup) for each in (given if isinstance(given, list) else [given])]
+        return [_converted(field, element, each, named) for each in (given if isinstance(given, list) else [given])]
     if type.startswith("map["):
         if given is None or given == "":
             return None
         if not isinstance(given, dict):
             raise Refused("InvalidFormat", f"{field.name} must be a map", field.name)
         element = type[len("map[") : -1]
-        return {str(key): await _converted(field, element, value, lookup) for key, value in given.items()}
+        return {str(key): _converted(field, element, value, named) for key, value in given.items()}
     if given is None:
         return None
     if type.startswith("reference["):
         target = type[len("reference[") : -1]
-        number = await lookup(target, str(given)) if isinstance(given, str | int) and not isinstance(given, bool) else None
+        number = named(target, given) if isinstance(given, str | int) and not isinstance(given, bool) else None
         if number is None:
             raise Refused("InvalidReference", f"there is no {target} {given!r}", field.name)
         return number
@@ -151,7 +210,7 @@ def _integer(field: Field, given: Any) -> int:
         if isinstance(given, bool | dict | list) or (isinstance(given, float) and not given.is_integer()):
             raise ValueError
         number = int(given)
-        if abs(number) > _BIGGEST:
+        if abs(number) > BIGGEST:
             raise ValueError
     except (ValueError, OverflowError):
         raise Refused("InvalidFormat", f"{field.name} must be a whole number", field.name) from None
@@ -190,10 +249,16 @@ async def _check(field: Field, value: Any, submission: Submission) -> None:
         raise Refused("InvalidCharacters", f"{field.name} holds NUL or half of a surrogate pair", field.name)
     if field.unique and await submission.is_taken(field.name, value):
         raise Refused("NotUnique", f"another one has this {field.name}", field.name)
+    if isinstance(value, list) and None in value:
+        raise Refused("NotNullable", f"{field.name} can't hold null", field.name)
+    check_limits(field, value)
+
+
+def check_limits(field: Field, value: Any) -> None:
+    """Raises Refused for a value, or one in a list of them, that is out of the field's limits. Null has none."""
     for each in value if isinstance(value, list) else [value]:
-        if each is None:
-            raise Refused("NotNullable", f"{field.name} can't hold null", field.name)
-        _check_limits(field, each)
+        if each is not None:
+            _check_limits(field, each)
 
 
 def _check_limits(field: Field, value: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from commands.catalogue import subnets
-from commands.resource import Resource
+from commands.resource import Resource, leases_of
 from commands.turn import Failure, Turn
 from commands.world import World
 from eventstore import Claim, Release
@@ -47,7 +47,7 @@ def lease(turn: Turn, address: Resource) -> None:
     number = address.row.get("subnetId")
     if number is None:
         return
-    had, has = address.row.get("address"), held(turn, address)
+    had, has = address.row.get("address"), held(address)
     if had is not None and has == (number, had) and turn.holder(scope(number), had) == address.stream:
         return
     subnet = turn.get("subnet", number)
@@ -63,19 +63,14 @@ def lease(turn: Turn, address: Resource) -> None:
     turn.change(address, {**values, "data": {LEASED: [number, found]}}, (Claim(scope(number), found),), releases)
 
 
-def held(turn: Turn, address: Resource) -> tuple[int, str] | None:
+def held(address: Resource) -> tuple[int, str] | None:
     """(subnet, item) of the lease that it has."""
-    if (leased := (address.row.get("data") or {}).get(LEASED)) is not None:
-        return leased[0], leased[1]
-    number, had = address.row.get("subnetId"), address.row.get("address")  # a lease of the time when none was noted
-    if number is not None and had is not None and turn.holder(scope(number), had) == address.stream:
-        return number, had
-    return None
+    return next(iter(leases_of(address, "subnet", "address")), None)
 
 
 def release(turn: Turn, address: Resource) -> None:
     """ipAddress.deactivate: its address is free for others; the row keeps it, except one that Docker gave."""
-    if (has := held(turn, address)) is not None:
+    if (has := held(address)) is not None:
         turn.merge(address.stream, {"+data": {LEASED: None}}, releases=(Release(scope(has[0]), has[1]),))
     if address.kind == "docker" and address.row.get("address") is not None:
         turn.change(address, {"address": None})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from commands.answers import Misread, free
+from commands.catalogue.fields import number_in
 from commands.placement import CAPACITY
 from commands.resource import Json, Resource
 from commands.turn import Failure, Turn
@@ -19,7 +21,8 @@ def take_inventory(turn: Turn, agent: Resource) -> None:
     if not reply:
         return
     elements = [each for each in reply.get("resources") or () if isinstance(each, dict) and each.get("uuid")]
-    account = (agent.row.get("data") or {}).get("agentResourcesAccountId") or agent.row.get("accountId")
+    named = (agent.row.get("data") or {}).get("agentResourcesAccountId")
+    account = number_in("account", named) or agent.row.get("accountId")
     common: Json = {"agentId": agent.id, "accountId": account}
     for each in _of(elements, "physicalHost"):
         _find_or_create(turn, "physicalHost", each, {"accountId": account, "agentId": agent.id})
@@ -71,5 +74,12 @@ def _find_or_create(turn: Turn, type_name: str, element: Json, row: Json) -> Res
     found = _find(turn, type_name, element["uuid"])
     if found is not None:
         return found
-    named = {"uuid": element["uuid"], "name": element.get("name"), "data": element.get("data")}
+    named = {"uuid": element["uuid"], "name": element.get("name"), "data": _described(turn, type_name, element)}
     return turn.create(type_name, {**row, **named}, kind=element.get("kind") or type_name)
+
+
+def _described(turn: Turn, type_name: str, element: Json) -> Json:
+    try:
+        return free(turn.catalogue, turn.catalogue.type(type_name), element.get("data") or {})
+    except Misread as wrong:
+        raise Failure(f"the agent reports {type_name} {element['uuid']}, whose data can't be taken in: {wrong}") from None

@@ -44,8 +44,8 @@ def forget_names(turn: Turn, handler: Resource) -> None:
 
 def leave_name(turn: Turn, process: Resource) -> None:
     """externalHandlerProcess.remove: whoever names it next makes one anew."""
-    if not (process.row.get("data") or {}).get("leftName"):
-        turn.merge(process.stream, {"+data": {"leftName": True}}, releases=(Release(NAMES, str(process.row.get("name"))),))
+    if names := tuple(Release(*each) for each in process.held if each[0] == NAMES):
+        turn.merge(process.stream, {}, releases=names)
 
 
 def _names(turn: Turn, handler: Resource) -> list[str]:

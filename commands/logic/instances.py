@@ -104,9 +104,8 @@ def find_place(turn: Turn, instance: Resource) -> None:
 def leave_place(turn: Turn, instance: Resource) -> None:
     """instance.deallocate: its share of the host's capacity is free again, once its maps are gone."""
     for each in turn.children("instanceHostMap", "instanceId", instance.id, removed=True):
-        scope = f"host-{each.row['hostId']}/compute"
-        if not (each.row.get("data") or {}).get("deallocated"):
-            turn.merge(each.stream, {"+data": {"deallocated": True}}, releases=(Release(scope, instance.stream),))
+        if each.shares:
+            turn.merge(each.stream, {"+data": {"deallocated": True}}, releases=tuple(Release(*share) for share in each.shares))
 
 
 def leaves_host(turn: Turn, instance: Resource) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from commands.resource import Resource
+from commands.resource import Resource, leases_of
 from commands.turn import Failure, Turn
 from commands.world import World
 from eventstore import Claim, Release
@@ -19,7 +19,7 @@ PORTS = {"isakmp": 500, "nat": 4500}
 """What an agent instance shows for each host (data.ipsec). Cattle leases two numbers, and then says these."""
 
 LEASED = "ipsecPorts"
-"""In an instance's data: its leases, as [host, item]."""
+"""In an instance's data, for people: its leases, as [host, item]."""
 
 FIRST, LAST = 20000, 39999
 """The range of these."""
@@ -67,7 +67,7 @@ def release_ports(turn: Turn, nic: Resource) -> None:
 
 def held(instance: Resource) -> list[tuple[int, str]]:
     """(host, item) of what the instance has leased."""
-    return [(host, item) for host, item in (instance.row.get("data") or {}).get(LEASED) or ()]
+    return leases_of(instance, "host", "hostPort")
 
 
 def _offers(world: World, instance: Resource) -> bool:

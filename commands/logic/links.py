@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from commands.logic import agent_instances
-from commands.resource import Json, Resource
+from commands.resource import Json, Resource, leases_of
 from commands.turn import Failure, Turn
 from eventstore import Claim, Release
 
@@ -13,7 +13,7 @@ FIRST, LAST = 20000, 39999
 """The range of ports that a link service leads on from."""
 
 LEASED = "linkPorts"
-"""In a link's data: its leases, as [service, item]. The field `ports` is what it shows; another service may take over."""
+"""In a link's data, for people: its leases, as [service, item]. The field `ports` is what it shows; another service may take over."""
 
 TARGET = "target"
 """In a link's data: who it leads to, for the agent; the target itself is of another root."""
@@ -100,11 +100,7 @@ def lead(turn: Turn, link: Resource) -> None:
 
 def held(link: Resource) -> list[tuple[int, str]]:
     """(service, item) of what the link has leased."""
-    data = link.row.get("data") or {}
-    if (leased := data.get(LEASED)) is not None:
-        return [(service, item) for service, item in leased]
-    older = data.get("linkService")  # from the time when the service alone was noted
-    return [] if older is None else [(older, str(each["publicPort"])) for each in link.fields.get("ports") or ()]
+    return leases_of(link, "networkService", "linkPort")
 
 
 def _free_port(turn: Turn, service: int, but: list[int]) -> int:

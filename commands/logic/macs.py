@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from commands.resource import Resource
+from commands.resource import Resource, leases_of
 from commands.turn import Failure, Turn
 from eventstore import Claim, Release
 
@@ -33,8 +33,8 @@ def lease_prefix(turn: Turn, network: Resource) -> None:
 
 def release_prefix(turn: Turn, network: Resource) -> None:
     """network.purge"""
-    if (had := network.fields.get("macPrefix")) is not None:
-        turn.merge(network.stream, {"+data": {"+fields": {"macPrefix": None}}}, releases=(Release(PREFIXES, had),))
+    if has := tuple(Release(*each) for each in network.held if each[0] == PREFIXES):
+        turn.merge(network.stream, {"+data": {"+fields": {"macPrefix": None}}}, releases=has)
 
 
 def lease(turn: Turn, nic: Resource) -> None:
@@ -52,10 +52,9 @@ def lease(turn: Turn, nic: Resource) -> None:
 
 def release(turn: Turn, nic: Resource) -> None:
     """nic.purge"""
-    leased = (nic.row.get("data") or {}).get(LEASED)
-    network, had = leased or (nic.row.get("networkId"), nic.row.get("macAddress"))  # or: of the time when leases were not noted
-    if network is not None and had is not None:
-        turn.merge(nic.stream, {"macAddress": None, "+data": {LEASED: None}}, releases=(Release(scope(network), had),))
+    if has := leases_of(nic, "network", "mac"):
+        releases = tuple(Release(scope(network), item) for network, item in has)
+        turn.merge(nic.stream, {"macAddress": None, "+data": {LEASED: None}}, releases=releases)
 
 
 def _number(text: str) -> int:

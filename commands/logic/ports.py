@@ -9,7 +9,7 @@ from __future__ import annotations
 from commands.catalogue.ports import parse_port
 from commands.errors import Refused
 from commands.logic import nics
-from commands.resource import Json, Resource
+from commands.resource import Json, Resource, leases_of
 from commands.turn import Failure, Turn
 from commands.world import World
 from eventstore import Claim, Release
@@ -18,7 +18,7 @@ GIVEN = "givenPort"
 """In a port's data: the public port that the host's engine chose. It is no wish, and nobody else has it there while the container runs."""
 
 LEASED = "hostPorts"
-"""In an instance's data: its leases, as [host, item]."""
+"""In an instance's data, for people: its leases, as [host, item]."""
 
 
 def scope(host: int) -> str:
@@ -55,7 +55,7 @@ def insisted(port: Resource) -> bool:
 
 def held(instance: Resource) -> list[tuple[int, str]]:
     """(host, item) of what the instance has leased."""
-    return [(host, item) for host, item in (instance.row.get("data") or {}).get(LEASED) or ()]
+    return leases_of(instance, "host", "port")
 
 
 def taken(world: World, instance: Resource, items: list[str], host: int) -> str | None:

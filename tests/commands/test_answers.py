@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from commands.answers import fits, legible, wrong_with
+from commands.answers import legible, read
+from commands.catalogue.fields import converted, number_in
+from commands.catalogue.model import Field
+from commands.errors import Refused
 from commands.logic import docker
 from commands.turn import Turn
 from eventstore.memory import MemoryStore
@@ -29,7 +32,13 @@ WRONG: list[tuple[Any, str]] = [
     ({"name": {"en": "web"}}, "name is {'en': 'web'}, and not of type string"),
     ({"instance": {"+data": {"+fields": {"dockerPorts": [80]}}}}, "instance: dockerPorts is [80], and not of type map[string]"),
     ({"instance": {"image": {"isPublic": "perhaps"}}}, "instance: image: isPublic is 'perhaps', and not of type boolean"),
-    ({"host": {"description": 2}}, "host: description is 2, and not of type string"),
+    ({"host": {"description": [2]}}, "host: description is [2], and not of type string"),
+    ({"host": {"computeFree": "lots"}}, "host: computeFree is 'lots', and not of type int"),
+    ({"host": {"name": [1]}}, "host: name is [1], and not of type string"),
+    ({"instance": {"memoryMb": 2**70}}, "it is not JSON"),
+    ({"instance": {"compute": 1e308}}, "instance: compute is 1e+308, and not of type int"),
+    ({"instance": {"name": "n" * 256}}, "instance: name is"),
+    ({"instance": {"data": {"fields": {"networkIds": {"a": 1}}}}}, "instance: networkIds is {'a': 1}, and not of type"),
 ]
 
 RIGHT: list[Any] = [
@@ -38,6 +47,8 @@ RIGHT: list[Any] = [
     {"name": None, "instance": None, "host": 3},
     {"instance": {"+data": {"dockerContainer": {"Id": "1"}, "+fields": {"dockerPorts": {"80/tcp": 8080, "81/tcp": "8081"}, "mine": 1}}}},
     {"data": {"a": 1}, "removeTime": "2026-01-01T00:00:00Z"},
+    {"host": {"description": 2, "computeFree": "5000"}, "instance": {"memoryMb": "64"}},
+    {"instance": {"allocationState": "banana", "created": "not a date", "+data": {"+fields": {"state": [1], "kind": 5}}}},
 ]
 
 
@@ -94,14 +105,21 @@ def test_an_inventory_that_is_none_counts_as_an_error_until_it_is_one(answer: An
 @pytest.mark.parametrize(
     ("type", "value", "fitting"),
     [
-        ("int", 2**63, False), ("int", True, False), ("int", 1.5, False), ("int", -5, True), ("boolean", 1, False),
-        ("boolean", False, True),
-        ("enum", "a", True), ("date", 5, False), ("array[reference[host]]", [1, None], True), ("array[string]", "a", False),
-        ("map[string]", {"a": True}, False), ("map[json]", {"a": [1]}, True), ("json", object(), True), ("date", "9" * 40, False),
+        ("int", 2**63, False), ("int", True, False), ("int", 1.5, False), ("int", -5, True), ("boolean", 2, False),
+        ("boolean", False, True), ("int", "many", False), ("int", "12", True), ("reference[host]", "1h2", False),
+        ("enum", "a", True), ("date", [5], False), ("array[reference[host]]", [1, None], True), ("array[string]", [["a"]], False),
+        ("map[string]", {"a": {}}, False), ("map[json]", {"a": [1]}, True), ("json", object(), True), ("date", "9" * 40, False),
     ],
 )  # fmt: skip
 def test_a_value_fits_its_fields_type_or_not(type: str, value: Any, fitting: bool) -> None:
-    assert fits(type, value) is fitting
+    def is_taken() -> bool:
+        try:
+            converted(Field("some", type), value, number_in)
+        except Refused:
+            return False
+        return True
+
+    assert is_taken() is fitting
 
 
 def test_words_are_cleaned_of_what_the_log_cannot_hold() -> None:
@@ -109,7 +127,7 @@ def test_words_are_cleaned_of_what_the_log_cannot_hold() -> None:
     assert legible(None) is None
     story = a_cloud()
     resource = story.resource("host-1")
-    assert wrong_with(story.turn("", {}), resource, "ping", {"name": legible("a\0")}) is None
+    assert read(story.turn("", {}), resource, "ping", {"name": legible("a\0")}) == {"name": "a\N{REPLACEMENT CHARACTER}"}
 
 
 async def test_progress_and_errors_in_words_that_the_log_cannot_hold_park_nothing(nats_url: str) -> None:

@@ -92,6 +92,41 @@ async def test_free_data_keeps_what_a_change_does_not_name(api: Api) -> None:
     assert (data["mine"], data["other"], data["fields"]["environment"]) == ({"a": 1}, 2, {"A": "b"})
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"networkIds": "x"}, {"networkIds": {"a": 1}}, {"networkIds": [[5]]}, {"ports": ["no port"]}, {"credentialIds": "no"},
+        {"validHostIds": True}, {"instanceLinks": [5]}, {"vnetIds": [{"a": 1}]}, {"dockerPorts": 5}, {"dockerPorts": {"80/tcp": [1]}},
+        {"dockerIp": {"a": 1}}, {"requestedHostId": "x"}, {"startOnCreate": "perhaps"},
+        {"compute": "much"},
+    ],
+    ids=str,
+)  # fmt: skip
+async def test_fields_inside_free_data_are_validated_as_fields(api: Api, fields: Any) -> None:
+    for written in ({"fields": fields}, {"+fields": fields}, {"fields": 7}):
+        response = await api.http.post("/v1/containers", json={"imageUuid": "sim:1", "data": written})
+        assert (response.status_code, response.json()["type"]) == (422, "error"), response.text
+    assert (await api.get("/v1/containers"))["data"] == []
+
+
+async def test_fields_inside_free_data_are_converted_as_fields(api: Api) -> None:
+    given = {"networkIds": 5, "mine": {"a": 1}, "transitioning": "error"}
+    made = await api.post("/v1/containers", imageUuid="sim:1", data={"fields": given})
+    fields = made["data"]["fields"]
+    assert (fields["networkIds"], fields["mine"], made["transitioning"]) == ([5], {"a": 1}, "yes")
+    changed = await api.http.put(f"/v1/containers/{made['id']}", json={"data": {"+fields": {"imageUuid": 5}}})
+    assert changed.json()["imageUuid"] == "5"
+
+
+async def test_what_corral_keeps_in_free_data_is_not_set_from_outside(api: Api) -> None:
+    mine = {"hostPorts": [[1, "80/tcp"]], "+hostPorts": {"a": 1}, "metadataAttach": True, "mine": 2}
+    made = await api.post("/v1/containers", imageUuid="sim:1", data=mine)
+    assert set(made["data"]) == {"fields", "mine"}
+    head = await api.store.head()
+    assert (await api.http.put(f"/v1/containers/{made['id']}", json={"data": {"hostPorts": []}})).status_code == 200
+    assert await api.store.head() == head
+
+
 async def test_null_for_free_data_takes_nothing_away(api: Api) -> None:
     made = await api.post("/v1/containers", imageUuid="sim:1", data={"mine": 1}, command="x")
     head = await api.store.head()

@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from commands import events
 from commands.catalogue.builtin import CATALOGUE
@@ -49,6 +49,7 @@ class Story:
     a_second: ClassVar[timedelta] = timedelta(seconds=1)
     settings: dict[str, Any] = field(default_factory=lambda: dict(DEFAULTS))
     catalogue: Catalogue = CATALOGUE
+    last_resort: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         self._numbers: dict[str, itertools.count[int]] = {}
@@ -178,6 +179,7 @@ class Story:
         return Turn(
             self.catalogue, resources, self.fleet, root=root, now=self.now, new_id=self._new_id, ids=self._next_number,
             secret=lambda count: bytes(range(count)), settings=self.settings, triggers=triggers, correlation="a story",
+            last_resort=self.last_resort,
             others=lambda other: {each.stream: each for each in self.resources().values() if each.root == other},
         )
 
@@ -205,6 +207,9 @@ class Story:
         return next(self._numbers.setdefault(category, itertools.count(1)))
 
 
+AnyStory = TypeVar("AnyStory", bound=Story)
+
+
 def sim_inventory(hosts: int = 1, kind: str = "sim") -> Json:
     """What a ping of an agent with some hosts answers."""
     resources: list[Json] = []
@@ -216,11 +221,7 @@ def sim_inventory(hosts: int = 1, kind: str = "sim") -> Json:
 
 def a_cloud(hosts: int = 1, slots: int | None = None, catalogue: Catalogue = CATALOGUE) -> Story:
     """A story with an account, an image, and an agent whose ping was answered with some simulated hosts."""
-    story = Story(catalogue=catalogue)
-    story.create("account", uuid="admin", name="admin", kind="admin")
-    story.create("image", uuid="sim:busybox", format="sim", isPublic=True, accountId=1, kind="sim")
-    story.create("agent", uri="sim://", uuid="agent", managedConfig=False, name="sim")
-    story.answer_all(lambda ask: sim_inventory(hosts))
+    story = furnished(Story(catalogue=catalogue), hosts)
     if slots is not None:
         from commands.decide import Update
 
@@ -229,4 +230,13 @@ def a_cloud(hosts: int = 1, slots: int | None = None, catalogue: Catalogue = CAT
     return story
 
 
-__all__ = ["START", "Ask", "Story", "a_cloud", "empty", "evolve", "sim_inventory"]
+def furnished(story: AnyStory, hosts: int = 1) -> AnyStory:
+    """With all of that in it."""
+    story.create("account", uuid="admin", name="admin", kind="admin")
+    story.create("image", uuid="sim:busybox", format="sim", isPublic=True, accountId=1, kind="sim")
+    story.create("agent", uri="sim://", uuid="agent", managedConfig=False, name="sim")
+    story.answer_all(lambda ask: sim_inventory(hosts))
+    return story
+
+
+__all__ = ["START", "Ask", "Story", "a_cloud", "empty", "evolve", "furnished", "sim_inventory"]

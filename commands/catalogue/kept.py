@@ -1,0 +1,47 @@
+"""What Corral itself notes in a row's `data`: people see it there, and nobody but a turn writes it. By root type.
+
+What a client, an agent or a handler says of these keys is passed over, as with every field that is not theirs to set; a `data` that
+replaces the whole map leaves them as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from commands.catalogue.model import ResourceType
+
+KEPT: Mapping[str, frozenset[str]] = {
+    "agent": frozenset({"configItems", "delegate"}),
+    "externalHandlerProcess": frozenset({"leftName"}),
+    "genericObject": frozenset({"agentId"}),
+    "hostIpAddressMap": frozenset({"address"}),
+    "instance": frozenset({"hostPorts", "ipsec", "ipsecPorts", "metadataAttach"}),
+    "instanceHostMap": frozenset({"deallocated"}),
+    "instanceLink": frozenset({"linkPorts", "linkService", "target"}),
+    "ipAddress": frozenset({"innerAddress", "leased", "releaseOnChildPurge"}),
+    "ipAssociation": frozenset({"address"}),
+    "networkService": frozenset({"ipsecKey"}),
+    "networkServiceProviderInstanceMap": frozenset({"vnetId"}),
+    "nic": frozenset({"leased"}),
+    "port": frozenset({"givenPort"}),
+    "vnet": frozenset({"hostOnly"}),
+}
+
+KEPT_FIELDS: Mapping[str, frozenset[str]] = {"network": frozenset({"macPrefix"})}
+"""The same of data.fields. (No client sets what is computed, either.)"""
+
+
+def kept_of(type: ResourceType) -> frozenset[str]:
+    return KEPT.get(type.parent or type.name, frozenset())
+
+
+def is_kept_field(type: ResourceType, name: str) -> bool:
+    field = type.fields.get(name)
+    return name in KEPT_FIELDS.get(type.parent or type.name, ()) or (field is not None and field.store == "calc")
+
+
+def from_outside(type: ResourceType, data: Mapping[str, Any]) -> dict[str, Any]:
+    """A map for a row's data, in merge syntax or plain, without what Corral keeps there."""
+    kept = kept_of(type)
+    return {name: value for name, value in data.items() if name.removeprefix("+") not in kept}
