@@ -11,6 +11,7 @@ from commands import events
 from commands.catalogue.fields import date_text
 from commands.errors import Conflict
 from commands.intake import GONE
+from commands.purges import FORCED
 from commands.resource import Json, Open, Resource
 from commands.turn import Turn
 
@@ -73,9 +74,10 @@ def _force_remove(turn: Turn, type_name: str, resource: Resource, reason: str) -
     for state_field, bracket in resource.open.items():
         turn.cancel(resource.stream, bracket, state_field, f"{type_name} removed by force: {reason}", back=state_field != process.field)
     now = date_text(turn.now)
+    changes: Json = {"removed": now, "removeTime": now, "+data": {FORCED: reason}}
     data: Json = {
         "process": process.name, "field": process.field, "from": resource.state, "via": [process.via_of(resource.state)],
-        "to": process.done_of(process.via_of(resource.state)), "forced": reason, "changes": {"removed": now, "removeTime": now},
+        "to": process.done_of(process.via_of(resource.state)), "forced": reason, "changes": changes,
     }  # fmt: skip
     turn.emit(resource.stream, events.TRANSITIONED, data)
 

@@ -6,6 +6,7 @@ claimed by the append that records it.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from commands.attachment import Wanted, wanted
@@ -73,8 +74,13 @@ def driver_of(image: Resource | None, fleet: Fleet) -> str | None:
     return None
 
 
-def place(world: World, instance: Resource, image: Resource | None, needed: int, spread: bool = True) -> Placed | NotPlaced:
-    """The fitting host with the most (spread) or least (not spread) free capacity, and its first active pool."""
+def place(
+    world: World, instance: Resource, image: Resource | None, needed: int, spread: bool = True, used: Collection[int] = ()
+) -> Placed | NotPlaced:
+    """The fitting host with the most (spread) or least (not spread) free capacity, and its first active pool.
+
+    `used`: pools that its volumes are in already, all of which the host must reach.
+    """
     fleet = world.fleet
     driver = driver_of(image, fleet)
     allowed = valid_hosts(instance)
@@ -85,7 +91,7 @@ def place(world: World, instance: Resource, image: Resource | None, needed: int,
     for host in sorted(fleet.all("host"), key=lambda each: each.id):
         pool, reason = _fits(host, driver, allowed, needed, fleet)
         if pool is not None:
-            reason = unattached(nics, host) or ports.taken(world, instance, published, host.id) or ""
+            reason = out_of_reach(used, host, fleet) or unattached(nics, host) or ports.taken(world, instance, published, host.id) or ""
         if pool is None or reason:
             name = host.row.get("name")
             reasons.append(f"host {host.id}{f' ({name})' if name else ''}: {reason}")
@@ -95,6 +101,12 @@ def place(world: World, instance: Resource, image: Resource | None, needed: int,
         return NotPlaced(tuple(reasons))
     best = (max if spread else min)(candidates, key=lambda each: (each[0], -each[1] if spread else each[1]))
     return Placed(best[2], best[3], capacity(best[2]), subnets_on(nics, best[2]))
+
+
+def out_of_reach(used: Collection[int], host: Resource, fleet: Fleet) -> str | None:
+    """Why the host can't have an instance whose volumes are in these pools, if it can't."""
+    missing = sorted(set(used) - {each.id for each in fleet.pools_of(host.id)})
+    return f"it does not reach storage pool {missing[0]}, where the instance has a volume" if missing else None
 
 
 def unattached(nics: list[Wanted], host: Resource) -> str | None:

@@ -94,6 +94,7 @@ class Turn(Intake):
                 if bracket.parent is None and self.find(stream, bracket.pid):
                     self.advance(stream, bracket.pid)
         self._purge_due()
+        self._look_after()
         self.put_to_rest()
         self.tell()
 
@@ -127,7 +128,7 @@ class Turn(Intake):
             if waits_for == self._waited_for:  # its row says so, or (where it waited for more then) that it is to have a turn
                 return todo, []
             return [*todo, Work(self.root, partition_of(self.root), waits_for=waits_for)], []
-        if due := purges.next_due(mine):
+        if due := purges.next_due(self, mine):
             return [*todo, Work(self.root, partition_of(self.root), due)], []
         return todo, [self.root]
 
@@ -155,6 +156,13 @@ class Turn(Intake):
         """The process that runs now hands its bracket to its delegate when its steps are done."""
         if self._pid is not None:
             self._delegating.add(self._pid)
+
+    def follow_up(self, resource: Resource, process: str, because: Resource, reason: str) -> None:
+        """A process that nobody commands: it follows from what happened to `because`, a resource of this root."""
+        before = self._cause, self._correlation
+        self._cause, self._correlation = f"{because.stream}@{self.resources[because.stream].version}", f"corral:rest-{resource.stream}"
+        self.advance(resource.stream, self.begin(resource.stream, self.catalogue.process(process), reason=reason))
+        self._cause, self._correlation = before
 
     def elsewhere(self, root: str) -> World:
         """What another root holds just now, to be looked at."""
@@ -366,6 +374,17 @@ class Turn(Intake):
 
     # --- what is due ---
 
+    def _look_after(self) -> None:
+        before = self._cause
+        for stream in list(self.resources):
+            for process in self.catalogue.looked_after(self.resources[stream].type):
+                resource = self.resources[stream]
+                mine = (resource.root or stream) == self.root and process.field not in resource.open
+                if mine and process.at_rest is not None and resource.row.get(process.field) in process.dones:
+                    self._cause = before or f"{stream}@{resource.version}"  # where it came to rest
+                    process.at_rest(self, resource)
+        self._cause = before
+
     def _purge_due(self) -> None:
         for stream in list(self.resources):
             resource = self.resources[stream]
@@ -373,7 +392,7 @@ class Turn(Intake):
             if due is None or due > self.now or (resource.root or stream) != self.root:
                 continue
             process = self.catalogue.process_of(resource.type, "purge")
-            if process is not None and not resource.open and resource.state in process.start:
+            if process is not None and not resource.open and resource.state in process.start and not purges.waits(self, resource):
                 # Nobody commands it: what led here is the removal, the last thing that happened to it.
                 self._cause, self._correlation = f"{stream}@{resource.version}", f"corral:purge-{stream}"
                 self.advance(stream, self.begin(stream, process))

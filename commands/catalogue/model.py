@@ -277,6 +277,8 @@ class Process:
     chain: Callable[[Turn, Resource], tuple[str, dict[str, Any]] | None] | None = None
     """The process that follows at the end, straight from our via state, and its input (stop with remove=true ->
     instance.remove)."""
+    at_rest: Callable[[Turn, Resource], None] | None = None
+    """Looks, in every turn, at a resource that rests in our done state: what that says may not be so any more."""
     logic: Mapping[Phase, tuple[Logic, ...]] = dataclasses.field(init=False, repr=False, compare=False)
     """The built-in logic by phase, as it runs."""
     steps: tuple[Step, ...] = dataclasses.field(init=False, repr=False, compare=False)
@@ -345,11 +347,14 @@ class Catalogue:
         self._by_via: dict[tuple[str, str, str], Process] = {}
         self._asks: dict[tuple[str, str], tuple[Process, Ask]] = {}
         self._state_fields: dict[str, tuple[str, ...]] = {}
+        self._at_rest: dict[str, tuple[Process, ...]] = {}
         for process in processes:
             key = (process.type, process.field)
             self._vias[key] = self._vias.get(key, frozenset()) | process.vias
             for via in process.vias:
                 self._by_via.setdefault((process.type, process.field, via), process)
+            if process.at_rest is not None:
+                self._at_rest[process.type] = (*self._at_rest.get(process.type, ()), process)
             for step in process.steps:
                 if isinstance(step, Ask):
                     self._asks.setdefault((process.type, step.command), (process, step))
@@ -393,6 +398,10 @@ class Catalogue:
     def state_fields(self, root_type: str) -> tuple[str, ...]:
         """The state fields that the type's processes move."""
         return self._state_fields.get(root_type, ())
+
+    def looked_after(self, root_type: str) -> tuple[Process, ...]:
+        """The processes of a type that look at what rests where they led."""
+        return self._at_rest.get(root_type, ())
 
     def asks_of(self, root_type: str) -> list[tuple[Process, Ask]]:
         """Every process of a type that asks an agent, with its step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from commands import purges
 from commands.catalogue import subnets
 from commands.resource import Resource, leases_of
 from commands.turn import Failure, Turn
@@ -69,11 +70,18 @@ def held(address: Resource) -> tuple[int, str] | None:
 
 
 def release(turn: Turn, address: Resource) -> None:
-    """ipAddress.deactivate: its address is free for others; the row keeps it, except one that Docker gave."""
-    if (has := held(address)) is not None:
+    """ipAddress.deactivate: its address is free for others, unless its instance may run with it; the row keeps it, except one that
+    Docker gave."""
+    if (has := held(address)) is not None and not purges.waits(turn, address):
         turn.merge(address.stream, {"+data": {LEASED: None}}, releases=(Release(scope(has[0]), has[1]),))
     if address.kind == "docker" and address.row.get("address") is not None:
         turn.change(address, {"address": None})
+
+
+def may_go(turn: Turn, resource: Resource) -> None:
+    """purge of an address or a nic: what its instance may run with is not given to another."""
+    if purges.waits(turn, resource):
+        raise Failure(f"{resource.name} can't be purged: its instance may run with it. Stop that first")
 
 
 def after_deactivate(turn: Turn, address: Resource) -> tuple[str, dict[str, object]] | None:

@@ -6,7 +6,7 @@ import base64
 
 from commands import attachment, placement
 from commands.catalogue.fields import date_text
-from commands.logic import nics
+from commands.logic import links, nics, ports
 from commands.resource import Json, Resource
 from commands.turn import Failure, Turn
 from commands.world import World
@@ -21,6 +21,20 @@ def prepare(turn: Turn, instance: Resource) -> None:
 
     Cattle also inserts a volume for each of volumeOfferingIds, a field of no schema, and then can't start the instance: these are left out.
     """
+    make_parts(turn, instance)
+    if instance.fields.get("startOnCreate") is not False:
+        turn.delegate()
+
+
+def make_up_for_creation(turn: Turn, instance: Resource) -> None:
+    """instance.restore: what was removed before its creation ran gets what that would have made."""
+    if instance.row.get("imageId") is not None and not root_volumes(turn, instance):
+        make_parts(turn, instance)
+        links.create_all(turn, instance)
+        ports.create_all(turn, instance)
+
+
+def make_parts(turn: Turn, instance: Resource) -> None:
     give_credentials(turn, instance)
     image = instance.row.get("imageId")
     if image is not None and not root_volumes(turn, instance):
@@ -35,8 +49,6 @@ def prepare(turn: Turn, instance: Resource) -> None:
             },
         )
     nics.create_all(turn, instance)
-    if instance.fields.get("startOnCreate") is not False:
-        turn.delegate()
 
 
 def give_credentials(turn: Turn, instance: Resource) -> None:
@@ -87,7 +99,7 @@ def find_place(turn: Turn, instance: Resource) -> None:
         needed = max(0, int(turn.settings["instance.compute.default"] if asked is None else asked))  # less than nothing takes nothing
         image = turn.get("image", instance.row.get("imageId"))
         spread = bool(turn.settings["simple.allocator.spread"])
-        found = placement.place(turn, instance, image, needed, spread)
+        found = placement.place(turn, instance, image, needed, spread, pools_in_use(turn, instance))
         if isinstance(found, placement.NotPlaced):
             raise Failure(str(found))
         pool, subnets = found.pool, found.subnets
@@ -99,6 +111,12 @@ def find_place(turn: Turn, instance: Resource) -> None:
     for volume in turn.children("volume", "instanceId", instance.id):
         if not turn.children("volumeStoragePoolMap", "volumeId", volume.id):
             turn.create("volumeStoragePoolMap", {"volumeId": volume.id, "storagePoolId": pool.id})
+
+
+def pools_in_use(turn: Turn, instance: Resource) -> set[int]:
+    """Those that its volumes are in already: it can only go where they are within reach."""
+    volumes = turn.children("volume", "instanceId", instance.id)
+    return {each.row["storagePoolId"] for volume in volumes for each in turn.children("volumeStoragePoolMap", "volumeId", volume.id)}
 
 
 def leave_place(turn: Turn, instance: Resource) -> None:

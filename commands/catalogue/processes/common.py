@@ -9,7 +9,8 @@ from commands import uniqueness
 from commands.catalogue.fields import date_text
 from commands.catalogue.model import LAST, PRIORITIES, Decide, Logic, Process, Step
 from commands.errors import Gone
-from commands.resource import Resource
+from commands.purges import FORCED
+from commands.resource import Json, Resource
 from commands.turn import Failure, Turn
 from commands.world import World
 from eventstore import Release
@@ -38,7 +39,10 @@ def clear_removed(turn: Turn, resource: Resource) -> None:
     if other := uniqueness.same(kind, resource, others.values()):
         raise Failure(f"{resource.stream} can't be restored: {other.stream} has taken its place. Remove that one first")
     again = uniqueness.claims(kind, uniqueness.single_keys(kind), resource.row)
-    turn.merge(resource.stream, {"removed": None, "removeTime": None}, again)
+    back: Json = {"removed": None, "removeTime": None}
+    if FORCED in (resource.row.get("data") or {}):
+        back["+data"] = {FORCED: None}
+    turn.merge(resource.stream, back, again)
 
 
 def free_all(turn: Turn, resource: Resource) -> None:

@@ -7,7 +7,8 @@ from typing import Any
 from commands import payload
 from commands.catalogue.model import LAST, PRIORITIES, Ask, Checkpoint, Child, Decide, Logic, Own, Process, Step
 from commands.catalogue.processes.common import PURGED, REMOVED, RESTORED, Phases, lifecycle, managing
-from commands.logic import agent_instances, config_items, docker, instances, links, metadata, nics, ports
+from commands.logic import agent_instances, config_items, docker, instances, keeping, links, metadata, nics, ports
+from commands.purges import unconfirmed
 from commands.resource import Resource
 from commands.world import World
 
@@ -40,7 +41,17 @@ def to_host(command: str, **more: Any) -> Ask:
     return Ask(command, agent_of_host, payload.instance_map, **more)
 
 
+def agent_that_was_not_asked(world: World, each: Resource) -> int | None:
+    """Of a map that was removed by force."""
+    return agent_of_host(world, each) if unconfirmed(each) else None
+
+
+def agent_that_removes_what_was_forced(world: World, each: Resource) -> int | None:
+    return agent_where_nothing_else_removes_it(world, each) if unconfirmed(each) else None
+
+
 TEARDOWN: tuple[Step, ...] = (
+    Child("instanceHostMap", "instanceId", "instancehostmap.purge", when=unconfirmed, removed=True, ignore_invalid=True),
     Child("instanceHostMap", "instanceId", "instancehostmap.deactivate", ignore_invalid=True),
     Decide(ports.release_all),
     Child("nic", "instanceId", "nic.deactivate", ignore_invalid=True),
@@ -69,10 +80,17 @@ INSTANCE = [
     ),
     Process(
         "instance.start", "instance", ("stopped", "creating"), "starting", "running",
-        pre=(Logic("InstanceStartToken", (Decide(instances.give_token),), 0),),
+        pre=(Logic("InstanceStartToken", (Decide(instances.give_token), Decide(keeping.forget_parts)), 0),),
         handlers=(
             Checkpoint("find placement", 5),
+            Child("instanceHostMap", "instanceId", "instancehostmap.purge", when=unconfirmed, removed=True, ignore_invalid=True),
+            Child(
+                "volumeStoragePoolMap", keeping.all_volume_maps, "volumestoragepoolmap.purge", when=unconfirmed, removed=True,
+                ignore_invalid=True,
+            ),
+            Own("instance.deallocate", when=keeping.lost_place),
             Own("instance.allocate"),
+            Decide(keeping.ensure_place),
             Decide(ports.claim_all),
             Decide(metadata.attach),
             Checkpoint("create network", 5),
@@ -85,13 +103,15 @@ INSTANCE = [
             Checkpoint("post network", 5),
             Child("port", "instanceId", "port.activate"),
             Decide(nics.show_addresses),
+            Decide(keeping.note_parts),
         ),
         post=(Logic("InstanceStartFirstRunning", (Decide(instances.note_first_running),), LAST),), failed="stopped",
-        compensate=instances.undo_start,
+        compensate=instances.undo_start, at_rest=keeping.still_runs,
     ),
     Process(
         "instance.stop", "instance", ("running", "starting", "updating-running", "updating-stopped"), "stopping", "stopped",
         delegate="instance.remove", handlers=STOP, chain=instances.after_stop, failed="stopped",
+        at_rest=keeping.holds_nothing,
     ),
     Process("instance.restart", "instance", ("running",), "restarting", "running", chain=instances.after_restart),
     Process(
@@ -124,6 +144,7 @@ INSTANCE = [
     Process(
         "instance.restore", "instance", ("removed",), "restoring", "stopped",
         handlers=(
+            Decide(instances.make_up_for_creation),
             Child("nic", "instanceId", "nic.restore", removed=True, ignore_invalid=True),
             Child("volume", "instanceId", "volume.restore", removed=True, ignore_invalid=True),
         ),
@@ -149,6 +170,7 @@ INSTANCE_HOST_MAP = [
         "instanceHostMap",
         by_default=False,
         activate=Phases(
+            pre=(Logic("MapGoesWithStart", (Decide(keeping.goes_with_start),), 0),),
             handlers=(
                 to_host(
                     "compute.instance.activate", tries=instances.compute_tries, undo="compute.instance.deactivate",
@@ -165,6 +187,14 @@ INSTANCE_HOST_MAP = [
         remove=(
             Ask("compute.instance.deactivate", agent_where_it_may_run, payload.instance_map, tries=0),
             Ask("compute.instance.remove", agent_where_nothing_else_removes_it, payload.instance_map, tries=0),
+        ),
+        restore=(
+            Decide(keeping.may_return),
+            Ask("compute.instance.deactivate", agent_that_was_not_asked, payload.instance_map, tries=0),
+        ),
+        purge=(
+            Ask("compute.instance.deactivate", agent_that_was_not_asked, payload.instance_map, tries=0),
+            Ask("compute.instance.remove", agent_that_removes_what_was_forced, payload.instance_map, tries=0),
         ),
     ),
 ]

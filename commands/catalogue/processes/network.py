@@ -30,6 +30,8 @@ ADDRESSES_GO: tuple[Step, ...] = (
     Child("ipAddressNicMap", "nicId", "ipaddressnicmap.remove", removed=True, ignore_invalid=True),
 )
 
+STAYS_IN_USE = (Logic("StaysInUse", (Decide(addresses.may_go),), 0),)
+
 HOST_ONLY = Logic(
     "HostOnlyNicActivate",
     (
@@ -71,7 +73,7 @@ NIC = lifecycle(
         handlers=(Logic("DockerNicDeactivate", (Child("ipAddress", nics.dockers, "ipaddress.deactivate", ignore_invalid=True),)),),
         post=(Logic("AgentInstanceIpsecNicDeactivate", (Decide(ipsec.release_ports),)),),
     ),
-    purge=(*ADDRESSES_GO, gives_back("MacAddressNicPurge", macs.release)),
+    purge=Phases(pre=STAYS_IN_USE, handlers=(*ADDRESSES_GO, gives_back("MacAddressNicPurge", macs.release))),
 )
 
 FREES_ADDRESS = gives_back("IpAddressDeactivate", addresses.release)
@@ -82,11 +84,14 @@ ADDRESS_LIFE = lifecycle(
     create=(Decide(pools.choose_subnet),),
     activate=(Decide(addresses.lease),),
     deactivate=(FREES_ADDRESS,),
-    purge=(
-        Child("ipAddress", pools.released_with, "ipaddress.disassociate", ignore_invalid=True),
-        Child("ipAddress", pools.released_with, "ipaddress.deactivate", ignore_invalid=True),
-        Child("ipAddress", pools.released_with, "ipaddress.remove", ignore_invalid=True),
-        FREES_ADDRESS,
+    purge=Phases(
+        pre=STAYS_IN_USE,
+        handlers=(
+            Child("ipAddress", pools.released_with, "ipaddress.disassociate", ignore_invalid=True),
+            Child("ipAddress", pools.released_with, "ipaddress.deactivate", ignore_invalid=True),
+            Child("ipAddress", pools.released_with, "ipaddress.remove", ignore_invalid=True),
+            FREES_ADDRESS,
+        ),
     ),
 )
 

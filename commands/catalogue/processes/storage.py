@@ -10,6 +10,7 @@ from commands.catalogue.model import Ask, Child, Decide, Join, Logic, Own, Proce
 from commands.catalogue.processes.common import Phases, lifecycle, managing
 from commands.errors import Gone
 from commands.logic import instances, storage
+from commands.purges import unconfirmed
 from commands.resource import Resource
 from commands.world import World
 
@@ -25,6 +26,11 @@ def agent_of_pool(world: World, each: Resource) -> int | None:
     if hosts and all(host is None or host.removed for host in hosts):
         raise Gone(f"all hosts of storagePool {each.row.get('storagePoolId')} were removed")
     return managing(world, pool)
+
+
+def agent_of_pool_not_asked(world: World, each: Resource) -> int | None:
+    """Of a map that was removed by force."""
+    return agent_of_pool(world, each) if unconfirmed(each) else None
 
 
 def agent_of_pool_left(world: World, each: Resource) -> int | None:
@@ -71,6 +77,7 @@ MAPS = [
         ),
         deactivate=(to_pool("storage.volume.deactivate", payload.volume_map, tries=0),),
         remove=(to_pool("storage.volume.remove", payload.volume_map, tries=0),),
+        purge=(Ask("storage.volume.remove", agent_of_pool_not_asked, payload.volume_map, tries=0),),
     ),
     *lifecycle(
         "imageStoragePoolMap",

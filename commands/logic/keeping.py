@@ -1,0 +1,117 @@
+"""What a running or stopped instance relies on, and what becomes of it when somebody takes that away: pure.
+
+    running: its map to a host and its volumes' maps to pools are active ---- one is not any more --> instance.stop
+    stopped: nothing of it runs, and no public port is its own -------------- its map is active ----> instancehostmap.deactivate
+    starting: one place, on a host that lives and reaches its volumes ------- it has none ----------> it is placed anew
+"""
+
+from __future__ import annotations
+
+from commands.logic import instances, ports
+from commands.resource import ACTIVE, Resource
+from commands.turn import Failure, Turn
+from commands.world import World
+
+RUNS_WITH = "runsWith"
+"""In an instance's data: the maps that were active when its start ended. None of a start that an external handler stood in for."""
+
+
+def volume_maps(world: World, instance: Resource, removed: bool = False) -> list[Resource]:
+    volumes = world.children("volume", "instanceId", instance.id, removed=True)
+    return [each for volume in volumes for each in world.children("volumeStoragePoolMap", "volumeId", volume.id, removed)]
+
+
+def all_volume_maps(world: World, instance: Resource) -> list[Resource]:
+    return volume_maps(world, instance, removed=True)
+
+
+# --- the steps of instance.start ---
+
+
+def forget_parts(turn: Turn, instance: Resource) -> None:
+    """It begins: what it ran with the last time is not what it will run with."""
+    if _lost(turn, instance):
+        turn.merge(instance.stream, {"+data": {RUNS_WITH: None}})
+
+
+def lost_place(turn: Turn, instance: Resource) -> bool:
+    """Its host is gone for good, or all hosts of a pool that it has a volume in: there is nothing left to go back to."""
+    if not instances.has_place(turn, instance):
+        return False
+    hosts = [turn.get("host", each.row["hostId"]) for each in turn.children("instanceHostMap", "instanceId", instance.id)]
+    return any(host is None or host.removed for host in hosts) or any(_is_lost(turn, each) for each in volume_maps(turn, instance))
+
+
+def _is_lost(world: World, volume_map: Resource) -> bool:
+    pool = world.get("storagePool", volume_map.row["storagePoolId"])
+    if pool is None or pool.removed:
+        return True
+    hosts = [world.get("host", number) for number in world.fleet.hosts_of(pool.id)]
+    return bool(hosts) and all(host is None or host.removed for host in hosts)
+
+
+def ensure_place(turn: Turn, instance: Resource) -> None:
+    """It is allocated: but its map, or a volume's, may have been removed since."""
+    placed = turn.children("instanceHostMap", "instanceId", instance.id)
+    volumes = turn.children("volume", "instanceId", instance.id)
+    if placed and all(turn.children("volumeStoragePoolMap", "volumeId", each.id) for each in volumes):
+        return
+    if not placed:
+        for nic in turn.children("nic", "instanceId", instance.id):
+            if nic.state in ("active", "activating"):
+                raise Failure(f"the place of {instance.name} was taken away while it started: start it again")
+        instances.leave_place(turn, instance)
+    instances.find_place(turn, instance)
+
+
+def note_parts(turn: Turn, instance: Resource) -> None:
+    """It ends: without these the instance does not run."""
+    maps = [*turn.children("instanceHostMap", "instanceId", instance.id), *volume_maps(turn, instance)]
+    parts = [each.stream for each in maps if each.state in ACTIVE]
+    if (instance.row.get("data") or {}).get(RUNS_WITH) != parts:
+        turn.merge(instance.stream, {"+data": {RUNS_WITH: parts}})
+
+
+# --- what is looked at while it rests ---
+
+
+def still_runs(turn: Turn, instance: Resource) -> None:
+    """running: what it ran with is gone, so it does not run; it is stopped, and what is left of it with it."""
+    for each in _lost(turn, instance):
+        turn.follow_up(instance, "instance.stop", each, f"{each.stream} is {each.state}, and {instance.name} does not run without it")
+        return
+
+
+def _lost(world: World, instance: Resource) -> list[Resource]:
+    parts = (world.resources.get(each) for each in (instance.row.get("data") or {}).get(RUNS_WITH) or ())
+    return [each for each in parts if each is not None and each.state not in ACTIVE]
+
+
+def holds_nothing(turn: Turn, instance: Resource) -> None:
+    """stopped, perhaps since a removal was cancelled in its middle."""
+    ports.release_all(turn, instance)
+    for each in turn.children("instanceHostMap", "instanceId", instance.id):
+        if each.state in ACTIVE:
+            turn.follow_up(each, "instancehostmap.deactivate", instance, f"{instance.name} is stopped")
+
+
+def has_maps(turn: Turn, volume: Resource) -> None:
+    """A volume of an instance is not active where it is nowhere: its next activation puts it somewhere."""
+    if volume.row.get("instanceId") is not None and not turn.children("volumeStoragePoolMap", "volumeId", volume.id):
+        turn.follow_up(volume, "volume.deactivate", volume, f"{volume.name} is in no storage pool")
+
+
+# --- the maps' own processes ---
+
+
+def goes_with_start(turn: Turn, host_map: Resource) -> None:
+    """instanceHostMap.activate runs an instance: nothing but its start may."""
+    instance = turn.get("instance", host_map.row.get("instanceId"))
+    if instance is not None and host_map.open["state"].parent is None and instance.state != "starting":
+        raise Failure(f"{instance.name} is {instance.state}: its map to a host becomes active with its start (instance.start)")
+
+
+def may_return(turn: Turn, host_map: Resource) -> None:
+    """instanceHostMap.restore: its share of the host may be another's by now."""
+    if (host_map.row.get("data") or {}).get("deallocated"):
+        raise Failure(f"{host_map.stream} can't be restored: its place on host {host_map.row['hostId']} was given back. Start the instance")
