@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping
 
 from commands.resource import Resource
 
@@ -13,9 +13,8 @@ OF_ITS_PLACE = frozenset({"address", "mac", "port", "linkPort"})
 """How the scopes end of what goes back when its holder, or the instance that it is part of, is purged."""
 
 
-def complaints(resources: Mapping[str, Resource], claims: Claims, cancelled: Set[str]) -> list[str]:
-    """`cancelled`: roots of which a process was ended by an operator."""
-    of_stopped = _of_what_stopped(resources, claims, cancelled)
+def complaints(resources: Mapping[str, Resource], claims: Claims) -> list[str]:
+    of_stopped = _of_what_stopped(resources, claims)
     return [*_given_back(resources, claims), *_shown(resources, claims), *of_stopped, *_vnets(resources)]
 
 
@@ -52,11 +51,10 @@ def _shows(each: Resource) -> Iterator[tuple[str, str]]:
         yield "global-1/macPrefix", str(each.fields.get("macPrefix"))
 
 
-def _of_what_stopped(resources: Mapping[str, Resource], claims: Claims, cancelled: Set[str]) -> Iterator[str]:
-    """Public ports are an instance's while it runs. (One whose removal was cancelled in its middle may keep them until the next.)"""
+def _of_what_stopped(resources: Mapping[str, Resource], claims: Claims) -> Iterator[str]:
+    """Public ports are an instance's while it runs."""
     for (scope, item), holder in claims.items():
-        allowed = ("running", "stopped") if holder in cancelled else ("running",)
-        if scope.endswith("/port") and resources[holder].state not in allowed:
+        if scope.endswith("/port") and resources[holder].state != "running":
             yield f"{holder} is {resources[holder].state} and holds {item} of {scope}"
 
 

@@ -16,7 +16,7 @@ from commands.dispatch import Dispatch, Outstanding
 from commands.draft import Draft
 from commands.engine import Engine
 from commands.logic import vnets
-from commands.turn import Answer
+from commands.turn import Answer, Turn
 from commands.vault import Vault
 from eventstore import Claim, Held, Release
 from eventstore.clock import LogClock
@@ -188,6 +188,7 @@ MUTATIONS: dict[str, Callable[[], Parts]] = {
     "unclaimed": lambda: Parts(prepare=_merging(_unclaimed)),
     "unreleased": lambda: Parts(prepare=_merging(_unreleased)),
     "a-vnet-each-time": lambda: Parts(prepare=_a_vnet_each_time),
+    "looks-away": lambda: Parts(prepare=_patched(Turn, "_look_after", lambda turn: None)),
     "deaf-machine": lambda: Parts(prepare=_patched(SlowDriver, "_do", _keep)),
     "eager-handlers": lambda: Parts(prepare=_patched(calls, "_minds", lambda turn, stream, bracket, handler: True)),
     "no-handlers": lambda: Parts(prepare=_patched(calls, "_taking_part", lambda turn, stream, bracket, process: [])),

@@ -59,8 +59,6 @@ class Promises:
         """Correlations in which something failed: what follows may be its undoing."""
         self._newest: dict[tuple[str, str], tuple[int, str]] = {}
         """(machine, instance) -> the newest epoch that was carried out there, and by what."""
-        self.cancelled: set[str] = set()
-        """Roots of which an operator ended a process."""
         self.ended: set[str] = set()
         """Instances whose box ended by itself at some time."""
         self._requested: dict[str, str] = {}
@@ -95,8 +93,6 @@ class Promises:
             raise Broken(f"position {event.position} follows {len(self.log)}")
         if event.version != present.version + 1:
             raise Broken(f"{event.id} follows version {present.version}")
-        if event.type == events.CANCEL_REQUESTED:
-            self.cancelled.add(event.root)
         sealed.is_kept(event)
         self._check_handlers(present, event)
         self.log.append(event)
@@ -209,7 +205,7 @@ class Promises:
                 raise Broken(f"{uuid} starts on {machine.name} while it runs on {elsewhere}")
         elif _runs(machine, uuid):
             correlation = context.get("correlation") or ""
-            wanted = self.issued.get(correlation) in STOPPING_VERBS or correlation.startswith("corral:purge-")
+            wanted = self.issued.get(correlation) in STOPPING_VERBS or correlation.startswith(("corral:purge-", "corral:rest-"))
             wanted = wanted or (uuid in self.ended and correlation.startswith("corral:ended-")) or self._undoes(epoch)
             if not wanted:
                 raise Broken(f"{machine.name} ends {uuid} by {request.name}, and nobody wanted that: {correlation or 'no correlation'}")

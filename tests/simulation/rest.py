@@ -22,8 +22,8 @@ def complaints(promises: Promises, engines: Iterable[Engine], now: datetime) -> 
     if found:
         return found
     return [
-        *_states(resources), *_work(promises, now), *_boxes(promises), *_claims(promises),
-        *leases.complaints(resources, {key: share.holder for key, share in promises.claims.items()}, promises.cancelled),
+        *_states(resources), *_work(promises, now), *_boxes(promises), *_places(resources), *_claims(promises),
+        *leases.complaints(resources, {key: share.holder for key, share in promises.claims.items()}),
         *sealed.complaints(resources, promises.store),
         *(each for engine in engines for each in _engine(engine, promises)),
     ]
@@ -52,7 +52,7 @@ def _of(resources: dict[str, Resource], type_name: str) -> list[Resource]:
 
 
 def _boxes(promises: Promises) -> list[str]:
-    """A box runs exactly where an active map says so (if nobody took its root volume away); nothing is left of what was purged."""
+    """A box runs exactly where the active map of what is running says so; nothing is left of what was purged."""
     resources = promises.resources
     machine_of = {each.number: each for each in promises.machines}
     found: list[str] = []
@@ -65,8 +65,10 @@ def _boxes(promises: Promises) -> list[str]:
         machine = machine_of[host.row["agentId"]]
         uuid = instance.row["uuid"]
         runs.add((machine.name, uuid))
+        if instance.state not in ("running", "removed", "purged"):
+            found.append(f"{instance.stream} is {instance.state}, and {each.stream} is active")
         box = machine.boxes.get(uuid)
-        if (box is None or box.state != RUNNING) and not _root_volume_was_taken(resources, instance):
+        if box is None or box.state != RUNNING:
             found.append(f"{instance.stream} ({instance.state}) is active on {machine.name} by {each.stream}, but its box there is {box}")
     by_uuid = {each.row["uuid"]: each for each in _of(resources, "instance")}
     for machine in promises.machines:
@@ -78,16 +80,19 @@ def _boxes(promises: Promises) -> list[str]:
     return found
 
 
+def _places(resources: dict[str, Resource]) -> list[str]:
+    """What is running has one live map, which is active, to a host that lives."""
+    found: list[str] = []
+    for instance in (each for each in _of(resources, "instance") if each.state == "running"):
+        maps = [each for each in _of(resources, "instanceHostMap") if each.row.get("instanceId") == instance.id and not each.removed]
+        hosts = [resources.get(f"host-{each.row.get('hostId')}") for each in maps]
+        if [each.state for each in maps] != ["active"] or any(host is None or host.removed for host in hosts):
+            found.append(f"{instance.stream} is running with {[(each.stream, each.state, each.row.get('hostId')) for each in maps]}")
+    return found
+
+
 def _told(instance: Resource | None) -> str:
     return f"{instance.stream} ({instance.state})" if instance else "nobody"
-
-
-def _root_volume_was_taken(resources: dict[str, Resource], instance: Resource) -> bool:
-    """Somebody removed the map of its root volume by hand, which ends the container."""
-    mine = (each for each in _of(resources, "volume") if each.row.get("instanceId") == instance.id)
-    roots = {each.id for each in mine if each.row.get("deviceNumber") == 0}
-    maps = _of(resources, "volumeStoragePoolMap")
-    return any(each.row.get("volumeId") in roots and each.state in ("removed", "purged") for each in maps)
 
 
 def _claims(promises: Promises) -> list[str]:

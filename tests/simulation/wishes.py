@@ -24,6 +24,9 @@ HANDLED = (
 """What external handlers take part in. Those in a phase of the handlers themselves replace nothing: they answer `continue`."""
 OWNED = ("volume", "volumeStoragePoolMap", "instanceHostMap", "imageStoragePoolMap", "image", "storagePool", "storagePoolHostMap")
 
+RUNS_WITH = ("volume", "volumeStoragePoolMap", "instanceHostMap")
+"""What is taken from under an instance more often than other things."""
+
 
 Given = Callable[[Random, dict[str, Resource]], Json]
 
@@ -152,6 +155,7 @@ TABLE = (
     *(Wish(verb, ("instance",), 0.7) for verb in INTERVENTIONS),
     *(Wish(verb, OWNED, 0.2) for verb in ("retry", "cancel")),
     *(Wish(verb, OWNED, 0.35) for verb in LIFE),
+    *(Wish(verb, RUNS_WITH, 0.6) for verb in ("force-remove", "deactivate")),
     Wish("create", ("volumeStoragePoolMap",), 1, _volume_map),
     *(Wish(verb, ("agent", "host"), 0.15) for verb in LIFE),
     Wish("activate", ("agent", "host", "storagePool"), 1.5),
