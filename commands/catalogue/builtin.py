@@ -10,7 +10,7 @@ CATALOGUE = Catalogue(TYPES, PROCESSES)
 
 
 def asks_of(catalogue: Catalogue, process: str) -> list[str]:
-    """Every command that a process may send, its nested, joined, delegated and chained ones included, in order of the steps."""
+    """Every command that a process sends on its usual way, its nested, joined and delegated ones included, in order of the steps."""
     found: list[str] = []
     seen: set[str] = set()
 
@@ -22,7 +22,7 @@ def asks_of(catalogue: Catalogue, process: str) -> list[str]:
         for step in described.steps:
             if isinstance(step, Ask) and step.command not in found:
                 found.append(step.command)
-            elif isinstance(step, Child | Own | Join):
+            elif isinstance(step, Join) or (isinstance(step, Child | Own) and not step.mends):
                 walk(step.process)
         if described.delegate:
             walk(described.delegate)

@@ -145,6 +145,8 @@ class Child:
     """Removed children too (restore, purge)."""
     ignore_invalid: bool = False
     """A child in a state the process doesn't accept is passed over instead of failing us."""
+    mends: bool = False
+    """Only where something was lost or forced: no part of the usual way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +155,8 @@ class Own:
 
     process: str
     when: Callable[[Turn, Resource], bool] | None = None
+    mends: bool = False
+    """As a Child's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from agents.driver import RUNNING
 from agents.wire import Message
-from commands import events
+from commands import events, purges
+from commands.catalogue.builtin import CATALOGUE
+from commands.fleet import Fleet
 from commands.resource import Open, Resource, empty, evolve
 from commands.service import Commands
+from commands.world import World
 from eventstore import Claim, Recorded
 from eventstore.memory import MemoryStore
 from tests.simulation import sealed
@@ -183,11 +186,11 @@ class Promises:
         """What has something under way, or a purge before it, has a row from which any engine goes on."""
         if root in self.store._work:
             return
-        for stream in self.roots[root]:
-            each = self.resources[stream]
+        mine = World(CATALOGUE, {stream: self.resources[stream] for stream in self.roots[root]}, Fleet())
+        for stream, each in mine.resources.items():
             if each.open:
                 raise Broken(f"{stream} has {processes(each)} under way, and its root {root} has no work row: after a crash nobody goes on")
-            if each.state == "removed" and each.row.get("removeTime"):
+            if purges.next_due(mine, [each]):
                 raise Broken(f"{stream} is to be purged, and its root {root} has no work row")
 
     # --- at every change of a box ---
@@ -209,7 +212,8 @@ class Promises:
             wanted = wanted or (uuid in self.ended and correlation.startswith("corral:ended-")) or self._undoes(epoch)
             if not wanted:
                 raise Broken(f"{machine.name} ends {uuid} by {request.name}, and nobody wanted that: {correlation or 'no correlation'}")
-            if self.issued.get(correlation) in ("create", "start") and correlation not in self._failed:
+            forced = "forced" in self.resources[self.log[epoch - 1].stream].row["data"]
+            if self.issued.get(correlation) in ("create", "start") and correlation not in self._failed and not forced:
                 raise Broken(f"{machine.name} ends {uuid} by {request.name} for a {self.issued[correlation]} in which nothing failed")
 
     def _undoes(self, epoch: int) -> bool:

@@ -50,8 +50,13 @@ def agent_that_removes_what_was_forced(world: World, each: Resource) -> int | No
     return agent_where_nothing_else_removes_it(world, each) if unconfirmed(each) else None
 
 
+CONFIRMED = Child(
+    "instanceHostMap", "instanceId", "instancehostmap.purge", when=unconfirmed, removed=True, ignore_invalid=True, mends=True
+)
+"""A map that was removed by force: its agent says first that nothing runs there."""
+
 TEARDOWN: tuple[Step, ...] = (
-    Child("instanceHostMap", "instanceId", "instancehostmap.purge", when=unconfirmed, removed=True, ignore_invalid=True),
+    CONFIRMED,
     Child("instanceHostMap", "instanceId", "instancehostmap.deactivate", ignore_invalid=True),
     Decide(ports.release_all),
     Child("nic", "instanceId", "nic.deactivate", ignore_invalid=True),
@@ -83,12 +88,12 @@ INSTANCE = [
         pre=(Logic("InstanceStartToken", (Decide(instances.give_token), Decide(keeping.forget_parts)), 0),),
         handlers=(
             Checkpoint("find placement", 5),
-            Child("instanceHostMap", "instanceId", "instancehostmap.purge", when=unconfirmed, removed=True, ignore_invalid=True),
+            CONFIRMED,
             Child(
                 "volumeStoragePoolMap", keeping.all_volume_maps, "volumestoragepoolmap.purge", when=unconfirmed, removed=True,
-                ignore_invalid=True,
+                ignore_invalid=True, mends=True,
             ),
-            Own("instance.deallocate", when=keeping.lost_place),
+            Own("instance.deallocate", when=keeping.lost_place, mends=True),
             Own("instance.allocate"),
             Decide(keeping.ensure_place),
             Decide(ports.claim_all),
