@@ -36,7 +36,8 @@ def forget_parts(turn: Turn, instance: Resource) -> None:
 
 def lost_place(turn: Turn, instance: Resource) -> bool:
     """Its host is gone for good, or all hosts of a pool that it has a volume in: there is nothing left to go back to."""
-    if not instances.has_place(turn, instance):
+    under_way = any(each.open for each in turn.resources.values() if each.stream != instance.stream)
+    if under_way or not instances.has_place(turn, instance):  # what is in the middle of its start fails, and says why
         return False
     hosts = [turn.get("host", each.row["hostId"]) for each in turn.children("instanceHostMap", "instanceId", instance.id)]
     return any(host is None or host.removed for host in hosts) or any(_is_lost(turn, each) for each in volume_maps(turn, instance))

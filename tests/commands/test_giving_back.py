@@ -84,6 +84,8 @@ def test_an_address_that_is_removed_by_force_is_free_for_others() -> None:
     a_network(story)
     on_network(story)
     [item] = claims_on(story, "subnet-1/address")
+    story.command("instance-1", Run("stop"))
+    story.answer_all()
     by_force(story, "ipAddress-1")
     assert claims_on(story, "subnet-1/address") == {}
     other = story.create("ipAddress", subnetId=1, address=item, accountId=1)
@@ -95,7 +97,7 @@ def test_an_instance_can_be_ended_after_its_address_was_removed_by_force() -> No
     story = a_cloud()
     a_network(story)
     made = on_network(story)
-    by_force(story, "ipAddress-1")
+    story.command("ipAddress-1", ForceRemove("it is in the way"))
     story.command(made.stream, Delete())
     story.answer_all()
     for _ in range(3):

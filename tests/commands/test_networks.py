@@ -283,6 +283,8 @@ def test_an_address_that_was_deactivated_gets_its_old_value_back_if_it_is_free()
     story = a_cloud()
     a_network(story)
     first = on_network(story).fields["primaryIpAddress"]
+    story.command("instance-1", Run("stop"))
+    story.answer_all()
     story.command("ipAddress-1", Run("deactivate"))
     assert claims_on(story, "subnet-1/address") == {}
     story.command("ipAddress-1", Run("activate"))
@@ -454,6 +456,8 @@ def test_an_address_that_was_removed_by_force_is_free_for_another() -> None:
     story = a_cloud()
     a_network(story)
     on_network(story)
+    story.command("instance-1", Run("stop"))
+    story.answer_all()
     story.command("ipAddress-1", ForceRemove("a mistake"))
     story.pass_time(1)
     assert story.resource("ipAddress-1").state == "purged"
