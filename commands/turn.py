@@ -50,6 +50,8 @@ Others = Callable[[str], Mapping[str, Resource] | None]
 """Root -> its resources as they are now, or None: they are not loaded."""
 
 
+WAS_CANCELLED = "{} was cancelled"
+
 ENDS = frozenset({"stop", "deactivate", "deallocate", "disassociate", "remove", "purge"})
 """The verbs by which things come to their end: nothing that a row holds may keep them from it."""
 
@@ -158,7 +160,11 @@ class Turn(Intake):
             self._delegating.add(self._pid)
 
     def follow_up(self, resource: Resource, process: str, because: Resource, reason: str) -> None:
-        """A process that nobody commands: it follows from what happened to `because`, a resource of this root."""
+        """A process that nobody commands: it follows from what happened to `because`, a resource of this root. One that failed
+        is left to an operator's retry: an external handler that refuses it would be asked for ever. What was cancelled begins again."""
+        cancelled = str(resource.fields.get("transitioningMessage")).startswith(WAS_CANCELLED.format(process))
+        if resource.failed == process and not cancelled:
+            return
         before = self._cause, self._correlation
         self._cause, self._correlation = f"{because.stream}@{self.resources[because.stream].version}", f"corral:rest-{resource.stream}"
         self.advance(resource.stream, self.begin(resource.stream, self.catalogue.process(process), reason=reason))
@@ -202,7 +208,7 @@ class Turn(Intake):
             self.reached.pop(pid, None)
             try:
                 if bracket.cancel is not None:
-                    raise Failure(f"{bracket.process} was cancelled: {bracket.cancel}")
+                    raise Failure(f"{WAS_CANCELLED.format(bracket.process)}: {bracket.cancel}")
                 if not calls.run(self, stream, bracket, process):
                     return None
             except Failure as failure:
@@ -271,7 +277,8 @@ class Turn(Intake):
                 return all(outcomes)
             case Own():
                 under_way = resource.open.get(self.catalogue.process(step.process).field)
-                if under_way is None and step.when is not None and not step.when(self, resource):
+                begun = under_way is not None and step.process in (under_way.process, under_way.origin)
+                if not begun and step.when is not None and not step.when(self, resource):
                     return True
                 return self._nested(stream, step.process, pid, False)
             case Join():

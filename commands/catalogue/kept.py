@@ -16,7 +16,7 @@ KEPT: Mapping[str, frozenset[str]] = {
     "externalHandlerProcess": frozenset({"leftName"}),
     "genericObject": frozenset({"agentId"}),
     "hostIpAddressMap": frozenset({"address"}),
-    "instance": frozenset({"hostPorts", "ipsec", "ipsecPorts", "metadataAttach"}),
+    "instance": frozenset({"hostPorts", "ipsec", "ipsecPorts", "metadataAttach", "runsWith"}),
     "instanceHostMap": frozenset({"deallocated"}),
     "instanceLink": frozenset({"linkPorts", "linkService", "target"}),
     "ipAddress": frozenset({"innerAddress", "leased", "releaseOnChildPurge"}),
@@ -28,12 +28,15 @@ KEPT: Mapping[str, frozenset[str]] = {
     "vnet": frozenset({"hostOnly"}),
 }
 
+KEPT_OF_ALL = frozenset({"forced"})
+"""The same of every type."""
+
 KEPT_FIELDS: Mapping[str, frozenset[str]] = {"network": frozenset({"macPrefix"})}
 """The same of data.fields. (No client sets what is computed, either.)"""
 
 
 def kept_of(type: ResourceType) -> frozenset[str]:
-    return KEPT.get(type.parent or type.name, frozenset())
+    return KEPT.get(type.parent or type.name, frozenset()) | KEPT_OF_ALL
 
 
 def is_kept_field(type: ResourceType, name: str) -> bool:

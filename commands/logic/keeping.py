@@ -84,7 +84,8 @@ def still_runs(turn: Turn, instance: Resource) -> None:
 
 
 def _lost(world: World, instance: Resource) -> list[Resource]:
-    parts = (world.resources.get(each) for each in (instance.row.get("data") or {}).get(RUNS_WITH) or ())
+    noted = (instance.row.get("data") or {}).get(RUNS_WITH)
+    parts = (world.resources.get(each) for each in (noted if isinstance(noted, list) else ()) if isinstance(each, str))
     return [each for each in parts if each is not None and each.state not in ACTIVE]
 
 

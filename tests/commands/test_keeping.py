@@ -127,6 +127,17 @@ def test_what_an_external_handler_started_in_its_own_way_is_left_alone() -> None
     assert live_maps(story) == []
 
 
+def test_a_handler_that_refuses_the_stop_is_not_asked_for_ever() -> None:
+    story = running()
+    story.create("externalHandler", name="mine", processNames=["pre.instance.stop"])
+    story.answer_all()
+    story.command(MAP, Run("deactivate"))
+    story.answer_all(lambda ask: "never" if ask.command.startswith("pre.instance.stop") else {}, limit=20)
+    assert story.resource(INSTANCE).fields["transitioningMessage"] == "never"
+    run(story, INSTANCE, Run("stop"))
+    assert story.resource(INSTANCE).state == "stopped"
+
+
 # --- stopped ---
 
 
