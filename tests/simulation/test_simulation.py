@@ -22,6 +22,7 @@ LONGEST = 1200.0
 
 FOUND_WITHIN = {
     "unfenced-log": 200, "forgetful-log": 400, "generous-log": 400, "blank-ledger": 200, "a-vnet-each-time": 100, "eager-handlers": 200,
+    "looks-away": 200, "deaf-machine": 400,
 }  # fmt: skip
 """Seeds within which a mutation is found; the others are found at once."""
 BY_HAND = {"partly-read"}
