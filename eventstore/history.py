@@ -16,7 +16,7 @@ import orjson
 
 from eventstore.archive import Archive, ArchiveFile
 from eventstore.errors import ArchiveAway
-from eventstore.types import Recorded, Resumed, Snapshot, Upcast
+from eventstore.types import Json, Recorded, Resumed, Snapshot, Upcast
 
 Fetch = Callable[..., Awaitable[list[Any]]]
 """(name of a query, its arguments) -> rows."""
@@ -113,6 +113,19 @@ class History:
 
         return _by_position(found, self._today(await asyncio.to_thread(search)))[:limit]
 
+    async def having(self, prefix: str, part: Json, to: int) -> list[Recorded]:
+        """The archived events, up to a position, of the streams named `<prefix>...` that have one that contains `part`. (A stream leaves
+        whole, so the log has nothing of these.)"""
+        files = [ArchiveFile(*row) for row in await self._fetch("archive_files", 0, to, None)]
+
+        def search() -> list[Recorded]:
+            words = [b'"stream":"' + prefix.encode()]
+            own = [event for file in files for event in self._archive.unpack(file).events(0, to, words) if event.stream.startswith(prefix)]
+            streams = {event.stream for event in own if has(event, part)}
+            return [event for event in own if event.stream in streams]
+
+        return self._today(_by_position(await asyncio.to_thread(search), [])) if files else []
+
     async def _joined(self, found: Rows, after: dict[str, int], to: int) -> list[Recorded]:
         files = [ArchiveFile(*row) for row in await self._fetch("archive_file", sorted(set(found.files)))]
         words = [b'"stream":' + orjson.dumps(stream) for stream in after]
@@ -128,6 +141,21 @@ class History:
     def _today(self, events: list[Recorded]) -> list[Recorded]:
         """In the form that today's code knows."""
         return events if self._upcast is None else [self._upcast(event) for event in events]
+
+
+def has(event: Recorded, part: Json) -> bool:
+    """Whether an event's data and metadata contain these parts of them."""
+    return contains(event.data, part.get("data", {})) and contains(event.metadata, part.get("metadata", {}))
+
+
+def contains(value: Any, part: Any) -> bool:
+    """value @> part, as jsonb has it. (true is not 1 there.)"""
+    match part:
+        case dict():
+            return isinstance(value, dict) and all(key in value and contains(value[key], each) for key, each in part.items())
+        case list():
+            return isinstance(value, list) and all(any(contains(one, each) for one in value) for each in part)
+    return bool(value == part) and isinstance(value, bool) == isinstance(part, bool)
 
 
 def is_whole(found: Sequence[Recorded], after: int, limit: int, to: int | None) -> bool:

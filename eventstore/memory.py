@@ -15,6 +15,7 @@ import orjson
 from eventstore.encode import Encoded, EventRow, encode_append
 from eventstore.errors import Full, KeyReused, LostLease, Repeated, Taken, Unavailable, WrongVersion
 from eventstore.follow import Bell, follow
+from eventstore.history import has
 from eventstore.types import Appended, Claim, CommandKey, Held, Json, Lease, Loaded, Recorded, Resumed, Snapshot, Upcast, Work, Write
 
 
@@ -74,6 +75,13 @@ class MemoryStore:
         self._open()
         positions = sorted(p for stream in self._roots.get(root, ()) for p in self._positions[stream])
         return [self._recorded(p) for p in positions if to_position is None or p <= to_position]
+
+    async def read_having(self, category: str, part: Json, to_position: int | None = None) -> list[Recorded]:
+        self._open()
+        own = [self._recorded(p) for stream, positions in self._positions.items() if stream.startswith(f"{category}-") for p in positions]
+        seen = sorted((each for each in own if to_position is None or each.position <= to_position), key=lambda each: each.position)
+        having = {each.stream for each in seen if has(each, part)}
+        return [each for each in seen if each.stream in having]
 
     async def resume(self, stream: str, form: str) -> Resumed:
         self._open()

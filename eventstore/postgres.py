@@ -26,7 +26,21 @@ from eventstore.migrations import migrate
 from eventstore.pulse import Pulse
 from eventstore.queries import sql
 from eventstore.tail import Tail
-from eventstore.types import Appended, Claim, CommandKey, Held, Lease, Loaded, Recorded, Resumed, Snapshot, Upcast, Work, Write
+from eventstore.types import (
+    Appended,
+    Claim,
+    CommandKey,
+    Held,
+    Json,
+    Lease,
+    Loaded,
+    Recorded,
+    Resumed,
+    Snapshot,
+    Upcast,
+    Work,
+    Write,
+)
 from eventstore.writer import Writer
 
 T = TypeVar("T")
@@ -159,6 +173,14 @@ class PostgresStore:
         else:
             rows = await self._rows("read_correlated", after, limit, last, correlation, chosen)
         return await self._history.chosen(self._history.recorded(rows), after, limit, last, chosen, correlation)
+
+    async def read_having(self, category: str, part: Json, to_position: int | None = None) -> list[Recorded]:
+        last = EVERYTHING if to_position is None else to_position
+        data, metadata = (orjson.dumps(part.get(each, {})).decode() for each in ("data", "metadata"))
+        rows = await self._rows("read_having", f"{category}-", f"{category}.", last, data, metadata)  # "." comes right after "-"
+        found = self._history.recorded(rows)
+        archived = await self._history.having(f"{category}-", part, last)
+        return found if not archived else sorted(found + archived, key=lambda event: event.position)
 
     async def resume(self, stream: str, form: str) -> Resumed:
         return await self._history.resumed(await self._rows("resume", stream, form), form)

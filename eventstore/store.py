@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from eventstore.errors import Repeated
-from eventstore.types import Appended, CommandKey, Lease, Loaded, Recorded, Resumed, Snapshot, Work, Write
+from eventstore.types import Appended, CommandKey, Json, Lease, Loaded, Recorded, Resumed, Snapshot, Work, Write
 
 
 class Store(Protocol):
@@ -53,6 +53,15 @@ class Store(Protocol):
         correlation: str | None = None,
     ) -> list[Recorded]:
         """The log's events with position > after, by position, archived ones included. `types`, `correlation`: only those."""
+        ...
+
+    async def read_having(self, category: str, part: Json, to_position: int | None = None) -> list[Recorded]:
+        """All events (position <= to_position) of the streams named `<category>-...` that have one of these whose data and metadata
+        contain `part`, by position, archived ones included: {"data": {"changes": {"hostId": 2}}}.
+
+        What contains what is as Postgres has it for jsonb (an array contains the elements, in any order). There is no index for it: it
+        takes as long as the category has events.
+        """
         ...
 
     async def resume(self, stream: str, form: str) -> Resumed:

@@ -19,6 +19,7 @@ from gateway import log
 from gateway.callers import Callers
 from gateway.documents import Documents
 from gateway.errors import MethodNotAllowed, error_document, error_headers
+from gateway.past import asked_past
 from gateway.reads import Reads
 from gateway.request import VERBS, ApiRequest, base_url, client_ip, path_parts, read_request
 from gateway.schemas import version, versions
@@ -108,6 +109,12 @@ class Gateway:
         read = await read_request(request, self.callers, self._services.settings, correlation)
         if read.method not in VERBS:
             raise MethodNotAllowed(read.method, "this")
+        past = await asked_past(self._services, read)
+        if past is not None:
+            reads = Reads(self._services, read.with_at(past.position), past)
+            document = await self._read_one(reads, read, path_parts(request))
+            await reads.reveal()
+            return Answer(200, document, past.position)
         await self._wait_for_position(read)
         if read.method == "GET":
             reads = Reads(self._services, read)
@@ -117,10 +124,13 @@ class Gateway:
         return await self._write(read)
 
     async def _read(self, reads: Reads, request: ApiRequest, path: list[str]) -> Any:
-        documents = Documents(self._services.catalogue, request)
         if len(request.parts) in (1, MOST_PARTS) or request.param("include") is not None:
             # By id a client hears of a thing's end before the views do (an instance runs); then its links say the same.
             await self._services.views.wait_for(self._told, READ_YOUR_WRITES)
+        return await self._read_one(reads, request, path)
+
+    async def _read_one(self, reads: Reads, request: ApiRequest, path: list[str]) -> Any:
+        documents = Documents(self._services.catalogue, request)
         match request.parts:
             case ():
                 return version(documents) if path else versions(documents)

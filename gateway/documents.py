@@ -36,6 +36,8 @@ class Documents:
 
     catalogue: Catalogue
     request: ApiRequest
+    as_of: int | None = None
+    """The position of the past that is shown: its links lead to that past, and there is nothing to be done in it."""
     _sealed: list[_Sealed] = field(default_factory=list)
     """Secrets in the documents written so far, for `reveal`."""
 
@@ -57,10 +59,11 @@ class Documents:
         type = self.type_of(resource)
         number = self.id_of(resource.type, resource.id)
         self_link = self.request.link(type.plural, number)
+        then = "" if self.as_of is None else f"?at={self.as_of}"
         document: Json = {
             "id": number,
             "type": type.name,
-            "links": {"self": self_link, **self._links(type, resource, self_link)},
+            "links": {name: link + then for name, link in {"self": self_link, **self._links(type, resource, self_link)}.items()},
             "actions": {name: f"{self_link}/?action={name.lower()}" for name in self.actions(type, resource)},
         }
         for each in type.fields.values():
@@ -88,7 +91,7 @@ class Documents:
 
     def actions(self, type: ResourceType, resource: Resource) -> list[str]:
         """The actions offered to the caller now."""
-        if not self.caller.acts_on(self.catalogue.root_type(type.name), resource):
+        if self.as_of is not None or not self.caller.acts_on(self.catalogue.root_type(type.name), resource):
             return []
         return [action.name for action in type.actions.values() if offered(self.catalogue, type, action, resource)]
 

@@ -8,14 +8,15 @@ from typing import Any
 
 from commands.catalogue.model import Catalogue, Link, ResourceType
 from commands.catalogue.secrets import masked, secret_names
-from commands.errors import NotFound
+from commands.errors import NotFound, Refused
 from commands.resource import Resource
 from eventstore import Recorded
 from gateway.documents import Documents, by_name, hidden_from_lists
 from gateway.errors import MethodNotAllowed
 from gateway.listing import Listing, read_listing
+from gateway.past import AT, PastRows
 from gateway.request import ApiRequest
-from gateway.resources import current, found
+from gateway.resources import PresentRows, Rows, found
 from gateway.schemas import schema, schemas
 from gateway.secret_filters import matching, needs_opening
 from gateway.services import Services
@@ -24,14 +25,20 @@ from projections.rows import Seen
 
 Json = dict[str, Any]
 
+NO_PAST_LISTS = (
+    "a whole list is there for now alone: at= takes a resource (/v1/containers/1i5) or what a link of one leads to"
+    " (/v1/accounts/1a1/instances). For everything as it was: corral replay --to"
+)
+
 
 class Reads:
     """One request's reading."""
 
-    def __init__(self, services: Services, request: ApiRequest) -> None:
-        self._services, self._request = services, request
+    def __init__(self, services: Services, request: ApiRequest, past: PastRows | None = None) -> None:
+        self._services, self._request, self._past = services, request, past
         self._catalogue = services.catalogue
-        self._documents = Documents(services.catalogue, request)
+        self._documents = Documents(services.catalogue, request, past.position if past else None)
+        self._from: Rows = past or PresentRows(services, request.caller)
         self._show_removed = float(services.settings.get("api.show.removed.for.seconds", SHOW_REMOVED))
         self.position = 0
         """The newest position that was read from the log itself: the views may not be there yet."""
@@ -47,6 +54,8 @@ class Reads:
             return self._documents.collection(type, schemas(self._documents))
         if not type.stored:
             raise MethodNotAllowed("GET", type.plural)
+        if self._past is not None:
+            raise Refused("InvalidOption", NO_PAST_LISTS, AT)
         listing = read_listing(type, self._request)
         rows: list[Seen] = []
         if not listing.nothing:
@@ -106,11 +115,11 @@ class Reads:
         if link.cardinality == "ref":
             return await self._one(resource, link)
         target = self._catalogue.type(link.to)
-        rows = (await self._services.views.linked(link, [resource.id], account=self._request.caller.scope))[resource.id]
+        rows = (await self._from.linked(link, [resource]))[resource.id]
         return await self._mapped(target, rows) if link.cardinality == "map" else self._many(resource, link, target, rows)
 
     async def _found(self, type: ResourceType, text: str) -> Resource:
-        resource = await found(self._services, self._request, type, text)
+        resource = await found(self._services, self._request, type, text, self._from)
         self.position = max(self.position, resource.position)
         return resource
 
@@ -120,10 +129,10 @@ class Reads:
         """Through the target's list visibility: what lists no longer show is not there."""
         number = resource.get(link.via)
         root = self._catalogue.root_type(link.to)
-        seen = await current(self._services, root, number) if isinstance(number, int) else None
+        seen = await self._from.get(root, number) if isinstance(number, int) else None
         if seen is None or not self._request.caller.sees_row(root, seen.resource):
             raise NotFound(f"{resource.name} has no {link.name}")
-        if hidden_from_lists(seen.resource, self._services.store.now(), self._show_removed):
+        if hidden_from_lists(seen.resource, self._from.time, self._show_removed):
             raise NotFound(f"the {link.name} of {resource.name} is removed")
         return self._documents.resource(seen.shown)
 
@@ -160,7 +169,7 @@ class Reads:
             if link.cardinality == "ref":
                 await self._include_one(link, resources, included)
                 continue
-            linked = await self._services.views.linked(link, list(included), account=self._request.caller.scope)
+            linked = await self._from.linked(link, resources)
             for number, rows in linked.items():
                 included[number][link.name] = [self._documents.resource(seen.shown) for seen in rows]
         return included
@@ -168,7 +177,7 @@ class Reads:
     async def _include_one(self, link: Link, resources: Sequence[Resource], included: dict[int, Json]) -> None:
         root = self._catalogue.root_type(link.to)
         numbers = {resource.id: resource.get(link.via) for resource in resources}
-        targets = await self._services.views.get_many(root.name, sorted({n for n in numbers.values() if isinstance(n, int)}))
+        targets = await self._from.get_many(root, sorted({n for n in numbers.values() if isinstance(n, int)}))
         for resource in resources:
             seen = targets.get(numbers[resource.id] or 0)
             visible = seen is not None and self._request.caller.sees_row(root, seen.resource)

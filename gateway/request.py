@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -65,6 +65,11 @@ class ApiRequest:
         kept += [(key, value) for key, value in changed.items() if value is not None]
         path = self.url.partition("?")[0]
         return f"{path}?{urlencode(kept)}" if kept else path
+
+    def with_at(self, position: int) -> ApiRequest:
+        """The same, with at= (90m ago, say) as the position that it meant: its links mean the same later on."""
+        params = [(key, str(position) if key == "at" else value) for key, value in self.params]
+        return replace(self, params=params, url=self.with_params(at=str(position)))
 
     def one(self) -> Json:
         """The body's only object."""

@@ -1,23 +1,64 @@
-"""One resource as it is now: its row in the views, with what its stream tells beyond that folded over it."""
+"""What one request reads its resources from: rows as they are now, or (gateway.past) as they were."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Protocol
 
 from commands.catalogue.ids import number_of
-from commands.catalogue.model import ResourceType
+from commands.catalogue.model import Link, ResourceType
 from commands.errors import NotFound
 from commands.resource import Resource, evolve
 from commands.snapshots import latest
 from eventstore import Recorded
+from gateway.callers import Caller
 from gateway.request import ApiRequest
 from gateway.services import Services
 from projections.errors import ViewsError
 from projections.rows import Seen
 
 
+class Rows(Protocol):
+    """What a read reads from."""
+
+    @property
+    def time(self) -> datetime: ...
+
+    async def get(self, root: ResourceType, number: int) -> Seen | None:
+        """By the root type and number; removed ones too. None: there is none, or none for this caller."""
+        ...
+
+    async def get_many(self, root: ResourceType, numbers: Sequence[int]) -> dict[int, Seen]: ...
+
+    async def linked(self, link: Link, sources: Sequence[Resource]) -> dict[int, list[Seen]]:
+        """What a many or map link of these leads to, by their number, in order of id: what the caller may see of it."""
+        ...
+
+
+class PresentRows:
+    """Whoever gets one by id still has to ask whether the caller may see it."""
+
+    def __init__(self, services: Services, caller: Caller) -> None:
+        self._services, self._caller = services, caller
+
+    @property
+    def time(self) -> datetime:
+        return datetime.now(UTC)
+
+    async def get(self, root: ResourceType, number: int) -> Seen | None:
+        return await current(self._services, root, number)
+
+    async def get_many(self, root: ResourceType, numbers: Sequence[int]) -> dict[int, Seen]:
+        return await self._services.views.get_many(root.name, numbers)
+
+    async def linked(self, link: Link, sources: Sequence[Resource]) -> dict[int, list[Seen]]:
+        return await self._services.views.linked(link, [each.id for each in sources], account=self._caller.scope)
+
+
 async def current(services: Services, root: ResourceType, number: int) -> Seen | None:
-    """Also while the views lag, are being rebuilt, or can't be read: then folded from its first event. None: it never was."""
+    """Its row in the views, with what its stream tells beyond that folded over it; also while the views lag, are being rebuilt, or can't
+    be read: then folded from the log alone. None: it never was."""
     try:
         seen = await services.views.get(root.name, number)
     except ViewsError:
@@ -30,11 +71,12 @@ async def current(services: Services, root: ResourceType, number: int) -> Seen |
     return Seen(resource, seen.claimed) if resource.exists else None
 
 
-async def found(services: Services, request: ApiRequest, type: ResourceType, text: str) -> Resource:
-    """The resource that a path or a reference names, as its caller sees it; NotFound where they see none."""
+async def found(services: Services, request: ApiRequest, type: ResourceType, text: str, rows: Rows | None = None) -> Resource:
+    """The resource that a path or a reference names, as its caller sees it (in these rows, or now); NotFound where they see none."""
     number = number_of(text, plain=request.plain_ids)
     root = services.catalogue.root_type(type.name)
-    seen = await current(services, root, number) if number is not None else None
+    rows = rows or PresentRows(services, request.caller)
+    seen = await rows.get(root, number) if number is not None else None
     if seen is None or not request.caller.sees_row(root, seen.resource):
         raise NotFound(f"there is no {type.name} {text}")
     return seen.shown

@@ -49,8 +49,8 @@ def to_record(seen: Seen) -> tuple[Any, ...]:
         _text(row.get("name")),
         _text(row.get("uuid")),
         _number(row.get("accountId")),
-        _when(row.get("removed")),
-        _when(row.get("removeTime")) or FOREVER,
+        parsed_time(row.get("removed")),
+        parsed_time(row.get("removeTime")) or FOREVER,
         sorted(f"{key}:{value}" for key, value in row.items() if key.endswith("Id") and _number(value) is not None),
         resource.root or resource.stream,
         resource.version,
@@ -88,7 +88,7 @@ def _number(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63 else None
 
 
-def _when(value: Any) -> datetime | None:
+def parsed_time(value: Any) -> datetime | None:
     """A date column; None for what is no date."""
     if not isinstance(value, str):
         return None

@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from deploy.cli.client import Client
 from deploy.cli.errors import WrongUse
 from deploy.cli.show import now
 from eventstore import Store
+from projections import moments
 from projections.history import position_of, search_position
+from projections.moments import allowed
 
-HELP = "a position (120), a time (2026-11-20T14:05, of here unless it says its zone), or how long ago (90m, 12h, 30d)"
-
-UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_AGO = re.compile(r"([0-9]{1,9})([smhd])")
-_POSITION = re.compile(r"[0-9]{1,18}")
+HELP = allowed("of here")
 
 
 def read_moment(text: str, present: datetime | None = None) -> int | datetime:
     """Raises WrongUse, saying what is possible."""
-    text = text.strip()
-    present = present or now()
-    if _POSITION.fullmatch(text):
-        return int(text)
-    if ago := _AGO.fullmatch(text):
-        return present - timedelta(seconds=int(ago[1]) * UNITS[ago[2]])
     try:
-        when = datetime.fromisoformat(text).astimezone()  # without a zone: that of here
-    except (ValueError, OverflowError, OSError):
-        raise WrongUse(f"{text!r} is no moment: give {HELP}") from None
-    if when > present:
-        raise WrongUse(f"{text} is still to come: give {HELP}")
-    return when
+        return moments.read_moment(text, present or now(), None)
+    except ValueError as wrong:
+        raise WrongUse(f"{wrong}: give {HELP}") from None
 
 
 async def position_at(store: Store, text: str) -> int:

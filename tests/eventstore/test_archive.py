@@ -96,6 +96,13 @@ async def reads_as_before(store: PostgresStore, log: list[Recorded]) -> None:
         assert await store.read(stream, after=2) == own[2:]
         assert await store.read(stream, to_position=own[1].position) == own[:2]
         assert (await store.resume(stream, "f")).events == own
+    for request in ("r0", "r1"):
+        streams = {event.stream for event in log if event.metadata.get("correlation") == request and event.stream.startswith("volume-")}
+        own = [event for event in log if event.stream in streams]
+        assert own
+        part = {"metadata": {"correlation": request}, "data": {"n": 0}}
+        assert await store.read_having("volume", part) == own
+        assert await store.read_having("volume", part, own[0].position) == own[:1]
     for root in ("instance-0", "instance-1"):
         own = [event for event in log if event.root == root]
         assert await store.read_root(root) == own
