@@ -45,7 +45,7 @@ def build_app(services: Services) -> Starlette:
             Route("/ping", _ping),
             Route("/healthcheck", gateway.health),
             Route("/corral/info", gateway.info),
-            *log.routes(services.store, services.catalogue, gateway.callers),
+            *log.routes(services.store, services.catalogue, gateway.callers, gateway.headers),
             Route("/{path:path}", gateway.api, methods=every),
         ]
     )
@@ -61,19 +61,23 @@ class Gateway:
         """The newest position that an answer showed: later lists and links don't fall behind it."""
 
     async def api(self, request: Request) -> Response:
-        correlation = _chosen(request.headers.get("x-correlation-id", "")) or uuid.uuid4().hex
-        headers = {
-            "X-API-Schemas": _latin(f"{base_url(request, self._services.settings)}/v1/schemas"),
-            "X-API-Client-IP": _latin(client_ip(request, self._services.settings)),
-            "X-Correlation-Id": _latin(correlation),
-        }
+        headers = self.headers(request)
         try:
-            answer = await self._answer(request, correlation)
+            answer = await self._answer(request, headers["X-Correlation-Id"])
         except Exception as error:  # the boundary: whatever happened becomes a status and a document
             document = error_document(error)
             return _json(document, document["status"], headers | error_headers(document["status"]))
         self._told = max(self._told, answer.position)
         return _json(answer.document, answer.status, headers | {"X-Corral-Position": str(answer.position)})
+
+    def headers(self, request: Request) -> dict[str, str]:
+        """Those of every answer, errors too. The position is one that is known to be in the log; who knows a newer one says it instead."""
+        known = max(self._told, self._services.views.progress.position)
+        return {
+            "X-API-Schemas": _latin(f"{base_url(request, self._services.settings)}/v1/schemas"),
+            "X-API-Client-IP": _latin(client_ip(request, self._services.settings)),
+            "X-Correlation-Id": _chosen(request.headers.get("x-correlation-id", "")) or uuid.uuid4().hex,
+        } | ({"X-Corral-Position": str(known)} if known else {})
 
     async def health(self, request: Request) -> Response:
         """200 while the log takes commands, the views answer and nothing is poisoned."""

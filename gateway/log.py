@@ -3,56 +3,73 @@
     after, to            positions: after < position <= to
     stream, root         one stream's events, or those of all streams that share a root
     type, correlation    only events of these types (repeatable), of this request
-    limit                events in an answer (at most 1000)
-    follow=true          NDJSON, one event a line: what is there, then what comes; a blank line now and then shows that it lives.
-                         It ends when the event app.state.stopping, where the application has one, is set
+    limit                events in an answer (at most 1000); of a stream: after so many it ends
+    follow=true          NDJSON, one event a line: what is there, then what comes; a blank line now and then shows that it lives
+    follow=sse           server-sent events, as with Accept: text/event-stream; the header Last-Event-ID goes before `after`
 
-A page's `next` is the `after` of the following one; it has reached `head`, or `to`, at the end. Secrets are masked.
+A page's `next` is the `after` of the following one; it has reached `head`, or `to`, at the end. Everybody sees of it what they may see
+of the rows that it tells of (gateway.sight). Streams end when the event app.state.stopping, where the application has one, is set.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 
+from commands import events as vocabulary
 from commands.catalogue.model import Catalogue
 from commands.errors import Refused
+from commands.resource import split_stream
 from eventstore import Recorded, Store, StoreError
-from gateway.callers import Callers
-from gateway.errors import error_document, error_headers
-from gateway.reads import event_document
+from gateway.callers import Caller, Callers
+from gateway.errors import MethodNotAllowed, error_document, error_headers
+from gateway.following import Follower
+from gateway.sight import Sight
+from gateway.streams import MOST_STREAMS, EventStream, Form, Ndjson, ServerSentEvents
 from projections.errors import ViewsError
 
 Json = dict[str, Any]
+Headers = Callable[[Request], dict[str, str]]
 
 USUAL = 100
 MOST = 1000
 SCANNED = 1_000_000
 """Positions that are looked through for a type in an answer; where few of them fit, `next` goes on from there."""
-ALIVE_SECONDS = 15.0
-"""A stream without events says so often that it lives."""
+SEARCH_SECONDS = 2.0
+"""For so long an answer looks for events that its caller may see."""
+
+NDJSON, SSE = Ndjson(), ServerSentEvents()
+FOLLOW: Mapping[str, Form | None] = {
+    "true": NDJSON, "1": NDJSON, "yes": NDJSON, "ndjson": NDJSON, "sse": SSE, "false": None, "0": None, "no": None,
+}  # fmt: skip
+"""What follow= takes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What of the log is asked for."""
+    """What of the log is asked for. `follow`: how a stream of it is written; None: a page."""
 
     after: int = 0
     to: int | None = None
-    limit: int = USUAL
+    limit: int | None = None
     stream: str | None = None
     root: str | None = None
     types: tuple[str, ...] = ()
     correlation: str | None = None
-    follow: bool = False
+    follow: Form | None = None
+
+    @property
+    def page(self) -> int:
+        return min(max(self.limit, 1), MOST) if self.limit is not None else USUAL
 
     def fits(self, event: Recorded) -> bool:
         return (
@@ -65,106 +82,128 @@ class Wanted:
         )
 
 
-def routes(store: Store, catalogue: Catalogue, callers: Callers | None = None) -> list[Route]:
-    """For the application, before its /v1. With `callers`, who may not see every account's things may not see the log."""
-    log = Log(store, catalogue, callers)
-    return [Route("/v1/events", log.events), Route("/v1/events/", log.events)]
+def routes(store: Store, catalogue: Catalogue, callers: Callers | None = None, headers: Headers = lambda request: {}) -> list[Route]:
+    """For the application, before its /v1. Without `callers` whoever asks sees all rows. `headers`: those of every answer."""
+    log = Log(store, catalogue, callers, headers)
+    methods = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"]
+    return [Route(path, log.events, methods=methods) for path in ("/v1/events", "/v1/events/")]
 
 
 class Log:
     """Answers requests for the log."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, callers: Callers | None) -> None:
-        self._store, self._catalogue, self._callers = store, catalogue, callers
+    def __init__(self, store: Store, catalogue: Catalogue, callers: Callers | None, headers: Headers) -> None:
+        self._store, self._catalogue, self._callers, self._headers = store, catalogue, callers, headers
+        self._streams: set[EventStream] = set()
 
     async def events(self, request: Request) -> Response:
+        headers = self._headers(request)
         try:
-            await self._check_caller(request)
+            if request.method not in ("GET", "HEAD"):
+                raise MethodNotAllowed(request.method, "the log")
+            caller = await self._caller(request)
             wanted = read_wanted(request)
-            if wanted.follow:
-                stopping: asyncio.Event | None = getattr(request.app.state, "stopping", None)
-                lines = self._follow(wanted, stopping)
-                return StreamingResponse(lines, media_type="application/x-ndjson", headers={"Cache-Control": "no-store"})
-            return _json(await self._page(wanted), 200)
+            if wanted.follow is not None and request.method == "GET":
+                return await self._stream(request, wanted, wanted.follow, caller, headers)
+            page = await self._page(wanted, caller)
+            return _json(page, 200, headers | {"X-Corral-Position": str(page["head"])})
         except (Refused, StoreError, ViewsError, HTTPException) as error:
             document = error_document(error)
-            return _json(document, document["status"], error_headers(document["status"]))
+            return _json(document, document["status"], headers | error_headers(document["status"]))
 
-    async def _check_caller(self, request: Request) -> None:
-        if self._callers is not None and not (await self._callers.of(request.headers.get("authorization"))).sees_all:
-            raise Refused("Forbidden", "only admins see the log", status=403)
+    async def _caller(self, request: Request) -> Caller:
+        return Caller() if self._callers is None else await self._callers.of(request.headers.get("authorization"))
 
-    async def _page(self, wanted: Wanted) -> Json:
+    async def _stream(self, request: Request, wanted: Wanted, form: Form, caller: Caller, headers: dict[str, str]) -> Response:
+        if len(self._streams) >= MOST_STREAMS:
+            raise Refused("Service Unavailable", f"{MOST_STREAMS} streams of the log are open here already: try again later", status=503)
+        head = await self._store.head()
+        if wanted.after > head:
+            raise Refused("InvalidOption", f"position {wanted.after} is not there yet: the log ends at {head}", "after")
+
+        async def still() -> bool:
+            try:
+                return await self._caller(request) == caller
+            except Refused:
+                return False
+            except (StoreError, ViewsError):
+                return True  # it can't be looked up now
+
+        stopping: asyncio.Event | None = getattr(request.app.state, "stopping", None)
+        sight = Sight(self._store, self._catalogue, caller)
+        follower = Follower(self._store, sight, wanted, form, stopping or asyncio.Event(), still)
+        return EventStream(follower.chunks(), form.media_type, headers | {"X-Corral-Position": str(head)}, self._streams)
+
+    async def _page(self, wanted: Wanted, caller: Caller) -> Json:
         head = await self._store.head()
         end = min(head, wanted.to) if wanted.to is not None else head
-        found, reached = await self._found(wanted, end)
-        page = found[: wanted.limit]
-        following = page[-1].position if len(found) > len(page) else max(reached, wanted.after)
-        return {"data": [document_of(event, self._catalogue) for event in page], "head": head, "next": following}
+        sight, until = Sight(self._store, self._catalogue, caller), time.monotonic() + SEARCH_SECONDS
+        data: list[Json] = []
+        after = wanted.after
+        while True:
+            found, reached = await self._found(wanted, after, end)
+            taken = found[: wanted.page - len(data)]
+            data += await sight.documents(taken)
+            after = taken[-1].position if len(found) > len(taken) else max(reached, after)
+            # Who may see some of it only gets a page filled from what follows.
+            if len(data) >= wanted.page or after >= end or caller.sees_all or time.monotonic() > until:
+                return {"data": data, "head": head, "next": after}
 
-    async def _found(self, wanted: Wanted, end: int) -> tuple[list[Recorded], int]:
+    async def _found(self, wanted: Wanted, after: int, end: int) -> tuple[list[Recorded], int]:
         """Events that fit, one more than a page if there are so many, and how far the log was looked through for them."""
-        if wanted.stream is not None:
-            return [event for event in await self._store.read(wanted.stream, to_position=end) if wanted.fits(event)], end
-        if wanted.root is not None:
-            return [event for event in await self._store.read_root(wanted.root, to_position=end) if wanted.fits(event)], end
+        if wanted.stream is not None or wanted.root is not None:
+            read = self._store.read if wanted.stream is not None else self._store.read_root
+            own = await read(wanted.stream or wanted.root or "", to_position=end)
+            return [event for event in own if event.position > after and wanted.fits(event)], end
         # A request's events are found by an index; of a rare type there may be none for long.
-        reached = min(end, wanted.after + SCANNED) if wanted.types and wanted.correlation is None else end
+        reached = min(end, after + SCANNED) if wanted.types and wanted.correlation is None else end
         found = await self._store.read_all(
-            wanted.after, wanted.limit + 1, to_position=reached, types=wanted.types or None, correlation=wanted.correlation
+            after, wanted.page + 1, to_position=reached, types=wanted.types or None, correlation=wanted.correlation
         )
         return found, reached
 
-    async def _follow(self, wanted: Wanted, stopping: asyncio.Event | None) -> AsyncIterator[bytes]:
-        """Ends when the server does: a stream without end would keep it from stopping."""
-        stop = asyncio.ensure_future(stopping.wait()) if stopping is not None else None
-        batches = self._store.follow(wanted.after)
-        following: asyncio.Future[list[Recorded]] = asyncio.ensure_future(anext(batches))
-        try:
-            while True:
-                waited: set[asyncio.Future[Any]] = {following, stop} if stop is not None else {following}
-                done, _ = await asyncio.wait(waited, timeout=ALIVE_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-                if stop in done:
-                    return
-                if not done:
-                    yield b"\n"
-                    continue
-                try:
-                    events = following.result()
-                except StopAsyncIteration:  # the store is closed: the server stops
-                    return
-                lines = b"".join(orjson.dumps(document_of(event, self._catalogue)) + b"\n" for event in events if wanted.fits(event))
-                if lines:
-                    yield lines
-                if wanted.to is not None and events[-1].position >= wanted.to:
-                    return
-                following = asyncio.ensure_future(anext(batches))
-        finally:
-            if stop is not None:
-                stop.cancel()
-            following.cancel()
-            await asyncio.wait({following}, timeout=5.0)
-            if isinstance(batches, AsyncGenerator):
-                await batches.aclose()
-
-
-def document_of(event: Recorded, catalogue: Catalogue) -> Json:
-    """An event as it is shown: its time to the microsecond, which tells appends apart."""
-    return {**event_document(event, catalogue), "at": event.at.isoformat(timespec="microseconds").replace("+00:00", "Z")}
-
 
 def read_wanted(request: Request) -> Wanted:
-    """Raises Refused, naming the parameter that is wrong."""
+    """Raises Refused, naming the parameter that is wrong and what it takes."""
     given = request.query_params
     for name, value in given.multi_items():
         if "\x00" in value:
             raise Refused("InvalidCharacters", f"{name} contains a NUL character, which no stream, type or request has", name)
     after, to, limit = (_number(given.get(name), name) for name in ("after", "to", "limit"))
-    wanted = Wanted(
-        after or 0, to, min(max(limit, 1), MOST) if limit is not None else USUAL, given.get("stream") or None, given.get("root") or None,
-        tuple(_words(given.getlist("type"))), given.get("correlation") or None,
+    if (last := request.headers.get("last-event-id")) is not None:
+        after = _number(last, "Last-Event-ID")
+    return Wanted(
+        after or 0, to, limit, _stream_name(given.get("stream"), "stream"), _stream_name(given.get("root"), "root"),
+        tuple(_types(given.getlist("type"))), given.get("correlation") or None, _form(request),
     )  # fmt: skip
-    return replace(wanted, follow=given.get("follow", "").lower() in ("true", "1", "yes"))
+
+
+def _form(request: Request) -> Form | None:
+    asked = request.query_params.get("follow", "").lower()
+    if not asked:
+        return SSE if SSE.media_type in request.headers.get("accept", "") else None
+    if asked not in FOLLOW:
+        raise Refused("InvalidOption", f"follow takes {', '.join(FOLLOW)}; {asked[:40]!r} is none of them", "follow")
+    form = FOLLOW[asked]
+    return SSE if form is NDJSON and asked != "ndjson" and SSE.media_type in request.headers.get("accept", "") else form
+
+
+def _stream_name(text: str | None, name: str) -> str | None:
+    if not text:
+        return None
+    try:
+        split_stream(text)
+    except ValueError as wrong:
+        raise Refused("InvalidFormat", str(wrong), name) from None
+    return text
+
+
+def _types(given: Sequence[str]) -> list[str]:
+    words = [word.strip() for text in given for word in text.split(",") if word.strip()]
+    for word in words:
+        if word not in vocabulary.KEYS:
+            raise Refused("InvalidOption", f"there are no events of type {word[:40]!r}, but {', '.join(vocabulary.ALL)}", "type")
+    return words
 
 
 def _number(text: str | None, name: str) -> int | None:
@@ -173,10 +212,6 @@ def _number(text: str | None, name: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise Refused("InvalidFormat", f"{name} must be a whole number, 0 or more; {text[:40]!r} is not", name)
     return int(text)
-
-
-def _words(given: Sequence[str]) -> list[str]:
-    return [word.strip() for text in given for word in text.split(",") if word.strip()]
 
 
 def _json(document: Any, status: int, headers: dict[str, str] | None = None) -> Response:

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from commands.catalogue.model import Catalogue, Link, ResourceType
-from commands.catalogue.secrets import masked, secret_names
+from commands.catalogue.model import Link, ResourceType
 from commands.errors import NotFound, Refused
 from commands.resource import Resource
-from eventstore import Recorded
 from gateway.documents import Documents, by_name, hidden_from_lists
 from gateway.errors import MethodNotAllowed
 from gateway.listing import Listing, read_listing
@@ -20,6 +18,8 @@ from gateway.resources import PresentRows, Rows, found
 from gateway.schemas import schema, schemas
 from gateway.secret_filters import matching, needs_opening
 from gateway.services import Services
+from gateway.sight import Sight
+from gateway.why import why
 from projections.query import SHOW_REMOVED, Query
 from projections.rows import Seen
 
@@ -108,6 +108,8 @@ class Reads:
         resource = await self._found(type, text)
         if name.lower() == "history":
             return await self._history(resource)
+        if name.lower() == "why":
+            return await why(self._services.store, self._catalogue, self._request.caller, resource, self._to)
         own = self._documents.type_of(resource)
         link = by_name(self._documents.links(own)).get(name.lower())
         if link is None:
@@ -117,6 +119,11 @@ class Reads:
         target = self._catalogue.type(link.to)
         rows = (await self._from.linked(link, [resource]))[resource.id]
         return await self._mapped(target, rows) if link.cardinality == "map" else self._many(resource, link, target, rows)
+
+    @property
+    def _to(self) -> int | None:
+        """The position up to which the log counts; None: all of it."""
+        return self._past.position if self._past is not None else None
 
     async def _found(self, type: ResourceType, text: str) -> Resource:
         resource = await found(self._services, self._request, type, text, self._from)
@@ -192,32 +199,17 @@ class Reads:
         return schema(self._documents, type)
 
     async def _history(self, resource: Resource) -> list[Json]:
-        """Every event of the resource's stream, oldest first (root=true: of all that share its root); secrets are masked."""
-        if self._request.caller.user:
-            raise NotFound("only admins see the history")
+        """Every event of the resource's stream, oldest first (root=true: of all that share its root), as the caller may see it."""
+        to = self._to
         if self._request.param("root") == "true":
-            events = await self._services.store.read_root(resource.root or resource.stream)
+            events = await self._services.store.read_root(resource.root or resource.stream, to)
         else:
-            events = await self._services.store.read(resource.stream)
-        return [event_document(event, self._catalogue) for event in events]
+            events = await self._services.store.read(resource.stream, to_position=to)
+        return await Sight(self._services.store, self._catalogue, self._request.caller).documents(events)
 
     def _allow(self, type: ResourceType, methods: Sequence[str]) -> None:
         if "GET" not in methods:
             raise MethodNotAllowed("GET", type.plural)
-
-
-def event_document(event: Recorded, catalogue: Catalogue) -> Json:
-    """An event as the API and the CLI show it."""
-    return {
-        "id": event.id,
-        "position": event.position,
-        "stream": event.stream,
-        "version": event.version,
-        "type": event.type,
-        "data": masked(event.data, secret_names(catalogue)),
-        "metadata": event.metadata,
-        "at": event.at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
-    }
 
 
 def _sorted(rows: list[Seen], listing: Listing) -> list[Seen]:

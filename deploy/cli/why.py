@@ -8,7 +8,6 @@ import typer
 from rich.text import Text
 
 from commands.resource import Resource
-from deploy.cli import causes
 from deploy.cli.errors import Failed
 from deploy.cli.options import HISTORY, Output, Thing, Url, command, connect
 from deploy.cli.pending import hear_requests, waits
@@ -16,6 +15,7 @@ from deploy.cli.reading import Roots, names, stream_of
 from deploy.cli.show import EVENT_COLOURS, Format, hint, now, out, print_json, state_text
 from deploy.cli.telling import Teller, clock, document, duration
 from eventstore import Recorded
+from projections import causes
 
 
 def register(app: typer.Typer) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from eventstore import Claim, Event, Held, Json, Recorded, Resumed, Snapshot, Store, Write
 from tests.contracts.writes import claiming, write
@@ -101,12 +100,13 @@ async def test_some_streams_and_claims_are_loaded_as_of_one_position(store: Stor
 
 
 async def test_streams_are_found_by_a_part_of_one_of_their_events(store: Store) -> None:
-    def put(stream: str, version: int, data: Json, **metadata: Any) -> Write:
-        return Write(stream, version, (Event("updated", data, metadata),))
+    def put(stream: str, version: int, data: Json) -> Write:
+        return Write(stream, version, (Event("updated", data),))
 
-    await store.append([put("volume-1", 0, {"changes": {"instanceId": 1, "name": "a"}}), put("volume-10", 0, {"changes": {"instanceId": 10}})])
+    await store.append([put("volume-1", 0, {"changes": {"instanceId": 1, "name": "a"}})])
+    await store.append([put("volume-10", 0, {"changes": {"instanceId": 10}})])
     await store.append([put("volume-1", 1, {"changes": {"instanceId": 2}}), put("volumes-1", 0, {"changes": {"instanceId": 1}})])
-    await store.append([put("volume-2", 0, {"changes": {"instanceId": True}}, claims=[["host-1/compute", "a", 1, 5], ["x", "y", 1, None]])])
+    await store.append([write("volume-2", 0, claiming(Claim("host-1/compute", "a", 1, 5), Claim("x", "y")), instanceId=True)])
     await store.append([put("volume-1", 2, {"changes": {"name": "b"}})])
     assert [e.position for e in await store.read_having("volume", {"data": {"changes": {"instanceId": 1}}})] == [1, 3, 6]
     assert [e.position for e in await store.read_having("volume", {"data": {"changes": {"instanceId": 1}}}, 4)] == [1, 3]

@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from commands.catalogue.builtin import CATALOGUE
 from eventstore import Event, Write
 from eventstore.memory import MemoryStore
-from gateway import log
+from gateway import following, log
 from tests.support.http import listening
 
 
@@ -83,12 +83,12 @@ async def test_pages_give_every_event_once(query: str, limit: int) -> None:
 async def test_a_search_in_a_long_log_is_cut_and_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log, "SCANNED", 20)
     store = MemoryStore()
-    await append(store, "instance-1", *(event() for _ in range(95)), event("rare"), *(event() for _ in range(4)))
+    await append(store, "instance-1", *(event() for _ in range(95)), event("process-parked"), *(event() for _ in range(4)))
     found: list[int] = []
     after, answers = 0, 0
     async with served(store) as http:
         while after < 100:
-            page = (await http.get(f"/v1/events?type=rare&after={after}")).json()
+            page = (await http.get(f"/v1/events?type=process-parked&after={after}")).json()
             found += [each["position"] for each in page["data"]]
             after, answers = page["next"], answers + 1
             assert answers < 20
@@ -144,7 +144,7 @@ async def test_a_stream_shows_what_is_there_then_what_comes() -> None:
 
 
 async def test_a_quiet_stream_says_that_it_lives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log, "ALIVE_SECONDS", 0.02)
+    monkeypatch.setattr(following, "ALIVE_SECONDS", 0.02)
     async with served(MemoryStore()) as http, http.stream("GET", "/v1/events?follow=true") as stream:
         async with asyncio.timeout(10):
             assert await anext(stream.aiter_lines()) == ""

@@ -10,13 +10,13 @@ import pytest
 
 from commands.decide import Delete, Run
 from commands.resource import fold
-from deploy.cli import causes
 from deploy.cli.hops import appends, hops
 from deploy.cli.pending import waits
 from deploy.cli.replay import after_each
 from deploy.cli.show import written
 from deploy.cli.telling import Teller, changed_names, document, duration, gist, recorded, timeline
 from eventstore import Recorded
+from projections import causes
 from projections.history import differences, flat
 from tests.support.handler_stories import a_container, a_handler
 from tests.support.story import Story, a_cloud

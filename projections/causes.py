@@ -1,4 +1,4 @@
-"""corral why: from a thing's present state back through what caused it, to the command or the observation that began it. Pure.
+"""Why something is as it is: from its state back through what caused that, to the command or the observation that began it. Pure.
 
 An event's cause is, in this order: the request that an answer answers; the failure behind an end in failure, an undoing, or another
 try; the event that its metadata names; the beginning of its own process; its parent process; the process it happened in.
@@ -6,7 +6,7 @@ try; the event that its metadata names; the beginning of its own process; its pa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from commands import events
 from commands.resource import Resource, empty, evolve
@@ -30,6 +30,28 @@ def deciding(heard: Iterable[Recorded]) -> Recorded | None:
         if resource.state != before.state or told_error or event.type == events.PROCESS_PARKED:
             found = event
     return found
+
+
+async def chain_of(event: Recorded, load: Callable[[str], Awaitable[Sequence[Recorded]]]) -> list[Recorded]:
+    """chain(), where a root has to be waited for. Each is loaded once."""
+    loaded: dict[str, Sequence[Recorded]] = {}
+
+    def known(stream: str) -> Sequence[Recorded]:
+        if stream not in loaded:
+            raise _NotLoaded(stream)
+        return loaded[stream]
+
+    while True:
+        try:
+            return chain(event, known)
+        except _NotLoaded as missing:
+            loaded[missing.stream] = await load(missing.stream)
+
+
+class _NotLoaded(Exception):
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.stream = stream
 
 
 def chain(event: Recorded, load: Load) -> list[Recorded]:
