@@ -147,18 +147,14 @@ class Sight:
 
     def _data(self, event: Recorded, type: ResourceType) -> Json:
         names = self._readable(type)
-        # Who sees `data` sees all of a row but columns; who sees all rows, also what the catalogue knows nothing of.
+        # Who sees `data` sees of a row all but some columns.
         whole = self._caller.sees_all or "data" in names
         data = {key: value for key, value in event.data.items() if whole or key in TOLD}
         if data.get("field", "state") not in names and data.get("field", "state") in type.fields:
             data = {key: value for key, value in data.items() if key not in VALUES}
         if changes := event.data.get("changes"):
-            unknown = self._caller.sees_all
-            shown = {
-                key: value for key, value in changes.items()
-                if key.removeprefix("+") in names or (unknown and key.removeprefix("+") not in type.fields)
-            }  # fmt: skip
-            shown |= {} if "data" in names or unknown else _fields(changes, names)
+            shown = {key: value for key, value in changes.items() if key.removeprefix("+") in names}
+            shown |= {} if "data" in names else _fields(changes, names)
             data["changes"] = shown
         return data
 

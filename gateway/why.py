@@ -11,7 +11,7 @@ from commands.resource import Resource, fold
 from eventstore import Recorded, Store
 from gateway.callers import Caller
 from gateway.documents import transitioning
-from gateway.sight import Sight, event_document
+from gateway.sight import Sight
 from projections import causes
 
 Json = dict[str, Any]
@@ -20,7 +20,6 @@ Json = dict[str, Any]
 async def why(store: Store, catalogue: Catalogue, caller: Caller, resource: Resource, to: int | None) -> Json:
     """Newest first: what the state is owed to, its cause, that one's cause ... What of it the caller may not see is left out, and the
     rest is told all the same. `waits`: the processes under way, and what for."""
-    root = resource.root or resource.stream
 
     async def load(stream: str) -> Sequence[Recorded]:
         events = await store.read(stream, to_position=to)
@@ -31,15 +30,13 @@ async def why(store: Store, catalogue: Catalogue, caller: Caller, resource: Reso
     if deciding is None:
         raise NotFound(f"nothing is known of what led to {resource.stream}")
     chain = await causes.chain_of(deciding, load)
-    sight = Sight(store, catalogue, caller)
-    in_order = [(event, await sight.seen(event)) for event in sorted(chain, key=lambda each: each.position)]
-    seen = [shown for _, shown in in_order if shown is not None]
+    seen = await Sight(store, catalogue, caller).documents(reversed(chain))  # a stream's events in order
     then = fold(resource.stream, own)
+    shows = catalogue.type(then.type).fields.get("transitioning")
     return {
         "stream": resource.stream,
-        "root": root,
         "state": then.state,
-        **transitioning(catalogue, then),
-        "chain": [event_document(event) for event in reversed(seen)],
+        **(transitioning(catalogue, then) if shows is not None and caller.reads(shows) else {}),
+        "chain": seen[::-1],
         "waits": [{"process": bracket.process, "reason": bracket.parked} for bracket in then.open.values()],
     }

@@ -1,4 +1,4 @@
-"""corral why: the present state of a thing, and the chain of its causes, told (found by causes.py)."""
+"""corral why: the present state of a thing, and the chain of its causes, told (found by projections/causes.py)."""
 
 from __future__ import annotations
 
