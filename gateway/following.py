@@ -53,6 +53,8 @@ class Follower:
         """Ends with the server, with what was asked for, or when the caller's key is no longer what it was."""
         if begin := self._form.begin():
             yield begin
+        if self._is_done():
+            return
         async with aclosing(self._batches()) as batches:
             async for batch in batches:
                 if not batch:

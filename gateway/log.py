@@ -94,7 +94,8 @@ class Log:
 
     def __init__(self, store: Store, catalogue: Catalogue, callers: Callers | None, headers: Headers) -> None:
         self._store, self._catalogue, self._callers, self._headers = store, catalogue, callers, headers
-        self._streams: set[EventStream] = set()
+        self.streams: set[EventStream] = set()
+        """Those that are open."""
 
     async def events(self, request: Request) -> Response:
         headers = self._headers(request)
@@ -115,7 +116,7 @@ class Log:
         return Caller() if self._callers is None else await self._callers.of(request.headers.get("authorization"))
 
     async def _stream(self, request: Request, wanted: Wanted, form: Form, caller: Caller, headers: dict[str, str]) -> Response:
-        if len(self._streams) >= MOST_STREAMS:
+        if len(self.streams) >= MOST_STREAMS:
             raise Refused("Service Unavailable", f"{MOST_STREAMS} streams of the log are open here already: try again later", status=503)
         head = await self._store.head()
         if wanted.after > head:
@@ -132,7 +133,7 @@ class Log:
         stopping: asyncio.Event | None = getattr(request.app.state, "stopping", None)
         sight = Sight(self._store, self._catalogue, caller)
         follower = Follower(self._store, sight, wanted, form, stopping or asyncio.Event(), still)
-        return EventStream(follower.chunks(), form.media_type, headers | {"X-Corral-Position": str(head)}, self._streams)
+        return EventStream(follower.chunks(), form.media_type, headers | {"X-Corral-Position": str(head)}, self.streams)
 
     async def _page(self, wanted: Wanted, caller: Caller) -> Json:
         head = await self._store.head()
