@@ -26,8 +26,8 @@ from projections.rows import Seen
 Json = dict[str, Any]
 
 NO_PAST_LISTS = (
-    "a whole list is there for now alone: at= takes a resource (/v1/containers/1i5) or what a link of one leads to"
-    " (/v1/accounts/1a1/instances). For everything as it was: corral replay --to"
+    "a whole list is there for now alone: at= takes a resource (/v1/containers/1i5?at=120) or what a link of one leads to"
+    " (/v1/accounts/1a1/instances?at=120). For everything as it was: corral replay --to"
 )
 
 

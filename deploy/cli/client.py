@@ -132,7 +132,9 @@ class Client:
                         if connected:
                             tell("Corral is there again")
                         connected = there = True
-                    if event is not None:
+                    if event is not None and "position" not in event:
+                        tell(f"Corral says: {event.get('message')}")
+                    elif event is not None:
                         after = event["position"]
                         yield event
             except (OSError, http.client.HTTPException) as error:
