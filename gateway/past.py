@@ -37,7 +37,7 @@ async def asked_past(services: Services, request: ApiRequest) -> PastRows | None
 
 async def read_at(store: Store, text: str, name: str = AT) -> tuple[int, datetime]:
     """-> the position that a moment means, and its time. Raises Refused, saying what is allowed."""
-    present = datetime.now(UTC)
+    present = store.now()
     try:
         moment = read_moment(text, present, UTC)
     except ValueError as wrong:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Protocol
 
 from commands.catalogue.ids import number_of
@@ -44,7 +44,7 @@ class PresentRows:
 
     @property
     def time(self) -> datetime:
-        return datetime.now(UTC)
+        return self._services.store.now()
 
     async def get(self, root: ResourceType, number: int) -> Seen | None:
         return await current(self._services, root, number)
