@@ -182,6 +182,8 @@ class Gateway:
         if request.method == "GET" and wanted is not None:
             if not wanted.isascii() or not wanted.isdigit() or len(wanted) > 18:
                 raise Refused("InvalidFormat", "min_position must be a position, e.g. that of the header X-Corral-Position", "min_position")
+            if int(wanted) > self._services.views.progress.position and int(wanted) > (head := await self._services.store.head()):
+                raise Refused("InvalidOption", f"position {int(wanted)} is not there yet: the log ends at {head}", "min_position")
             await self._services.views.require(int(wanted), MIN_POSITION_WAIT)
 
 

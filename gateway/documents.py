@@ -114,14 +114,14 @@ class Documents:
             "type": "collection",
             "resourceType": type.name,
             "links": {"self": self.request.url},
-            "createTypes": self._create_types(type),
+            "createTypes": self._create_types(type) if self.as_of is None else {},
             "actions": {},
             "data": data,
             "sortLinks": {name: self.request.with_params(sort=name, order=None, marker=None) for name in sortable},
             "pagination": pagination,
             "sort": sort,
             "filters": {name: (filters or {}).get(name) for name in sortable},
-            "createDefaults": create_defaults or {},
+            "createDefaults": (create_defaults or {}) if self.as_of is None else {},
         }
 
     def _links(self, type: ResourceType, resource: Resource, self_link: str) -> dict[str, str]:

@@ -180,9 +180,10 @@ def read_wanted(request: Request) -> Wanted:
 
 
 def _form(request: Request) -> Form | None:
-    asked = request.query_params.get("follow", "").lower()
-    if not asked:
+    asked = request.query_params.get("follow")
+    if asked is None:
         return SSE if SSE.media_type in request.headers.get("accept", "") else None
+    asked = asked.lower() or "true"  # ?follow
     if asked not in FOLLOW:
         raise Refused("InvalidOption", f"follow takes {', '.join(FOLLOW)}; {asked[:40]!r} is none of them", "follow")
     form = FOLLOW[asked]

@@ -191,6 +191,16 @@ def test_a_stream_that_breaks_goes_on_behind_the_last_event(server: Scripted) ->
     assert told == ["Corral went away; waiting for it", "Corral is there again"]
 
 
+def test_what_a_stream_says_beside_events_is_told_and_the_events_go_on(server: Scripted) -> None:
+    away = {"type": "error", "status": 503, "message": "the database is away: try later"}
+    lines = b"".join(json.dumps(each).encode() + b"\n" for each in ({"position": 5}, away, {"position": 6}))
+    server.answers = [lambda handler: handler.say(lines)]
+    told: list[str] = []
+    with Client(server.url) as client:
+        assert [each["position"] for each in islice(client.follow(4, told.append), 2)] == [5, 6]
+    assert told == ["Corral says: the database is away: try later"]
+
+
 def test_who_follows_a_server_that_never_was_there_hears_so() -> None:
     with Client("http://127.0.0.1:1") as client, pytest.raises(NotAnswering):
         next(client.follow())

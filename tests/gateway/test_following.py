@@ -134,7 +134,7 @@ async def test_a_stream_ends_after_as_many_as_were_asked_for_or_where_it_was_to_
         for query, expected in (
             ("limit=3", [1, 2, 3]), ("limit=150&after=40", list(range(41, 191))), ("to=7&after=4", [5, 6, 7]), ("limit=2&to=1", [1]),
         ):  # fmt: skip
-            answer = await http.get(f"/v1/events?follow=true&{query}")
+            answer = await http.get(f"/v1/events?follow&{query}")
             assert [orjson.loads(line)["position"] for line in answer.text.splitlines()] == expected
 
 

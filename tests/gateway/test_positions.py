@@ -40,6 +40,9 @@ async def test_a_read_can_ask_for_a_position(store: PostgresStore, database: str
             listed = await api.get("/v1/hosts", min_position=position)
             assert [each["name"] for each in listed["data"]] == ["h"]
         assert (await api.http.get("/v1/hosts?min_position=soon")).status_code == 422
+        beyond = await api.http.get("/v1/hosts", params={"min_position": int(position) + 1})
+        assert (beyond.status_code, beyond.json()["fieldName"]) == (422, "min_position")
+        assert f"the log ends at {position}" in beyond.json()["message"]
 
 
 async def test_a_client_sees_what_it_just_did(api: Api) -> None:

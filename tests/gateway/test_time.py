@@ -51,6 +51,7 @@ async def test_the_past_has_nothing_to_be_done_and_its_links_stay_in_it(api: Api
     assert image["links"]["self"].endswith(f"?at={first}")
     volumes = await api.get(then["links"]["volumes"].removeprefix(api.url))
     assert volumes["links"]["self"].endswith(f"/volumes?at={first}")
+    assert (volumes["createTypes"], volumes["createDefaults"]) == ({}, {})
 
 
 async def test_before_it_was_created_it_is_not_there(api: Api) -> None:
