@@ -97,7 +97,7 @@ class Gateway:
         except ViewsError as error:
             checks["views"] = {"healthy": False, "message": str(error)}
         healthy = all(check["healthy"] for check in checks.values())
-        return _json({"healthy": healthy, "checks": checks}, 200 if healthy else 503, {})
+        return _json({"healthy": healthy, "checks": checks}, 200 if healthy else 503, self.headers(request))
 
     async def info(self, request: Request) -> Response:
         """What the CLI asks a server: its version, where NATS is, and how far the log is."""
@@ -105,8 +105,8 @@ class Gateway:
             position = await self._services.store.head()
         except StoreError as error:
             document = error_document(error)
-            return _json(document, document["status"], error_headers(document["status"]))
-        return _json({**self._services.info, "position": position}, 200, {})
+            return _json(document, document["status"], self.headers(request) | error_headers(document["status"]))
+        return _json({**self._services.info, "position": position}, 200, self.headers(request) | {"X-Corral-Position": str(position)})
 
     async def _answer(self, request: Request, correlation: str) -> Answer:
         _check_version(path_parts(request))

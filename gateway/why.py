@@ -32,11 +32,15 @@ async def why(store: Store, catalogue: Catalogue, caller: Caller, resource: Reso
     chain = await causes.chain_of(deciding, load)
     seen = await Sight(store, catalogue, caller).documents(reversed(chain))  # a stream's events in order
     then = fold(resource.stream, own)
-    shows = catalogue.type(then.type).fields.get("transitioning")
+    fields = catalogue.type(then.type).fields
+
+    def readable(name: str) -> bool:
+        return name in fields and caller.reads(fields[name])
+
     return {
         "stream": resource.stream,
         "state": then.state,
-        **(transitioning(catalogue, then) if shows is not None and caller.reads(shows) else {}),
+        **(transitioning(catalogue, then) if readable("transitioning") else {}),
         "chain": seen[::-1],
-        "waits": [{"process": bracket.process, "reason": bracket.parked} for bracket in then.open.values()],
+        "waits": [{"process": each.process, "reason": each.parked} for name, each in then.open.items() if readable(name)],
     }
