@@ -27,6 +27,9 @@ SILENT = 30.0
 
 LOOK = 1.0
 
+LATELY = 10.0
+"""Seconds within which an agent that is well was heard at least once."""
+
 
 class PresenceWatch:
     """Notices agents that fall silent, and those that come back."""
@@ -39,6 +42,7 @@ class PresenceWatch:
         self._silence: dict[int, float] = {}
         self._endings = endings
         self._heard_of: dict[int, Presence] = {}
+        self._patience = SILENT
         self._news = asyncio.Event()
         self._heard_over: dict[int, int] = {}
         """Agent -> the bus's connection that it was heard over last."""
@@ -56,6 +60,10 @@ class PresenceWatch:
         if self._mine(f"agent-{presence.agent}"):
             self._heard_of[presence.agent] = presence
             self._news.set()
+
+    def ask(self) -> None:
+        """Agents that were not heard lately are asked with the next look."""
+        self._patience = LATELY
 
     async def run(self) -> None:
         """Watches until it is cancelled."""
@@ -91,9 +99,10 @@ class PresenceWatch:
             await asyncio.sleep(LOOK)
             if not self._bus.connected:
                 continue
+            patience, self._patience = self._patience, SILENT
             for agent in list(self._fleet.all("agent")):
                 silent = self._silence[agent.id] = self._silence.get(agent.id, 0.0) + LOOK
-                if silent < SILENT or agent.state != "active" or not self._mine(agent.stream):
+                if silent < patience or agent.state != "active" or not self._mine(agent.stream):
                     continue
                 if is_delegate(agent):  # it has no heartbeat of its own: it is reached through the agent of its host
                     continue

@@ -141,9 +141,12 @@ class Commands:
             raise _reused(reused) from reused
         return await self._as_before(repeated, category if number is None else f"{category}-{number}") if repeated else None
 
-    async def carry_out(self, draft: Callable[[Turn], str], actor: Actor) -> Outcome:
-        """Appends what a turn of our own drafts (it says which stream the outcome is about). For what Corral does by itself."""
-        return await self._append(draft, {}, actor, None, 200)
+    async def carry_out(
+        self, draft: Callable[[Turn], str], actor: Actor, *, about: Resource | None = None, key: CommandKey | None = None
+    ) -> Outcome:
+        """Appends what a turn of our own drafts (it says which stream the outcome is about). For what Corral does by itself.
+        `about`: the resource that it changes, as it is."""
+        return await self._append(draft, {about.stream: about} if about is not None else {}, actor, key, 200)
 
     # --- a new row ---
 

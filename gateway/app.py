@@ -23,6 +23,7 @@ from gateway.reads import Reads
 from gateway.request import VERBS, ApiRequest, base_url, client_ip, path_parts, read_request
 from gateway.schemas import version, versions
 from gateway.services import Services
+from gateway.settings import SettingsDoor
 from gateway.writes import INTERVENTIONS, READ_YOUR_WRITES, Answer, Writes
 from projections.errors import ViewsError
 
@@ -121,6 +122,8 @@ class Gateway:
         if len(request.parts) in (1, MOST_PARTS) or request.param("include") is not None:
             # By id a client hears of a thing's end before the views do (an instance runs); then its links say the same.
             await self._services.views.wait_for(self._told, READ_YOUR_WRITES)
+        if (settings := self._settings_door(request)) is not None:
+            return await settings.read()
         match request.parts:
             case ():
                 return version(documents) if path else versions(documents)
@@ -133,6 +136,8 @@ class Gateway:
         raise NotFound("there is nothing under this path")
 
     async def _write(self, request: ApiRequest) -> Answer:
+        if (settings := self._settings_door(request)) is not None:
+            return await settings.write()
         writes = Writes(self._services, request)
         action = request.param("action")
         match request.method, request.parts:
@@ -155,6 +160,9 @@ class Gateway:
         if request.parts:
             self._type(request, request.parts[0])
         raise MethodNotAllowed(request.method, "this path")
+
+    def _settings_door(self, request: ApiRequest) -> SettingsDoor | None:
+        return SettingsDoor.of(self._services, request, self._type(request, request.parts[0])) if request.parts else None
 
     def _type(self, request: ApiRequest, segment: str) -> ResourceType:
         type = self._services.catalogue.by_path(segment)

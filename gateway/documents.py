@@ -179,8 +179,8 @@ def transitioning(catalogue: Catalogue, resource: Resource) -> Json:
     return _transitioning("no", None, None)
 
 
-WITHOUT_PROCESS = ("acquire",)
-"""Actions that change nothing of their resource: they make another."""
+WITHOUT_PROCESS = ("acquire", "execute")
+"""Actions that change nothing of their resource: they make another (an address, a task's execution)."""
 
 
 def offered(catalogue: Catalogue, type: ResourceType, action: Action, resource: Resource) -> bool:

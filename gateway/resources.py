@@ -6,18 +6,24 @@ from collections.abc import Iterable
 
 from commands.catalogue.ids import number_of
 from commands.catalogue.model import ResourceType
+from commands.catalogue.tasks import TASK
+from commands.decide import has_life
 from commands.errors import NotFound
 from commands.resource import Resource, evolve
 from commands.snapshots import latest
+from commands.vault import PURGED
 from eventstore import Recorded
 from gateway.request import ApiRequest
 from gateway.services import Services
+from gateway.tasks import task
 from projections.errors import ViewsError
 from projections.rows import Seen
 
 
 async def current(services: Services, root: ResourceType, number: int) -> Seen | None:
     """Also while the views lag, are being rebuilt, or can't be read: then folded from its first event. None: it never was."""
+    if root.name == TASK:
+        return task(number)
     try:
         seen = await services.views.get(root.name, number)
     except ViewsError:
@@ -35,9 +41,14 @@ async def found(services: Services, request: ApiRequest, type: ResourceType, tex
     number = number_of(text, plain=request.plain_ids)
     root = services.catalogue.root_type(type.name)
     seen = await current(services, root, number) if number is not None else None
-    if seen is None or not request.caller.sees_row(root, seen.resource):
+    if seen is None or not request.caller.sees_row(root, seen.resource) or _is_deleted(services, seen.resource):
         raise NotFound(f"there is no {type.name} {text}")
     return seen.shown
+
+
+def _is_deleted(services: Services, resource: Resource) -> bool:
+    """Only what has states of its own is still there, purged, once it has gone."""
+    return resource.state == PURGED and not has_life(services.catalogue, resource.type)
 
 
 async def shown(services: Services, resource: Resource) -> Resource:
