@@ -19,6 +19,7 @@ from gateway import log
 from gateway.callers import Callers
 from gateway.documents import Documents
 from gateway.errors import MethodNotAllowed, error_document, error_headers
+from gateway.files import File
 from gateway.reads import Reads
 from gateway.request import VERBS, ApiRequest, base_url, client_ip, path_parts, read_request
 from gateway.schemas import version, versions
@@ -73,7 +74,10 @@ class Gateway:
             document = error_document(error)
             return _json(document, document["status"], headers | error_headers(document["status"]))
         self._told = max(self._told, answer.position)
-        return _json(answer.document, answer.status, headers | {"X-Corral-Position": str(answer.position)})
+        headers["X-Corral-Position"] = str(answer.position)
+        if isinstance(file := answer.document, File):
+            return Response(file.content, answer.status, {**headers, **file.headers}, media_type=file.media)
+        return _json(answer.document, answer.status, headers)
 
     async def health(self, request: Request) -> Response:
         """200 while the log takes commands, the views answer and nothing is poisoned."""

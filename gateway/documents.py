@@ -16,6 +16,7 @@ from commands.resource import Resource
 from commands.vault import PURGED, Vault
 from gateway.callers import Caller
 from gateway.request import ApiRequest
+from gateway.ssh_keys import PEM, has_pem
 
 Json = dict[str, Any]
 
@@ -126,7 +127,7 @@ class Documents:
             link.name: f"{self_link}/{link.name.lower()}"
             for link in self.links(type)
             if link.cardinality != "ref" or resource.get(link.via) is not None
-        }
+        } | ({PEM: f"{self_link}/{PEM}"} if has_pem(self.caller, type, resource) else {})
 
     def _create_types(self, type: ResourceType) -> dict[str, str]:
         children = (self.catalogue.types.get(name) for name in type.children)

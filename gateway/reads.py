@@ -14,12 +14,14 @@ from commands.resource import Resource
 from eventstore import Recorded
 from gateway.documents import Documents, by_name, hidden_from_lists
 from gateway.errors import MethodNotAllowed
+from gateway.files import File
 from gateway.listing import Listing, read_listing
 from gateway.request import ApiRequest
 from gateway.resources import current, found
 from gateway.schemas import schema, schemas
 from gateway.secret_filters import matching, needs_opening
 from gateway.services import Services
+from gateway.ssh_keys import AUTHORIZED, PEM, authorized_keys, pem
 from gateway.tasks import tasks
 from projections.query import SHOW_REMOVED, Query
 from projections.rows import Seen
@@ -42,9 +44,11 @@ class Reads:
         """Opens the secrets that stand in what was read: its caller may read them."""
         await self._documents.reveal(self._services.vault)
 
-    async def collection(self, type: ResourceType) -> Json:
+    async def collection(self, type: ResourceType) -> Json | File:
         """GET /v1/containers"""
         self._allow(type, self._request.caller.methods(type).collection)
+        if type.name == AUTHORIZED:
+            return await authorized_keys(self._services)
         if type.name == "schema":
             return self._documents.collection(type, schemas(self._documents))
         if not type.stored:
@@ -96,7 +100,7 @@ class Reads:
         included = await self._included(type, [resource])
         return self._documents.resource(resource, included[resource.id])
 
-    async def link(self, type: ResourceType, text: str, name: str) -> Json | list[Json]:
+    async def link(self, type: ResourceType, text: str, name: str) -> Json | list[Json] | File:
         """GET /v1/containers/1i5/volumes"""
         if not type.stored:
             raise NotFound(f"{type.plural} have no links")
@@ -104,6 +108,8 @@ class Reads:
         if name.lower() == "history":
             return await self._history(resource)
         own = self._documents.type_of(resource)
+        if name.lower() == PEM:
+            return await pem(self._services, self._request.caller, own, resource)
         link = by_name(self._documents.links(own)).get(name.lower())
         if link is None:
             raise NotFound(f"a {own.name} has no link {name}")

@@ -40,7 +40,8 @@ INTERVENTIONS: Mapping[str, Callable[..., Intervention]] = {"retry": Retry, "can
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
-    document: Json
+    document: Any
+    """JSON, or (of a read) a File."""
     position: int
 
 
