@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from commands.catalogue.fields import date_text
 from commands.catalogue.tasks import BY_NUMBER, TASK_INSTANCE
+from commands.errors import Conflict
 from commands.resource import Resource
 from commands.service import Actor, Commands, Outcome
 from commands.snapshots import latest
@@ -14,6 +15,8 @@ from commands.turn import Turn
 from eventstore import Claim, CommandKey, Release, Taken, WrongVersion
 
 SCOPE = "tasks"
+
+TRIES = 20
 
 MOST_TEXT = 255
 """Characters of an exception."""
@@ -27,11 +30,18 @@ async def begin(commands: Commands, number: int, actor: Actor, key: CommandKey |
         row = {"name": task.name, "taskId": number, "startTime": date_text(turn.now)}
         return turn.new_row(TASK_INSTANCE, row, None, (Claim(SCOPE, task.name),))[0]
 
-    try:
-        return await commands.carry_out(draft, actor, key=key)
-    except Taken as taken:
-        execution = await latest(commands.store, taken.holder)
-        return Outcome(execution, execution.position)
+    if key is not None and (before := await commands.before(key, TASK_INSTANCE)) is not None:
+        return before
+    for _ in range(TRIES):
+        try:
+            return await commands.carry_out(draft, actor, key=key)
+        except Taken as taken:
+            execution = await latest(commands.store, taken.holder)
+        try:
+            return await commands.nothing_to_do(execution, key, 200)
+        except WrongVersion:  # it ended meanwhile: then there is room for another
+            continue
+    raise Conflict(f"{task.name} is executed by others again and again: try again")
 
 
 async def end(commands: Commands, stream: str, server: str, error: str | None = None) -> None:

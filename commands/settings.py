@@ -92,6 +92,7 @@ SETTINGS: dict[str, Setting] = {
     "agent.silence.seconds": Number(0, 0, TEN_YEARS),
     **{task.schedule: Number(task.every, 0, TEN_YEARS) for task in TASKS},  # seconds; 0: on no schedule
     "task.initial.delay.seconds": Number(15, 0, TEN_YEARS),
+    "agent.ping.reconnect.after.failed.count": Number(6, 1, 1_000_000),  # heartbeats, five seconds apart
     "snapshot.every.events": Number(200, 0, 1_000_000),  # 0: none are written
     "idempotency.keys.days": Number(7, 0, 3650),  # for so long is a command with an Idempotency-Key known; 0: for ever
 }

@@ -10,6 +10,7 @@ The leader is whoever holds a lease. What one that died had begun, its successor
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -56,10 +57,13 @@ class TaskRunner:
                     await self.look()
                 except StoreError as error:
                     log.info("Tasks wait for the database", action="tasks-wait", error=str(error))
+                except Exception:  # what is wrong with tasks must not end the server
+                    log.exception("Tasks can't be looked after; it is tried again", action="tasks-failed")
                 await asyncio.sleep(self._pause)
         finally:
             if self._lease is not None:
-                await self._commands.store.give_up([self._lease])
+                with contextlib.suppress(StoreError):  # then it ends by itself
+                    await self._commands.store.give_up([self._lease])
 
     async def look(self) -> None:
         """Once: begins what is due, and ends what is under way. Another's turn is none of ours."""

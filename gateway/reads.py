@@ -23,7 +23,7 @@ from gateway.secret_filters import matching, needs_opening
 from gateway.services import Services
 from gateway.ssh_keys import AUTHORIZED, PEM, authorized_keys, pem
 from gateway.tasks import tasks
-from projections.query import SHOW_REMOVED, Query
+from projections.query import Query
 from projections.rows import Seen
 
 Json = dict[str, Any]
@@ -36,7 +36,7 @@ class Reads:
         self._services, self._request = services, request
         self._catalogue = services.catalogue
         self._documents = Documents(services.catalogue, request)
-        self._show_removed = float(services.settings.get("api.show.removed.for.seconds", SHOW_REMOVED))
+        self._show_removed = float(services.settings["api.show.removed.for.seconds"])
         self.position = 0
         """The newest position that was read from the log itself: the views may not be there yet."""
 
@@ -116,8 +116,11 @@ class Reads:
         if link.cardinality == "ref":
             return await self._one(resource, link)
         target = self._catalogue.type(link.to)
-        rows = (await self._services.views.linked(link, [resource.id], account=self._request.caller.scope))[resource.id]
+        rows = (await self._linked(link, [resource.id]))[resource.id]
         return await self._mapped(target, rows) if link.cardinality == "map" else self._many(resource, link, target, rows)
+
+    async def _linked(self, link: Link, numbers: Sequence[int]) -> dict[int, list[Seen]]:
+        return await self._services.views.linked(link, numbers, account=self._request.caller.scope, show_removed=self._show_removed)
 
     async def _found(self, type: ResourceType, text: str) -> Resource:
         resource = await found(self._services, self._request, type, text)
@@ -170,7 +173,7 @@ class Reads:
             if link.cardinality == "ref":
                 await self._include_one(link, resources, included)
                 continue
-            linked = await self._services.views.linked(link, list(included), account=self._request.caller.scope)
+            linked = await self._linked(link, list(included))
             for number, rows in linked.items():
                 included[number][link.name] = [self._documents.resource(seen.shown) for seen in rows]
         return included

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from commands import events
+from commands.catalogue.fields import date_text
 from commands.settings import DEFAULTS, SETTINGS
+from eventstore import Event
 from eventstore.postgres import PostgresStore
 from tests.gateway.test_access import account_with_key
 from tests.support.http import Api, serving
@@ -199,3 +203,17 @@ async def test_a_changed_setting_counts_for_the_very_next_request(api: Api) -> N
     assert (refused.status_code, refused.json()["fieldName"]) == (422, "imageUuid")
     await put(api, path("api.instance.require.image"), value="false")
     assert (await api.http.post("/v1/containers", json={"name": "without an image"})).status_code == 201
+
+
+async def test_for_how_long_lists_show_what_is_removed_is_changed_too(api: Api) -> None:
+    number = await api.add("image", name="gone", accountId=api.admin)
+    moment = datetime.now(UTC)
+    removed = {"removed": date_text(moment), "removeTime": date_text(moment + timedelta(days=1))}
+    await api.happened(f"image-{number}", Event(events.UPDATED, {"changes": removed}))
+    await api.settled()
+    places = ("/v1/images", f"/v1/accounts/1a{api.admin}/images")
+    for place in places:
+        assert [each["name"] for each in (await api.get(place))["data"]] == ["gone"]
+    await put(api, path("api.show.removed.for.seconds"), value=0)
+    for place in places:
+        assert (await api.get(place))["data"] == []

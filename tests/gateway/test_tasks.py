@@ -84,6 +84,15 @@ async def test_a_request_sent_twice_with_its_key_executes_once(api: Api) -> None
     assert len(await of(api, PURGE)) == 1
 
 
+async def test_who_joined_an_execution_with_a_key_begins_none_later(api: Api) -> None:
+    await execute(api)
+    for _ in range(2):
+        await execute(api, **{"Idempotency-Key": "joined"})
+        for each in await of(api, PURGE):
+            await executions.end(api.commands, f"taskInstance-{each['id'][3:]}", "here")
+    assert len(await of(api, PURGE)) == 1
+
+
 async def test_an_execution_that_is_deleted_is_gone_and_makes_room(api: Api) -> None:
     await execute(api)
     [begun] = await of(api, PURGE)
