@@ -158,5 +158,5 @@ def test_orchestration_is_set_by_the_environment_and_by_files_of_the_home(monkey
     chosen = read_settings(home=str(tmp_path), set="snapshot.every.events=5").orchestration()
     assert [chosen[name] for name in ("engine.turns", "engine.processes", "snapshot.every.events")] == [4, 3, 5]
     monkeypatch.setenv("CATTLE_ENGINE_TURNS", "0")
-    with pytest.raises(BadSetting, match="Environment Variables: engine.turns is a number"):
+    with pytest.raises(BadSetting, match=r"Environment Variables: engine\.turns is a number"):
         read_settings(home=str(tmp_path)).orchestration()
