@@ -23,7 +23,6 @@ from commands.agenda import Agenda
 from commands.alarms import BROKEN_SECONDS, Alarms
 from commands.announce import Announcer
 from commands.bus import Bus
-from commands.catalogue import tasks
 from commands.catalogue.model import Catalogue
 from commands.claimed import PREFIXES, leased
 from commands.correspondence import Correspondence
@@ -42,6 +41,7 @@ from commands.service import Commands
 from commands.settings import THROTTLES
 from commands.snapshots import form, latest
 from commands.surroundings import REAL, Surroundings
+from commands.task_shares import do_share
 from commands.turn import Answer, NeedIds, NeedRoot, Others, Triggers, Turn
 from commands.vault import Vault
 from commands.vitals import Vitals
@@ -76,8 +76,7 @@ class Engine:
         self._partitions = Partitions(store, holder, gained=self._gained, drained=self._drained, lost=self._lost)
         self._dispatch = Dispatch(
             bus, self._on_silence, self._on_room, sure=lambda: self._partitions.sure, most=lambda: settings["agent.commands.in.flight"],
-            patience=lambda: settings["agent.silence.seconds"],
-        )
+            patience=lambda: settings["agent.silence.seconds"])  # fmt: skip
         self._roots = Roots()
         self._loading = Loading(store)
         self._agenda = Agenda(lambda: settings["engine.processes"], self._is_shared)
@@ -112,9 +111,7 @@ class Engine:
                 group.create_task(self._wakeups.follow())
                 group.create_task(self._wakeups.poll())
                 group.create_task(self._dispatch.run())
-                presence = self._presence()
-                self._wakeups.on_task = partial(self._do, presence)
-                group.create_task(presence.run())
+                group.create_task(self._presence().run())
                 group.create_task(self._vitals.run())
                 group.create_task(Announcer(self.store, self._bus, self.catalogue, self.holder).run())
                 try:
@@ -129,7 +126,9 @@ class Engine:
     def _presence(self) -> PresenceWatch:
         commands = Commands(self.store, self.catalogue, self.settings, self.vault, surroundings=self.surroundings)
         self._wakeups.endings = endings = Endings(commands, self.fleet)
-        return PresenceWatch(self._bus, commands, self.fleet, endings, mine=self._is_surely_ours, returned=self._dispatch.nudge)
+        watch = PresenceWatch(self._bus, commands, self.fleet, endings, mine=self._is_surely_ours, returned=self._dispatch.nudge)
+        self._wakeups.on_task = partial(do_share, self._wakeups, self._dispatch, watch)
+        return watch
 
     def settings_changed(self) -> None:
         """There may be more room for what waits than before."""
@@ -137,18 +136,6 @@ class Engine:
         self._dispatch.fill()
         self._begin_turns()
         self._vitals.tell()
-
-    def _do(self, presence: PresenceWatch, task: str) -> None:
-        """This engine's share of a task that is executed: of the partitions that it has."""
-        match task:
-            case tasks.REPLAY | tasks.MONITOR:
-                self._wakeups.look(everything=True)
-            case tasks.PURGE:
-                self._wakeups.look()
-            case tasks.PING:
-                presence.ask()
-            case tasks.RETRY:
-                self._dispatch.hurry_all()
 
     def vitals(self) -> dict[str, Any]:
         """What is at work here, and what waits for its turn or for an agent."""

@@ -1,7 +1,7 @@
 """Tasks at work: begun by their schedule or by an operator, done by every engine for its share, and ended by the one that leads.
 
     schedule due (leader) --> execution in the log <-- POST /v1/tasks/1t!name/?action=execute
-                                   |--> each engine that follows the log: its share, at once (Engine)
+                                   |--> each engine that follows the log: its share, at once (task_shares)
                                    `--> the leader: what is to be done once; then the end, with what went wrong
 
 The leader is whoever holds a lease. What one that died had begun, its successor does again, and ends.
