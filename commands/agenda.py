@@ -37,8 +37,8 @@ class _News:
 class Agenda:
     """A root takes one turn at a time, and each turn takes in all that came since the one before."""
 
-    def __init__(self, most: int, shared: Callable[[str], bool]) -> None:
-        """`most` roots are at work at once. `shared`: those that many others wait for, and that therefore never wait themselves."""
+    def __init__(self, most: Callable[[], int], shared: Callable[[str], bool]) -> None:
+        """`most()` roots are at work at once. `shared`: those that many others wait for, and that therefore never wait themselves."""
         self._most, self._shared = most, shared
         self._news: dict[str, _News] = {}
         self._ready: deque[str] = deque()
@@ -86,7 +86,7 @@ class Agenda:
             return
         if self._shared(root):
             self._ready.append(root)
-        elif urgent or root in self._at_work or len(self._at_work) < self._most:
+        elif urgent or root in self._at_work or len(self._at_work) < self._most():
             self._begin(root)
         else:
             self._queued.add(root)
@@ -115,7 +115,7 @@ class Agenda:
             self._at_work.discard(root)
         if not under_way and root not in self._news:
             self._places.pop(root, None)
-        self._admit()
+        self.admit()
 
     def forget(self, which: Callable[[str], bool]) -> None:
         """These are another engine's now. Those that run end by themselves."""
@@ -126,7 +126,15 @@ class Agenda:
         heapq.heapify(self._queue)
         self._ready = deque(root for root in self._ready if not which(root))
         self._at_work = {root for root in self._at_work if not which(root)}
-        self._admit()
+        self.admit()
+
+    def admit(self) -> None:
+        """Those that wait begin, as far as there is room."""
+        while self._queue and len(self._at_work) < self._most():
+            _, root = heapq.heappop(self._queue)
+            if root in self._queued:  # else it was promoted meanwhile
+                self._queued.discard(root)
+                self._begin(root)
 
     def _place(self, root: str) -> int:
         place = self._places.get(root)
@@ -138,10 +146,3 @@ class Agenda:
         self._place(root)
         self._at_work.add(root)
         self._ready.append(root)
-
-    def _admit(self) -> None:
-        while self._queue and len(self._at_work) < self._most:
-            _, root = heapq.heappop(self._queue)
-            if root in self._queued:  # else it was promoted meanwhile
-                self._queued.discard(root)
-                self._begin(root)

@@ -10,7 +10,7 @@ from typing import assert_never
 
 from commands import uniqueness
 from commands.catalogue.fields import changes_for
-from commands.catalogue.model import Process
+from commands.catalogue.model import Catalogue, Process
 from commands.errors import Conflict, NotFound, Refused
 from commands.interventions import Cancel, ForceRemove, Intervention, Retry, intervene
 from commands.resource import Json, Resource
@@ -53,7 +53,7 @@ Command = Ended | Update | Delete | Run | Intervention
 
 def decide(command: Command, turn: Turn, type_name: str, resource: Resource) -> None:
     """`type_name` may be a child type (container); the resource is of its root type."""
-    if not resource.exists:
+    if not resource.exists or (resource.state == "purged" and not has_life(turn.catalogue, resource.type)):
         verb = command.verb if isinstance(command, Run) else type(command).__name__.lower()
         raise NotFound(f"cannot {verb} {a(type_name)} that is absent")
     match command:
@@ -63,9 +63,12 @@ def decide(command: Command, turn: Turn, type_name: str, resource: Resource) -> 
             # A running instance stops first, and is removed by the stop's chain (api: "DELETE resource").
             running = resource.type == "instance" and resource.state == "running"
             process = turn.catalogue.process_of(type_name, "stop" if running else "remove")
-            if process is None:
+            if process is not None:
+                _begin(turn, resource, process, {"remove": True} if running else {})
+            elif has_life(turn.catalogue, resource.type):
                 raise Conflict(f"{a(type_name)} cannot be removed")
-            _begin(turn, resource, process, {"remove": True} if running else {})
+            else:
+                turn.delete(resource)
         case Run(verb, given):
             process = turn.catalogue.process_of(type_name, verb)
             if process is None:
@@ -120,6 +123,11 @@ def _begin(turn: Turn, resource: Resource, process: Process, given: Json) -> Non
     under_way = turn.catalogue.process(bracket.process) if bracket is not None else None
     if under_way is not None and under_way.creates and under_way.delegate == process.name:
         turn.create_first(resource.stream, pid, under_way)
+
+
+def has_life(catalogue: Catalogue, type_name: str) -> bool:
+    """Whether a type has a state of its own. A row of one that has none is simply there, or not."""
+    return "state" in catalogue.root_type(type_name).fields
 
 
 def a(type_name: str) -> str:

@@ -94,11 +94,11 @@ class Dispatch:
     """All outstanding commands of the partitions that this engine holds."""
 
     def __init__(
-        self, bus: Bus, on_silence: Callable[[str, str], None], on_room: Callable[[str], None], *, sure: Callable[[], bool], most: int,
-        patience: float = 0,
+        self, bus: Bus, on_silence: Callable[[str, str], None], on_room: Callable[[str], None], *, sure: Callable[[], bool],
+        most: Callable[[], int], patience: Callable[[], float] = lambda: 0,
     ) -> None:  # fmt: skip
-        """`on_room(root)`: what it asks may be sent now. `sure`: whether this engine still has its leases. `most`: commands in flight to
-        an agent. `patience`: seconds of silence at most until it is reported; 0: as each command says."""
+        """`on_room(root)`: what it asks may be sent now. `sure`: whether this engine still has its leases. `most()`: commands in flight to
+        an agent. `patience()`: seconds of silence at most until it is reported; 0: as each command says."""
         self._bus = bus
         self._on_silence = on_silence
         self._sure, self._most, self._patience = sure, most, patience
@@ -108,6 +108,10 @@ class Dispatch:
         self._sending: set[asyncio.Task[None]] = set()
         self._connections = 0
         self._resends = Resends()
+
+    def fill(self) -> None:
+        """More may be in flight than before: those who wait are called, as far as there is room."""
+        self._places.fill_all()
 
     def outstanding(self, ask: str) -> Outstanding | None:
         return self._by_ask.get(ask)
@@ -138,7 +142,7 @@ class Dispatch:
         if self._places.take(asked.agent, asked.id):
             return True
         if self._places.wait(asked.agent, asked.epoch, root):
-            log.info("Commands to an agent wait for those in flight", action="throttled", agent=asked.agent, in_flight=self._most)
+            log.info("Commands to an agent wait for those in flight", action="throttled", agent=asked.agent, in_flight=self._most())
         return False
 
     def rest(self, agent: int, since: int, root: str) -> None:
@@ -191,9 +195,8 @@ class Dispatch:
             context={"epoch": asked.epoch, "stream": stream, **about.trace},
         )
         subject = command_subject(asked.agent, asked.command)
-        seconds = min(step.seconds, self._patience or step.seconds)
         outstanding = Outstanding(
-            root, stream, asked.command, asked.agent, asked.id, asked.epoch, subject, reply, message.encode(), seconds,
+            root, stream, asked.command, asked.agent, asked.id, asked.epoch, subject, reply, message.encode(), step.seconds,
             silent=about.silent, undoes=about.undoes,
         )
         if is_delegated(world.fleet, asked.agent):
@@ -246,6 +249,11 @@ class Dispatch:
             each = self._by_ask[ask]
             each.until_resend, each.waited, each.silent = 0.0, 0.0, False
 
+    def hurry_all(self) -> None:
+        """Everything that is unanswered is sent again at once; its time goes on."""
+        for each in self._by_ask.values():
+            each.until_resend = 0.0
+
     def roots_asking(self, agent: int) -> set[str]:
         """The roots that wait for an answer of an agent, or through it."""
         under_way = {each.root for each in self._by_ask.values() if agent in (each.agent, each.through)}
@@ -296,11 +304,15 @@ class Dispatch:
             each.until_resend = each.delay
             self._resends.count((each.agent, each.handler), each.ask, each.subject, each.stream)
             self._publish(each)
-        if each.waited >= each.seconds and not each.silent:
+        if each.waited >= self._until_told(each) and not each.silent:
             each.silent = True
             each.delay = max(each.delay, MOST_RESEND)
             self._places.leave(each.ask)  # one that hangs keeps nothing else waiting
             self._on_silence(each.root, each.ask)
+
+    def _until_told(self, each: Outstanding) -> float:
+        """Seconds of silence until people hear of it. A handler says its own."""
+        return each.seconds if each.handler else min(each.seconds, self._patience() or each.seconds)
 
     def _publish(self, each: Outstanding) -> None:
         if each.delegated is not None:

@@ -108,6 +108,12 @@ class Draft(World):
             shares=shares_after(present.shares, releases, claims),
         )  # fmt: skip
 
+    def delete(self, resource: Resource) -> None:
+        """The end of a row that has no process for it: at once, with all it alone had."""
+        moment = date_text(self.now)
+        changes = {"state": "purged", "removed": moment, "removeTime": moment}
+        self.merge(resource.stream, changes, releases=tuple(Release(*each) for each in resource.held))
+
     def pick(
         self, scope: str, size: int, item_of: Callable[[int], str], wanted: str | None = None, but: Collection[str] = ()
     ) -> str | None:

@@ -38,8 +38,10 @@ from commands.presence import PresenceWatch
 from commands.resource import Resource
 from commands.roots import Roots, as_asked
 from commands.service import Commands
+from commands.settings import THROTTLES
 from commands.snapshots import form, latest
 from commands.surroundings import REAL, Surroundings
+from commands.task_shares import do_share
 from commands.turn import Answer, NeedIds, NeedRoot, Others, Triggers, Turn
 from commands.vault import Vault
 from commands.vitals import Vitals
@@ -73,16 +75,15 @@ class Engine:
         self._bus = bus
         self._partitions = Partitions(store, holder, gained=self._gained, drained=self._drained, lost=self._lost)
         self._dispatch = Dispatch(
-            bus, self._on_silence, self._on_room, sure=lambda: self._partitions.sure, most=settings["agent.commands.in.flight"],
-            patience=settings["agent.silence.seconds"],
-        )
+            bus, self._on_silence, self._on_room, sure=lambda: self._partitions.sure, most=lambda: settings["agent.commands.in.flight"],
+            patience=lambda: settings["agent.silence.seconds"])  # fmt: skip
         self._roots = Roots()
         self._loading = Loading(store)
-        self._agenda = Agenda(settings["engine.processes"], self._is_shared)
-        self._most_turns: int = settings["engine.turns"]
+        self._agenda = Agenda(lambda: settings["engine.processes"], self._is_shared)
         self._joining: set[str] = set()
         """The roots that waited for others after their last turn."""
         self._group: asyncio.TaskGroup | None = None
+        self._vitals = Vitals(bus, holder, self.vitals)
         self._alarms = Alarms(store.now, self.schedule)
         self._wakeups = Wakeups(
             store, self._partitions, self._roots, self._dispatch, self._agenda, fleet=lambda: self.fleet, schedule=self.schedule,
@@ -111,7 +112,7 @@ class Engine:
                 group.create_task(self._wakeups.poll())
                 group.create_task(self._dispatch.run())
                 group.create_task(self._presence().run())
-                group.create_task(Vitals(self._bus, self.holder, self.vitals).run())
+                group.create_task(self._vitals.run())
                 group.create_task(Announcer(self.store, self._bus, self.catalogue, self.holder).run())
                 try:
                     await asyncio.Event().wait()  # until this is cancelled, or one of them fails
@@ -125,7 +126,16 @@ class Engine:
     def _presence(self) -> PresenceWatch:
         commands = Commands(self.store, self.catalogue, self.settings, self.vault, surroundings=self.surroundings)
         self._wakeups.endings = endings = Endings(commands, self.fleet)
-        return PresenceWatch(self._bus, commands, self.fleet, endings, mine=self._is_surely_ours, returned=self._dispatch.nudge)
+        watch = PresenceWatch(self._bus, commands, self.fleet, endings, mine=self._is_surely_ours, returned=self._dispatch.nudge)
+        self._wakeups.on_task = partial(do_share, self._wakeups, self._dispatch, watch)
+        return watch
+
+    def settings_changed(self) -> None:
+        """There may be more room for what waits than before."""
+        self._agenda.admit()
+        self._dispatch.fill()
+        self._begin_turns()
+        self._vitals.tell()
 
     def vitals(self) -> dict[str, Any]:
         """What is at work here, and what waits for its turn or for an agent."""
@@ -133,6 +143,7 @@ class Engine:
             "holder": self.holder,
             "partitions": sorted(self._partitions.held),
             "processes": {"atWork": self._agenda.at_work, "waiting": self._agenda.queued, "turns": len(self._agenda.running)},
+            "throttles": {name: self.settings[name] for name in THROTTLES},
             "agents": {f"a{agent}": {"inFlight": sent, "waiting": waits} for agent, sent, waits in self._dispatch.loads()},
         }
 
@@ -167,7 +178,7 @@ class Engine:
         self._begin_turns()
 
     def _begin_turns(self) -> None:
-        while self._group is not None and len(self._agenda.running) < self._most_turns and (following := self._agenda.take()):
+        while self._group is not None and len(self._agenda.running) < self.settings["engine.turns"] and (following := self._agenda.take()):
             self._group.create_task(self._work_off(*following))
 
     async def _work_off(self, root: str, triggers: Triggers) -> None:

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from commands import handlers
+from commands.catalogue.tasks import TASK_INSTANCE
 from commands.claimed import Claimed, followed
 from commands.handlers import Handler
 from commands.resource import Resource, empty, evolve, split_stream
+from commands.setting_rows import SETTING
 from commands.snapshots import thawed
 from eventstore import Loaded, Recorded
 
@@ -24,6 +26,9 @@ CATEGORIES = (
     *handlers.ROWS,
 )
 """What the fleet holds. All small in number beside instances, and shared by them."""
+
+LOADED = (*CATEGORIES, SETTING, TASK_INSTANCE)
+"""All that is loaded whole by its category."""
 
 INDEXES = {
     "storagePoolHostMap": ("hostId", "storagePoolId"),

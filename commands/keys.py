@@ -21,7 +21,18 @@ class KeyPair:
 
 def rsa_key_pair() -> KeyPair:
     """A new one, of the machine's own chance. Takes a tenth of a second or more: call it in a thread."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=BITS)
+    return _pair(rsa.generate_private_key(public_exponent=65537, key_size=BITS))
+
+
+def pair_of(secret: str) -> KeyPair:
+    """The pair of a private key in PEM. Raises ValueError for anything else."""
+    key = serialization.load_pem_private_key(secret.encode(), None)
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise ValueError("it is no RSA key")
+    return _pair(key)
+
+
+def _pair(key: rsa.RSAPrivateKey) -> KeyPair:
     public = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     secret = key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.TraditionalOpenSSL, serialization.NoEncryption()

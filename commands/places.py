@@ -26,9 +26,9 @@ class _Agent:
 
 
 class Places:
-    """`most` commands are in flight to an agent at once. `call(root)`: there is room for what it asks."""
+    """`most()` commands are in flight to an agent at once. `call(root)`: there is room for what it asks."""
 
-    def __init__(self, most: int, call: Callable[[str], None]) -> None:
+    def __init__(self, most: Callable[[], int], call: Callable[[str], None]) -> None:
         self._most, self._call = most, call
         self._agents: dict[int, _Agent] = {}
         self._agent_of: dict[str, int] = {}
@@ -41,7 +41,7 @@ class Places:
         if ask in self._agent_of:
             return True
         here = self._agents.setdefault(agent, _Agent())
-        if len(here.in_flight) + len(here.called) >= self._most:
+        if len(here.in_flight) + len(here.called) >= self._most():
             return False
         here.in_flight.add(ask)
         self._agent_of[ask] = agent
@@ -77,7 +77,7 @@ class Places:
         here = self._agents.get(agent)
         if here is None:
             return
-        while here.waiting and len(here.in_flight) + len(here.called) < self._most:
+        while here.waiting and len(here.in_flight) + len(here.called) < self._most():
             since, root = heapq.heappop(here.queue)
             if here.waiting.get(root) == since:
                 del here.waiting[root]
@@ -85,6 +85,11 @@ class Places:
                 self._call(root)
         if not (here.in_flight or here.called or here.waiting):
             self._agents.pop(agent, None)
+
+    def fill_all(self) -> None:
+        """There may be more room than before."""
+        for agent in list(self._agents):
+            self.fill(agent)
 
     def waits(self, root: str) -> bool:
         return root in self._roots

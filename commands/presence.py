@@ -1,6 +1,6 @@
 """Who is there: heartbeats heard over NATS, never events. What matters is appended: an agent that fell silent is reconnected.
 
-    active --no heartbeat for SILENT seconds--> agent.reconnect: reconnecting, asked to ping until it answers --> active
+    active --no heartbeat for 30 s (FAILED)--> agent.reconnect: reconnecting, asked to ping until it answers --> active
 """
 
 from __future__ import annotations
@@ -22,10 +22,16 @@ from eventstore import Unavailable
 
 log = structlog.get_logger("corral.presence")
 
-SILENT = 30.0
-"""Seconds without a heartbeat until an active agent is asked whether it is there (Cattle: six pings, five seconds apart)."""
+FAILED = "agent.ping.reconnect.after.failed.count"
+"""The setting: after so many heartbeats that did not come an active agent is asked whether it is there (Cattle: pings)."""
+
+HEARTBEAT = 5.0
+"""Seconds between two of them, and of Cattle's pings."""
 
 LOOK = 1.0
+
+LATELY = 10.0
+"""Seconds within which an agent that is well was heard at least once."""
 
 
 class PresenceWatch:
@@ -39,6 +45,7 @@ class PresenceWatch:
         self._silence: dict[int, float] = {}
         self._endings = endings
         self._heard_of: dict[int, Presence] = {}
+        self._asked = False
         self._news = asyncio.Event()
         self._heard_over: dict[int, int] = {}
         """Agent -> the bus's connection that it was heard over last."""
@@ -46,7 +53,7 @@ class PresenceWatch:
 
     def _heard(self, presence: Presence) -> None:
         if presence.leaving:
-            self._silence[presence.agent] = SILENT
+            self._silence[presence.agent] = float("inf")
             return
         over = self._bus.connections
         if self._silence.get(presence.agent, LOOK) != 0.0 or self._heard_over.get(presence.agent) != over:
@@ -56,6 +63,10 @@ class PresenceWatch:
         if self._mine(f"agent-{presence.agent}"):
             self._heard_of[presence.agent] = presence
             self._news.set()
+
+    def ask(self) -> None:
+        """Agents that were not heard lately are asked with the next look."""
+        self._asked = True
 
     async def run(self) -> None:
         """Watches until it is cancelled."""
@@ -91,9 +102,11 @@ class PresenceWatch:
             await asyncio.sleep(LOOK)
             if not self._bus.connected:
                 continue
+            patience = LATELY if self._asked else self._commands.settings[FAILED] * HEARTBEAT
+            self._asked = False
             for agent in list(self._fleet.all("agent")):
                 silent = self._silence[agent.id] = self._silence.get(agent.id, 0.0) + LOOK
-                if silent < SILENT or agent.state != "active" or not self._mine(agent.stream):
+                if silent < patience or agent.state != "active" or not self._mine(agent.stream):
                     continue
                 if is_delegate(agent):  # it has no heartbeat of its own: it is reached through the agent of its host
                     continue

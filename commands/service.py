@@ -141,9 +141,12 @@ class Commands:
             raise _reused(reused) from reused
         return await self._as_before(repeated, category if number is None else f"{category}-{number}") if repeated else None
 
-    async def carry_out(self, draft: Callable[[Turn], str], actor: Actor) -> Outcome:
-        """Appends what a turn of our own drafts (it says which stream the outcome is about). For what Corral does by itself."""
-        return await self._append(draft, {}, actor, None, 200)
+    async def carry_out(
+        self, draft: Callable[[Turn], str], actor: Actor, *, about: Resource | None = None, key: CommandKey | None = None
+    ) -> Outcome:
+        """Appends what a turn of our own drafts (it says which stream the outcome is about). For what Corral does by itself.
+        `about`: the resource that it changes, as it is."""
+        return await self._append(draft, {about.stream: about} if about is not None else {}, actor, key, 200)
 
     # --- a new row ---
 
@@ -261,7 +264,7 @@ class Commands:
         turn, stream = await self._decide(draft, resources, actor, root)
         writes = turn.writes()
         if not writes:
-            return await self._nothing_to_do(resources[stream], key, status)
+            return await self.nothing_to_do(resources[stream], key, status)
         roots = {turn.root_of(write.stream) for write in writes if _wakes(write, turn.resources[write.stream])}
         work = [Work(root, partition_of(root)) for root in sorted(roots)]
         moments = [f"{e.data['process']}" for w in writes for e in w.events if e.type == events.PROCESS_STARTED]
@@ -314,7 +317,7 @@ class Commands:
                 self._ids.give_back()
                 raise
 
-    async def _nothing_to_do(self, resource: Resource, key: CommandKey | None, status: int) -> Outcome:
+    async def nothing_to_do(self, resource: Resource, key: CommandKey | None, status: int) -> Outcome:
         """With a key even that is remembered: the same request must not have an effect later, when it would find something to do."""
         if key is None:
             return Outcome(resource, resource.position)
@@ -332,7 +335,7 @@ class Commands:
         if "-" not in about:
             recorded = await self.store.read_all(repeated.first - 1, repeated.last - repeated.first + 1)
             made = (event.stream for event in recorded if event.type == events.CREATED)
-            stream = [each for each in made if split_stream(each)[0] == about][-1]
+            stream = [f"{about}-0", *(each for each in made if split_stream(each)[0] == about)][-1]  # it made none: it joined another's
         resource = fold(stream, await self.store.read(stream, to_position=repeated.last))
         return Outcome(resource, repeated.last, repeated.status)
 

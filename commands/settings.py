@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from commands.catalogue.tasks import TASKS
 
 TEN_YEARS = 10 * 365 * 24 * 3600
 """Seconds. What is to be longer is never."""
@@ -75,6 +77,9 @@ SETTINGS: dict[str, Setting] = {
     "process.account.create.create.credential.default.kind": Text("apiKey", "apiKey|agentApiKey", "apiKey or agentApiKey"),
     "process.agent.create.create.account": YesNo(True),
     "api.instance.require.image": YesNo(True),
+    "api.security.enabled": YesNo(False),
+    "api.allow.client.override": YesNo(False),
+    "api.show.removed.for.seconds": Number(300, 0, TEN_YEARS),
     # Cattle ships it true; its managed-docker0 wants agent instances, whose configuration Corral does not serve yet.
     "sample.setup": YesNo(False),
     # Corral's own, from here on: what is done at the same time. What is beyond waits, first come first served. With none a cloud would
@@ -85,9 +90,26 @@ SETTINGS: dict[str, Setting] = {
     "agent.commands.in.flight": Number(32, 1, 10_000),  # commands to one agent that wait for its answer
     # At most so long is an answer waited for until people are told; 0: as each command says.
     "agent.silence.seconds": Number(0, 0, TEN_YEARS),
+    **{task.schedule: Number(task.every, 0, TEN_YEARS) for task in TASKS},  # seconds; 0: on no schedule
+    "task.initial.delay.seconds": Number(15, 0, TEN_YEARS),
+    "agent.ping.reconnect.after.failed.count": Number(6, 1, 1_000_000),  # heartbeats, five seconds apart
     "snapshot.every.events": Number(200, 0, 1_000_000),  # 0: none are written
     "idempotency.keys.days": Number(7, 0, 3650),  # for so long is a command with an Idempotency-Key known; 0: for ever
 }
+
+THROTTLES = ("engine.processes", "engine.turns", "agent.commands.in.flight", "agent.silence.seconds")
+"""What each engine tells to have in force (vitals)."""
+
+FAMILIES: dict[str, Setting] = {
+    r"object\.[a-z]+\.remove\.time\.delay\.seconds": Number(60, 0, TEN_YEARS),
+}
+"""Settings of which there may be one for each type: the pattern of their names. They have no value unless somebody gives them one."""
+
+AT_THE_START = {"sample.setup": "sample networks are made by a server that starts, and never taken away"}
+"""What can't change while servers run, with the reason: whoever starts next goes by it."""
+
+SECRET_WORDS = frozenset({"password", "passwd", "secret", "token", "key", "psk"})
+"""A setting whose name ends in one of these is a secret, whoever invented it."""
 
 DEFAULTS: dict[str, Any] = {name: each.default for name, each in SETTINGS.items()}
 
@@ -98,20 +120,69 @@ ORDERED = (("mac.prefix.start", "mac.prefix.end"),)
 class BadValue(Exception):
     """No such setting, or no value for it; the message says which there are, or what it takes."""
 
+    def __init__(self, message: str, code: str = "InvalidFormat") -> None:
+        super().__init__(message)
+        self.code = code
+        """The API's."""
+
+
+def definition(name: str) -> Setting | None:
+    """What is known of a setting. None: it is none of Corral's."""
+    return SETTINGS.get(name) or next((each for pattern, each in FAMILIES.items() if re.fullmatch(pattern, name)), None)
+
+
+def is_secret(name: str) -> bool:
+    return name.lower().rpartition(".")[2] in SECRET_WORDS
+
+
+def read_value(name: str, text: str) -> Any:
+    """The text as what the setting is; that of a setting that is none of Corral's is text. Raises BadValue."""
+    known = definition(name)
+    if known is None:
+        return text
+    value = known.read(text)
+    if value is None:
+        raise BadValue(f"{name} is {known.expected}, not {text!r}", _code(known, text))
+    return value
+
 
 def changed(given: Mapping[str, str]) -> dict[str, Any]:
     """The defaults with these in their place, each read as what its default is. Raises BadValue."""
-    chosen = {**DEFAULTS, **{name: _value(name, text) for name, text in given.items()}}
-    for first, last in ORDERED:
-        if chosen[first].lower() > chosen[last].lower():
-            raise BadValue(f"{first} is {chosen[first]!r}, which is above {last}, {chosen[last]!r}: set both")
+    check_known(given)
+    chosen = {**DEFAULTS, **{name: read_value(name, text) for name, text in given.items()}}
+    check_order(chosen)
     return chosen
 
 
-def _value(name: str, text: str) -> Any:
-    if name not in SETTINGS:
-        raise BadValue(f"there is no setting {name!r}: there are {', '.join(SETTINGS)}")
-    value = SETTINGS[name].read(text)
-    if value is None:
-        raise BadValue(f"{name} is {SETTINGS[name].expected}, not {text!r}")
-    return value
+def check_known(names: Iterable[str]) -> None:
+    """For what is typed: a misspelt name would be ignored in silence otherwise. Raises BadValue."""
+    for name in names:
+        if definition(name) is None:
+            raise BadValue(f"there is no setting {name!r}: there are {', '.join(SETTINGS)}")
+
+
+def check_order(values: Mapping[str, Any]) -> None:
+    """Raises BadValue."""
+    if pair := disordered(values):
+        first, last = pair
+        raise BadValue(f"{first} is {values[first]!r}, which is above {last}, {values[last]!r}: set both")
+
+
+def disordered(values: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Two settings of which the first is above the second, and must not be."""
+    return next(((first, last) for first, last in ORDERED if values[first].lower() > values[last].lower()), None)
+
+
+def shown(value: Any) -> str:
+    """A value as it is written."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _code(known: Setting, text: str) -> str:
+    """Why it is none, as the API says it."""
+    match known:
+        case YesNo():
+            return "InvalidOption"
+        case Number(least=least) if re.fullmatch(r"-?[0-9]+", text):
+            return "MinLimitExceeded" if text.startswith("-") or int(text[:20]) < least else "MaxLimitExceeded"
+    return "InvalidFormat"

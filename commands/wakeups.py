@@ -16,6 +16,7 @@ import structlog
 
 from commands import events, handlers
 from commands.agenda import Agenda
+from commands.catalogue.tasks import TASK_INSTANCE
 from commands.dispatch import Dispatch
 from commands.endings import Endings
 from commands.fleet import Fleet
@@ -31,6 +32,8 @@ WORK_SECONDS = 1.0
 TAKEN_UP = 256
 TAKEN_UP_SECONDS = 2.0
 """How many roots of much open work are taken up at a time, and for how long at most those after them wait."""
+
+EXECUTION = f"{TASK_INSTANCE}-"
 
 EVERYTHING = 30
 """Every so many looks, all that is open takes a turn."""
@@ -52,6 +55,8 @@ class Wakeups:
         self._store, self._partitions, self._roots, self._dispatch, self._agenda = store, partitions, roots, dispatch, agenda
         self._fleet, self._schedule, self._is_ours, self._rests = fleet, schedule, is_ours, rests
         self.endings: Endings | None = None
+        self.on_task: Callable[[str], None] = lambda name: None
+        """A task is executed: this engine has its share in it."""
         self.ready = asyncio.Event()
         """Set once the open work was looked for."""
         self.news = asyncio.Event()
@@ -67,6 +72,12 @@ class Wakeups:
         """The root takes a turn when the processes of these end, or tell news."""
         for stream in streams:
             self._waiters.setdefault(stream, {})[root] = None
+
+    def look(self, *, everything: bool = False) -> None:
+        """For due work, or for all that is open: now, and not only when its time comes."""
+        if everything:
+            self._looked_through.clear()
+        self._partitions.changed.set()
 
     def lose(self, partition: int) -> None:
         self._looked_through.discard(partition)
@@ -94,6 +105,8 @@ class Wakeups:
                 self._schedule(waiter, cause=event.id)
         if event.type in events.ENDS:
             self._gone(event)
+        if event.version == 1 and event.stream.startswith(EXECUTION):
+            self.on_task(str((event.data.get("changes") or {}).get("name")))
         if event.stream.startswith(handlers.HANDLER):  # and its processes and maps
             self._pass_over_handlers()
         if event.type in events.ENDS and event.stream in self._waiters:

@@ -16,7 +16,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from commands.in_force import Settings as Orchestration
 from commands.settings import BadValue, changed
+from deploy.sources import BadSource, setting_of, settings_of
 
 PREFIX = "CORRAL_"
 
@@ -177,9 +179,12 @@ class Settings(BaseSettings):
                 )
         return self
 
-    def orchestration(self) -> dict[str, Any]:
-        """Cattle's and Corral's own settings, as they are in force."""
-        return changed(self.set)
+    def orchestration(self) -> Orchestration:
+        """Cattle's and Corral's own settings, as all but the log says them. Raises BadSetting."""
+        try:
+            return settings_of(os.environ, self.set, self.home)
+        except BadSource as bad:
+            raise BadSetting(str(bad)) from None
 
     @property
     def archive_folder(self) -> Path:
@@ -215,7 +220,8 @@ def described() -> dict[str, str]:
 def unknown_variables() -> list[str]:
     """Variables that look like ours and are not: a misspelt one would be ignored in silence otherwise."""
     known = described().keys()
-    return sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    ours = (name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    return sorted(name for name in ours if setting_of(name.removeprefix(PREFIX)) is None)
 
 
 def _sentence(problem: Any) -> str:

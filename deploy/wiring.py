@@ -18,7 +18,9 @@ from commands.pruner import Pruner
 from commands.sealing import MasterKeys
 from commands.seed import seed
 from commands.service import Commands
+from commands.settings_watch import SettingsWatch
 from commands.snapshotter import Snapshotter
+from commands.task_runner import TaskRunner
 from commands.vault import Vault
 from deploy.extensions import catalogue_of
 from deploy.settings import Role, Settings
@@ -82,11 +84,14 @@ async def server(
             await _check_alone(store, node)
         vault = Vault(store, catalogue, master)
         await vault.check()
+        watch = SettingsWatch(store, vault, chosen)
+        await watch.look()
         commands = Commands(store, catalogue, chosen, vault)
         new = await store.head() == 0
         admin = await seed(commands)
 
         tasks = await stack.enter_async_context(_running())
+        tasks.start(watch.run(), "settings")
         progress = Progress()
         if settings.has(Role.PROJECTOR):
             tasks.start(Projector(store, addresses.postgres, progress).run(), "projector")
@@ -99,14 +104,16 @@ async def server(
             await bus.start()
             stack.push_async_callback(bus.close)
             engine = Engine(store, bus, catalogue, chosen, holder=node, vault=vault)
+            watch.on_change(engine.settings_changed)
             tasks.start(engine.run(), "engine")
             tasks.start(Snapshotter(store, chosen, node).run(), "snapshots")
+            tasks.start(TaskRunner(commands, chosen, node).run(), "tasks")
             tasks.start(Pruner(store, chosen).run(), "pruner")
 
         web = None
         if settings.has(Role.GATEWAY) and listener is not None:
             info = {"version": version("corral"), "nats": addresses.nats}
-            app = build_app(Services(store, views, commands, catalogue, chosen, info, admin))
+            app = build_app(Services(store, views, commands, catalogue, chosen, info, admin, watch))
             web = Web(app, listener)
             tasks.start(web.run_until_stopped(), "web")
             stack.callback(web.stop)

@@ -19,11 +19,13 @@ from gateway import log
 from gateway.callers import Callers
 from gateway.documents import Documents
 from gateway.errors import MethodNotAllowed, error_document, error_headers
+from gateway.files import File
 from gateway.past import asked_past
 from gateway.reads import Reads
 from gateway.request import VERBS, ApiRequest, base_url, client_ip, path_parts, read_request
 from gateway.schemas import version, versions
 from gateway.services import Services
+from gateway.settings import SettingsDoor
 from gateway.writes import INTERVENTIONS, READ_YOUR_WRITES, Answer, Writes
 from projections.errors import ViewsError
 
@@ -68,7 +70,10 @@ class Gateway:
             document = error_document(error)
             return _json(document, document["status"], headers | error_headers(document["status"]))
         self._told = max(self._told, answer.position)
-        return _json(answer.document, answer.status, headers | {"X-Corral-Position": str(answer.position)})
+        headers["X-Corral-Position"] = str(answer.position)
+        if isinstance(file := answer.document, File):
+            return Response(file.content, answer.status, {**headers, **file.headers}, media_type=file.media)
+        return _json(answer.document, answer.status, headers)
 
     def headers(self, request: Request) -> dict[str, str]:
         """Those of every answer, errors too. The position is one that is known to be in the log; who knows a newer one says it instead."""
@@ -115,6 +120,8 @@ class Gateway:
             raise MethodNotAllowed(read.method, "this")
         past = await asked_past(self._services, read)
         if past is not None:
+            if self._settings_door(read) is not None:
+                raise Refused("InvalidOption", "settings are shown as they are now; their events say how they came about", "at")
             reads = Reads(self._services, read.with_at(past.position), past)
             document = await self._read_one(reads, read, path_parts(request))
             await reads.reveal()
@@ -131,6 +138,8 @@ class Gateway:
         if len(request.parts) in (1, MOST_PARTS) or request.param("include") is not None:
             # By id a client hears of a thing's end before the views do (an instance runs); then its links say the same.
             await self._services.views.wait_for(self._told, READ_YOUR_WRITES)
+        if (settings := self._settings_door(request)) is not None:
+            return await settings.read()
         return await self._read_one(reads, request, path)
 
     async def _read_one(self, reads: Reads, request: ApiRequest, path: list[str]) -> Any:
@@ -147,6 +156,8 @@ class Gateway:
         raise NotFound("there is nothing under this path")
 
     async def _write(self, request: ApiRequest) -> Answer:
+        if (settings := self._settings_door(request)) is not None:
+            return await settings.write()
         writes = Writes(self._services, request)
         action = request.param("action")
         match request.method, request.parts:
@@ -169,6 +180,9 @@ class Gateway:
         if request.parts:
             self._type(request, request.parts[0])
         raise MethodNotAllowed(request.method, "this path")
+
+    def _settings_door(self, request: ApiRequest) -> SettingsDoor | None:
+        return SettingsDoor.of(self._services, request, self._type(request, request.parts[0])) if request.parts else None
 
     def _type(self, request: ApiRequest, segment: str) -> ResourceType:
         type = self._services.catalogue.by_path(segment)

@@ -16,6 +16,7 @@ from commands.resource import Resource
 from commands.vault import PURGED, Vault
 from gateway.callers import Caller
 from gateway.request import ApiRequest
+from gateway.ssh_keys import PEM, has_pem
 
 Json = dict[str, Any]
 
@@ -129,7 +130,7 @@ class Documents:
             link.name: f"{self_link}/{link.name.lower()}"
             for link in self.links(type)
             if link.cardinality != "ref" or resource.get(link.via) is not None
-        }
+        } | ({PEM: f"{self_link}/{PEM}"} if has_pem(self.caller, type, resource) else {})
 
     def _create_types(self, type: ResourceType) -> dict[str, str]:
         children = (self.catalogue.types.get(name) for name in type.children)
@@ -182,8 +183,8 @@ def transitioning(catalogue: Catalogue, resource: Resource) -> Json:
     return _transitioning("no", None, None)
 
 
-WITHOUT_PROCESS = ("acquire",)
-"""Actions that change nothing of their resource: they make another."""
+WITHOUT_PROCESS = ("acquire", "execute")
+"""Actions that change nothing of their resource: they make another (an address, a task's execution)."""
 
 
 def offered(catalogue: Catalogue, type: ResourceType, action: Action, resource: Resource) -> bool:

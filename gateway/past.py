@@ -32,7 +32,8 @@ async def asked_past(services: Services, request: ApiRequest) -> PastRows | None
     if request.method != "GET":
         raise Refused("InvalidOption", "what was can't be changed: at= is for reading", AT)
     position, at = await read_at(services.store, text)
-    return PastRows(services, request.caller, Past(services.store, services.catalogue, position, at))
+    show_removed = float(services.settings["api.show.removed.for.seconds"])
+    return PastRows(services, request.caller, Past(services.store, services.catalogue, position, at, show_removed))
 
 
 async def read_at(store: Store, text: str, name: str = AT) -> tuple[int, datetime]:

@@ -7,10 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from commands.catalogue.model import Link, ResourceType
+from commands.catalogue.tasks import TASK
 from commands.errors import NotFound, Refused
 from commands.resource import Resource
 from gateway.documents import Documents, by_name, hidden_from_lists
 from gateway.errors import MethodNotAllowed
+from gateway.files import File
 from gateway.listing import Listing, read_listing
 from gateway.past import AT, PastRows
 from gateway.request import ApiRequest
@@ -19,8 +21,10 @@ from gateway.schemas import schema, schemas
 from gateway.secret_filters import matching, needs_opening
 from gateway.services import Services
 from gateway.sight import Sight
+from gateway.ssh_keys import AUTHORIZED, PEM, authorized_keys, pem
+from gateway.tasks import tasks
 from gateway.why import why
-from projections.query import SHOW_REMOVED, Query
+from projections.query import Query
 from projections.rows import Seen
 
 Json = dict[str, Any]
@@ -39,7 +43,7 @@ class Reads:
         self._catalogue = services.catalogue
         self._documents = Documents(services.catalogue, request, past.position if past else None)
         self._from: Rows = past or PresentRows(services, request.caller)
-        self._show_removed = float(services.settings.get("api.show.removed.for.seconds", SHOW_REMOVED))
+        self._show_removed = float(services.settings["api.show.removed.for.seconds"])
         self.position = 0
         """The newest position that was read from the log itself: the views may not be there yet."""
 
@@ -47,9 +51,11 @@ class Reads:
         """Opens the secrets that stand in what was read: its caller may read them."""
         await self._documents.reveal(self._services.vault)
 
-    async def collection(self, type: ResourceType) -> Json:
+    async def collection(self, type: ResourceType) -> Json | File:
         """GET /v1/containers"""
         self._allow(type, self._request.caller.methods(type).collection)
+        if type.name == AUTHORIZED:
+            return await authorized_keys(self._services)
         if type.name == "schema":
             return self._documents.collection(type, schemas(self._documents))
         if not type.stored:
@@ -82,6 +88,8 @@ class Reads:
         )
 
     async def _rows(self, query: Query) -> list[Seen]:
+        if query.root.name == TASK:
+            return tasks(query)
         secret = [each for each in query.filters if needs_opening(each)]
         if not secret:
             return await self._services.views.rows(query)
@@ -101,7 +109,7 @@ class Reads:
         included = await self._included(type, [resource])
         return self._documents.resource(resource, included[resource.id])
 
-    async def link(self, type: ResourceType, text: str, name: str) -> Json | list[Json]:
+    async def link(self, type: ResourceType, text: str, name: str) -> Json | list[Json] | File:
         """GET /v1/containers/1i5/volumes"""
         if not type.stored:
             raise NotFound(f"{type.plural} have no links")
@@ -111,6 +119,8 @@ class Reads:
         if name.lower() == "why":
             return await why(self._services.store, self._catalogue, self._request.caller, resource, self._to)
         own = self._documents.type_of(resource)
+        if name.lower() == PEM:
+            return await pem(self._services, self._request.caller, own, resource)
         link = by_name(self._documents.links(own)).get(name.lower())
         if link is None:
             raise NotFound(f"a {own.name} has no link {name}")

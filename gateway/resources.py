@@ -8,13 +8,17 @@ from typing import Protocol
 
 from commands.catalogue.ids import number_of
 from commands.catalogue.model import Link, ResourceType
+from commands.catalogue.tasks import TASK
+from commands.decide import has_life
 from commands.errors import NotFound
 from commands.resource import Resource, evolve
 from commands.snapshots import latest
+from commands.vault import PURGED
 from eventstore import Recorded
 from gateway.callers import Caller
 from gateway.request import ApiRequest
 from gateway.services import Services
+from gateway.tasks import task
 from projections.errors import ViewsError
 from projections.rows import Seen
 
@@ -53,12 +57,16 @@ class PresentRows:
         return await self._services.views.get_many(root.name, numbers)
 
     async def linked(self, link: Link, sources: Sequence[Resource]) -> dict[int, list[Seen]]:
-        return await self._services.views.linked(link, [each.id for each in sources], account=self._caller.scope)
+        show_removed = float(self._services.settings["api.show.removed.for.seconds"])
+        numbers = [each.id for each in sources]
+        return await self._services.views.linked(link, numbers, account=self._caller.scope, show_removed=show_removed)
 
 
 async def current(services: Services, root: ResourceType, number: int) -> Seen | None:
     """Its row in the views, with what its stream tells beyond that folded over it; also while the views lag, are being rebuilt, or can't
     be read: then folded from the log alone. None: it never was."""
+    if root.name == TASK:
+        return task(number)
     try:
         seen = await services.views.get(root.name, number)
     except ViewsError:
@@ -77,9 +85,14 @@ async def found(services: Services, request: ApiRequest, type: ResourceType, tex
     root = services.catalogue.root_type(type.name)
     rows = rows or PresentRows(services, request.caller)
     seen = await rows.get(root, number) if number is not None else None
-    if seen is None or not request.caller.sees_row(root, seen.resource):
+    if seen is None or not request.caller.sees_row(root, seen.resource) or _is_deleted(services, seen.resource):
         raise NotFound(f"there is no {type.name} {text}")
     return seen.shown
+
+
+def _is_deleted(services: Services, resource: Resource) -> bool:
+    """Only what has states of its own is still there, purged, once it has gone."""
+    return resource.state == PURGED and not has_life(services.catalogue, resource.type)
 
 
 async def shown(services: Services, resource: Resource) -> Resource:

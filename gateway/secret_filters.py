@@ -18,10 +18,11 @@ def needs_opening(filter: Filter) -> bool:
 async def matching(rows: Sequence[Seen], filters: Sequence[Filter], vault: Vault) -> list[Seen]:
     """The rows whose secrets fit all of these."""
     opened = await vault.opened_all([seen.resource for seen in rows])
-    return [seen for seen, row in zip(rows, opened, strict=True) if all(_fits(row.get(each.field.name), each) for each in filters)]
+    return [seen for seen, row in zip(rows, opened, strict=True) if all(fits(row.get(each.field.name), each) for each in filters)]
 
 
-def _fits(value: object, filter: Filter) -> bool:
+def fits(value: object, filter: Filter) -> bool:
+    """Whether a text fits a filter of text, as SQL has it."""
     if not isinstance(value, str):
         return False  # null fits no comparison
     match filter.modifier:

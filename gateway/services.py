@@ -8,6 +8,7 @@ from typing import Any
 
 from commands.catalogue.model import Catalogue
 from commands.service import Commands
+from commands.settings_watch import SettingsWatch
 from commands.vault import Vault
 from eventstore import Store
 from projections.views import Views
@@ -16,7 +17,7 @@ from projections.views import Views
 @dataclass(frozen=True, slots=True)
 class Services:
     """`info`: what /corral/info tells beside the position, e.g. {"version": ..., "nats": ...}. `admin`: the first admin account, for
-    requests that come before the views know it."""
+    requests that come before the views know it. `watch`: what keeps `settings` at what the log says; without it they stay as they are."""
 
     store: Store
     views: Views
@@ -25,6 +26,7 @@ class Services:
     settings: Mapping[str, Any]
     info: Mapping[str, Any] = field(default_factory=dict)
     admin: int | None = None
+    watch: SettingsWatch | None = None
 
     @property
     def vault(self) -> Vault:

@@ -7,16 +7,18 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from commands import handlers
+from commands import executions, handlers
 from commands.catalogue import subnets
 from commands.catalogue.fields import Submission, validated
 from commands.catalogue.ids import number_of
 from commands.catalogue.model import Action, ResourceType
 from commands.catalogue.ports import parse_port
+from commands.catalogue.tasks import TASK
 from commands.errors import NotFound, Refused
 from commands.interventions import Cancel, ForceRemove, Intervention, Retry
 from commands.resource import Resource
 from commands.service import Outcome
+from commands.setting_rows import SETTING, as_stored
 from eventstore import CommandKey
 from gateway.documents import WITHOUT_PROCESS, Documents, by_name
 from gateway.errors import MethodNotAllowed
@@ -38,7 +40,8 @@ INTERVENTIONS: Mapping[str, Callable[..., Intervention]] = {"retry": Retry, "can
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
-    document: Json
+    document: Any
+    """JSON, or (of a read) a File."""
     position: int
 
 
@@ -126,9 +129,19 @@ class Writes:
         action = actions.get(name.lower())
         if action is None or self._request.caller.kind == "readAdmin":
             raise Refused("InvalidAction", f"a {type.name} has no action {name}: it has {', '.join(sorted(type.actions)) or 'none'}")
+        if type.name == TASK:
+            return await self._execute(type, text, action)
         status = 200 if action.name in WITHOUT_PROCESS else 202
         makes = action.output if action.name in WITHOUT_PROCESS else None
         return await self._once(status, type, text, lambda: self._act(type, text, action), makes)
+
+    async def _execute(self, type: ResourceType, text: str, action: Action) -> Answer:
+        """The engines do it; whoever asked sees it begun in the task's taskInstances, and its end there."""
+        task = await self._stored(type, text)
+        if action.name not in self._documents.actions(type, task):
+            raise Refused("ActionNotAvailable", f"{action.name} is not possible")
+        outcome = await executions.begin(self._services.commands, task.id, self._request.actor, self._request.key)
+        return await self._answer(200, replace(outcome, resource=task))
 
     async def _act(self, type: ResourceType, text: str, action: Action) -> Outcome:
         resource = await self._stored(type, text)
@@ -215,7 +228,7 @@ class Writes:
             subnets.check_address(fields.get("address"))
         if "networkIds" in type.fields and fields.get("networkIds") and fields.get("subnetIds"):
             raise Refused("NetworkIdsSubnetIdsMutuallyExclusive", "give networkIds or subnetIds, not both", "networkIds")
-        return fields
+        return as_stored(self._services.settings, fields) if type.name == SETTING else fields
 
     def _submission(self, type: ResourceType, purpose: str, present: Resource | None = None) -> Submission:
         return Submission(

@@ -24,8 +24,9 @@ SHARES = "instanceHostMap"
 class Past:
     """The state at `position`, when the log's time was `at`."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, position: int, at: datetime) -> None:
-        self._store, self._catalogue = store, catalogue
+    def __init__(self, store: Store, catalogue: Catalogue, position: int, at: datetime, show_removed: float = SHOW_REMOVED) -> None:
+        """`show_removed`: for so many seconds after its removal a thing was shown in lists."""
+        self._store, self._catalogue, self._show_removed = store, catalogue, show_removed
         self.position, self.at = position, at
 
     async def get(self, type_name: str, number: int) -> Seen | None:
@@ -69,7 +70,7 @@ class Past:
     def _hidden(self, resource: Resource) -> bool:
         """What lists did not show then."""
         removed, gone = (parsed_time(resource.row.get(each)) for each in ("removed", "removeTime"))
-        return bool(gone and gone <= self.at) or bool(removed and (self.at - removed).total_seconds() >= SHOW_REMOVED)
+        return bool(gone and gone <= self.at) or bool(removed and (self.at - removed).total_seconds() >= self._show_removed)
 
     async def _seen(self, resource: Resource) -> Seen:
         """With what was claimed of it then."""

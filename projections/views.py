@@ -114,11 +114,13 @@ class Views:
     # --- links ---
 
     async def linked(
-        self, link: Link, numbers: Sequence[int], *, account: int | None = None, removed: bool = False
+        self, link: Link, numbers: Sequence[int], *, account: int | None = None, removed: bool = False,
+        show_removed: float = SHOW_REMOVED,
     ) -> dict[int, list[Seen]]:
         """What a many or map link of these resources leads to, by their number, in order of id. One query for all of them.
 
-        many: `removed` shows those that lists hide. map: through rows that are not removed; removed targets are always shown.
+        many: `removed` shows those that lists hide (`show_removed` seconds after their removal).
+        map: through rows that are not removed; removed targets are always shown.
         """
         target = self._catalogue.root_type(link.to)
         statement = Statement()
@@ -128,7 +130,7 @@ class Views:
         if account is not None:
             where.append(visible(target, account, statement))
         if link.cardinality != "map" and not removed:
-            where.append(not_hidden(statement, SHOW_REMOVED))
+            where.append(not_hidden(statement, show_removed))
         source, via = "resources t", f"(row ->> {statement.add(link.via)})::bigint"
         referring = statement.add([refers(link.via, number) for number in numbers], "text[]")
         if link.cardinality == "map":

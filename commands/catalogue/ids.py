@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 
 from commands.catalogue.model import Catalogue
+from commands.catalogue.tasks import BY_NAME, BY_NUMBER, TASK
 
 _ID = re.compile(r"1[a-z]+!?([0-9]{1,18})", re.IGNORECASE)
+_NAMED = re.compile(r"1t!(.+)", re.IGNORECASE)
 _PLAIN = re.compile(r"[0-9]{1,18}")
 
 
@@ -17,12 +19,19 @@ def prefix_of(type_name: str, catalogue: Catalogue) -> str:
 
 
 def api_id(type_name: str, number: int | str, catalogue: Catalogue) -> str:
+    if type_name == TASK and number in BY_NUMBER:
+        return f"{prefix_of(type_name, catalogue)}!{BY_NUMBER[int(number)].name}"
     return f"{prefix_of(type_name, catalogue)}{number}"
 
 
 def number_of(text: str, *, plain: bool = False) -> int | None:
-    """The number an id names, or None. The prefix's letters are not compared with any type; just digits are an id only when `plain`."""
+    """The number an id names, or None. The prefix's letters are not compared with any type; just digits are an id only when `plain`.
+
+    A task is named: 1t!agent.ping.
+    """
     found = _ID.fullmatch(text)
     if found:
         return int(found[1])
+    if (named := _NAMED.fullmatch(text)) and (task := BY_NAME.get(named[1].lower())):
+        return task.number
     return int(text) if plain and _PLAIN.fullmatch(text) else None

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from commands.failpoints import reach
-from commands.fleet import CATEGORIES
+from commands.fleet import LOADED
 from deploy.cli import moments
 from deploy.cli.database import Home, Postgres, advance, archive_folder, database_of, opened, progress
 from deploy.cli.errors import REFUSED, Failed, WrongUse
@@ -70,7 +70,7 @@ async def _archive(where: str, folder: Path, before: str, dry: bool) -> Archived
                 reach(f"archive-{what}")
 
         try:
-            return await archive_before(where, folder, position, keep=CATEGORIES, dry=dry, told=told)
+            return await archive_before(where, folder, position, keep=LOADED, dry=dry, told=told)
         except StoreError as error:
             raise Failed(str(error)) from None
         except DATABASE_ERRORS as error:

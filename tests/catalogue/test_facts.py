@@ -58,8 +58,9 @@ OTHERWISE = {
 INSTEAD = {
     ("externalHandler", "field priorityName enum fld rc - not-null default=specific options=pre,specific,default_override"),
     *((name, "of agentGroup") for name, line in OTHERWISE if line == "of agentgroup"),
+    ("setting", "field secretValue string col - - mxl=1024"),
 }
-"""What Corral has in the place of some of these."""
+"""What Corral has in the place of some of these; and where a setting that is a secret has its value, which nobody sees there."""
 
 TYPES, PROCESSES = facts.types(), facts.processes()
 WITHOUT_FACTS = {"schema", "error"}

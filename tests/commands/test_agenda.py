@@ -7,7 +7,7 @@ from commands.intake import Answer
 
 
 def agenda(most: int) -> Agenda:
-    return Agenda(most, lambda root: root.startswith("image-"))
+    return Agenda(lambda: most, lambda root: root.startswith("image-"))
 
 
 def taken(of: Agenda) -> list[str]:
@@ -121,7 +121,7 @@ def test_who_waits_for_another_or_for_people_makes_room_and_comes_before_all_tha
 
 
 def test_a_root_is_next_until_its_turn_is_over_unless_it_waits_for_room() -> None:
-    agenda = Agenda(1, lambda root: False)
+    agenda = Agenda(lambda: 1, lambda root: False)
     agenda.add("instance-1")
     agenda.add("instance-2")
     assert [agenda.is_next(root) for root in ("instance-1", "instance-2", "instance-3")] == [True, False, False]

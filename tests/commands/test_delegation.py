@@ -54,7 +54,7 @@ async def test_a_delegated_command_gives_its_place_in_flight_back_and_is_known_b
     [delegate] = [each.id for each in story.fleet.all("agent") if str(each.row["uri"]).startswith("delegate:")]
     bus = Heard()
     called: list[str] = []
-    dispatch = Dispatch(bus, lambda root, ask: None, called.append, sure=lambda: True, most=1)
+    dispatch = Dispatch(bus, lambda root, ask: None, called.append, sure=lambda: True, most=lambda: 1)
     (first, world_of_first), (second, world_of_second) = asked_of_the_delegate(story, delegate), asked_of_the_delegate(story, delegate)
     [asked_first] = send(dispatch, first, world_of_first)
     assert send(dispatch, second, world_of_second) == []

@@ -10,7 +10,7 @@ from commands.places import Places
 
 def places(most: int) -> tuple[Places, list[str]]:
     called: list[str] = []
-    return Places(most, called.append), called
+    return Places(lambda: most, called.append), called
 
 
 def test_the_oldest_request_is_called_when_a_place_is_free() -> None:
@@ -83,7 +83,7 @@ STEPS = st.lists(st.tuples(st.sampled_from(["ask", "answer", "forget"]), st.inte
 def test_never_more_than_set_are_in_flight_and_all_have_their_turn(steps: list[tuple[str, int, int]], most: int) -> None:
     """`ask`: root number n asks agent a; who is called comes at once."""
     calls: list[str] = []
-    mine = Places(most, calls.append)
+    mine = Places(lambda: most, calls.append)
     wants: dict[str, dict[int, int]] = {}
     in_flight: dict[str, int] = {}
     asked = 0

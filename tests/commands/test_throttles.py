@@ -226,3 +226,29 @@ async def test_what_is_parked_makes_room_and_goes_on_when_it_is_answered(store: 
         await holding.let_go(cloud.agent, 2)
         await cloud.until(first.stream, "running")
         await cloud.until(second.stream, "running")
+
+
+@pytest.mark.parametrize("throttle", ["agent.commands.in.flight", "engine.processes"])
+async def test_what_waits_goes_on_as_soon_as_a_throttle_is_raised(store: Store, nats_url: str, throttle: str) -> None:
+    holding = Holding()
+    async with a_running_cloud(store, nats_url, behave=holding, settings={throttle: 1}) as cloud:
+        created = await made(cloud, 4)
+        await holding.heard(1)
+        cloud.settings[throttle] = 3
+        cloud.engine.settings_changed()
+        await holding.heard(3)
+        await all_run(cloud, holding, created)
+        assert holding.most == 3
+
+
+async def test_how_long_silence_is_waited_out_changes_for_what_is_asked_already(store: Store, nats_url: str) -> None:
+    holding = Holding()
+    async with a_running_cloud(store, nats_url, behave=holding) as cloud:
+        [created] = await made(cloud, 1)
+        await holding.heard(1)
+        cloud.settings["agent.silence.seconds"] = 1
+        cloud.engine.settings_changed()
+        async with asyncio.timeout(20):
+            while not [each for each in await store.read_root(created.root or created.stream) if each.type == "process-parked"]:
+                await asyncio.sleep(0.02)
+        await all_run(cloud, holding, [created])

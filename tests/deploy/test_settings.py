@@ -16,7 +16,7 @@ from deploy.settings import BadSetting, LocalHost, LogLevel, Role, Settings, des
 @pytest.fixture(autouse=True)
 def no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
-        if name.startswith("CORRAL_"):
+        if name.startswith(("CORRAL_", "CATTLE_")):
             monkeypatch.delenv(name)
 
 
@@ -140,10 +140,23 @@ def test_no_number_is_beyond_what_time_can_be_told() -> None:
 def test_a_misspelt_variable_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CORRAL_PROT", "9000")
     monkeypatch.setenv("CORRAL_PORT", "9000")
-    assert unknown_variables() == ["CORRAL_PROT"]
+    monkeypatch.setenv("CORRAL_ENGINE_TURNS", "9")  # a setting of the orchestration
+    monkeypatch.setenv("CORRAL_ENGINE_TURN", "9")
+    assert unknown_variables() == ["CORRAL_ENGINE_TURN", "CORRAL_PROT"]
 
 
 def test_every_setting_has_its_variable_and_a_sentence() -> None:
     for name, text in described().items():
         assert name.startswith("CORRAL_")
         assert text.endswith("."), f"{name} is not described"
+
+
+def test_orchestration_is_set_by_the_environment_and_by_files_of_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "etc" / "cattle").mkdir(parents=True)
+    (tmp_path / "etc" / "cattle" / "cattle.properties").write_text("engine.turns=2\nengine.processes=3")
+    monkeypatch.setenv("CATTLE_ENGINE_TURNS", "4")
+    chosen = read_settings(home=str(tmp_path), set="snapshot.every.events=5").orchestration()
+    assert [chosen[name] for name in ("engine.turns", "engine.processes", "snapshot.every.events")] == [4, 3, 5]
+    monkeypatch.setenv("CATTLE_ENGINE_TURNS", "0")
+    with pytest.raises(BadSetting, match=r"Environment Variables: engine\.turns is a number"):
+        read_settings(home=str(tmp_path)).orchestration()

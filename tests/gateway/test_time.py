@@ -90,6 +90,8 @@ async def test_the_past_is_only_read_and_not_in_whole_lists(api: Api) -> None:
     assert (refused.status_code, refused.json()["code"]) == (422, "InvalidOption")
     assert "/instances?at=" in refused.json()["message"]
     assert (await api.http.get("/v1/schemas/container?at=1")).status_code == 200
+    for path in ("/v1/settings?at=1", "/v1/activesettings/1as!engine.turns?at=1"):
+        assert (await api.http.get(path)).json()["fieldName"] == "at", "settings are there for now alone"
 
 
 async def test_lists_by_link_are_as_they_were_paged_sorted_and_with_includes(api: Api) -> None:

@@ -75,6 +75,7 @@ class Cloud:
     engine: Engine
     agent: ScriptedAgent
     actor: Actor
+    settings: dict[str, Any]
 
     async def create(self, type_name: str, **fields: Any) -> Resource:
         return (await self.commands.create(type_name, fields, self.actor)).resource
@@ -109,7 +110,7 @@ async def a_running_cloud(
         admin = await seed(commands)
         async with asyncio.timeout(10):
             await engine.ready.wait()
-        cloud = Cloud(store, commands, engine, ScriptedAgent(client, hosts, behave), Actor(admin))
+        cloud = Cloud(store, commands, engine, ScriptedAgent(client, hosts, behave), Actor(admin), chosen)
         created = await cloud.create("agent", uri="sim://", uuid=f"agent-{uuid.uuid4()}", managedConfig=False)
         await cloud.agent.listen(created.id)
         await cloud.until(created.stream, "active")

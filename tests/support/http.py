@@ -13,9 +13,11 @@ import httpx
 import uvicorn
 
 from commands.catalogue.builtin import CATALOGUE
+from commands.in_force import COMMAND_LINE, Settings, Source
 from commands.seed import seed
 from commands.service import Actor, Commands
-from commands.settings import DEFAULTS
+from commands.settings import shown
+from commands.settings_watch import SettingsWatch
 from eventstore import Event, Store, Write
 from gateway.app import build_app
 from gateway.services import Services
@@ -78,12 +80,14 @@ class Api:
 async def serving(
     store: Store, dsn: str, *, settings: dict[str, Any] | None = None, projecting: bool = True, commands: Commands | None = None
 ) -> AsyncIterator[Api]:
-    chosen = {**DEFAULTS, **(settings or {})}
+    chosen = Settings([Source(COMMAND_LINE, {name: shown(value) for name, value in (settings or {}).items()})])
     commands = commands or Commands(store, CATALOGUE, chosen)
     admin = await seed(commands)
     progress = Progress()
     views = await Views.open(dsn, CATALOGUE, progress)
-    app = build_app(Services(store, views, commands, CATALOGUE, chosen, {"version": "test", "nats": "nats://127.0.0.1:1"}, admin))
+    watch = SettingsWatch(store, commands.vault, chosen)
+    info = {"version": "test", "nats": "nats://127.0.0.1:1"}
+    app = build_app(Services(store, views, commands, CATALOGUE, chosen, info, admin, watch))
 
     @contextlib.asynccontextmanager
     async def project() -> AsyncIterator[Projector]:

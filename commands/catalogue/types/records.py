@@ -58,9 +58,15 @@ DATA = ResourceType(
 
 SETTING = ResourceType(
     "setting", "settings", "1s",
-    plain(col("id", "int", "r"), col("name", "string", "rc", max_length=255), col("value", "string", "rcu", max_length=1024)),
+    plain(
+        col("id", "int", "r"),
+        col("name", "string", "rc", max_length=255),
+        col("value", "string", "rcu", max_length=1024),
+        col("secretValue", "string", max_length=1024, secret=True, filtered=False),
+    ),
     {}, {}, ALL,
 )  # fmt: skip
+"""`secretValue`: what a setting has in the place of its `value` if its name says that it is a secret (commands.settings.is_secret)."""
 
 TASK = ResourceType(
     "task", "tasks", "1t",
