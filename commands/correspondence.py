@@ -14,7 +14,7 @@ import structlog
 
 from agents.wire import HandlerAnswer, Message
 from commands import events
-from commands.answers import legible
+from commands.answers import error_of, legible
 from commands.catalogue.model import Catalogue
 from commands.delegation import unwrapped
 from commands.dispatch import Dispatch
@@ -137,7 +137,7 @@ class Correspondence:
         while len(self._answered) > ANSWERED_KEPT:
             self._answered.popitem(last=False)
         # What a newer request took over need not be undone any more; but what is waited for is asked for as the newest.
-        error = None if stale else _error_of(message, outstanding.command)
+        error = None if stale else error_of(message, outstanding.command)
         passes = isinstance(message, HandlerAnswer) and message.passes
         self._schedule(outstanding.root, answer=Answer(ask, outstanding.command, message.data, error, stale=stale, passes=passes))
 
@@ -146,7 +146,7 @@ class Correspondence:
         context = message.context or {}
         late = message.transitioning != "yes" and not context.get("stale") and ask not in self._answered
         if late and isinstance(context.get("stream"), str):
-            self._spawn(self._take_late(context["stream"], Answer(ask, "", message.data, _error_of(message, "it"))))
+            self._spawn(self._take_late(context["stream"], Answer(ask, "", message.data, error_of(message, "it"))))
         else:
             log.debug("An answer that nobody waits for", action="reply-late", ask=ask, name=message.name)
 
@@ -161,10 +161,3 @@ class Correspondence:
             return
         if resource.exists and (answer.ask in resource.late or any(each.id == answer.ask for _, _, each in asked_of(resource))):
             self._schedule(resource.root, answer=answer)
-
-
-def _error_of(message: Message, command: str) -> str | None:
-    if message.transitioning != "error":
-        return None
-    said = (message.transitioningMessage or f"{command} failed", message.transitioningInternalMessage)
-    return legible(" : ".join(part for part in said if part))

@@ -48,12 +48,12 @@ class Web(uvicorn.Server):
     def __init__(self, app: Starlette, listener: socket.socket) -> None:
         super().__init__(
             uvicorn.Config(
-                app, log_config=None, access_log=False, lifespan="off", loop="none", http="httptools", timeout_graceful_shutdown=GRACE,
-                timeout_keep_alive=KEEP_ALIVE, server_header=False, backlog=2048,
+                app, log_config=None, access_log=False, lifespan="off", loop="none", http="httptools", ws="websockets-sansio",
+                timeout_graceful_shutdown=GRACE, timeout_keep_alive=KEEP_ALIVE, server_header=False, backlog=2048,
             )
         )
         self._listener = listener
-        self._stopping = app.state.stopping = asyncio.Event()  # ends the streams that would go on for ever
+        self.stopping = app.state.stopping = asyncio.Event()  # ends the streams that would go on for ever
 
     @property
     def port(self) -> int:
@@ -73,5 +73,5 @@ class Web(uvicorn.Server):
                 await asyncio.sleep(0.002)
 
     def stop(self) -> None:
-        self._stopping.set()
+        self.stopping.set()
         self.should_exit = True
