@@ -20,6 +20,7 @@ from commands.delegation import unwrapped
 from commands.dispatch import Dispatch
 from commands.failpoints import reach_all
 from commands.fleet import Fleet
+from commands.inorder import in_order
 from commands.logic.agent_instances import keys_of
 from commands.patience import patiently
 from commands.resource import Resource, fold_all, split_stream
@@ -69,8 +70,8 @@ class Correspondence:
             return  # lost since the append: another engine asks now, and answers come to it
         fresh = {event.data["id"] for event in recorded if event.type == events.STEP_REQUESTED}
         found = self._dispatch.ready(root, World(self._catalogue, resources, self._fleet()))
-        if fresh and self._dispatch.waits(root):
-            self._roots.keep_asked(root, fresh - {waiting[2].id for waiting in found})
+        if later := fresh - {waiting[2].id for waiting in found}:
+            self._roots.keep_asked(root, later)
         for waiting in found:
             ask = waiting[2].id
             as_it_was = resources if ask in fresh else self._roots.when_asked(root, ask)
@@ -81,10 +82,10 @@ class Correspondence:
 
     async def _send(self, root: str, as_it_was: Mapping[str, Resource], waiting: Waiting) -> None:
         """One command, unless it is answered, superseded or another engine's meanwhile."""
-        stream, _, asked = waiting
+        asked = waiting[2]
         world = await self._revealed(as_it_was)
-        present = (self._roots.get(root) or resumed(await patiently(lambda: self._store.resume_root(root, form())))).get(stream)
-        waits = present is not None and any(each.id == asked.id for _, _, each in asked_of(present))
+        present = self._roots.get(root) or resumed(await patiently(lambda: self._store.resume_root(root, form())))
+        waits = any(each.id == asked.id for _, _, each in in_order(World(self._catalogue, present, self._fleet()), present.values())[0])
         if waits and self._is_ours(root):  # nothing is awaited after this look
             self._dispatch.send(root, world, waiting)
         else:
