@@ -68,6 +68,7 @@ class Changes:
                     await asyncio.sleep(float(self._services.settings[PERIOD]))
                     await self._tell()
             finally:
+                self._hub.following.clear()
                 following.cancel()
                 await asyncio.wait({following}, timeout=5.0)
                 self._pending.clear()
@@ -75,7 +76,9 @@ class Changes:
                 log.warning("The log can't be followed for changes; it is tried again", action="changes-failed", error=repr(error))
 
     async def _follow(self) -> None:
-        async for batch in self._services.store.follow(await self._services.store.head()):
+        head = await self._services.store.head()
+        self._hub.following.set()
+        async for batch in self._services.store.follow(head):
             for each in batch:
                 self._note(each)
 

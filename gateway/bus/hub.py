@@ -8,6 +8,7 @@ With NATS away all stay subscribed, and go on hearing when it is there again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 from collections.abc import Callable, Mapping
@@ -69,6 +70,8 @@ class Hub:
         self._watchers: set[Subscriber] = set()
         self.watched = asyncio.Event()
         """Set while somebody wants to hear of changes."""
+        self.following = asyncio.Event()
+        """Set while whoever tells of them (gateway.bus.changes) misses none."""
 
     def __len__(self) -> int:
         return len(self._subscribers)
@@ -115,6 +118,10 @@ class Hub:
             await self.nats.listen(subject, self._heard_on(subject))
         if subscriber.subjects:
             await self.nats.reach(HEARD_SECONDS)
+        if subscriber in self._watchers:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEARD_SECONDS):
+                    await self.following.wait()
         for subject in fresh:
             if subject not in self._indexes:  # who wanted it is gone again
                 self.nats.ignore(subject)

@@ -21,7 +21,8 @@ publish() {
   jq -c --argjson data "$1" --arg error "${2:-}" \
     '{name: .replyTo, previousIds: [.id], previousNames: [.name], resourceType, resourceId, data: $data}
      + if $error == "" then {} else {transitioning: "error", transitioningMessage: $error} end' <<<"$EVENT" |
-    post publish -X POST -H 'Content-Type: application/json' -d @- | jq -c '{published: .name, transitioning}'
+    post publish -X POST -H 'Content-Type: application/json' -d @- |
+    jq -r 'if .type == "error" then "\(.code): \(.message)" else empty end' >&2
 }
 
 handle() {
@@ -30,7 +31,7 @@ handle() {
   function=on_$(tr '.;=-' '____' <<<"$name")
   if ! declare -F "$function" >/dev/null; then return; fi
   if [ "$(of .replyTo)" = null ]; then return; fi # the connection's own pings want no answer
-  echo "$name $(of '"\(.resourceType):\(.resourceId)"')"
+  if [ "$name" != ping ]; then echo "$name $(of '"\(.resourceType):\(.resourceId)"')"; fi
   if answer=$("$function"); then publish "${answer:-{\}}"; else publish '{}' "$(tail -n 1 <<<"$answer")"; fi
 }
 

@@ -8,7 +8,7 @@ set -uo pipefail
 HANDLER=${HANDLER:-demo}
 EVENTS="instance.start;handler=$HANDLER"
 
-# The second time the answer is an error, NotUnique, which says no more than that it is registered.
+# The second time the answer is an error, which says no more than that it is registered.
 post externalhandlers -F "uuid=handler-$HANDLER" -F "name=$HANDLER" -F processNames=instance.start | jq -c '{id, state, code}'
 
 on_demo() {
