@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import resource
 import socket
 from collections.abc import Iterator
 
@@ -40,6 +41,13 @@ def bind(address: str, port: int) -> socket.socket:
 KEEP_ALIVE = 75
 """Seconds for which an idle connection stays open: longer than clients and proxies usually keep theirs, so that the server never closes one
 on which a request is under way (on a busy machine 5 s did)."""
+
+
+def allow_many_connections() -> None:
+    """Each subscriber keeps one: as many as this process may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 class Web(uvicorn.Server):

@@ -35,10 +35,10 @@ class Heartbeats:
         loop = asyncio.get_running_loop()
         while True:
             now = loop.time()
-            present = self._hub.agents()
-            self._due = {agent: self._due.get(agent, now) for agent in present}
-            for agent, due in self._due.items():
-                if due <= now:
+            for agent in self._due.keys() - self._hub.agents:
+                del self._due[agent]
+            for agent in self._hub.agents:
+                if self._due.get(agent, now) <= now:
                     self._ping(agent)
                     self._due[agent] = now + self._seconds
             await asyncio.sleep(LOOK)

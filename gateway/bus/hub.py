@@ -64,6 +64,8 @@ class Hub:
         self._indexes: dict[str, Index[Subscriber]] = {}
         """NATS subject -> who wants what of it. PUBLISHED and CHANGES are every subscriber's."""
         self._subscribers: set[Subscriber] = set()
+        self.agents: set[int] = set()
+        """Those whose own events somebody here wants."""
         self._stopped: str | None = None
         self._pings: list[_Due] = []
         self._order = itertools.count()
@@ -107,6 +109,8 @@ class Hub:
         fresh = [subject for subject in subscriber.subjects if subject not in self._indexes]
         for subject in (*subscriber.subjects, names.ALL_PUBLISHED):
             self._indexes.setdefault(subject, Index()).add(subscriber.names, subscriber)
+            if (agent := names.agent_of(subject)) is not None:
+                self.agents.add(agent)
         self._expect_ping(subscriber)
         if any(names.may_be(wanted, change) for wanted in subscriber.names for change in names.CHANGES):
             self._watchers.add(subscriber)
@@ -141,14 +145,11 @@ class Hub:
             index.remove(subscriber.names, subscriber)
             if not index:
                 del self._indexes[subject]
+                self.agents.discard(names.agent_of(subject) or 0)
                 if subject != names.ALL_PUBLISHED:
                     self.nats.ignore(subject)
         if subscriber.too_slow:
             log.warning("A subscriber is dropped", action="subscriber-dropped", reason=subscriber.ended, names=subscriber.names[:10])
-
-    def agents(self) -> list[int]:
-        """Those whose own events somebody here wants."""
-        return [agent for subject in self._indexes if (agent := names.agent_of(subject)) is not None]
 
     def listeners(self, name: str, subject: str) -> list[Subscriber]:
         """Who wants this name of what comes on a subject."""

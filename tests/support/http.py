@@ -124,7 +124,8 @@ async def listening(app: Any) -> AsyncIterator[str]:
     # IPPROTO_TCP said outright: only then does asyncio turn Nagle off for what it accepts (else every answer waits 40 ms).
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", ws="websockets-sansio", timeout_graceful_shutdown=2))
+        config = uvicorn.Config(app, log_level="warning", lifespan="off", ws="websockets-sansio", timeout_graceful_shutdown=2)
+        server = uvicorn.Server(config)
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # older versions'; signals are pytest's
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:

@@ -31,7 +31,8 @@ class Subscriber:
     async def listen(self, fields: Json) -> None:
         """Until the server ends it."""
         timeout = httpx.Timeout(PATIENCE, read=None)
-        async with self.http.stream("POST", "/v1/subscribe", json=fields, auth=self.auth, timeout=timeout) as response:
+        auth = self.auth or httpx.USE_CLIENT_DEFAULT
+        async with self.http.stream("POST", "/v1/subscribe", json=fields, auth=auth, timeout=timeout) as response:
             assert response.status_code == 201, await response.aread()
             async for line in response.aiter_lines():
                 self.lines.append(line)
@@ -66,7 +67,7 @@ class Subscriber:
             "name": event["replyTo"], "previousIds": [event["id"]], "previousNames": [event["name"]], "resourceId": event["resourceId"],
             "resourcetype": event["resourceType"], "data": data, **more,
         }  # fmt: skip
-        return await self.http.post("/v1/publish", json=body, auth=self.auth)
+        return await self.http.post("/v1/publish", json=body, auth=self.auth or httpx.USE_CLIENT_DEFAULT)
 
 
 @asynccontextmanager

@@ -256,3 +256,24 @@ async def test_without_nats_an_answer_counts_only_from_whom_it_was_asked(
         for body in forged:
             assert (await cloud.http.post("/v1/publish", json={**body, "data": {"image": {"format": "bad"}}})).status_code == 201
         assert await store.head() == head
+
+
+@pytest.mark.timeout(120)
+async def test_without_nats_what_a_handler_answers_is_kept_too(store: PostgresStore, database: str, own_nats: EmbeddedNats) -> None:
+    async with AsyncExitStack() as stack:
+        cloud = await stack.enter_async_context(at_work(store, database, own_nats.url))
+        names = ["account.create", "pre.account.deactivate"]
+        await cloud.post("/v1/externalhandlers", name="demo", processNames=names)
+        handler = await stack.enter_async_context(subscribed(cloud.http, "*;handler=demo"))
+        await until(cloud, "externalHandler-1", "active")
+        made = await cloud.post("/v1/accounts", name="x", kind="user")
+        event = await handler.named("account.create;handler=demo")
+        await own_nats.stop()
+        assert cloud.hub is not None
+        async with asyncio.timeout(LONG):
+            while cloud.hub.nats.connected:
+                await asyncio.sleep(0.02)
+        assert (await handler.answer(event, {"+data": {"hello": "world"}})).status_code == 201
+        created = await until(cloud, made["id"].replace("1a", "account-"), "active", "inactive")
+        assert created.row["data"]["hello"] == "world"
+        await own_nats.start()

@@ -106,18 +106,21 @@ async def test_raw_names_keep_their_qualifier_and_answers_can_be_watched(api: Ap
 async def test_what_anybody_publishes_comes_to_who_wants_it_on_this_server_and_on_others(
     api: Api, store: PostgresStore, database: str, nats_url: str
 ) -> None:
-    async with serving(store, database, nats=nats_url) as other:
-        async with subscribed(api.http, "my.*") as here, subscribed(other.http, "my.event") as there:
-            made = await api.post("/v1/publish", name="my.event", data={"a": 1}, resourceType="host", resourceId="1h5", nonsense=1)
-            assert (made["type"], made["name"], made["data"]) == ("publish", "my.event", {"a": 1})
-            assert made["id"]
-            assert made["time"]
-            for subscriber in (here, there):
-                event = await subscriber.named("my.event")
-                assert (event["id"], event["data"], event["resourceId"]) == (made["id"], {"a": 1}, "1h5")
-            await api.post("/v1/publish", name="my.last")
-            await here.named("my.last")
-            assert [each["name"] for each in here.heard] == ["my.event", "my.last"], "its own words come back once"
+    async with (
+        serving(store, database, nats=nats_url) as other,
+        subscribed(api.http, "my.*") as here,
+        subscribed(other.http, "my.event") as there,
+    ):
+        made = await api.post("/v1/publish", name="my.event", data={"a": 1}, resourceType="host", resourceId="1h5", nonsense=1)
+        assert (made["type"], made["name"], made["data"]) == ("publish", "my.event", {"a": 1})
+        assert made["id"]
+        assert made["time"]
+        for subscriber in (here, there):
+            event = await subscriber.named("my.event")
+            assert (event["id"], event["data"], event["resourceId"]) == (made["id"], {"a": 1}, "1h5")
+        await api.post("/v1/publish", name="my.last")
+        await here.named("my.last")
+        assert [each["name"] for each in here.heard] == ["my.event", "my.last"], "its own words come back once"
 
 
 @pytest.mark.parametrize(("fields", "code", "field"), [
@@ -186,11 +189,11 @@ async def test_who_goes_is_forgotten_and_nats_is_asked_for_its_events_no_more(ap
     agent = await an_agent(api, uri="event://x")
     async with subscribed(api.http, "ping", agent=agent):
         assert len(api.hub) == 1
-        assert api.hub.agents() == [int(agent[2:])]
+        assert api.hub.agents == {int(agent[2:])}
     async with asyncio.timeout(20):
         while len(api.hub):
             await asyncio.sleep(0.01)
-    assert api.hub.agents() == []
+    assert api.hub.agents == set()
 
 
 async def test_a_server_that_stops_tells_its_subscribers_and_ends_them(api: Api) -> None:
