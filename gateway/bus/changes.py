@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -33,7 +34,10 @@ log = structlog.get_logger("corral.subscriptions")
 PERIOD = "task.resource.change.publish.schedule"
 
 MOST_AT_ONCE = 500
-"""Resources told of at a time; the others follow with the next."""
+"""Resources read at a time; the others follow at once."""
+
+MOST_PENDING = 100_000
+"""Resources that may wait to be told of: where more do, whoever wants to hear of them can't be served."""
 
 VIEWS_SECONDS = 1.0
 """For which the views may lag; then what lags is folded from its events."""
@@ -66,7 +70,8 @@ class Changes:
             try:
                 while self._hub.watched.is_set() and not following.done():
                     await asyncio.sleep(float(self._services.settings[PERIOD]))
-                    await self._tell()
+                    while self._pending and await self._tell():
+                        pass
             finally:
                 self._hub.following.clear()
                 following.cancel()
@@ -86,12 +91,13 @@ class Changes:
         before = self._pending.get(event.stream)
         moved = event.type in MOVES or (before is not None and before.moved)
         self._pending[event.stream] = _Changed(event.position, moved)
+        if len(self._pending) > MOST_PENDING:
+            self._pending.clear()
+            self._hub.end_watchers(f"more than {MOST_PENDING} resources changed and could not be told yet. Subscribe again, and read anew")
 
-    async def _tell(self) -> None:
-        """What can't be read now is told later."""
-        due = dict(list(self._pending.items())[:MOST_AT_ONCE])
-        if not due:
-            return
+    async def _tell(self) -> bool:
+        """Some of what is due. False: it can't be read now, and is told later."""
+        due = dict(islice(self._pending.items(), MOST_AT_ONCE))
         for stream in due:
             del self._pending[stream]
         try:
@@ -99,8 +105,10 @@ class Changes:
         except (ViewsError, Unavailable) as error:
             log.info("Changes can't be read; they are told later", action="changes-wait", error=str(error))
             self._pending = {**due, **self._pending}
+            return False
         except Exception:  # what can't be shown must not end the telling of all others
             log.exception("Changes could not be told", action="changes-broke", streams=list(due)[:10])
+        return True
 
 
 class _Telling:

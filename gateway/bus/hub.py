@@ -96,6 +96,11 @@ class Hub:
         for each in list(self._subscribers):
             each.end(self._stopped)
 
+    def end_watchers(self, reason: str) -> None:
+        """Of those who want to hear of changes."""
+        for each in list(self._watchers):
+            each.end(reason)
+
     # --- subscribers ---
 
     async def add(self, subscriber: Subscriber) -> None:

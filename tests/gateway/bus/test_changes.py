@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from eventstore import Event
 from eventstore.postgres import PostgresStore
+from gateway.bus import changes
+from gateway.bus.subscriber import ENDED
 from tests.gateway.test_access import account_with_key
 from tests.support.http import Api, serving
 from tests.support.subscriber import Subscriber, subscribed
@@ -79,3 +83,13 @@ async def test_the_log_is_followed_only_while_somebody_wants_it(api: Api) -> Non
         while len(api.hub):
             await asyncio.sleep(0.01)
     assert not api.hub.watched.is_set()
+
+
+async def test_where_more_changes_than_can_be_told_whoever_wants_it_is_told_so(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(changes, "MOST_PENDING", 2)
+    async with subscribed(api.http, "resource.change") as watcher, subscribed(api.http, "my.event") as other:
+        for number in range(3):
+            await api.add("host", name=str(number))
+        assert "Subscribe again" in (await watcher.named(ENDED))["transitioningMessage"]
+        await api.post("/v1/publish", name="my.event")
+        await other.named("my.event")
