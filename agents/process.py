@@ -258,7 +258,8 @@ class Agent:
                         # Not echoed: nobody is to conclude from the absence of instances that could not be seen.
                         wanted["instances"] = False
                         log.warning("What runs here can't be seen", action="look-failed", error=str(error))
-            outcome = Outcome({"options": wanted, "resources": resources} if options is not None else {"resources": resources})
+            seen: Json = {"resources": resources, "epochs": True}  # what is newest, this agent knows by itself
+            outcome = Outcome({"options": wanted, **seen} if options is not None else seen)
         except DriverError as error:
             outcome = Outcome(error=str(error), internal=error.internal)
         except TimeoutError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from agents.wire import Message
 from commands.catalogue.fields import check_limits, converted, number_in
 from commands.catalogue.kept import from_outside, is_kept_field
 from commands.catalogue.model import Catalogue, Field, ResourceType
@@ -28,6 +29,14 @@ class Misread(Exception):
 def legible(text: str | None) -> str | None:
     """Words as the log can hold them: without NUL characters and halves of surrogate pairs."""
     return text and text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
+
+
+def error_of(message: Message, command: str) -> str | None:
+    """What an error answer says; None: it is none."""
+    if message.transitioning != "error":
+        return None
+    said = (message.transitioningMessage or f"{command} failed", message.transitioningInternalMessage)
+    return legible(" : ".join(part for part in said if part))
 
 
 def read(world: World, resource: Resource, command: str, data: Json) -> Json:

@@ -14,12 +14,13 @@ import structlog
 
 from agents.wire import HandlerAnswer, Message
 from commands import events
-from commands.answers import legible
+from commands.answers import error_of, legible
 from commands.catalogue.model import Catalogue
 from commands.delegation import unwrapped
 from commands.dispatch import Dispatch
 from commands.failpoints import reach_all
 from commands.fleet import Fleet
+from commands.inorder import in_order
 from commands.logic.agent_instances import keys_of
 from commands.patience import patiently
 from commands.resource import Resource, fold_all, split_stream
@@ -69,8 +70,8 @@ class Correspondence:
             return  # lost since the append: another engine asks now, and answers come to it
         fresh = {event.data["id"] for event in recorded if event.type == events.STEP_REQUESTED}
         found = self._dispatch.ready(root, World(self._catalogue, resources, self._fleet()))
-        if fresh and self._dispatch.waits(root):
-            self._roots.keep_asked(root, fresh - {waiting[2].id for waiting in found})
+        if later := fresh - {waiting[2].id for waiting in found}:
+            self._roots.keep_asked(root, later)
         for waiting in found:
             ask = waiting[2].id
             as_it_was = resources if ask in fresh else self._roots.when_asked(root, ask)
@@ -81,10 +82,10 @@ class Correspondence:
 
     async def _send(self, root: str, as_it_was: Mapping[str, Resource], waiting: Waiting) -> None:
         """One command, unless it is answered, superseded or another engine's meanwhile."""
-        stream, _, asked = waiting
+        asked = waiting[2]
         world = await self._revealed(as_it_was)
-        present = (self._roots.get(root) or resumed(await patiently(lambda: self._store.resume_root(root, form())))).get(stream)
-        waits = present is not None and any(each.id == asked.id for _, _, each in asked_of(present))
+        present = self._roots.get(root) or resumed(await patiently(lambda: self._store.resume_root(root, form())))
+        waits = any(each.id == asked.id for _, _, each in in_order(World(self._catalogue, present, self._fleet()), present.values())[0])
         if waits and self._is_ours(root):  # nothing is awaited after this look
             self._dispatch.send(root, world, waiting)
         else:
@@ -137,7 +138,7 @@ class Correspondence:
         while len(self._answered) > ANSWERED_KEPT:
             self._answered.popitem(last=False)
         # What a newer request took over need not be undone any more; but what is waited for is asked for as the newest.
-        error = None if stale else _error_of(message, outstanding.command)
+        error = None if stale else error_of(message, outstanding.command)
         passes = isinstance(message, HandlerAnswer) and message.passes
         self._schedule(outstanding.root, answer=Answer(ask, outstanding.command, message.data, error, stale=stale, passes=passes))
 
@@ -146,7 +147,7 @@ class Correspondence:
         context = message.context or {}
         late = message.transitioning != "yes" and not context.get("stale") and ask not in self._answered
         if late and isinstance(context.get("stream"), str):
-            self._spawn(self._take_late(context["stream"], Answer(ask, "", message.data, _error_of(message, "it"))))
+            self._spawn(self._take_late(context["stream"], Answer(ask, "", message.data, error_of(message, "it"))))
         else:
             log.debug("An answer that nobody waits for", action="reply-late", ask=ask, name=message.name)
 
@@ -161,10 +162,3 @@ class Correspondence:
             return
         if resource.exists and (answer.ask in resource.late or any(each.id == answer.ask for _, _, each in asked_of(resource))):
             self._schedule(resource.root, answer=answer)
-
-
-def _error_of(message: Message, command: str) -> str | None:
-    if message.transitioning != "error":
-        return None
-    said = (message.transitioningMessage or f"{command} failed", message.transitioningInternalMessage)
-    return legible(" : ".join(part for part in said if part))

@@ -19,11 +19,12 @@ from commands.bus import Bus
 from commands.catalogue.model import Ask, Catalogue
 from commands.delegation import Delegated, is_delegated
 from commands.failpoints import reach_all
+from commands.inorder import in_order, knows_epochs
 from commands.intake import PROGRESS_SECONDS
 from commands.places import Places
 from commands.resends import Resends
 from commands.resource import Asked, Open, Resource
-from commands.unanswered import Waiting, asked_of
+from commands.unanswered import Waiting
 from commands.world import World
 
 log = structlog.get_logger("corral.dispatch")
@@ -64,8 +65,10 @@ class Outstanding:
     """When its last progress was passed on."""
     handler: int = 0
     """The external handler that is asked; 0: an agent is."""
+    at_leisure: bool = False
+    """Whoever is asked need not know that it was asked before: it has its time before it is asked again, unless nobody listens."""
     unheard: float = FIRST_RESEND
-    """Seconds until it is sent again if nobody listens."""
+    """Seconds until it is sent again then."""
     delegated: Delegated | None = None
     """Set where it goes through another agent; without `subject` it is known to no host yet."""
     through: int = 0
@@ -108,6 +111,8 @@ class Dispatch:
         self._sending: set[asyncio.Task[None]] = set()
         self._connections = 0
         self._resends = Resends()
+        self._behind: dict[str, dict[str, str]] = {}
+        """Root -> command that is not sent yet -> the one that its agent has to answer first (commands.inorder)."""
 
     def fill(self) -> None:
         """More may be in flight than before: those who wait are called, as far as there is room."""
@@ -122,11 +127,10 @@ class Dispatch:
 
     def ready(self, root: str, world: World) -> list[Waiting]:
         """Forgets the root's commands that are answered or given up. -> those to be sent now; others wait until there is room."""
-        waiting: dict[str, Waiting] = {}
-        for resource in world.resources.values():
-            if (resource.root or resource.stream) == root:
-                for each in asked_of(resource):
-                    waiting[each[2].id] = each
+        mine = (each for each in world.resources.values() if (each.root or each.stream) == root)
+        found, behind = in_order(world, mine)
+        waiting = {each[2].id: each for each in found}
+        self._note_order(root, behind)
         for ask in self._by_root.get(root, set()) - set(waiting):
             self.forget(ask)
         agents = self._places.came(root)
@@ -134,6 +138,16 @@ class Dispatch:
         for agent in agents:
             self._places.fill(agent)
         return found
+
+    def _note_order(self, root: str, behind: dict[str, str]) -> None:
+        """Who waits behind a command wants to know of its silence, also where its own process is closed."""
+        for first in set(behind.values()) - set(self._behind.get(root, {}).values()):
+            if (each := self._by_ask.get(first)) is not None:
+                each.silent, each.waited = False, 0.0
+        if behind:
+            self._behind[root] = behind
+        else:
+            self._behind.pop(root, None)
 
     def _has_place(self, root: str, waiting: Waiting) -> bool:
         _, bracket, asked = waiting
@@ -176,7 +190,9 @@ class Dispatch:
         if asked.aside:
             about = _About({"correlation": asked.correlation, "processName": asked.aside})
         else:
-            about = _About(_trace(bracket), silent=bracket is None or bracket.parked is not None, undoes=bracket is None)
+            first = asked.id in self._behind.get(root, {}).values()
+            silent = (bracket is None and not first) or (bracket is not None and bracket.parked is not None)
+            about = _About(_trace(bracket), silent=silent, undoes=bracket is None)
         self._send(root, world, stream, step, asked, about)
 
     def _send(self, root: str, world: World, stream: str, step: Ask, asked: Asked, about: _About) -> None:
@@ -199,6 +215,9 @@ class Dispatch:
             root, stream, asked.command, asked.agent, asked.id, asked.epoch, subject, reply, message.encode(), step.seconds,
             silent=about.silent, undoes=about.undoes,
         )
+        if not knows_epochs(world.fleet.get("agent", asked.agent)):
+            outstanding.at_leisure = True
+            outstanding.until_resend = outstanding.delay = MOST_RESEND
         if is_delegated(world.fleet, asked.agent):
             outstanding.subject, outstanding.delegated = "", Delegated(world, asked.agent, message)
         self._begin(outstanding)
@@ -212,7 +231,7 @@ class Dispatch:
         outstanding = Outstanding(
             root, resource.stream, asked.command, 0, asked.id, asked.epoch, handler_subject(asked.command), reply, message.encode(),
             timeout * handlers.attempts_of(handler), until_resend=timeout, delay=timeout, silent=bracket.parked is not None,
-            handler=asked.handler,
+            handler=asked.handler, at_leisure=True,
         )
         self._begin(outstanding)
 
@@ -229,7 +248,7 @@ class Dispatch:
     def unheard(self, ask: str) -> None:
         """NATS says that nobody listens: as nobody is at work on it, it is sent again soon."""
         each = self._by_ask.get(ask)
-        if each is not None and each.handler:
+        if each is not None and each.at_leisure:
             each.until_resend = min(each.until_resend, each.unheard)
             each.unheard = min(MOST_RESEND, each.unheard * 2)
 
@@ -272,6 +291,7 @@ class Dispatch:
         for ask in [each.ask for each in self._by_ask.values() if partition_of(each.root) == number]:
             self.forget(ask)
         self._places.forget(lambda root: partition_of(root) == number)
+        self._behind = {root: behind for root, behind in self._behind.items() if partition_of(root) != number}
 
     async def run(self) -> None:
         """Sends again what is due, and reports silence. Time without NATS or a lease counts for nothing."""
@@ -287,7 +307,7 @@ class Dispatch:
             if self._bus.connections != self._connections:
                 self._connections = self._bus.connections
                 for each in self._by_ask.values():  # what was said meanwhile was heard by nobody, on either way
-                    each.until_resend = each.until_resend if each.handler else 0.0  # who need not know of repetitions has its time
+                    each.until_resend = each.until_resend if each.at_leisure else 0.0
             for each in list(self._by_ask.values()):
                 self._tick(each, elapsed)
             self._resends.tell(now)
@@ -300,7 +320,7 @@ class Dispatch:
         if not each.subject:
             self._publish(each)
         if each.until_resend <= 0:
-            each.delay = each.delay if each.handler else min(MOST_RESEND, each.delay * 2)
+            each.delay = each.delay if each.at_leisure else min(MOST_RESEND, each.delay * 2)
             each.until_resend = each.delay
             self._resends.count((each.agent, each.handler), each.ask, each.subject, each.stream)
             self._publish(each)

@@ -57,8 +57,8 @@ ENDS = frozenset({TRANSITIONED, PROCESS_SUCCEEDED, PROCESS_FAILED, PROCESS_CANCE
 NEWS = frozenset({PROCESS_PARKED, PROCESS_RESUMED, PROGRESSED})
 """What those who wait for a process show of it meanwhile."""
 
-WAKES = frozenset({PROCESS_STARTED, PROCESS_RETRIED, CANCEL_REQUESTED})
-"""What a command appends to have the root take a turn."""
+WAKES = frozenset({PROCESS_STARTED, PROCESS_RETRIED, CANCEL_REQUESTED, STEP_SUCCEEDED, STEP_FAILED})
+"""What a command, or an answer that came without NATS, appends to have the root take a turn."""
 
 _BRACKET = frozenset({"pid", "process", "field"})
 

@@ -275,8 +275,17 @@ class Intake(Draft):
                             f"agent {asked.agent} has not answered {asked.command}: it is asked again every "
                             f"{MAX_BACKOFF:.0f} s and this goes on when it answers. See whether the agent runs and reaches NATS"
                         )
+                    reason = reason or self._silent_before(resource, asked)
                     if reason is not None and asked.unanswered and bracket.parked is None:
                         self.emit(stream, events.PROCESS_PARKED, {"pid": bracket.pid, "id": asked.id, "reason": reason})
+
+    def _silent_before(self, resource: Resource, asked: Asked) -> str | None:
+        """What the agent has to answer first, where that is silent (commands.inorder)."""
+        first = next((each for each in resource.late.values() if each.id in self.triggers.silent and each.agent == asked.agent), None)
+        return None if first is None else (
+            f"agent {asked.agent} has not answered {first.command}, which it was asked before: {asked.command} follows when it has. "
+            "See whether the agent runs and is subscribed"
+        )
 
     def _tell_parked(self, stream: str, bracket: Open) -> None:
         """What waits for a parked process is parked with it, by its reason."""

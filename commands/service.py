@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from agents.wire import partition_of
-from commands import at_once, events
+from agents.wire import Message, partition_of
+from commands import at_once, events, outcomes
 from commands.catalogue.model import Catalogue
 from commands.catalogue.secrets import secrets_of
 from commands.decide import Command, Delete, Ended, Run, Update, decide
@@ -27,7 +27,7 @@ from commands.placement import CAPACITY, MOST_CAPACITY
 from commands.resource import Json, Resource, empty, evolve, fold, split_stream
 from commands.snapshots import latest
 from commands.surroundings import REAL, Surroundings
-from commands.turn import NeedIds, Triggers, Turn
+from commands.turn import Answer, NeedIds, Triggers, Turn
 from commands.vault import Vault
 from eventstore import BadData, CommandKey, KeyReused, Recorded, Repeated, Store, Taken, Work, Write, WrongVersion
 
@@ -128,6 +128,30 @@ class Commands:
     async def ended(self, number: int, reason: str, position: int, actor: Actor, *, leaves: bool = False) -> Outcome:
         """An instance was seen not to run any more, although by the log up to its `position` it should. `leaves`: its host is gone."""
         return await self._change("instance", number, Ended(reason, position, leaves), actor, None, 202)
+
+    async def answered(self, stream: str, ask: str, message: Message, *, agent: int | None) -> bool:
+        """The outcome of a command of this stream's, from this agent (None: from an external handler), without NATS. An engine goes on
+        with it. False: nobody waits for it from there, it is none yet, or only an engine can take it in: it will ask again."""
+        for _ in range(TRIES):
+            resources = await outcomes.concerned(self.store, self.catalogue, stream, message.data)
+            asked = outcomes.asked_by(resources[stream], ask) if stream in resources else None
+            if asked is None or asked.agent != (agent or 0) or message.transitioning == "yes":
+                return False
+            if outcomes.needs_an_engine(self.catalogue, resources[stream], asked):
+                return False
+            answer = outcomes.outcome(message, asked)
+
+            def take(turn: Turn, answer: Answer = answer) -> str:
+                turn.triggers = Triggers(answers=(answer,))
+                turn.take_in()
+                return stream
+
+            try:
+                await self._append(take, resources, Actor(), None, 200, resources[stream].root)
+            except WrongVersion:
+                continue
+            return True
+        raise Conflict(f"{stream} is changed by others again and again: try again")
 
     async def before(self, key: CommandKey, type_name: str, number: int | None = None) -> Outcome | None:
         """What the request of this key was answered, if it was carried out before; of which resource, or (None) that it created one.
@@ -351,7 +375,8 @@ def _reused(reused: KeyReused) -> Refused:
 def _wakes(write: Write, resource: Resource) -> bool:
     """Whether its root has something to do then: a process goes on, or a removal by force leaves the rest to the engine."""
     forced = any(event.data.get("forced") for event in write.events)
-    return forced or (bool(resource.open) and any(events.wakes(event.type, event.data) for event in write.events))
+    under_way = bool(resource.open or resource.undoing)
+    return forced or (under_way and any(events.wakes(event.type, event.data) for event in write.events))
 
 
 def _refold(resource: Resource | None, stream: str, recorded: list[Recorded]) -> Resource:

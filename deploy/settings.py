@@ -38,7 +38,7 @@ WHOLE = (Role.GATEWAY, Role.ENGINE, Role.PROJECTOR)
 """Together they are a Corral; agents may be anywhere."""
 
 NEEDS_NATS = {Role.GATEWAY, Role.ENGINE, Role.AGENTS}
-"""The gateway only tells agents where it is."""
+"""The gateway tells agents where it is, and brings it to who subscribes over HTTP; it serves all else without."""
 
 
 class LocalHost(StrEnum):

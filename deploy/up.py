@@ -30,7 +30,7 @@ from deploy.local import LocalHosts
 from deploy.logs import configure
 from deploy.master import FILE, master_keys
 from deploy.settings import NEEDS_NATS, BadSetting, Role, Settings
-from deploy.web import PortTaken, bind
+from deploy.web import PortTaken, allow_many_connections, bind
 from deploy.wiring import Addresses, NotAlone, server
 from eventstore import NewerSchema, Unavailable
 from projections.errors import ViewsUnavailable
@@ -47,6 +47,7 @@ def run(settings: Settings) -> int:
     configure(settings.log_level, settings.log_format)
     gc.freeze()  # what is loaded stays: the collector need not look at it
     gc.set_threshold(*COLLECT)
+    allow_many_connections()
     try:
         uvloop.run(_serve(settings))
     except WrongMasterKey as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import resource
 import socket
 from collections.abc import Iterator
 
@@ -42,18 +43,25 @@ KEEP_ALIVE = 75
 on which a request is under way (on a busy machine 5 s did)."""
 
 
+def allow_many_connections() -> None:
+    """Each subscriber keeps one: as many as this process may have."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 class Web(uvicorn.Server):
     """Serves an app on a bound socket until stop()."""
 
     def __init__(self, app: Starlette, listener: socket.socket) -> None:
         super().__init__(
             uvicorn.Config(
-                app, log_config=None, access_log=False, lifespan="off", loop="none", http="httptools", timeout_graceful_shutdown=GRACE,
-                timeout_keep_alive=KEEP_ALIVE, server_header=False, backlog=2048,
+                app, log_config=None, access_log=False, lifespan="off", loop="none", http="httptools", ws="websockets-sansio",
+                timeout_graceful_shutdown=GRACE, timeout_keep_alive=KEEP_ALIVE, server_header=False, backlog=2048,
             )
         )
         self._listener = listener
-        self._stopping = app.state.stopping = asyncio.Event()  # ends the streams that would go on for ever
+        self.stopping = app.state.stopping = asyncio.Event()  # ends the streams that would go on for ever
 
     @property
     def port(self) -> int:
@@ -73,5 +81,5 @@ class Web(uvicorn.Server):
                 await asyncio.sleep(0.002)
 
     def stop(self) -> None:
-        self._stopping.set()
+        self.stopping.set()
         self.should_exit = True

@@ -12,6 +12,7 @@ from typing import Any
 
 from commands import upcast
 from commands.bus import Bus
+from commands.connection import Connection
 from commands.engine import Engine
 from commands.partitions import ENGINE
 from commands.pruner import Pruner
@@ -28,6 +29,8 @@ from deploy.web import Web
 from eventstore import Store
 from eventstore.postgres import PostgresStore
 from gateway.app import build_app
+from gateway.bus.door import run as event_bus
+from gateway.bus.hub import Hub
 from gateway.services import Services
 from projections.progress import Progress
 from projections.projector import Projector
@@ -113,8 +116,10 @@ async def server(
         web = None
         if settings.has(Role.GATEWAY) and listener is not None:
             info = {"version": version("corral"), "nats": addresses.nats}
-            app = build_app(Services(store, views, commands, catalogue, chosen, info, admin, watch))
-            web = Web(app, listener)
+            services = Services(store, views, commands, catalogue, chosen, info, admin, watch)
+            hub = Hub(Connection(addresses.nats, "corral gateway", echo=False), chosen)
+            web = Web(build_app(services, hub), listener)
+            tasks.start(event_bus(services, hub, web.stopping), "event bus")
             tasks.start(web.run_until_stopped(), "web")
             stack.callback(web.stop)
             await web.ready()

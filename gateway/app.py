@@ -10,12 +10,14 @@ import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from commands.catalogue.model import ResourceType
 from commands.errors import NotFound, Refused
 from eventstore import StoreError
 from gateway import log
+from gateway.bus.door import Door
+from gateway.bus.hub import Hub
 from gateway.callers import Callers
 from gateway.documents import Documents
 from gateway.errors import MethodNotAllowed, error_document, error_headers
@@ -38,9 +40,9 @@ _CORRELATION = re.compile(r"[A-Za-z0-9._@-]{1,100}")
 _VERSION = re.compile(r"v[0-9][0-9.a-z-]*", re.IGNORECASE)
 
 
-def build_app(services: Services) -> Starlette:
-    """The application over these services; it starts and stops nothing."""
-    gateway = Gateway(services)
+def build_app(services: Services, hub: Hub | None = None) -> Starlette:
+    """The application over these services; it starts and stops nothing. `hub`: of a server that has publish and subscribe."""
+    gateway = Gateway(services, hub)
     every = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "TRACE"]
     return Starlette(
         routes=[
@@ -48,6 +50,7 @@ def build_app(services: Services) -> Starlette:
             Route("/healthcheck", gateway.health),
             Route("/corral/info", gateway.info),
             *log.routes(services.store, services.catalogue, gateway.callers, gateway.headers),
+            *([WebSocketRoute("/{path:path}", gateway.bus.websocket)] if gateway.bus is not None else []),
             Route("/{path:path}", gateway.api, methods=every),
         ]
     )
@@ -56,15 +59,18 @@ def build_app(services: Services) -> Starlette:
 class Gateway:
     """Answers requests. Holds nothing but what callers' keys were a moment ago, and how far it has told of the log."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, hub: Hub | None = None) -> None:
         self._services = services
         self.callers = Callers(services)
+        self.bus = Door(services, self.callers, hub) if hub is not None else None
         self._told = 0
         """The newest position that an answer showed: later lists and links don't fall behind it."""
 
     async def api(self, request: Request) -> Response:
         headers = self.headers(request)
         try:
+            if self.bus is not None and self.bus.is_for(request):
+                return await self.bus.answer(request, headers["X-Correlation-Id"], headers)
             answer = await self._answer(request, headers["X-Correlation-Id"])
         except Exception as error:  # the boundary: whatever happened becomes a status and a document
             document = error_document(error)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlencode
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 
 from commands.errors import Refused
 from commands.service import Actor
@@ -82,12 +82,13 @@ class ApiRequest:
         return Actor(self.caller.account, self.correlation, not self.caller.user, self.trace)
 
 
-def base_url(request: Request, settings: Mapping[str, Any]) -> str:
+def base_url(request: HTTPConnection, settings: Mapping[str, Any]) -> str:
     """What links stand under: as the Host header says, or as the client says where that is allowed."""
     given = request.headers.get("x-api-request-url") if settings.get(CLIENT_OVERRIDE, False) else None
     if given:
         return given.partition(f"/{VERSION}")[0].rstrip("/")
-    return f"{request.url.scheme}://{request.headers.get('host') or request.url.netloc}"
+    scheme = request.url.scheme.replace("ws", "http", 1)
+    return f"{scheme}://{request.headers.get('host') or request.url.netloc}"
 
 
 def client_ip(request: Request, settings: Mapping[str, Any]) -> str:
@@ -95,7 +96,7 @@ def client_ip(request: Request, settings: Mapping[str, Any]) -> str:
     return given or request.headers.get("x-forwarded-for") or (request.client.host if request.client else "")
 
 
-def path_parts(request: Request) -> list[str]:
+def path_parts(request: HTTPConnection) -> list[str]:
     """Segments; duplicate slashes count as one."""
     return [part for part in str(request.scope["path"]).split("/") if part]
 

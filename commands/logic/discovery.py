@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from commands.answers import Misread, free
 from commands.catalogue.fields import number_in
+from commands.inorder import KNOWS
 from commands.placement import CAPACITY
 from commands.resource import Json, Resource
 from commands.turn import Failure, Turn
@@ -18,8 +19,11 @@ def take_inventory(turn: Turn, agent: Resource) -> None:
     """After a ping that was answered in this turn: what it names is created where no row has its uuid, whatever its state."""
     bracket = agent.open.get("state")
     reply = turn.answered.get(bracket.pid) if bracket else None
-    if not reply:
+    if reply is None:
         return
+    knows_epochs = reply.get("epochs") is True
+    if knows_epochs != ((agent.row.get("data") or {}).get(KNOWS) is True):
+        turn.merge(agent.stream, {"+data": {KNOWS: knows_epochs}})
     elements = [each for each in reply.get("resources") or () if isinstance(each, dict) and each.get("uuid")]
     named = (agent.row.get("data") or {}).get("agentResourcesAccountId")
     account = number_in("account", named) or agent.row.get("accountId")

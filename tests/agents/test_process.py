@@ -336,7 +336,7 @@ async def test_what_can_not_be_seen_is_not_told_as_absent(
     beat = await ear.wait_for_presence(3)
     assert (beat.instances, beat.trouble) == ({web["uuid"]: "running"}, "the engine is away")
     ping = await ear.ask(command("ping", {"options": {"instances": True}}, agent=ear.agent))
-    assert ping.data == {"options": {"instances": False}, "resources": []}
+    assert ping.data == {"options": {"instances": False}, "resources": [], "epochs": True}
 
 
 async def test_nats_dies_while_a_command_runs_and_the_answer_comes_when_it_is_back(number: int, tmp_path: Path) -> None:

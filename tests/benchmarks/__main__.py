@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import orjson
 from rich.console import Console
 
-from tests.benchmarks import append, create, lag, lifecycles, recovery, start, starts
+from tests.benchmarks import append, create, lag, lifecycles, recovery, start, starts, subscribers
 from tests.benchmarks.report import Report, console, show
 
 PARTS: Mapping[str, Callable[[], Report]] = {
@@ -23,6 +23,7 @@ PARTS: Mapping[str, Callable[[], Report]] = {
     "lag": lag.measure,
     "lifecycles": lifecycles.measure,
     "recovery": recovery.measure,
+    "subscribers": subscribers.measure,
 }
 
 

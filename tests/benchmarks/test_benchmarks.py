@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.benchmarks import append, create, lag, lifecycles, recovery, start, starts
+from tests.benchmarks import append, create, lag, lifecycles, recovery, start, starts, subscribers
 from tests.benchmarks.report import Line, Report, share, show
 
 
@@ -58,6 +58,12 @@ def test_recovery_is_measured_with_copies_of_what_waits() -> None:
     report = recovery.measure(open_processes=30)
     assert report.lines[0].what.startswith("killed with 30 open processes")
     assert int(report.lines[-1].measured[0]) > 0
+
+
+def test_an_event_is_measured_among_few_and_many_subscribers() -> None:
+    report = subscribers.measure(few=2, many=6, events=20, rounds=1)
+    assert [line.target for line in report.lines if line.target] == ["at most 1.5"] * 2
+    assert "6 subscribers" in shown(report)
 
 
 def test_a_missed_target_is_said_plainly() -> None:

@@ -223,6 +223,7 @@ def of_both(cloud: Cloud, created: list[Resource]) -> bool:
     return {partition_of(each.stream) in cloud.engine.vitals()["partitions"] for each in created} == {True, False}
 
 
+@pytest.mark.timeout(240)  # hundreds of creates, on two engines of one process
 async def test_a_changed_handler_is_in_force_on_all_engines_with_its_answer_while_they_create_hundreds(store: Store, nats_url: str) -> None:
     async with two_engines(store, nats_url) as cloud, a_plain_handler(nats_url, with_body(HELLO)):
         busy: list[Resource] = []

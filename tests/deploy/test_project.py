@@ -66,7 +66,7 @@ def test_every_lint_rule_that_is_ignored_has_its_reason_beside_it() -> None:
 
 
 def test_scripts_are_sound_bash() -> None:
-    scripts = [CHECKOUT / ".ci" / "run", *sorted((CHECKOUT / "deploy").rglob("*.sh"))]
+    scripts = [CHECKOUT / ".ci" / "run", *sorted((CHECKOUT / "deploy").rglob("*.sh")), *sorted((CHECKOUT / "docs").rglob("*.sh"))]
     assert len(scripts) >= 5
     for script in scripts:
         assert script.stat().st_mode & 0o100, f"{script} is not executable"

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx
 import uvicorn
 
 from commands.catalogue.builtin import CATALOGUE
+from commands.connection import Connection
 from commands.in_force import COMMAND_LINE, Settings, Source
 from commands.seed import seed
 from commands.service import Actor, Commands
@@ -20,6 +21,8 @@ from commands.settings import shown
 from commands.settings_watch import SettingsWatch
 from eventstore import Event, Store, Write
 from gateway.app import build_app
+from gateway.bus.door import run as event_bus
+from gateway.bus.hub import Hub
 from gateway.services import Services
 from projections.progress import Progress
 from projections.projector import Projector
@@ -40,6 +43,8 @@ class Api:
     commands: Commands
     admin: int
     project: Callable[[], contextlib.AbstractAsyncContextManager[Projector]]
+    hub: Hub | None = None
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def get(self, path: str, **params: Any) -> Any:
         """The document; the request must succeed."""
@@ -78,16 +83,19 @@ class Api:
 
 @contextlib.asynccontextmanager
 async def serving(
-    store: Store, dsn: str, *, settings: dict[str, Any] | None = None, projecting: bool = True, commands: Commands | None = None
+    store: Store, dsn: str, *, settings: dict[str, Any] | None = None, projecting: bool = True, commands: Commands | None = None,
+    nats: str | None = None,
 ) -> AsyncIterator[Api]:
+    """`nats`: with publish and subscribe, over the server at this address."""
     chosen = Settings([Source(COMMAND_LINE, {name: shown(value) for name, value in (settings or {}).items()})])
     commands = commands or Commands(store, CATALOGUE, chosen)
     admin = await seed(commands)
     progress = Progress()
     views = await Views.open(dsn, CATALOGUE, progress)
     watch = SettingsWatch(store, commands.vault, chosen)
-    info = {"version": "test", "nats": "nats://127.0.0.1:1"}
-    app = build_app(Services(store, views, commands, CATALOGUE, chosen, info, admin, watch))
+    services = Services(store, views, commands, CATALOGUE, chosen, {"version": "test", "nats": "nats://127.0.0.1:1"}, admin, watch)
+    hub = Hub(Connection(nats, "test gateway", echo=False), chosen) if nats is not None else None
+    app, stopping = build_app(services, hub), asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def project() -> AsyncIterator[Projector]:
@@ -99,9 +107,12 @@ async def serving(
         stack.push_async_callback(views.close)
         if projecting:
             await stack.enter_async_context(project())
+        if hub is not None:
+            await stack.enter_async_context(background(event_bus(services, hub, stopping)))
         url = await stack.enter_async_context(listening(app))
+        stack.callback(stopping.set)
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=20))
-        api = Api(url, http, store, views, commands, admin, project)
+        api = Api(url, http, store, views, commands, admin, project, hub, stopping)
         if projecting:
             await api.settled()
         yield api
@@ -113,7 +124,8 @@ async def listening(app: Any) -> AsyncIterator[str]:
     # IPPROTO_TCP said outright: only then does asyncio turn Nagle off for what it accepts (else every answer waits 40 ms).
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=2))
+        config = uvicorn.Config(app, log_level="warning", lifespan="off", ws="websockets-sansio", timeout_graceful_shutdown=2)
+        server = uvicorn.Server(config)
         server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # older versions'; signals are pytest's
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:

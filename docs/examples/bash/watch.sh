@@ -1,0 +1,9 @@
+#!/bin/bash
+# Prints what changes: a line for each resource, a second after its last change at the latest.
+#
+#     CORRAL_URL=http://localhost:8080/v1 docs/examples/bash/watch.sh
+set -uo pipefail
+
+echo "Watching ${CORRAL_URL:=http://localhost:8080/v1}"
+curl -sN -F eventNames=resource.change "$CORRAL_URL/subscribe" |
+  jq --unbuffered -r 'select(.name == "resource.change") | .data.resource | "\(.type):\(.id) state=\(.state)"'
