@@ -79,6 +79,14 @@ class Fleet(Claimed):
         fleet.position = fleet.followed = loaded.position
         return fleet
 
+    @classmethod
+    def of(cls, resources: Iterable[Resource]) -> Fleet:
+        """Of these, as they are now: for who looks once, and decides nothing by it."""
+        fleet = cls()
+        for each in resources:
+            fleet._take(each)
+        return fleet
+
     def follow(self, batch: list[Recorded]) -> None:
         """The log's next events, all of them."""
         self.apply(batch)

@@ -22,6 +22,7 @@ from gateway.callers import Callers
 from gateway.documents import Documents
 from gateway.errors import MethodNotAllowed, error_document, error_headers
 from gateway.files import File
+from gateway.inside import INSIDE, inside
 from gateway.past import asked_past
 from gateway.reads import Reads
 from gateway.request import VERBS, ApiRequest, base_url, client_ip, path_parts, read_request
@@ -128,6 +129,8 @@ class Gateway:
         if past is not None:
             if self._settings_door(read) is not None:
                 raise Refused("InvalidOption", "settings are shown as they are now; their events say how they came about", "at")
+            if self._inside(read) is not None:
+                raise Refused("InvalidOption", "the inside is shown as it is now; what processes did is in the log: /v1/events", "at")
             reads = Reads(self._services, read.with_at(past.position), past)
             document = await self._read_one(reads, read, path_parts(request))
             await reads.reveal()
@@ -146,6 +149,8 @@ class Gateway:
             await self._services.views.wait_for(self._told, READ_YOUR_WRITES)
         if (settings := self._settings_door(request)) is not None:
             return await settings.read()
+        if (type := self._inside(request)) is not None:
+            return await inside(self._services, request, type)
         return await self._read_one(reads, request, path)
 
     async def _read_one(self, reads: Reads, request: ApiRequest, path: list[str]) -> Any:
@@ -189,6 +194,11 @@ class Gateway:
 
     def _settings_door(self, request: ApiRequest) -> SettingsDoor | None:
         return SettingsDoor.of(self._services, request, self._type(request, request.parts[0])) if request.parts else None
+
+    def _inside(self, request: ApiRequest) -> ResourceType | None:
+        """The type that a path begins with, if it is one of those that show the inside."""
+        type = self._type(request, request.parts[0]) if request.parts else None
+        return type if type is not None and type.name in INSIDE else None
 
     def _type(self, request: ApiRequest, segment: str) -> ResourceType:
         type = self._services.catalogue.by_path(segment)

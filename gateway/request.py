@@ -46,6 +46,8 @@ class ApiRequest:
     key: CommandKey | None
     correlation: str
     trace: str | None
+    accept: str = ""
+    """The media types that the client takes, as it says them."""
 
     def param(self, name: str) -> str | None:
         """The last one of that name."""
@@ -127,6 +129,7 @@ async def read_request(request: Request, callers: Callers, settings: Mapping[str
         key=_command_key(request, caller, body),
         correlation=correlation,
         trace=request.headers.get("traceparent"),
+        accept=request.headers.get("accept", ""),
     )
 
 

@@ -11,6 +11,7 @@ from commands.service import Commands
 from commands.settings_watch import SettingsWatch
 from commands.vault import Vault
 from eventstore import Store
+from gateway.pictures import Pictures
 from projections.views import Views
 
 
@@ -27,6 +28,7 @@ class Services:
     info: Mapping[str, Any] = field(default_factory=dict)
     admin: int | None = None
     watch: SettingsWatch | None = None
+    pictures: Pictures = field(default_factory=Pictures)
 
     @property
     def vault(self) -> Vault:

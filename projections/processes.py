@@ -13,8 +13,9 @@ from eventstore import Recorded
 @dataclass(frozen=True, slots=True)
 class ProcessRow:
     """`state`: started, parked, succeeded, failed or cancelled. `parent`: the pid of the process that waits for it.
-    `cause`: the id of the event that began it."""
+    `cause`: the id of the event that began it. `number`: that event's position, which names the process in the API."""
 
+    number: int
     pid: str
     process: str
     type: str
@@ -75,6 +76,7 @@ def _begun(event: Recorded, pid: str) -> ProcessRow:
     data, metadata = event.data, event.metadata
     actor = metadata.get("actor")
     return ProcessRow(
+        number=event.position,
         pid=pid,
         process=str(data["process"]),
         type=type,

@@ -17,6 +17,7 @@ from eventstore.pulse import Pulse
 from projections import generations
 from projections.errors import DATABASE_ERRORS, Behind, TooSlow, ViewsUnavailable
 from projections.generations import generation
+from projections.process_list import ProcessQuery, select_processes
 from projections.processes import PROCESS_COLUMNS, ProcessRow
 from projections.progress import Progress
 from projections.query import SHOW_REMOVED, Query, Statement, not_hidden, refers, select, visible
@@ -171,6 +172,11 @@ class Views:
             f"select {', '.join(PROCESS_COLUMNS)} from processes where ended_at is null order by position limit $1", limit
         )
         return [ProcessRow(**dict(record)) for record in found]
+
+    async def list_processes(self, query: ProcessQuery) -> list[ProcessRow]:
+        """As the API's process instances."""
+        text, values = select_processes(query)
+        return [ProcessRow(**dict(record)) for record in await self._fetch(text, *values)]
 
     # --- how far ---
 

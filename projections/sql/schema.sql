@@ -33,6 +33,7 @@ create index resources_refs on resources using gin (refs);
 
 -- One row a process, from its start to its end.
 create table processes (
+    number      bigint not null,  -- the position of its first event
     pid         text primary key,
     process     text not null,
     type        text not null,
@@ -49,6 +50,7 @@ create table processes (
     actor       bigint,
     position    bigint not null
 ) with (fillfactor = 80);
+create unique index processes_number on processes (number);
 create index processes_resource on processes (type, id, position);
 create index processes_open on processes (position) where ended_at is null;
 

@@ -1,0 +1,29 @@
+"""What shows the inside of Corral in Cattle's documents: which types those are, and who answers for them. All are read-only."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from commands.catalogue.model import ResourceType
+from commands.errors import NotFound
+from gateway import definitions, process_instances
+from gateway.definitions import Definitions
+from gateway.process_instances import ProcessInstances
+from gateway.request import ApiRequest
+from gateway.services import Services
+
+DEFINITIONS = frozenset({definitions.PROCESS, definitions.RESOURCE, definitions.POINT, definitions.DOCUMENTATION})
+
+INSIDE = DEFINITIONS | {process_instances.INSTANCE, process_instances.EXECUTION}
+
+MOST_PARTS = 3
+
+
+async def inside(services: Services, request: ApiRequest, type: ResourceType) -> Any:
+    """The answer to a GET whose path begins with such a type, which its caller sees."""
+    rest = request.parts[1:]
+    if len(request.parts) > MOST_PARTS:
+        raise NotFound("there is nothing under this path")
+    if type.name in DEFINITIONS:
+        return await (await Definitions.of(services, request)).read(type, rest)
+    return await ProcessInstances(services, request).read(type, rest)
