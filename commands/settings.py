@@ -62,6 +62,9 @@ SETTINGS: dict[str, Setting] = {
     "agent.config.items": Text(
         "pyagent,configscripts", r"[A-Za-z0-9._-]+( *, *[A-Za-z0-9._-]+)*", "names of config items with commas between them",
     ),
+    "agent.image": Text("cattle/agent:latest", r"[^\s']+", "a Docker image's name"),
+    # The URL under which machines that join reach the API, http://server:8080/v1; none: that of the request.
+    "agent.instance.register.url": Text("", r"|https?://[^\s']+", "the API's URL, such as http://server:8080/v1"),
     "agent.instance.image.uuid": Text(
         "docker:cattle/agent-instance:latest", r"(docker|sim):[^\s:/@]\S*", "an image's uuid, such as docker:NAME:TAG",
     ),
@@ -82,6 +85,7 @@ SETTINGS: dict[str, Setting] = {
     "api.show.removed.for.seconds": Number(300, 0, TEN_YEARS),
     "api.sub.ping.interval.millis": Number(5000, 100, 24 * 3_600_000),
     "task.resource.change.publish.schedule": Number(1, 1, 3600),  # seconds
+    "registration.token.period.millis": Number(31_536_000_000, 0, 1000 * TEN_YEARS),
     # Cattle ships it true; its managed-docker0 wants agent instances, whose configuration Corral does not serve yet.
     "sample.setup": YesNo(False),
     # Corral's own, from here on: what is done at the same time. What is beyond waits, first come first served. With none a cloud would

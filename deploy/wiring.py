@@ -12,6 +12,7 @@ from typing import Any
 
 from commands import upcast
 from commands.bus import Bus
+from commands.config.sources import Sources
 from commands.connection import Connection
 from commands.engine import Engine
 from commands.partitions import ENGINE
@@ -37,6 +38,8 @@ from projections.projector import Projector
 from projections.views import Views
 
 STOP_TRIES = 5
+CONTENT = "config-content"
+"""In the home: the operator's own config items."""
 READY = 120  # seconds; an engine loads its fleet first
 
 PATIENCE = 1.0
@@ -116,7 +119,8 @@ async def server(
         web = None
         if settings.has(Role.GATEWAY) and listener is not None:
             info = {"version": version("corral"), "nats": addresses.nats}
-            services = Services(store, views, commands, catalogue, chosen, info, admin, watch)
+            content = Sources(settings.home / CONTENT)
+            services = Services(store, views, commands, catalogue, chosen, info, admin, watch, content)
             hub = Hub(Connection(addresses.nats, "corral gateway", echo=False), chosen)
             web = Web(build_app(services, hub), listener)
             tasks.start(event_bus(services, hub, web.stopping), "event bus")

@@ -23,6 +23,7 @@ from gateway.documents import Documents
 from gateway.errors import MethodNotAllowed, error_document, error_headers
 from gateway.files import File
 from gateway.inside import INSIDE, inside
+from gateway.joining.door import Door as JoiningDoor
 from gateway.past import asked_past
 from gateway.reads import Reads
 from gateway.request import VERBS, ApiRequest, base_url, client_ip, path_parts, read_request
@@ -64,6 +65,7 @@ class Gateway:
         self._services = services
         self.callers = Callers(services)
         self.bus = Door(services, self.callers, hub) if hub is not None else None
+        self._joining = JoiningDoor(services, self.callers)
         self._told = 0
         """The newest position that an answer showed: later lists and links don't fall behind it."""
 
@@ -72,6 +74,8 @@ class Gateway:
         try:
             if self.bus is not None and self.bus.is_for(request):
                 return await self.bus.answer(request, headers["X-Correlation-Id"], headers)
+            if self._joining.is_for(request):
+                return await self._joining.answer(request, headers["X-Correlation-Id"], headers)
             answer = await self._answer(request, headers["X-Correlation-Id"])
         except Exception as error:  # the boundary: whatever happened becomes a status and a document
             document = error_document(error)

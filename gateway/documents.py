@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,6 +16,7 @@ from commands.catalogue.secrets import is_sealed, secrets_of
 from commands.resource import Resource
 from commands.vault import PURGED, Vault
 from gateway.callers import Caller
+from gateway.joining.shown import gives_token, hide_keys, show_token
 from gateway.request import ApiRequest
 from gateway.ssh_keys import PEM, has_pem
 
@@ -41,6 +43,8 @@ class Documents:
     """The position of the past that is shown: its links lead to that past, and there is nothing to be done in it."""
     _sealed: list[_Sealed] = field(default_factory=list)
     """Secrets in the documents written so far, for `reveal`."""
+    _tokens: list[tuple[Json, Resource]] = field(default_factory=list)
+    """The registration tokens among them, which are made of secrets."""
 
     @property
     def caller(self) -> Caller:
@@ -78,6 +82,9 @@ class Documents:
                 if isinstance(fields := data.get("fields"), dict):
                     data["fields"] = fields = dict(fields)
                     self._hide(fields, resource)
+        if gives_token(resource):
+            self._tokens.append((document, resource))
+        hide_keys(document, resource, self.request)
         document.update(transitioning(self.catalogue, resource) if "transitioning" in type.fields else {})
         document.update(included or {})
         return document
@@ -89,6 +96,11 @@ class Documents:
         opened = await vault.values([(each.stream, each.name, each.value) for each in sealed])
         for each, value in zip(sealed, opened, strict=True):
             each.place[each.name] = value
+        tokens = list(self._tokens)
+        self._tokens.clear()
+        for (document, _), row in zip(tokens, await vault.opened_all([each for _, each in tokens]), strict=True):
+            # By this machine's clock: the hour in which a token begins to last a year need not be the log's.
+            show_token(document, self.request, row.row.get("publicValue"), row.row.get("secretValue"), int(time.time() * 1000))
 
     def actions(self, type: ResourceType, resource: Resource) -> list[str]:
         """The actions offered to the caller now."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from commands.catalogue.model import Catalogue
+from commands.config.sources import Sources
 from commands.service import Commands
 from commands.settings_watch import SettingsWatch
 from commands.vault import Vault
@@ -29,6 +30,8 @@ class Services:
     admin: int | None = None
     watch: SettingsWatch | None = None
     pictures: Pictures = field(default_factory=Pictures)
+    content: Sources = field(default_factory=Sources)
+    """The config items of agents."""
 
     @property
     def vault(self) -> Vault:

@@ -1,0 +1,77 @@
+"""GET /v1/scripts/<name or token>: shell scripts, answered before anybody is asked who they are.
+
+    <token>     makes the machine that runs it a host: curl -sS http://<server>/v1/scripts/<token> | sh
+    bootstrap   fetches the config item `configscripts` with an agent's keys, and has its updater fetch the others
+"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+
+from commands.errors import NotFound
+from gateway.errors import error_document, error_headers
+from gateway.joining.tokens import is_good
+from gateway.request import VERSION, base_url, client_ip, path_parts
+from gateway.services import Services
+
+AGENT_IMAGE, REGISTER_URL = "agent.image", "agent.instance.register.url"
+
+TOKEN_USER = "registrationToken"
+
+_HERE = Path(__file__).parent
+
+
+def is_for(request: Request) -> bool:
+    """Whether the request asks for a script."""
+    parts = path_parts(request)
+    return len(parts) >= 2 and parts[0].lower() == VERSION and parts[1].lower() == "scripts" and request.method in ("GET", "HEAD")
+
+
+async def answer(services: Services, request: Request, headers: dict[str, str]) -> Response:
+    """The script; where it can't be given, one that says why: a shell reads it mostly."""
+    try:
+        return PlainTextResponse(await _script(services, request, path_parts(request)[2:]), headers=headers)
+    except Exception as error:  # the boundary, as for all else under /v1
+        document = error_document(error)
+        told = shlex.quote(f"Corral: {document['message']}")
+        script = f"#!/bin/sh\nprintf '%s\\n' {told} >&2\nexit 1\n"
+        return PlainTextResponse(script, document["status"], headers | error_headers(document["status"]))
+
+
+async def _script(services: Services, request: Request, parts: list[str]) -> str:
+    named = parts[0] if parts else ""
+    if named.lower() == "bootstrap":
+        return _with({"CATTLE_CONFIG_URL": _url(services, request)}, "bootstrap.sh", keep=True)
+    url = _url(services, request)
+    if urlsplit(url).hostname == "localhost":
+        raise NotFound("another machine can't reach this server as localhost: ask under the name or address by which it does")
+    if not await is_good(services, named):
+        raise NotFound("there is no such script: it is no valid registration token, or its time is over. See /v1/registrationtokens")
+    variables = {
+        "CATTLE_URL": url,
+        "CATTLE_REGISTRATION_ACCESS_KEY": TOKEN_USER,
+        "CATTLE_REGISTRATION_SECRET_KEY": named,
+        "CATTLE_AGENT_IP": client_ip(request, services.settings),
+        "CATTLE_AGENT_IMAGE": str(services.settings[AGENT_IMAGE]),
+    }
+    return _with(variables, "join.sh")
+
+
+def _url(services: Services, request: Request) -> str:
+    return str(services.settings[REGISTER_URL]) or f"{base_url(request, services.settings)}/{VERSION}"
+
+
+def _with(variables: dict[str, str], name: str, *, keep: bool = False) -> str:
+    """A script with its variables. `keep`: what the shell that runs it has already is kept."""
+
+    def line(variable: str, value: str) -> str:
+        quoted = shlex.quote(value)
+        return f"{variable}=${{{variable}:-{quoted}}}" if keep else f"{variable}={quoted}"
+
+    set_, exported = "\n".join(line(*each) for each in variables.items()), " ".join(variables)
+    return f"#!/bin/sh\n{set_}\nexport {exported}\n{(_HERE / name).read_text()}"
