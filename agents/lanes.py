@@ -18,7 +18,7 @@ from typing import Any
 
 import structlog
 
-from agents.driver import AnswersBadly, Driver, DriverError, Json, Subjects
+from agents.driver import AnswersBadly, Driver, DriverError, Json, Report, Subjects
 from agents.ledger import Behind
 from agents.outbox import Outbox, Outgoing
 from agents.wire import Message
@@ -28,6 +28,9 @@ log = structlog.get_logger("corral.agent")
 LONGEST = 3600.0
 """Seconds: a net under the drivers, which have shorter limits of their own for each thing they wait for."""
 PROGRESS_SECONDS = 1.0
+
+
+CarryOut = Callable[[Message, Report], Coroutine[Any, Any, Json]]
 
 
 @dataclass(slots=True)
@@ -65,9 +68,12 @@ class Lanes:
     """One agent's. `spawn` runs what is to go on by itself; `agent` is its name in messages."""
 
     def __init__(
-        self, agent: str, driver: Driver, outbox: Outbox, spawn: Callable[[Coroutine[Any, Any, None]], None], concurrency: int
+        self, agent: str, driver: Driver, outbox: Outbox, spawn: Callable[[Coroutine[Any, Any, None]], None], concurrency: int,
+        carry_out: CarryOut | None = None,
     ) -> None:
+        """`carry_out`: does what a command says; None: the driver does."""
         self._agent, self._driver, self._outbox, self._spawn = agent, driver, outbox, spawn
+        self._do = carry_out or driver.carry_out
         self._jobs: dict[str, Job] = {}
         """Command id -> its job, until its answer is on disk: a command is known here, or to the ledger, or is new."""
         self._lanes: dict[str, deque[Job]] = {}
@@ -148,7 +154,7 @@ class Lanes:
         request = job.request
         try:
             async with asyncio.timeout(LONGEST):
-                return Outcome(await self._driver.carry_out(request, report))
+                return Outcome(await self._do(request, report))
         except DriverError as error:
             log.warning("A command failed", action="command-failed", command=request.name, id=request.id, error=str(error))
             return Outcome(error=str(error), internal=error.internal)

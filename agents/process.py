@@ -16,8 +16,10 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from agents.configuration import COMMAND as CONFIG_UPDATE
+from agents.configuration import Configuration
 from agents.connection import connect, disconnect, reached
-from agents.driver import Driver, DriverError, Json, RemembersEpochs, Subjects, subjects_of
+from agents.driver import Driver, DriverError, Json, RemembersEpochs, Report, Subjects, subjects_of
 from agents.heartbeat import Heartbeat
 from agents.lanes import Lanes, Outcome
 from agents.ledger import Answered, Arrival, Behind, Ledger, Verdict
@@ -52,11 +54,12 @@ class Agent:
         heartbeat_seconds: float = PRESENCE_SECONDS,
         farewell: bool = False,
         ledger: Ledger | None = None,
+        configuration: Configuration | None = None,
     ) -> None:
         """`number`: the agent's plain id. `folder`: of its own, kept over restarts. `nats`: a connection, or an address to connect to.
 
         `farewell`: whether it says that it goes when it is stopped (not, where the engine stops with it). `ledger`: if it is not
-        to lie in the folder.
+        to lie in the folder. `configuration`: what config.update is carried out by; None: the driver.
         """
         self.number, self.uuid, self.driver = number, uuid, driver
         self._given = nats if isinstance(nats, Client) else None
@@ -66,7 +69,8 @@ class Agent:
         self._outbox = Outbox(self._ledger, lambda: self._client)
         self._heartbeat = Heartbeat(number, uuid, driver, lambda: self._client, heartbeat_seconds)
         self._inbox: asyncio.Queue[Msg] = asyncio.Queue(INBOX)
-        self._lanes = Lanes(f"a{number}", driver, self._outbox, self._work, concurrency)
+        self._configuration = configuration
+        self._lanes = Lanes(f"a{number}", driver, self._outbox, self._work, concurrency, self._carry_out)
         self._looks = asyncio.Semaphore(4)
         self._workers: set[asyncio.Task[None]] = set()
         self._group = asyncio.TaskGroup()
@@ -241,6 +245,11 @@ class Agent:
             self._lanes.refuse(request, subjects, verdict)
         else:
             self._lanes.take(request, subjects)
+
+    async def _carry_out(self, request: Message, report: Report) -> Json:
+        if self._configuration is not None and request.name == CONFIG_UPDATE:
+            return await self._configuration.update(self.number, request.data)
+        return await self.driver.carry_out(request, report)
 
     async def _answer_ping(self, request: Message) -> None:
         options = request.data.get("options")

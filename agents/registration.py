@@ -89,9 +89,7 @@ class _Server:
         self._credentials = credentials
         if urlsplit(self.base).scheme not in ("http", "https") or not urlsplit(self.base).hostname:
             raise RegistrationRefused(f"{url!r} is no address of a server: it must look like http://server:8080")
-        # A proxy is not asked for what is on this machine.
-        here = _local(urlsplit(self.base).hostname or "")
-        self._opener = urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if here else []))
+        self._opener = opener_for(self.base)
 
     def find(self, uuid: str) -> dict[str, Any] | None:
         listed = self.get("v1/agents", uuid=uuid, _plainId="true").get("data") or []
@@ -120,14 +118,14 @@ class _Server:
                 document = json.loads(answer.read())
         except urllib.error.HTTPError as error:
             with error:
-                said = _said(error)
-            if error.code in taken and "NotUnique" in said:
+                words = said(error)
+            if error.code in taken and "NotUnique" in words:
                 return None
             if error.code in (401, 403):
-                raise RegistrationRefused(f"{address} answered {said}: give the API key of an account that may register agents") from None
+                raise RegistrationRefused(f"{address} answered {words}: give the API key of an account that may register agents") from None
             if error.code >= 500 or error.code == 429:
-                raise ServerAway(f"{address} answered {said}") from None
-            raise RegistrationRefused(f"{address} answered {said}") from None
+                raise ServerAway(f"{address} answered {words}") from None
+            raise RegistrationRefused(f"{address} answered {words}") from None
         except OSError as error:
             raise ServerAway(f"{address} does not answer: {getattr(error, 'reason', error)}") from None
         except ValueError:
@@ -144,7 +142,14 @@ def _number(row: dict[str, Any], base: str) -> int:
     return int(match[1])
 
 
-def _said(error: urllib.error.HTTPError) -> str:
+def opener_for(url: str) -> urllib.request.OpenerDirector:
+    """A proxy is not asked for what is on this machine."""
+    here = _local(urlsplit(url).hostname or "")
+    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if here else []))
+
+
+def said(error: urllib.error.HTTPError) -> str:
+    """What the answer that is an error says, in a line."""
     try:
         document = json.loads(error.read())
         parts = [str(document[key]) for key in ("code", "message", "detail", "fieldName") if document.get(key)]

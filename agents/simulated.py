@@ -17,6 +17,7 @@ from pathlib import Path
 
 import orjson
 
+from agents.configuration import Configuration
 from agents.driver import (
     IMAGE_COMMANDS,
     RUNNING,
@@ -33,6 +34,8 @@ from agents.wire import Message
 
 SETTINGS_KEY = "io.cattle.platform.agent.connection.simulator.AgentConnectionSimulator"
 """Where an agent's data holds how many hosts and pools it is to report."""
+
+_AGENT = re.compile(r"(?:1a|agent )?([0-9]+)")
 
 _FORGET_AT_ONCE = "simForgetImmediately"
 _FORGET_LATER = re.compile(r'simShutdownAfter","(\d+)')
@@ -91,11 +94,13 @@ class SimulatedDriver:
     kind = "sim"
 
     def __init__(
-        self, uuid: str, folder: Path | None = None, *, data: Json | None = None, knobs: Knobs | None = None, owner: str = ""
+        self, uuid: str, folder: Path | None = None, *, data: Json | None = None, knobs: Knobs | None = None, owner: str = "",
+        configuration: Configuration | None = None,
     ) -> None:
         self._uuid, self._folder, self._owner = uuid, folder, owner
         self._data: Json = data or {}
         self._knobs = knobs or Knobs()
+        self._configuration = configuration
         self._seen: Counter[str] = Counter()
         self._told: Counter[str] = Counter()
         self._database: sqlite3.Connection | None = None
@@ -187,12 +192,19 @@ class SimulatedDriver:
             case "delegate.request":
                 return await self._delegate(data, report)
             case "config.update":
-                raise DriverError("simulated agents do not apply configuration: register them with managedConfig false")
+                await self._configure(request)
             case name if name in IMAGE_COMMANDS or name in VOLUME_COMMANDS:
                 pass
             case _:
                 pass  # "Answers every event at once with an empty success"
         return {}
+
+    async def _configure(self, request: Message) -> None:
+        """It really fetches its configuration, and applies nothing."""
+        number = _AGENT.fullmatch(self._owner or str(request.resourceId or ""))
+        if self._configuration is None or number is None:
+            raise DriverError("this simulated agent has nothing to fetch its configuration with: register it with managedConfig false")
+        await self._configuration.update(int(number[1]), request.data)
 
     def _activate(self, uuid: str, epoch: int, text: str) -> None:
         later = _FORGET_LATER.search(text)
@@ -223,7 +235,8 @@ class SimulatedDriver:
             return inner.reply({"resources": [], **({"options": options} if options is not None else {})}).model_dump()
         if self._folder is None:
             raise DriverError("the simulator is closed")
-        nested = SimulatedDriver(self._uuid, knobs=replace(self._knobs, lost={}), owner=f"agent {agent}")
+        knobs = replace(self._knobs, lost={})
+        nested = SimulatedDriver(self._uuid, knobs=knobs, owner=f"agent {agent}", configuration=self._configuration)
         await nested.open(self._folder)
         try:
             return inner.reply(await nested.carry_out(inner, report)).model_dump()

@@ -25,6 +25,8 @@ from commands.announce import Announcer
 from commands.bus import Bus
 from commands.catalogue.model import Catalogue
 from commands.claimed import PREFIXES, leased
+from commands.config.sources import Sources
+from commands.config.sync import ConfigSync
 from commands.correspondence import Correspondence
 from commands.dispatch import Dispatch
 from commands.endings import Endings
@@ -62,8 +64,9 @@ class Engine:
 
     def __init__(
         self, store: Store, bus: Bus, catalogue: Catalogue, settings: Mapping[str, Any], *, holder: str, vault: Vault | None = None,
-        surroundings: Surroundings = REAL,
+        surroundings: Surroundings = REAL, sources: Sources | None = None,
     ) -> None:
+        """`sources`: of agents' configuration; None: Corral's own alone."""
         self.store = store
         self.surroundings = surroundings
         self.catalogue = catalogue
@@ -71,6 +74,7 @@ class Engine:
         self.holder = holder
         self.vault = vault or Vault(store, catalogue, chance=surroundings.secret)
         self.fleet = Fleet()
+        self._sources = sources or Sources()
         self._ids = Ids(store)
         self._bus = bus
         self._partitions = Partitions(store, holder, gained=self._gained, drained=self._drained, lost=self._lost)
@@ -113,6 +117,7 @@ class Engine:
                 group.create_task(self._dispatch.run())
                 group.create_task(self._presence().run())
                 group.create_task(self._vitals.run())
+                group.create_task(self._config_sync().run())
                 group.create_task(Announcer(self.store, self._bus, self.catalogue, self.holder).run())
                 try:
                     await asyncio.Event().wait()  # until this is cancelled, or one of them fails
@@ -136,6 +141,10 @@ class Engine:
         self._dispatch.fill()
         self._begin_turns()
         self._vitals.tell()
+
+    def _config_sync(self) -> ConfigSync:
+        fleet, mine = (lambda: self.fleet), self._is_surely_ours
+        return ConfigSync(self._bus, self.catalogue, self.settings, self._sources, fleet=fleet, mine=mine)
 
     def vitals(self) -> dict[str, Any]:
         """What is at work here, and what waits for its turn or for an agent."""

@@ -22,7 +22,7 @@ CATEGORIES = (
     "host", "storagePool", "storagePoolHostMap", "physicalHost", "agent", "image", "imageStoragePoolMap", "account",
     "credential",
     "network", "subnet", "vnet", "subnetVnetMap", "hostVnetMap", "hostIpAddressMap", "ipPool", "ipAssociation",
-    "networkService", "networkServiceProvider", "networkServiceProviderInstanceMap",
+    "networkService", "networkServiceProvider", "networkServiceProviderInstanceMap", "configItemStatus",
     *handlers.ROWS,
 )
 """What the fleet holds. All small in number beside instances, and shared by them."""
@@ -43,6 +43,7 @@ INDEXES = {
     "networkServiceProvider": ("networkId",),
     "networkServiceProviderInstanceMap": ("networkServiceProviderId", "instanceId"),
     "credential": ("accountId",),
+    "configItemStatus": ("agentId",),
 }
 """Type -> the fields by whose value its rows are asked for."""
 

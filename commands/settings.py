@@ -68,6 +68,8 @@ SETTINGS: dict[str, Setting] = {
     "agent.instance.image.uuid": Text(
         "docker:cattle/agent-instance:latest", r"(docker|sim):[^\s:/@]\S*", "an image's uuid, such as docker:NAME:TAG",
     ),
+    # The API's URL as agents fetch their configuration from it; none: that of the server, as far as it is known.
+    "cattle.config.url": Text("", r"|https?://[^\s']+", "the API's URL, such as http://server:8080/v1"),
     "ipsec.psk.byte.length": Number(48, 16, 1024),
     "instance.link.target.wait.time.millis": Number(15000, 0, 1000 * TEN_YEARS),
     "mac.prefix.start": Text("02:00:01", _MAC_PREFIX, "three octets with an even first one, such as 02:00:01"),

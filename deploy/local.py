@@ -14,12 +14,15 @@ from typing import Self
 import structlog
 from nats.aio.client import Client
 
+from agents.configuration import Configuration
 from agents.connection import connect, disconnect
 from agents.driver import Driver
 from agents.process import Agent
+from agents.registration import Credentials
 from agents.simulated import SimulatedDriver
 from commands.errors import Refused
 from commands.fleet import CATEGORIES, Fleet
+from commands.logic.agent_instances import KEY_KIND
 from commands.resource import Resource
 from commands.service import Actor
 from commands.snapshots import form
@@ -183,7 +186,16 @@ class LocalHosts:
                 await asyncio.sleep(1.0)
 
     def _simulated(self, agent: Resource) -> Driver:
-        return SimulatedDriver(agent.row["uuid"], data=agent.row.get("data") or {})
+        return SimulatedDriver(agent.row["uuid"], data=agent.row.get("data") or {}, configuration=Configuration(self._keys))
+
+    async def _keys(self, number: int) -> Credentials | None:
+        """Those of an agent's account, so that it is known as any other agent."""
+        agent = self._fleet.get("agent", number)
+        keys = self._fleet.having("credential", "accountId", agent.row["accountId"]) if agent and agent.row.get("accountId") else []
+        active = [each for each in keys if (each.kind, each.state) == (KEY_KIND, "active")]
+        row = (await self._parts.commands.vault.opened(active[-1])).row if active else {}
+        access, secret = row.get("publicValue"), row.get("secretValue")
+        return Credentials(access, secret) if isinstance(access, str) and isinstance(secret, str) else None
 
     async def _start(self, number: int, uuid: str, driver: Driver) -> None:
         if self._client is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
@@ -15,6 +15,7 @@ from commands.bus import Bus
 from commands.config.sources import Sources
 from commands.connection import Connection
 from commands.engine import Engine
+from commands.logic.config_items import CONFIG_URL
 from commands.partitions import ENGINE
 from commands.pruner import Pruner
 from commands.sealing import MasterKeys
@@ -32,6 +33,7 @@ from eventstore.postgres import PostgresStore
 from gateway.app import build_app
 from gateway.bus.door import run as event_bus
 from gateway.bus.hub import Hub
+from gateway.request import VERSION
 from gateway.services import Services
 from projections.progress import Progress
 from projections.projector import Projector
@@ -82,6 +84,8 @@ async def server(
     catalogue = catalogue_of(settings.home)
     async with AsyncExitStack() as stack:
         chosen = settings.orchestration()
+        chosen[CONFIG_URL] = chosen[CONFIG_URL] or _own_url(listener)
+        content = Sources(settings.home / CONTENT)
         store = await PostgresStore.open(
             addresses.postgres, patience=PATIENCE, archive=settings.archive_folder, upcast=upcast.reader()
         )
@@ -109,7 +113,7 @@ async def server(
             bus = Bus(addresses.nats)
             await bus.start()
             stack.push_async_callback(bus.close)
-            engine = Engine(store, bus, catalogue, chosen, holder=node, vault=vault)
+            engine = Engine(store, bus, catalogue, chosen, holder=node, vault=vault, sources=content)
             watch.on_change(engine.settings_changed)
             tasks.start(engine.run(), "engine")
             tasks.start(Snapshotter(store, chosen, node).run(), "snapshots")
@@ -119,7 +123,6 @@ async def server(
         web = None
         if settings.has(Role.GATEWAY) and listener is not None:
             info = {"version": version("corral"), "nats": addresses.nats}
-            content = Sources(settings.home / CONTENT)
             services = Services(store, views, commands, catalogue, chosen, info, admin, watch, content)
             hub = Hub(Connection(addresses.nats, "corral gateway", echo=False), chosen)
             web = Web(build_app(services, hub), listener)
@@ -134,6 +137,19 @@ async def server(
         if web is not None:
             web.stop()
             await tasks.ended("web", 5.0)
+
+
+def _own_url(listener: socket.socket | None) -> str:
+    """Where agents reach this process' API, as far as it can know: "" where it has none. One that listens on all of this machine's
+    addresses is found under the one from which it would speak to others."""
+    if listener is None:
+        return ""
+    host, port = listener.getsockname()[:2]
+    if host in ("0.0.0.0", "::"):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outward, suppress(OSError):
+            outward.connect(("192.0.2.1", 9))  # nothing is sent: it only chooses an address of ours
+            host = outward.getsockname()[0]
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}/{VERSION}"
 
 
 async def _check_alone(store: Store, node: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from commands.catalogue.model import ResourceType
 
 KEPT: Mapping[str, frozenset[str]] = {
-    "agent": frozenset({"configItems", "delegate", "knowsEpochs"}),
+    "agent": frozenset({"config", "delegate", "knowsEpochs"}),
     "externalHandlerProcess": frozenset({"leftName"}),
     "genericObject": frozenset({"agentId"}),
     "hostIpAddressMap": frozenset({"address"}),

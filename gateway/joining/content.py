@@ -27,6 +27,9 @@ ROW = "configItemStatus"
 
 CONTENT = "configContent"
 
+CATCH_UP = 1.0
+"""Seconds for which an agent that is new waits for the views to hold all that is in the log."""
+
 AGENT = "agent"
 """The kind of agents' accounts."""
 
@@ -93,12 +96,20 @@ async def _agent(services: Services, request: ApiRequest) -> int:
         if number is None or seen is None or not request.caller.sees_row(type, seen.resource):
             raise Refused("InvalidReference", f"there is no agent {given}", "agentId")
         return number
-    owner = Filter(type.fields["accountId"], "eq", request.caller.account)
-    own = [each.resource for each in await services.views.rows(Query(type, filters=(owner,), limit=20))] if request.caller.account else []
-    mine = [each for each in own if not each.removed]
-    if request.caller.kind != AGENT or len(mine) != 1:
+    mine = await _agents_of(services, request) if request.caller.kind == AGENT else []
+    if not mine and request.caller.kind == AGENT and await services.views.wait_for(await services.store.head(), CATCH_UP):
+        mine = await _agents_of(services, request)
+    if len(mine) != 1:
         raise Refused("MissingRequired", "say for which agent: agentId", "agentId")
-    return mine[0].id
+    return mine[0]
+
+
+async def _agents_of(services: Services, request: ApiRequest) -> list[int]:
+    """The agents of the caller's account."""
+    type = services.catalogue.type("agent")
+    owner = Filter(type.fields["accountId"], "eq", request.caller.account)
+    seen = await services.views.rows(Query(type, filters=(owner,), limit=20))
+    return [each.resource.id for each in seen if not each.resource.removed]
 
 
 def _plain(request: ApiRequest) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from commands.decide import Run
+from commands.decide import Run, Update
+from commands.logic import config_items
+from commands.world import World
 from tests.commands.test_networks import a_network
 from tests.support.story import Story, a_cloud
 
@@ -71,3 +73,90 @@ def test_a_managed_agent_is_made_of_what_the_settings_say_and_others_of_nothing(
     story.command("agent-1", Run("reconnect"))
     story.answer_all()
     assert items(story, 1) == ["configscripts", "pyagent"]
+
+
+# --- a managed agent becomes active when it has applied what it is made of ---
+
+
+def a_managed_agent() -> Story:
+    story = Story()
+    story.settings["cattle.config.url"] = "http://server:8080/v1"
+    story.create("agent", uri="event://managed", managedConfig=True)
+    return story
+
+
+def apply(story: Story, *names: str) -> None:
+    """As the gateway keeps it when the agent says so."""
+    for each in list(story.resources().values()):
+        if each.type == "configItemStatus" and each.row["name"] in names:
+            story.command(each.stream, Update({"appliedVersion": each.row["requestedVersion"], "sourceVersion": "abc"}))
+
+
+def test_a_managed_agent_is_asked_to_fetch_what_it_is_made_of_before_it_is_pinged() -> None:
+    story = a_managed_agent()
+    [asked] = story.asks()
+    assert asked.command == "config.update"
+    agent = story.only("agent")
+    world = World(story.catalogue, {agent.stream: agent}, story.fleet)
+    said = config_items.update(world, agent)
+    assert said["configUrl"] == "http://server:8080/v1"
+    how = {"requestedVersion": 1, "apply": True, "increment": False, "checkInSyncOnly": False}
+    assert said["items"] == [{"name": "configscripts", **how}, {"name": "pyagent", **how}]
+    apply(story, "pyagent", "configscripts")
+    story.answer(asked, {"exitCode": 0, "output": "done"})
+    assert [each.command for each in story.asks()] == ["ping"]
+
+
+def test_an_answer_without_an_acknowledgement_keeps_it_waiting_and_it_is_asked_again() -> None:
+    story = a_managed_agent()
+    apply(story, "pyagent")
+    story.answer(story.asks()[0], {"exitCode": 0})
+    story.pass_time(1)
+    assert (story.only("agent").state, story.asks()) == ("activating", [])
+    story.pass_time(15)
+    [again] = story.asks()
+    assert again.command == "config.update"
+    parked = story.only("agent").open["state"].parked or ""
+    assert "configscripts" in parked
+    assert "pyagent" not in parked
+    apply(story, "configscripts")
+    story.answer(again, {"exitCode": 0})
+    assert [each.command for each in story.asks()] == ["ping"]
+    assert story.only("agent").open["state"].parked is None
+
+
+def test_an_agent_that_can_not_apply_it_is_asked_again_until_it_can() -> None:
+    story = a_managed_agent()
+    for _ in range(4):
+        story.answer(story.asks()[0], {"exitCode": 7, "output": "no space left"})
+        assert story.asks() == []
+        story.pass_time(16)
+    assert "no space left" in (story.only("agent").open["state"].parked or "")
+    apply(story, "pyagent", "configscripts")
+    story.answer(story.asks()[0], {"exitCode": 0})
+    story.answer_all()
+    assert story.only("agent").state == "active"
+
+
+def test_an_agent_that_applied_it_all_is_not_asked_when_it_reconnects() -> None:
+    story = a_managed_agent()
+    apply(story, "pyagent", "configscripts")
+    story.answer_all()
+    story.command("agent-1", Run("reconnect"))
+    assert [each.command for each in story.asks()] == ["ping"]
+
+
+def test_what_is_requested_anew_is_fetched_with_the_next_reconnect() -> None:
+    story = a_managed_agent()
+    apply(story, "pyagent", "configscripts")
+    story.answer_all()
+    story.command("configItemStatus-1", Update({"requestedVersion": 2}))
+    story.command("agent-1", Run("reconnect"))
+    assert [each.command for each in story.asks()] == ["config.update"]
+
+
+def test_an_unmanaged_agent_fetches_nothing() -> None:
+    story = Story()
+    story.create("agent", uri="event://plain", managedConfig=False)
+    assert [each.command for each in story.asks()] == ["ping"]
+    assert items(story, 1) == []

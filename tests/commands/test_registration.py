@@ -71,8 +71,8 @@ def test_a_machine_that_registers_gets_an_agent_and_its_keys() -> None:
     [key] = [each for each in story.resources().values() if each.kind == "agentApiKey"]
     assert key.row["accountId"] == agent.row["accountId"]
     assert (register.fields["accessKey"], register.fields["secretKey"]) == (key.row["publicValue"], key.row["secretValue"])
-    assert agent.state == "activating"  # it can answer its ping now that it has keys
-    assert [ask.command for ask in story.asks()] == ["ping"]
+    assert agent.state == "activating"  # it can fetch its configuration, and answer its ping, now that it has keys
+    assert [ask.command for ask in story.asks()] == ["config.update"]
 
 
 def test_a_register_waits_for_a_key_that_is_on_its_way_and_goes_on_when_it_comes() -> None:

@@ -126,6 +126,8 @@ def test_every_default_is_allowed_and_nothing_absurd_is() -> None:
     assert changed(written) == DEFAULTS
     for name in DEFAULTS:
         for absurd in ("", "\0", "-1" if isinstance(SETTINGS[name], Number) else "a\nb", "é"):
+            if absurd == DEFAULTS[name]:
+                continue  # of an address that need not be given
             with pytest.raises(BadValue, match=re.escape(name)):
                 changed({name: absurd})
 

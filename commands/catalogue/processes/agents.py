@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from commands import payload
-from commands.catalogue.model import PRIORITIES, Ask, Decide, Logic, Process
+from commands.catalogue.model import PRIORITIES, Ask, Await, Decide, Logic, Process
 from commands.catalogue.processes.common import Phases, lifecycle
 from commands.logic import accounts, config_items, discovery
 from commands.resource import Resource
@@ -20,7 +20,12 @@ PING = Ask(
 
 ACTIVATE = Logic("AgentActivate", (PING, Decide(discovery.take_inventory)), PRIORITIES["default"])
 
-SCRIPTS = Logic("AgentScriptsApply", (Decide(config_items.of_managed),))
+UPDATE = Ask(
+    config_items.COMMAND, config_items.whom_to_ask, config_items.update, seconds=30.0, tries=0, misread=config_items.unapplied,
+    no_undo="the agent keeps what it has applied",
+)  # fmt: skip
+
+SCRIPTS = Logic("AgentScriptsApply", (Decide(config_items.of_managed), UPDATE, Await(config_items.acknowledged)))
 
 AGENT = [
     *lifecycle(

@@ -1,0 +1,167 @@
+"""config.update: the agent fetches the items it is told of, checks them, puts them into force, and says so to the server.
+
+    GET <configUrl>/configcontent/<item>?current= -> SHA1SUMS -> <folder>/<item>, its apply.sh is run -> PUT ...?version=
+
+Every item may be told of again at any time: what is there already is only acknowledged. Functions here block.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import urllib.error
+import urllib.request
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from agents.driver import DriverError
+from agents.registration import Credentials, opener_for, said
+
+COMMAND = "config.update"
+
+SECONDS = 10
+"""For one request."""
+APPLY_SECONDS = 300
+LARGEST = 64 * 1024 * 1024
+TOLD = 4000
+"""Characters of what apply.sh says that are passed on."""
+
+Keys = Callable[[int], Awaitable[Credentials | None]]
+"""The keys of an agent; None: it has none (with security off it then says who it is)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An archive that was checked."""
+
+    version: str
+    uptodate: bool
+    archive: bytes
+
+
+class Configuration:
+    """Of one agent. `folder`: where items are put into force; None: they are only fetched and acknowledged, as a simulator does.
+
+    `url`: of the API, where the server does not say it.
+    """
+
+    def __init__(self, keys: Keys, folder: Path | None = None, url: str = "") -> None:
+        self._keys, self._folder, self._url = keys, folder, url
+
+    async def update(self, agent: int, data: Mapping[str, Any]) -> dict[str, Any]:
+        """-> the answer's data. Raises DriverError, having tried each item."""
+        url = data.get("configUrl") or self._url
+        if not isinstance(url, str) or not url:
+            raise DriverError(f"{COMMAND} says no configUrl: set cattle.config.url on the server")
+        items = [each.get("name") for each in data.get("items") or () if isinstance(each, Mapping)]
+        keys = await self._keys(agent)
+        told: list[str] = []
+        wrong: list[str] = []
+        for name in items:
+            if not isinstance(name, str) or not name or "/" in name or name.startswith("."):
+                wrong.append(f"{name!r} is no item's name")
+                continue
+            try:
+                told.append(await asyncio.to_thread(self._bring, url, agent, keys, name))
+            except DriverError as error:
+                wrong.append(f"{name}: {error}")
+        if wrong:
+            raise DriverError("; ".join(wrong))
+        return {"exitCode": 0, "output": "\n".join(told)}
+
+    def _bring(self, url: str, agent: int, keys: Credentials | None, name: str) -> str:
+        place = f"{url.rstrip('/')}/configcontent/{quote(name)}"
+        who = {} if keys is not None else {"agentId": f"1a{agent}"}
+        current = self._version(name)
+        fetched = read_archive(name, _ask("GET", place, keys, {**who, **({"current": current} if current else {})}))
+        output = "it is there already"
+        if self._folder is not None and not fetched.uptodate:
+            output = self._put_in_force(self._folder, name, fetched, url, keys)
+        _ask("PUT", place, keys, {**who, "version": fetched.version})
+        return f"{name} {fetched.version}: {output}"
+
+    def _version(self, name: str) -> str:
+        path = self._folder / name / "version" if self._folder is not None else None
+        return path.read_text().strip() if path is not None and path.exists() else ""
+
+    def _put_in_force(self, folder: Path, name: str, fetched: Fetched, url: str, keys: Credentials | None) -> str:
+        """Beside what is in force, which stays until the new one was applied."""
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        new, old = folder / f".{name}.new", folder / name
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(mode=0o700)
+        with tarfile.open(fileobj=io.BytesIO(fetched.archive), mode="r:gz") as tar:
+            tar.extractall(new, filter="data")
+        [root] = new.iterdir()
+        output = _apply(root, url, keys) if (root / "apply.sh").exists() else "it is there now"
+        shutil.rmtree(old, ignore_errors=True)
+        root.rename(old)
+        shutil.rmtree(new, ignore_errors=True)
+        return output
+
+
+def read_archive(name: str, archive: bytes) -> Fetched:
+    """Raises DriverError for what is not whole."""
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:gz") as tar:
+            files = {each.name: file.read() for each in tar if each.isfile() and (file := tar.extractfile(each)) is not None}
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise DriverError(f"the archive can't be read: {error}") from None
+    roots = {path.partition("/")[0] for path in files}
+    root = next(iter(roots), "")
+    version = files.get(f"{root}/version", b"").decode("utf-8", "replace").strip()
+    if len(roots) != 1 or not version or not root.startswith(f"{name}-"):
+        raise DriverError(f"the archive is none of an item: it holds {', '.join(sorted(roots)) or 'nothing'}, in version {version!r}")
+    for sums in ("SHA1SUMSSUM", "SHA1SUMS"):
+        for line in files.get(f"{root}/{sums}", b"-  -").decode("utf-8", "replace").splitlines():
+            expected, _, path = line.partition("  ")
+            content = files.get(f"{root}/{path}")
+            if content is None or hashlib.sha1(content, usedforsecurity=False).hexdigest() != expected:
+                raise DriverError(f"{path} of the archive is not what {sums} says")
+    return Fetched(version, f"{root}/uptodate" in files, archive)
+
+
+def _apply(root: Path, url: str, keys: Credentials | None) -> str:
+    """Its apply.sh, as the operator's own program: it finds the API and the agent's keys in its environment."""
+    known = {"CATTLE_ACCESS_KEY": keys.access_key, "CATTLE_SECRET_KEY": keys.secret_key} if keys is not None else {}
+    environment = {**os.environ, "CATTLE_CONFIG_URL": url, "CORRAL_AGENT": str(os.getpid()), "CORRAL_PYTHON": sys.executable, **known}
+    try:
+        done = subprocess.run(
+            ["sh", "./apply.sh"], cwd=root, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=APPLY_SECONDS, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise DriverError(f"its apply.sh did not end within {APPLY_SECONDS} seconds") from None
+    except OSError as error:
+        raise DriverError(f"its apply.sh can't be run: {error}") from None
+    output = done.stdout.decode("utf-8", "replace")[-TOLD:].strip()
+    if done.returncode:
+        raise DriverError(f"its apply.sh ended with {done.returncode}: {output}")
+    return output or "it is in force now"
+
+
+def _ask(method: str, place: str, keys: Credentials | None, query: dict[str, str]) -> bytes:
+    address = f"{place}?{urlencode(query)}" if query else place
+    request = urllib.request.Request(address, method=method)  # noqa: S310 - the scheme is checked where the opener is made
+    if keys is not None:
+        request.add_header("Authorization", keys.header)
+    try:
+        with opener_for(place).open(request, timeout=SECONDS) as answer:
+            body = answer.read(LARGEST + 1)
+    except urllib.error.HTTPError as error:
+        with error:
+            raise DriverError(f"{method} {place} answered {said(error)}") from None
+    except OSError as error:
+        raise DriverError(f"{place} does not answer: {getattr(error, 'reason', error)}") from None
+    if len(body) > LARGEST:
+        raise DriverError(f"{place} answers more than {LARGEST} bytes")
+    return bytes(body)

@@ -1,0 +1,90 @@
+"""Tells agents of configuration that they lack: what nobody waits for, and what has changed since they applied it.
+
+    every 15 s: rows that are behind, or whose files are others by now --> config.update (fire and forget) --> GET, PUT configcontent
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import structlog
+
+from agents.wire import Message, command_subject, partition_of, reply_subject
+from commands.bus import Bus
+from commands.catalogue.ids import api_id
+from commands.catalogue.model import Catalogue
+from commands.config.sources import Sources
+from commands.delegation import Delegated, is_delegated
+from commands.fleet import Fleet
+from commands.logic.config_items import COMMAND, CONFIG_URL, asked_for, is_behind, rows_of
+from commands.resource import Resource
+from commands.world import World
+
+log = structlog.get_logger("corral.config")
+
+SECONDS = 15.0
+MOST = 100
+"""Agents that are told in one round; the others are in the next ones."""
+
+
+class ConfigSync:
+    """`run` as a task, beside the engine: it tells the agents of that one's partitions."""
+
+    def __init__(
+        self, bus: Bus, catalogue: Catalogue, settings: Mapping[str, Any], sources: Sources, *, fleet: Callable[[], Fleet],
+        mine: Callable[[str], bool], seconds: float = SECONDS,
+    ) -> None:  # fmt: skip
+        self._bus, self._catalogue, self._settings, self._sources = bus, catalogue, settings, sources
+        self._fleet, self._mine, self._seconds = fleet, mine, seconds
+        self._after = 0
+        """The agent that was told last: the next round begins behind it."""
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(self._seconds)
+            if self._bus.connected:
+                for agent, rows in list(self._lacking()):
+                    await self._tell(agent, rows)
+
+    def _lacking(self) -> Iterator[tuple[Resource, list[Resource]]]:
+        """Active agents, and what they are to fetch. (What has no files here can't be fetched.)"""
+        world = World(self._catalogue, {}, self._fleet())
+        known: dict[str, str | None] = {}
+        told = 0
+        agents = sorted(world.fleet.all("agent"), key=lambda each: (each.id <= self._after, each.id))
+        for agent in agents:
+            if agent.state != "active" or not self._mine(agent.stream):
+                continue
+            lacking = [each for each in rows_of(world, agent) if self._lacks(each, known)]
+            if lacking and told < MOST:
+                told += 1
+                self._after = agent.id
+                yield agent, lacking
+
+    def _lacks(self, row: Resource, known: dict[str, str | None]) -> bool:
+        name = str(row.row.get("name"))
+        if name not in known:
+            item = self._sources.item(name)
+            known[name] = item.source if item is not None else None
+        return known[name] is not None and (is_behind(row) or row.row.get("sourceVersion") != known[name])
+
+    async def _tell(self, agent: Resource, rows: list[Resource]) -> None:
+        ident = str(uuid.uuid4())
+        reply = reply_subject(partition_of(agent.stream), agent.id, ident)
+        message = Message(
+            id=ident, name=COMMAND, replyTo=reply, resourceType="agent", resourceId=api_id("agent", agent.id, self._catalogue),
+            data=asked_for(rows, self._settings[CONFIG_URL]), publisher="corral", timeoutMillis=int(self._seconds * 1000),
+        )  # fmt: skip
+        number = agent.id
+        if is_delegated(self._fleet(), number):
+            through = Delegated(World(self._catalogue, {}, self._fleet()), number, message).through()
+            if through is None:
+                return
+            number, message = through
+            reply = reply_subject(partition_of(agent.stream), number, ident)
+            message = message.model_copy(update={"replyTo": reply})
+        log.info("An agent is told of configuration that it lacks", action="config-update", agent=agent.id, items=len(rows))
+        await self._bus.publish(command_subject(number, message.name), message.encode(), reply)
