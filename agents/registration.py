@@ -51,13 +51,13 @@ class Place:
 
 def register(url: str, uuid: str, name: str, kind: str, credentials: Credentials | None = None) -> Place:
     """Finds or creates the agent with this uuid. Raises RegistrationRefused, ServerAway."""
-    server = _Server(url, credentials)
+    server = Server(url, credentials)
     nats = nats_address(server.get("corral/info"), server.base)
     found = server.find(uuid)
     if found is not None:
         return Place(_number(found, server.base), nats, created=False)
     body = {"uri": f"event://{uuid}", "uuid": uuid, "name": name, "kind": kind, "managedConfig": False}
-    created = server.create(body)
+    created = server.create("v1/agents", body, {"_plainId": "true"})
     if created is None:
         # Somebody was faster (an earlier try of ours, say), or the uuid belongs to a removed agent.
         created = server.find(uuid)
@@ -81,7 +81,7 @@ def nats_address(info: dict[str, Any], base: str) -> str:
     return urlunsplit(parts._replace(netloc=f"{user}{host}:{parts.port or 4222}"))
 
 
-class _Server:
+class Server:
     """The few requests, with their errors sorted into "not now" and "never"."""
 
     def __init__(self, url: str, credentials: Credentials | None) -> None:
@@ -95,9 +95,9 @@ class _Server:
         listed = self.get("v1/agents", uuid=uuid, _plainId="true").get("data") or []
         return next((each for each in listed if each.get("uuid") == uuid and not each.get("removed")), None)
 
-    def create(self, body: dict[str, Any]) -> dict[str, Any] | None:
-        """None: there is one with that uuid."""
-        return self._request("v1/agents", {"_plainId": "true"}, body, taken=(409, 422))
+    def create(self, path: str, body: dict[str, Any], query: dict[str, str]) -> dict[str, Any] | None:
+        """None: there is one with what only one may have."""
+        return self._request(path, query, body, taken=(409, 422))
 
     def get(self, path: str, **query: str) -> dict[str, Any]:
         answer = self._request(path, query, None)
@@ -119,10 +119,11 @@ class _Server:
         except urllib.error.HTTPError as error:
             with error:
                 words = said(error)
-            if error.code in taken and "NotUnique" in words:
+            if error.code in taken and ("NotUnique" in words or "Conflict" in words):
                 return None
             if error.code in (401, 403):
-                raise RegistrationRefused(f"{address} answered {words}: give the API key of an account that may register agents") from None
+                wanted = "give the API key of an account that may register agents, or a registration token that is in force"
+                raise RegistrationRefused(f"{address} answered {words}: {wanted}") from None
             if error.code >= 500 or error.code == 429:
                 raise ServerAway(f"{address} answered {words}") from None
             raise RegistrationRefused(f"{address} answered {words}") from None

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import structlog
 
+from agents.configuration import Configuration
 from agents.driver import Driver
+from agents.joining import join, joined, place_of
 from agents.process import CONCURRENCY, Agent
 from agents.registration import Credentials, Place, RegistrationRefused, ServerAway, register
 from agents.simulated import SimulatedDriver
@@ -44,6 +46,8 @@ class AgentOptions:
     nats: str | None = None
     """None: where the server says."""
     credentials: Credentials | None = None
+    token: Credentials | None = None
+    """Of a registration token: with it the machine joins, and has keys of its own from then on."""
     concurrency: int = CONCURRENCY
 
 
@@ -54,7 +58,10 @@ async def run_agent(options: AgentOptions, say: Say = lambda sentence: None) -> 
     name = options.name or socket.gethostname()
     place = await _registered(options, own, name, kind, say)
     nats = options.nats or place.nats
-    agent = Agent(place.number, own, _driver(options, own, name), options.folder, nats, concurrency=options.concurrency, farewell=True)
+    agent = Agent(
+        place.number, own, _driver(options, own, name), options.folder, nats, concurrency=options.concurrency, farewell=True,
+        configuration=_configuration(options),
+    )  # fmt: skip
     await agent.start()
     try:
         say(f"Agent {name} is 1a{place.number} ({'new' if place.created else 'known'}) at {options.url}; connecting to NATS at {nats}")
@@ -96,7 +103,7 @@ async def _registered(options: AgentOptions, own: str, name: str, kind: str, say
     pause, told = FIRST_RETRY, ""
     while True:
         try:
-            return await asyncio.to_thread(register, options.url, own, name, kind, options.credentials)
+            return await asyncio.to_thread(_place, options, own, name, kind)
         except ServerAway as error:
             if str(error) != told:
                 say(f"{error}. Trying again until it does")
@@ -104,6 +111,28 @@ async def _registered(options: AgentOptions, own: str, name: str, kind: str, say
             log.info("The server does not answer yet", action="register-retry", seconds=pause, error=told)
         await asyncio.sleep(pause)
         pause = min(MOST_RETRY, 2 * pause)
+
+
+def _place(options: AgentOptions, own: str, name: str, kind: str) -> Place:
+    """A machine that has joined knows its place; one with a token joins; another is registered with an API key, or without any."""
+    member = joined(options.folder)
+    if member is None and options.token is None:
+        return register(options.url, own, name, kind, options.credentials)
+    created = member is None
+    if member is None and options.token is not None:
+        member = join(options.url, options.folder, options.token)
+    assert member is not None
+    return place_of(options.url, member, created=created)
+
+
+def _configuration(options: AgentOptions) -> Configuration:
+    """Items are fetched with the agent's own keys, and put into force in its folder."""
+
+    async def keys(agent: int) -> Credentials | None:
+        member = joined(options.folder)
+        return member.keys if member is not None else options.credentials
+
+    return Configuration(keys, options.folder / "config", f"{options.url.rstrip('/').removesuffix('/v1')}/v1")
 
 
 def _driver(options: AgentOptions, own: str, name: str) -> Driver:

@@ -74,6 +74,7 @@ class Documents:
         for each in type.fields.values():
             if each.name != "id" and not each.hidden and self.caller.reads(each):
                 self._show(document, each, resource)
+        hide_keys(document, resource, self.request)  # before its secrets are noted, to be opened in their places
         if secrets_of(self.catalogue, resource.type):
             self._hide(document, resource)
             if isinstance(data := document.get("data"), dict):
@@ -84,7 +85,6 @@ class Documents:
                     self._hide(fields, resource)
         if gives_token(resource):
             self._tokens.append((document, resource))
-        hide_keys(document, resource, self.request)
         document.update(transitioning(self.catalogue, resource) if "transitioning" in type.fields else {})
         document.update(included or {})
         return document

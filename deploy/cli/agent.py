@@ -47,7 +47,10 @@ def register(app: typer.Typer) -> None:
             typer.Option("--home", help="Where it remembers who it is; each agent has its own.", show_default="$CORRAL_HOME/agent"),
         ] = None,
         host_ip: Annotated[
-            str | None, typer.Option("--host-ip", metavar="IP", help="Where its published ports are reached.", show_default="found out")
+            str | None,
+            typer.Option(
+                "--host-ip", metavar="IP", envvar="CATTLE_AGENT_IP", help="Where its published ports are reached.", show_default="found out"
+            ),
         ] = None,
         nats: Annotated[
             str | None, typer.Option("--nats", envvar="CORRAL_NATS", help="Where NATS is.", show_default="what the server says")
@@ -55,7 +58,8 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Make this machine a host: run its containers as the Corral at --url says, until Ctrl-C. They go on running after it.
 
-        $CATTLE_ACCESS_KEY and $CATTLE_SECRET_KEY are its API key, where the server asks for one.
+        $CATTLE_ACCESS_KEY and $CATTLE_SECRET_KEY are its API key, where the server asks for one. With a registration token
+        ($CATTLE_REGISTRATION_ACCESS_KEY, registrationToken, and $CATTLE_REGISTRATION_SECRET_KEY) it joins, and has keys of its own.
         """
         if sim and docker:
             raise WrongUse("--sim and --docker are two kinds of hosts: start an agent for each, with a --home of its own")
@@ -66,7 +70,8 @@ def register(app: typer.Typer) -> None:
         configure(LogLevel.WARNING, LogFormat.AUTO)
         place = (folder or home() / "agent").expanduser().absolute()
         keep_kind(place, "sim" if sim else "docker")
-        asyncio.run(_run(AgentOptions(base_url(url), place, sim, docker, name, host_ip=host_ip, nats=nats, credentials=_credentials())))
+        keys, token = _credentials("CATTLE"), _credentials("CATTLE_REGISTRATION")
+        asyncio.run(_run(AgentOptions(base_url(url), place, sim, docker, name, host_ip=host_ip, nats=nats, credentials=keys, token=token)))
 
 
 def keep_kind(folder: Path, kind: str) -> None:
@@ -95,7 +100,7 @@ async def _run(options: AgentOptions) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, working.cancel)
     try:
-        telling = asyncio.create_task(_tell_when_active(options.url, own_uuid(options.folder), hears))
+        telling = asyncio.create_task(_tell_when_active(options, own_uuid(options.folder), hears))
         await asyncio.wait({working})
         telling.cancel()
         await working
@@ -105,29 +110,33 @@ async def _run(options: AgentOptions) -> None:
         say("Stopped. What runs here goes on running; a later start with this --home takes it up again")
 
 
-async def _tell_when_active(url: str, uuid: str, hears: asyncio.Event) -> None:
+async def _tell_when_active(options: AgentOptions, uuid: str, hears: asyncio.Event) -> None:
     """Says which hosts this agent brought, once it hears commands and the server has taken them in."""
     await hears.wait()
     deadline = time.monotonic() + ACTIVE_SECONDS
     while time.monotonic() < deadline:
         with suppress(Failed):  # the server may be away: the agent itself waits for it
-            names = await asyncio.to_thread(_active_hosts, url, uuid)
+            names = await asyncio.to_thread(_active_hosts, options, uuid)
             if names:
                 out().print(Text(f"It takes instances, as host {', '.join(names)}", style="green"))
                 return
         await asyncio.sleep(0.3)
 
 
-def _active_hosts(url: str, uuid: str) -> list[str]:
-    with Client(url) as client:
-        for agent in client.all("/v1/agents", uuid=uuid):
+def _active_hosts(options: AgentOptions, uuid: str) -> list[str]:
+    from agents.joining import joined
+
+    member = joined(options.folder)
+    known = {"uuid": uuid} if member is None else {"id": f"1a{member.number}"}
+    with Client(options.url) as client:
+        for agent in client.all("/v1/agents", **known):
             if agent["state"] == "active":
                 return [each["id"] for each in client.all("/v1/hosts", agentId=agent["id"]) if each["state"] == "active"]
     return []
 
 
-def _credentials() -> Credentials | None:
+def _credentials(prefix: str) -> Credentials | None:
     from agents.registration import Credentials
 
-    access, secret = os.environ.get("CATTLE_ACCESS_KEY"), os.environ.get("CATTLE_SECRET_KEY")
+    access, secret = os.environ.get(f"{prefix}_ACCESS_KEY"), os.environ.get(f"{prefix}_SECRET_KEY")
     return Credentials(access, secret) if access and secret else None

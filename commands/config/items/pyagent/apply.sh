@@ -12,7 +12,9 @@ if [ -z "$corral" ]; then
 fi
 home=${CORRAL_HOME:-$HOME/.corral}/agent
 if [ -s "$home/pid" ] && kill -0 "$(cat "$home/pid")" 2>/dev/null; then
-    exit 0
+    [ -d /proc/self ] || exit 0
+    # Not another process of its number, nor one that has ended and nobody has noticed.
+    tr '\0' ' ' <"/proc/$(cat "$home/pid")/cmdline" | grep -q ' agent ' && exit 0
 fi
 mkdir -p "$home"
 nohup "$corral" agent --url "$CATTLE_CONFIG_URL" --home "$home" >>"$home/agent.log" 2>&1 </dev/null &

@@ -1,0 +1,137 @@
+"""Machines join a real server with curl and sh alone: by a token's script, by registering themselves, and as agents named over the API."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.support.server import Server
+from tests.support.waiting import until
+
+CORRAL = Path(sys.executable).with_name("corral")
+
+
+def shell(script: str, folder: Path, *, status: int = 0, variables: dict[str, str] | None = None) -> str:
+    """What a bash of its own says, with curl and nothing of Corral's around it."""
+    environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(folder), **(variables or {})}
+    done = subprocess.run(["bash", "-c", script], cwd=folder, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == status, f"{done.returncode}: {done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+@contextmanager
+def ended(folder: Path) -> Iterator[Path]:
+    """The agent that the script left at work ends with the test. -> its home"""
+    home = folder / "agent"
+    try:
+        yield home
+    finally:
+        if (home / "pid").exists():
+            with suppress(ProcessLookupError):
+                os.kill(int((home / "pid").read_text()), signal.SIGTERM)
+
+
+@pytest.mark.timeout(200)
+def test_a_pasted_command_makes_a_machine_a_host_once(home: Path, tmp_path: Path) -> None:
+    with Server(home, hosts="none") as server, server.http() as http, ended(tmp_path) as agent:
+        made = http.post("/v1/registrationtokens").json()
+        until(lambda: http.get(made["links"]["self"]).json(), lambda seen: "token" in seen)
+        command = http.get(f"{made['links']['self']}/command").text
+        mine = {"CORRAL": str(CORRAL), "CORRAL_HOME": str(tmp_path)}
+        assert "This machine has joined" in shell(f"{command.strip()} -s -- --sim --name paper", tmp_path, variables=mine)
+        hosts = until(lambda: http.get("/v1/hosts", params={"state": "active"}).json()["data"], lambda seen: len(seen) == 1)
+        assert hosts[0]["accountId"] == made["accountId"]  # what it brings is of the account whose token it had
+        assert "at work already" in shell(f"{command.strip()} -s -- --sim", tmp_path, variables=mine)
+
+        pid = int((agent / "pid").read_text())
+        os.kill(pid, signal.SIGTERM)
+        until(lambda: alive(pid), lambda seen: not seen)
+        assert "known" in shell(f"{command.strip()} -s -- --sim", tmp_path, variables=mine)  # the same agent again
+        [found] = http.get("/v1/agents").json()["data"]
+        assert (found["kind"], found["managedConfig"]) == ("registeredAgent", True)
+        items = http.get("/v1/configitemstatuses").json()["data"]
+        assert {each["name"]: each["appliedVersion"] for each in items} == {"configscripts": 1, "pyagent": 1}
+        assert (agent / "config" / "configscripts" / "config.sh").exists()
+
+
+@pytest.mark.timeout(120)
+def test_a_machine_that_lacks_what_an_agent_needs_is_told_so(home: Path, tmp_path: Path) -> None:
+    with Server(home, hosts="none") as server, server.http() as http:
+        tokens = until(lambda: http.get("/v1/registrationtokens").json()["data"], lambda seen: bool(seen) and "token" in seen[0])
+        command = f"curl -sS '{tokens[0]['registrationUrl']}' | sh"
+        (tmp_path / "bin").mkdir()
+        for name in ("sh", "curl", "uname", "bash", "cat"):
+            (tmp_path / "bin" / name).symlink_to(subprocess.check_output(["which", name], text=True).strip())
+        said = shell(command, tmp_path, status=1, variables={"PATH": str(tmp_path / "bin")})
+        assert "lacks what its agent needs" in said
+        assert "no command /no/corral" in shell(command, tmp_path, status=1, variables={"CORRAL": "/no/corral"})
+        assert http.get("/v1/agents").json()["data"] == []  # nothing was registered that could never answer
+
+
+@pytest.mark.timeout(150)
+def test_a_script_with_curl_alone_registers_and_fetches_its_configuration(home: Path, tmp_path: Path) -> None:
+    with Server(home, hosts="none") as server:
+        said = shell(
+            """
+            set -eu
+            json() { python3 -c "import json,sys; print(json.load(sys.stdin)$1)"; }
+            for i in $(seq 100); do
+                token=$(curl -sS "$URL/registrationtokens?state=active" | json "['data'][0]['token']") && break; sleep 0.2
+            done
+            ask() { curl -sS -u "registrationToken:$token" "$@"; }
+            ask -F key=of-this-machine "$URL/register" >/dev/null
+            for i in $(seq 100); do
+                row=$(ask "$URL/register?key=of-this-machine")
+                [ "$(echo "$row" | json "['data'][0]['state']")" = active ] && break; sleep 0.2
+            done
+            export CATTLE_ACCESS_KEY=$(echo "$row" | json "['data'][0]['accessKey']")
+            export CATTLE_SECRET_KEY=$(echo "$row" | json "['data'][0]['secretKey']")
+            ask "$URL/register" | grep -q "$CATTLE_SECRET_KEY" && echo "everybody reads it"
+            curl -sS "$URL/scripts/bootstrap" | sh
+            echo "applied: $(curl -sS "$URL/configitemstatuses" | json "['data']")"
+            """,
+            tmp_path,
+            variables={"URL": f"{server.url}/v1", "CATTLE_HOME": str(tmp_path / "cattle"), "CORRAL_AGENT": "1"},
+        )
+        assert "everybody reads it" not in said
+        assert said.count("is in force in version 1-") == 2
+        assert said.count("'appliedVersion': 1") == 2
+        assert (tmp_path / "cattle" / "configscripts" / "config.sh").exists()
+        again = shell(
+            "cd cattle/configscripts && sh ./config.sh configscripts no-such-item",
+            tmp_path,
+            status=22,
+            variables={"CATTLE_HOME": str(tmp_path / "cattle"), "CATTLE_CONFIG_URL": f"{server.url}/v1", "CATTLE_AGENT_ID": "1a1"},
+        )
+        assert "configscripts is in force" in again
+        assert "no-such-item could not be applied" in again
+
+
+@pytest.mark.timeout(150)
+def test_agents_are_made_with_a_form_and_simulated_ones_fetch_their_configuration(home: Path, tmp_path: Path) -> None:
+    with Server(home, hosts="none") as server, server.http() as http:
+        url = f"{server.url}/v1"
+        said = shell(f"curl -sS -X POST -F user=me {url}/agents; curl -sS -X POST -F user=me {url}/agents", tmp_path)
+        assert '"uri":"ssh://me@' in said
+        assert '"code":"NotUnique"' in said
+        assert '"fieldName":"uri"' in said
+        made = http.post("/v1/agents", data={"uri": "sim://managed", "uuid": "managed"}).json()
+        assert made["managedConfig"] is True
+        until(lambda: http.get(made["links"]["self"]).json()["state"], lambda seen: seen == "active")
+        items = http.get(f"{made['links']['self']}/configitemstatuses").json()["data"]
+        assert sorted((each["name"], each["appliedVersion"]) for each in items) == [("configscripts", 1), ("pyagent", 1)]
+
+
+def alive(pid: int) -> bool:
+    """Whether the process is at work: one that nobody has waited for yet is not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
