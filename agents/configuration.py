@@ -72,7 +72,7 @@ class Configuration:
                 continue
             try:
                 told.append(await asyncio.to_thread(self._bring, url, agent, keys, name))
-            except DriverError as error:
+            except (DriverError, OSError, tarfile.TarError) as error:  # a full disk, say: the other items may be small
                 wrong.append(f"{name}: {error}")
         if wrong:
             raise DriverError("; ".join(wrong))

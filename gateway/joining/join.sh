@@ -12,16 +12,15 @@ say() { printf '%s\n' "$*" >&2; }
 
 fail() { say "Corral: $*"; exit 1; }
 
-# Whether the process of the last start is still that agent: not another of its number, nor one that has ended and nobody has noticed.
-at_work() {
-    [ -s "$home/pid" ] && kill -0 "$(cat "$home/pid")" 2>/dev/null || return 1
-    [ ! -d /proc/self ] || tr '\0' ' ' <"/proc/$(cat "$home/pid")/cmdline" | grep -q ' agent '
+# alive PID WORD: whether that process runs, and its command line has the word in it. (One that has ended, and nobody has noticed, has none.)
+alive() {
+    kill -0 "$1" 2>/dev/null && { [ ! -d /proc/self ] || tr '\0' ' ' <"/proc/$1/cmdline" | grep -q "$2"; }
 }
 
 start_corral() {
     home=${CORRAL_HOME:-$HOME/.corral}/agent
     mkdir -p "$home" && chmod 700 "$home" || fail "can't write to $home: set CORRAL_HOME to a folder that is yours"
-    if at_work; then
+    if [ -s "$home/pid" ] && alive "$(cat "$home/pid")" ' agent '; then
         say "An agent of this machine is at work already: process $(cat "$home/pid"), which logs to $home/agent.log"
         exit 0
     fi
@@ -31,7 +30,7 @@ start_corral() {
     echo "$pid" >"$home/pid"
     waited=0
     while ! grep -q 'hears commands' "$home/agent.log"; do
-        if ! at_work; then
+        if ! alive "$pid" .; then
             rm -f "$home/pid"
             cat "$home/agent.log" >&2
             fail "the agent ended; above is what it said"

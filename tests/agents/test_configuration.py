@@ -1,0 +1,157 @@
+"""config.update, carried out by an agent against a small server that serves items as Corral does; the real one is met in tests/flows."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tarfile
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from agents.configuration import Configuration, read_archive
+from agents.driver import DriverError
+from agents.registration import Credentials
+from commands.config.archive import Version, archive
+from commands.config.sources import File, Item
+
+
+class Shelf:
+    """Items by name, and what was acknowledged."""
+
+    def __init__(self) -> None:
+        self.items: dict[str, bytes] = {}
+        self.said: list[tuple[str, str]] = []
+        self.asked: list[tuple[dict[str, list[str]], str | None]] = []
+        self.url = ""
+
+    def put(self, name: str, script: str = "true", version: int = 1, current: str | None = None) -> str:
+        item = Item(name, {"apply.sh": File(script.encode(), True), "deep/file": File(b"x", False)})
+        served = Version(version, item.source)
+        self.items[name] = archive(item, served, current)
+        return str(served)
+
+
+@pytest.fixture
+def shelf() -> Iterator[Shelf]:
+    shelf = Shelf()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            name, query = self._read()
+            shelf.asked.append((query, self.headers["Authorization"]))
+            body = shelf.items.get(name)
+            self._answer(404 if body is None else 200, body or b"{}")
+
+        def do_PUT(self) -> None:
+            name, query = self._read()
+            shelf.said.append((name, query["version"][0]))
+            self._answer(200, b"{}")
+
+        def _read(self) -> tuple[str, dict[str, list[str]]]:
+            parts = urlsplit(self.path)
+            return parts.path.rpartition("/")[2], parse_qs(parts.query)
+
+        def _answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    shelf.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
+    try:
+        yield shelf
+    finally:
+        server.shutdown()
+        thread.join(5)
+        server.server_close()
+
+
+async def keys(agent: int) -> Credentials | None:
+    return Credentials("key", "secret")
+
+
+def update(shelf: Shelf, *names: str) -> dict[str, object]:
+    return {"configUrl": shelf.url, "items": [{"name": name, "requestedVersion": 1} for name in names]}
+
+
+async def test_an_item_is_put_into_force_applied_and_acknowledged(shelf: Shelf, tmp_path: Path) -> None:
+    version = shelf.put("one", 'echo "$CATTLE_CONFIG_URL $CATTLE_ACCESS_KEY" >../../applied; echo done')
+    configuration = Configuration(keys, tmp_path / "config")
+    answer = await configuration.update(7, update(shelf, "one"))
+    assert answer == {"exitCode": 0, "output": f"one {version}: done"}
+    assert shelf.said == [("one", version)]
+    assert (tmp_path / "config" / "one" / "deep" / "file").read_bytes() == b"x"
+    assert (tmp_path / "config" / "applied").read_text() == f"{shelf.url} key\n"
+    assert shelf.asked == [({}, "Basic a2V5OnNlY3JldA==")]
+
+    # The server says that it is there already: nothing is run.
+    broken = Item("one", {"apply.sh": File(b"exit 1", True)})
+    shelf.items["one"] = archive(broken, Version(1, version.removeprefix("1-")), version)
+    await configuration.update(7, update(shelf, "one"))
+    assert shelf.asked[-1][0] == {"current": [version]}
+    assert shelf.said == [("one", version)] * 2
+
+
+async def test_what_can_not_be_applied_is_not_acknowledged_and_keeps_none_of_the_others(shelf: Shelf, tmp_path: Path) -> None:
+    before = shelf.put("broken", "true")
+    configuration = Configuration(keys, tmp_path)
+    await configuration.update(7, update(shelf, "broken"))
+    shelf.put("broken", "echo no space left; exit 3", version=2)
+    good = shelf.put("good")
+    with pytest.raises(DriverError, match=r"broken: its apply\.sh ended with 3: no space left; absent: GET .* answered 404") as failed:
+        await configuration.update(7, update(shelf, "broken", "absent", "good", "../evil"))
+    assert "'../evil' is no item's name" in str(failed.value)
+    assert shelf.said == [("broken", before), ("good", good)]
+    assert (tmp_path / "broken" / "version").read_text() == before  # what was in force stays so
+
+
+async def test_an_agent_without_keys_says_who_it_is_and_one_without_a_folder_only_fetches(shelf: Shelf) -> None:
+    async def none(agent: int) -> Credentials | None:
+        return None
+
+    version = shelf.put("one", "exit 1")
+    await Configuration(none, url=shelf.url).update(7, {**update(shelf, "one"), "configUrl": None})
+    assert shelf.asked == [({"agentId": ["1a7"]}, None)]
+    assert shelf.said == [("one", version)]
+    with pytest.raises(DriverError, match=r"set cattle\.config\.url"):
+        await Configuration(none).update(7, {"items": []})
+
+
+def test_an_archive_that_is_not_what_its_sums_say_is_refused() -> None:
+    item = Item("one", {"apply.sh": File(b"true", True)})
+    version = Version(1, item.source)
+    assert read_archive("one", archive(item, version)).version == str(version)
+    with pytest.raises(DriverError, match="none of an item"):
+        read_archive("two", archive(item, version))
+    with pytest.raises(DriverError, match="can't be read"):
+        read_archive("one", b"no archive")
+    other = archive(Item("one", {"apply.sh": File(b"rm -rf", True)}), version)
+    with pytest.raises(DriverError, match=r"of the archive is not what SHA1SUMS says"):
+        read_archive("one", mixed(archive(item, version), other))
+
+
+def mixed(sums_of: bytes, files_of: bytes) -> bytes:
+    """The files of one archive under the sums of another."""
+    made = io.BytesIO()
+    with (
+        tarfile.open(fileobj=io.BytesIO(sums_of), mode="r:gz") as sums,
+        tarfile.open(fileobj=io.BytesIO(files_of), mode="r:gz") as files,
+        tarfile.open(fileobj=made, mode="w") as tar,
+    ):
+        for each in files:
+            source = sums if "SHA1SUMS" in each.name else files
+            entry = source.getmember(each.name)
+            tar.addfile(entry, source.extractfile(entry) if entry.isfile() else None)
+    return gzip.compress(made.getvalue())
