@@ -55,10 +55,12 @@ class Correspondence:
 
     def __init__(
         self, store: Store, catalogue: Catalogue, vault: Vault, roots: Roots, dispatch: Dispatch, *, fleet: Callable[[], Fleet],
-        schedule: Schedule, is_ours: Callable[[str], bool], spawn: Callable[[Coroutine[Any, Any, None]], bool],
+        schedule: Schedule, is_ours: Callable[[str], bool], spawn: Callable[[Coroutine[Any, Any, None]], bool], url: str = "",
     ) -> None:  # fmt: skip
+        """`url`: of this server's API, where it knows it."""
         self._store, self._catalogue, self._vault, self._roots, self._dispatch = store, catalogue, vault, roots, dispatch
         self._fleet, self._schedule, self._is_ours, self._spawn = fleet, schedule, is_ours, spawn
+        self._url = url
         self._answered: OrderedDict[str, None] = OrderedDict()
         """The commands answered last, so that a repeated answer costs nothing."""
         self._resending: set[str] = set()
@@ -96,7 +98,7 @@ class Correspondence:
         sealed = World(self._catalogue, resources, self._fleet())
         wanted = [*resources.values(), *keys_of(sealed)]
         opened = await patiently(lambda: self._vault.opened_all(wanted))
-        return World(self._catalogue, {each.stream: each for each in opened}, self._fleet())
+        return World(self._catalogue, {each.stream: each for each in opened}, self._fleet(), url=self._url)
 
     async def _send_again(self, root: str, waiting: Waiting) -> None:
         """A command of before a restart, with the payload that it had: built from the root as of its request's position."""

@@ -25,8 +25,6 @@ from commands.announce import Announcer
 from commands.bus import Bus
 from commands.catalogue.model import Catalogue
 from commands.claimed import PREFIXES, leased
-from commands.config.sources import Sources
-from commands.config.sync import ConfigSync
 from commands.correspondence import Correspondence
 from commands.dispatch import Dispatch
 from commands.endings import Endings
@@ -64,9 +62,9 @@ class Engine:
 
     def __init__(
         self, store: Store, bus: Bus, catalogue: Catalogue, settings: Mapping[str, Any], *, holder: str, vault: Vault | None = None,
-        surroundings: Surroundings = REAL, sources: Sources | None = None,
+        surroundings: Surroundings = REAL, url: str = "",
     ) -> None:
-        """`sources`: of agents' configuration; None: Corral's own alone."""
+        """`url`: of the API on this server, where it is known."""
         self.store = store
         self.surroundings = surroundings
         self.catalogue = catalogue
@@ -74,7 +72,6 @@ class Engine:
         self.holder = holder
         self.vault = vault or Vault(store, catalogue, chance=surroundings.secret)
         self.fleet = Fleet()
-        self._sources = sources or Sources()
         self._ids = Ids(store)
         self._bus = bus
         self._partitions = Partitions(store, holder, gained=self._gained, drained=self._drained, lost=self._lost)
@@ -95,7 +92,7 @@ class Engine:
         )
         self._correspondence = Correspondence(
             store, catalogue, self.vault, self._roots, self._dispatch, fleet=lambda: self.fleet, schedule=self.schedule,
-            is_ours=self._is_ours, spawn=self._spawn,
+            is_ours=self._is_ours, spawn=self._spawn, url=url,
         )
 
     @property
@@ -117,7 +114,6 @@ class Engine:
                 group.create_task(self._dispatch.run())
                 group.create_task(self._presence().run())
                 group.create_task(self._vitals.run())
-                group.create_task(self._config_sync().run())
                 group.create_task(Announcer(self.store, self._bus, self.catalogue, self.holder).run())
                 try:
                     await asyncio.Event().wait()  # until this is cancelled, or one of them fails
@@ -131,7 +127,7 @@ class Engine:
     def _presence(self) -> PresenceWatch:
         commands = Commands(self.store, self.catalogue, self.settings, self.vault, surroundings=self.surroundings)
         self._wakeups.endings = endings = Endings(commands, self.fleet)
-        watch = PresenceWatch(self._bus, commands, self.fleet, endings, mine=self._is_surely_ours, returned=self._dispatch.nudge)
+        watch = PresenceWatch(self._bus, commands, self.fleet, endings, mine=self.is_surely_ours, returned=self._dispatch.nudge)
         self._wakeups.on_task = partial(do_share, self._wakeups, self._dispatch, watch)
         return watch
 
@@ -141,10 +137,6 @@ class Engine:
         self._dispatch.fill()
         self._begin_turns()
         self._vitals.tell()
-
-    def _config_sync(self) -> ConfigSync:
-        fleet, mine = (lambda: self.fleet), self._is_surely_ours
-        return ConfigSync(self._bus, self.catalogue, self.settings, self._sources, fleet=fleet, mine=mine)
 
     def vitals(self) -> dict[str, Any]:
         """What is at work here, and what waits for its turn or for an agent."""
@@ -159,7 +151,7 @@ class Engine:
     def _is_ours(self, root: str) -> bool:
         return self._partitions.serves(partition_of(root))
 
-    def _is_surely_ours(self, root: str) -> bool:
+    def is_surely_ours(self, root: str) -> bool:
         """For what is not appended under the lease: after a pause it may be another's by now, and what was heard is old."""
         return self._is_ours(root) and self._partitions.sure
 

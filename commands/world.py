@@ -12,7 +12,9 @@ from commands.resource import Resource
 class World:
     """One root's resources by stream, before the shared ones of the fleet."""
 
-    def __init__(self, catalogue: Catalogue, resources: Mapping[str, Resource], fleet: Fleet) -> None:
+    def __init__(self, catalogue: Catalogue, resources: Mapping[str, Resource], fleet: Fleet, *, url: str = "") -> None:
+        """`url`: of the API on the server that sends what is built from this world, where it knows it."""
+        self.url = url
         self.catalogue = catalogue
         self.resources = dict(resources)
         self.fleet = fleet

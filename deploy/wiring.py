@@ -13,9 +13,9 @@ from typing import Any
 from commands import upcast
 from commands.bus import Bus
 from commands.config.sources import Sources
+from commands.config.sync import ConfigSync
 from commands.connection import Connection
 from commands.engine import Engine
-from commands.logic.config_items import CONFIG_URL
 from commands.partitions import ENGINE
 from commands.pruner import Pruner
 from commands.sealing import MasterKeys
@@ -84,7 +84,6 @@ async def server(
     catalogue = catalogue_of(settings.home)
     async with AsyncExitStack() as stack:
         chosen = settings.orchestration()
-        chosen[CONFIG_URL] = chosen[CONFIG_URL] or _own_url(listener)
         content = Sources(settings.home / CONTENT)
         store = await PostgresStore.open(
             addresses.postgres, patience=PATIENCE, archive=settings.archive_folder, upcast=upcast.reader()
@@ -113,9 +112,11 @@ async def server(
             bus = Bus(addresses.nats)
             await bus.start()
             stack.push_async_callback(bus.close)
-            engine = Engine(store, bus, catalogue, chosen, holder=node, vault=vault, sources=content)
+            url = _own_url(listener)
+            engine = Engine(store, bus, catalogue, chosen, holder=node, vault=vault, url=url)
             watch.on_change(engine.settings_changed)
             tasks.start(engine.run(), "engine")
+            tasks.start(ConfigSync(bus, catalogue, chosen, content, engine, url).run(), "configuration")
             tasks.start(Snapshotter(store, chosen, node).run(), "snapshots")
             tasks.start(TaskRunner(commands, chosen, node).run(), "tasks")
             tasks.start(Pruner(store, chosen).run(), "pruner")

@@ -10,6 +10,7 @@ from commands.catalogue.fields import parsed_date, storable
 from commands.catalogue.filters import filters_of
 from commands.catalogue.ids import number_of
 from commands.catalogue.model import Field, ResourceType
+from gateway.joining.shown import guesses_keys
 from gateway.request import ApiRequest
 from projections.query import Filter
 
@@ -58,7 +59,7 @@ def read_listing(type: ResourceType, request: ApiRequest) -> Listing:
     for param, text in request.params:
         name, _, modifier = param.partition("_")
         modifier = modifier or "eq"
-        if modifier not in allowed.get(name, ()):
+        if modifier not in allowed.get(name, ()) or guesses_keys(type, name, modifier, request):
             continue
         if chosen.get(name) != modifier:  # of two modifiers of a field the later stays
             chosen[name] = modifier
@@ -80,7 +81,7 @@ def read_listing(type: ResourceType, request: ApiRequest) -> Listing:
         tuple(filters),
         {name: [{"value": value, "modifier": chosen[name]} for value in given] for name, given in values.items()},
         nothing,
-        type.fields[sort] if sort in allowed else None,
+        type.fields[sort] if sort in allowed and not guesses_keys(type, sort, "sort", request) else None,
         (request.param("order") or "").lower() == "desc",
         min(max(_number(request.param("limit"), LIMIT), 1), MOST),
         _offset(request.param("marker")),

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
 
 import structlog
 
@@ -30,15 +30,24 @@ MOST = 100
 """Agents that are told in one round; the others are in the next ones."""
 
 
+class Engine(Protocol):
+    """Whose agents are told."""
+
+    @property
+    def fleet(self) -> Fleet: ...
+
+    def is_surely_ours(self, root: str) -> bool: ...
+
+
 class ConfigSync:
-    """`run` as a task, beside the engine: it tells the agents of that one's partitions."""
+    """`run` as a task, beside the engine: it tells the agents of that one's partitions. `url`: of the API, where settings say none."""
 
     def __init__(
-        self, bus: Bus, catalogue: Catalogue, settings: Mapping[str, Any], sources: Sources, *, fleet: Callable[[], Fleet],
-        mine: Callable[[str], bool], seconds: float = SECONDS,
+        self, bus: Bus, catalogue: Catalogue, settings: Mapping[str, Any], sources: Sources, engine: Engine, url: str = "",
+        seconds: float = SECONDS,
     ) -> None:  # fmt: skip
         self._bus, self._catalogue, self._settings, self._sources = bus, catalogue, settings, sources
-        self._fleet, self._mine, self._seconds = fleet, mine, seconds
+        self._engine, self._url, self._seconds = engine, url, seconds
         self._after = 0
         """The agent that was told last: the next round begins behind it."""
 
@@ -51,12 +60,12 @@ class ConfigSync:
 
     def _lacking(self) -> Iterator[tuple[Resource, list[Resource]]]:
         """Active agents, and what they are to fetch. (What has no files here can't be fetched.)"""
-        world = World(self._catalogue, {}, self._fleet())
+        world = World(self._catalogue, {}, self._engine.fleet)
         known: dict[str, str | None] = {}
         told = 0
         agents = sorted(world.fleet.all("agent"), key=lambda each: (each.id <= self._after, each.id))
         for agent in agents:
-            if agent.state != "active" or not self._mine(agent.stream):
+            if agent.state != "active" or not self._engine.is_surely_ours(agent.stream):
                 continue
             lacking = [each for each in rows_of(world, agent) if self._lacks(each, known)]
             if lacking and told < MOST:
@@ -75,12 +84,18 @@ class ConfigSync:
         ident = str(uuid.uuid4())
         reply = reply_subject(partition_of(agent.stream), agent.id, ident)
         message = Message(
-            id=ident, name=COMMAND, replyTo=reply, resourceType="agent", resourceId=api_id("agent", agent.id, self._catalogue),
-            data=asked_for(rows, self._settings[CONFIG_URL]), publisher="corral", timeoutMillis=int(self._seconds * 1000),
-        )  # fmt: skip
+            id=ident,
+            name=COMMAND,
+            replyTo=reply,
+            resourceType="agent",
+            resourceId=api_id("agent", agent.id, self._catalogue),
+            data=asked_for(rows, self._settings[CONFIG_URL] or self._url),
+            publisher="corral",
+            timeoutMillis=int(self._seconds * 1000),
+        )
         number = agent.id
-        if is_delegated(self._fleet(), number):
-            through = Delegated(World(self._catalogue, {}, self._fleet()), number, message).through()
+        if is_delegated(self._engine.fleet, number):
+            through = Delegated(World(self._catalogue, {}, self._engine.fleet), number, message).through()
             if through is None:
                 return
             number, message = through

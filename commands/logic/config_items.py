@@ -71,7 +71,7 @@ def whom_to_ask(world: World, agent: Resource) -> int | None:
 
 def update(world: World, agent: Resource) -> Json:
     """What config.update carries."""
-    return asked_for(_behind(world, agent), (_noted(agent) or {}).get("url") or "")
+    return asked_for(_behind(world, agent), (_noted(agent) or {}).get("url") or world.url)
 
 
 def asked_for(rows: Iterable[Resource], url: str) -> Json:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from commands.catalogue.model import ResourceType
 from commands.registration_tokens import token
 from commands.resource import Resource
 from gateway.request import ApiRequest
@@ -41,6 +42,11 @@ def hide_keys(document: Json, resource: Resource, request: ApiRequest) -> None:
     for place in (document, *_fields_in(document)):
         for name in KEYS:
             place.pop(name, None)
+
+
+def guesses_keys(type: ResourceType, name: str, modifier: str, request: ApiRequest) -> bool:
+    """Whether a list would tell something of keys to who does not know them: all but the whole key does, letter by letter."""
+    return name == "key" and (type.parent or type.name) == "genericObject" and modifier != "eq" and not request.caller.sees_all
 
 
 def _fields_in(document: Json) -> list[Json]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import nats
@@ -15,10 +16,22 @@ from commands.bus import Bus
 from commands.config.sources import Sources
 from commands.config.sync import ConfigSync
 from commands.decide import Run, Update
+from commands.fleet import Fleet
 from commands.logic import config_items
 from tests.support.story import Story
 
 WANTED = ("hosts", "unknown")
+
+
+@dataclass
+class Engine:
+    """One that has all partitions, or none."""
+
+    fleet: Fleet
+    mine: bool
+
+    def is_surely_ours(self, root: str) -> bool:
+        return self.mine
 
 
 def an_agent(story: Story) -> None:
@@ -43,7 +56,7 @@ async def told(story: Story, nats_url: str, sources: Sources, mine: bool = True)
     await client.subscribe("corral.agent.a1.config.update", cb=hear)
     await client.flush()
     settings = {**story.settings, "cattle.config.url": "http://server/v1"}
-    sync = ConfigSync(bus, story.catalogue, settings, sources, fleet=lambda: story.fleet, mine=lambda root: mine, seconds=0.05)
+    sync = ConfigSync(bus, story.catalogue, settings, sources, Engine(story.fleet, mine), seconds=0.05)
     running = asyncio.create_task(sync.run())
     try:
         yield heard

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from tests.support.server import Server
@@ -53,7 +55,10 @@ def test_a_pasted_command_makes_a_machine_a_host_once(home: Path, tmp_path: Path
         pid = int((agent / "pid").read_text())
         os.kill(pid, signal.SIGTERM)
         until(lambda: alive(pid), lambda seen: not seen)
+        [found] = http.get("/v1/agents").json()["data"]
+        assert state(http, found) == "reconnecting"  # it said that it goes
         assert "known" in shell(f"{command.strip()} -s -- --sim", tmp_path, variables=mine)  # the same agent again
+        assert state(http, found, "active") == "active"
         [found] = http.get("/v1/agents").json()["data"]
         assert (found["kind"], found["managedConfig"]) == ("registeredAgent", True)
         items = http.get("/v1/configitemstatuses").json()["data"]
@@ -62,7 +67,7 @@ def test_a_pasted_command_makes_a_machine_a_host_once(home: Path, tmp_path: Path
 
 
 @pytest.mark.timeout(120)
-def test_a_machine_that_lacks_what_an_agent_needs_is_told_so(home: Path, tmp_path: Path) -> None:
+def test_without_corral_the_agents_container_is_run_and_without_docker_it_is_told_what_lacks(home: Path, tmp_path: Path) -> None:
     with Server(home, hosts="none") as server, server.http() as http:
         tokens = until(lambda: http.get("/v1/registrationtokens").json()["data"], lambda seen: bool(seen) and "token" in seen[0])
         command = f"curl -sS '{tokens[0]['registrationUrl']}' | sh"
@@ -72,6 +77,14 @@ def test_a_machine_that_lacks_what_an_agent_needs_is_told_so(home: Path, tmp_pat
         said = shell(command, tmp_path, status=1, variables={"PATH": str(tmp_path / "bin")})
         assert "lacks what its agent needs" in said
         assert "no command /no/corral" in shell(command, tmp_path, status=1, variables={"CORRAL": "/no/corral"})
+
+        # With a Docker engine it runs the agent's container, told where to register and with what.
+        docker = tmp_path / "bin" / "docker"
+        docker.write_text(f'#!/bin/sh\n[ "$1" != run ] || echo "$@ $CATTLE_URL $CATTLE_REGISTRATION_SECRET_KEY" >{tmp_path}/ran\n')
+        docker.chmod(0o755)
+        assert "container corral-agent" in shell(command, tmp_path, variables={"PATH": str(tmp_path / "bin")})
+        ran = (tmp_path / "ran").read_text()
+        assert f"-e CATTLE_AGENT_IP cattle/agent:latest {server.url}/v1 {tokens[0]['token']}" in ran
         assert http.get("/v1/agents").json()["data"] == []  # nothing was registered that could never answer
 
 
@@ -127,6 +140,12 @@ def test_agents_are_made_with_a_form_and_simulated_ones_fetch_their_configuratio
         until(lambda: http.get(made["links"]["self"]).json()["state"], lambda seen: seen == "active")
         items = http.get(f"{made['links']['self']}/configitemstatuses").json()["data"]
         assert sorted((each["name"], each["appliedVersion"]) for each in items) == [("configscripts", 1), ("pyagent", 1)]
+
+
+def state(http: httpx.Client, agent: dict[str, Any], wanted: str = "reconnecting") -> str:
+    """The agent's, once it is the wanted one."""
+    found: str = until(lambda: http.get(agent["links"]["self"]).json()["state"], lambda seen: bool(seen == wanted))
+    return found
 
 
 def alive(pid: int) -> bool:

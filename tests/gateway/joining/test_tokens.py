@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from commands import events
+from commands.catalogue.builtin import CATALOGUE
 from commands.registration_tokens import token
 from commands.service import Actor
 from eventstore import Event
 from eventstore.postgres import PostgresStore
+from gateway.callers import Caller
+from gateway.listing import read_listing
+from gateway.request import ApiRequest
 from tests.support.http import Api, serving
 
 SECRET = "a secret of forty characters, or so"
@@ -122,6 +126,17 @@ async def test_a_machines_keys_are_shown_to_who_brings_its_key(api: Api) -> None
     assert listed["secretKey"] == "SECRET"
     assert "secretKey" not in (await api.get("/v1/register"))["data"][0]
     assert "SECRET" not in str(await api.get("/v1/genericobjects"))
+
+
+async def test_nobody_finds_out_a_key_letter_by_letter() -> None:
+    """Who does not see everybody's keys anyway asks for one whole key, and for no order of them."""
+    type = CATALOGUE.type("register")
+    asked = [("key_prefix", "a"), ("key_like", "%b%"), ("key", "whole"), ("sort", "key"), ("name_prefix", "c")]
+    for caller, filters, sort in ((Caller(5, "readAdmin"), {"key": "eq", "name": "prefix"}, None), (Caller(1), None, "key")):
+        request = ApiRequest("GET", ("register",), asked, [{}], False, "", "", "", caller, False, None, "", None)
+        listing = read_listing(type, request)
+        assert filters is None or {each.field.name: each.modifier for each in listing.filters} == filters
+        assert (listing.sort.name if listing.sort else None) == sort
 
 
 async def printed(script: str) -> dict[str, str]:
