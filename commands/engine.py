@@ -58,13 +58,12 @@ MAX_CONFLICTS = 50
 
 
 class Engine:
-    """Takes turns for the partitions that it leases. `run` ends when it is cancelled."""
+    """Takes turns for the partitions that it leases. `run` ends when it is cancelled. `url`: of this server's API, where it is known."""
 
     def __init__(
         self, store: Store, bus: Bus, catalogue: Catalogue, settings: Mapping[str, Any], *, holder: str, vault: Vault | None = None,
         surroundings: Surroundings = REAL, url: str = "",
     ) -> None:
-        """`url`: of the API on this server, where it is known."""
         self.store = store
         self.surroundings = surroundings
         self.catalogue = catalogue

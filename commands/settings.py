@@ -58,18 +58,20 @@ _OCTET = "[0-9a-fA-F]{2}"
 _FIRST_OCTET = "[0-9a-fA-F][02468aceACE]"  # an odd one is a group's address, which no nic can have
 _MAC_PREFIX = rf"{_FIRST_OCTET}:{_OCTET}:{_OCTET}"
 
+_URL = r"https?://[!-&(-~]+"  # without a quote, as shells read it
+
 SETTINGS: dict[str, Setting] = {
     "agent.config.items": Text(
         "pyagent,configscripts", r"[A-Za-z0-9._-]+( *, *[A-Za-z0-9._-]+)*", "names of config items with commas between them",
     ),
-    "agent.image": Text("cattle/agent:latest", r"[^\s']+", "a Docker image's name"),
+    "agent.image": Text("cattle/agent:latest", r"[A-Za-z0-9][A-Za-z0-9._/:@-]*", "a Docker image's name"),
     # The URL under which machines that join reach the API, http://server:8080/v1; none: that of the request.
-    "agent.instance.register.url": Text("", r"|https?://[^\s']+", "the API's URL, such as http://server:8080/v1"),
+    "agent.instance.register.url": Text("", rf"|{_URL}", "the API's URL, such as http://server:8080/v1"),
     "agent.instance.image.uuid": Text(
         "docker:cattle/agent-instance:latest", r"(docker|sim):[^\s:/@]\S*", "an image's uuid, such as docker:NAME:TAG",
     ),
     # The API's URL as agents fetch their configuration from it; none: that of the server, as far as it is known.
-    "cattle.config.url": Text("", r"|https?://[^\s']+", "the API's URL, such as http://server:8080/v1"),
+    "cattle.config.url": Text("", rf"|{_URL}", "the API's URL, such as http://server:8080/v1"),
     "ipsec.psk.byte.length": Number(48, 16, 1024),
     "instance.link.target.wait.time.millis": Number(15000, 0, 1000 * TEN_YEARS),
     "mac.prefix.start": Text("02:00:01", _MAC_PREFIX, "three octets with an even first one, such as 02:00:01"),
