@@ -17,11 +17,12 @@ from commands.config.archive import LATEST, Version, archive, read_version
 from commands.config.sources import Item
 from commands.errors import NotFound, Refused
 from commands.resource import Resource, split_stream
+from gateway.bus.rules import agents_of
 from gateway.errors import MethodNotAllowed
 from gateway.request import ApiRequest
 from gateway.resources import current
 from gateway.services import Services
-from projections.query import Filter, Query
+from gateway.writes import READ_YOUR_WRITES
 
 ROW = "configItemStatus"
 
@@ -77,6 +78,7 @@ async def _apply(services: Services, request: ApiRequest, item: Item, row: Resou
         return version, row.position
     wanted["appliedUpdated"] = date_text(services.store.now())
     outcome = await services.commands.update(ROW, row.id, wanted, request.actor)
+    await services.views.wait_for(outcome.position, READ_YOUR_WRITES)
     return version, outcome.position
 
 
@@ -96,20 +98,12 @@ async def _agent(services: Services, request: ApiRequest) -> int:
         if number is None or seen is None or not request.caller.sees_row(type, seen.resource):
             raise Refused("InvalidReference", f"there is no agent {given}", "agentId")
         return number
-    mine = await _agents_of(services, request) if request.caller.kind == AGENT else []
+    mine = await agents_of(services, request.caller) if request.caller.kind == AGENT else []
     if not mine and request.caller.kind == AGENT and await services.views.wait_for(await services.store.head(), CATCH_UP):
-        mine = await _agents_of(services, request)
+        mine = await agents_of(services, request.caller)
     if len(mine) != 1:
         raise Refused("MissingRequired", "say for which agent: agentId", "agentId")
     return mine[0]
-
-
-async def _agents_of(services: Services, request: ApiRequest) -> list[int]:
-    """The agents of the caller's account."""
-    type = services.catalogue.type("agent")
-    owner = Filter(type.fields["accountId"], "eq", request.caller.account)
-    seen = await services.views.rows(Query(type, filters=(owner,), limit=20))
-    return [each.resource.id for each in seen if not each.resource.removed]
 
 
 def _plain(request: ApiRequest) -> bool:

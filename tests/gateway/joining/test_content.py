@@ -53,6 +53,7 @@ async def test_what_is_applied_is_kept_and_said_as_the_server_sees_it(api: Api) 
     for _ in range(2):
         put = await api.http.put(ITEM, params={**params, "version": version})
         assert (put.status_code, put.json()["version"], put.json()["agentId"]) == (200, version, f"1a{agent}")
+    await api.settled()
     [row] = (await api.get("/v1/configitemstatuses", agentId=f"1a{agent}"))["data"]
     assert (row["appliedVersion"], row["sourceVersion"]) == (1, version.removeprefix("1-"))
     assert row["appliedUpdated"] is not None

@@ -8,7 +8,7 @@ from typing import Any
 
 from commands import events
 from commands.catalogue.builtin import CATALOGUE
-from commands.registration_tokens import token
+from commands.registration_tokens import HOUR, token
 from commands.service import Actor
 from eventstore import Event
 from eventstore.postgres import PostgresStore
@@ -91,11 +91,12 @@ async def test_what_is_no_good_token_gets_a_script_that_says_so(api: Api, tmp_pa
 
 
 async def test_a_token_ends_with_its_period_and_with_its_account(store: PostgresStore, database: str) -> None:
-    async with serving(store, database, settings={"registration.token.period.millis": 0}) as api:
+    async with serving(store, database, settings={"registration.token.period.millis": 3 * HOUR}) as api:
         _, text = await a_token(api)
-        assert (await api.http.get(f"/v1/scripts/{text}")).status_code == 404
-    async with serving(store, database) as api:
-        assert (await api.http.get(f"/v1/scripts/{text}")).status_code == 200
+        now = int(api.store.now().timestamp() * 1000)
+        for hours, status in ((4, 404), (1, 200), (0, 200)):
+            earlier = token("PUBLIC", SECRET, now - hours * HOUR)
+            assert (await api.http.get(f"/v1/scripts/{earlier}")).status_code == status, hours
         await api.happened(f"account-{api.admin}", Event(events.UPDATED, {"changes": {"state": "inactive"}}))
         await api.settled()
         assert (await api.http.get(f"/v1/scripts/{text}")).status_code == 404
