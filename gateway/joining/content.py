@@ -28,7 +28,7 @@ ROW = "configItemStatus"
 
 CONTENT = "configContent"
 
-CATCH_UP = 1.0
+CATCH_UP = 5.0
 """Seconds for which an agent that is new waits for the views to hold all that is in the log."""
 
 AGENT = "agent"
@@ -99,7 +99,8 @@ async def _agent(services: Services, request: ApiRequest) -> int:
             raise Refused("InvalidReference", f"there is no agent {given}", "agentId")
         return number
     mine = await agents_of(services, request.caller) if request.caller.kind == AGENT else []
-    if not mine and request.caller.kind == AGENT and await services.views.wait_for(await services.store.head(), CATCH_UP):
+    if not mine and request.caller.kind == AGENT:
+        await services.views.wait_for(await services.store.head(), CATCH_UP)
         mine = await agents_of(services, request.caller)
     if len(mine) != 1:
         raise Refused("MissingRequired", "say for which agent: agentId", "agentId")

@@ -12,7 +12,7 @@ from projections.query import Filter, Query
 
 PERIOD = "registration.token.period.millis"
 
-CATCH_UP = 1.0
+CATCH_UP = 5.0
 """Seconds for which a token that is not known yet waits for the views to hold all that is in the log."""
 
 
@@ -31,7 +31,8 @@ async def is_good(services: Services, given: str) -> bool:
     if not public or "\0" in public:
         return False
     found = await _credentials(services, public)
-    if not found and await services.views.wait_for(await services.store.head(), CATCH_UP):
+    if not found:
+        await services.views.wait_for(await services.store.head(), CATCH_UP)
         found = await _credentials(services, public)
     period = int(services.settings[PERIOD])
     for each in await services.vault.opened_all(found):
