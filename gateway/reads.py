@@ -223,15 +223,15 @@ class Reads:
 
 
 def _sorted(rows: list[Seen], listing: Listing) -> list[Seen]:
-    """As the views sort: nulls first, then by value; descending the other way round."""
+    """As the views sort: nulls first, then by value, then by id; descending the other way round."""
     field = listing.sort
     assert field is not None
 
-    def key(seen: Seen) -> tuple[bool, Any]:
+    def key(seen: Seen) -> tuple[bool, Any, int]:
         value = seen.resource.id if field.name == "id" else seen.shown.row.get(field.name)
         number = field.reference or field.type in ("int", "boolean")
         if value is None or (number and not isinstance(value, int)):
-            return (False, 0 if number else "")
-        return (True, value if number else str(value))
+            return (False, 0 if number else "", seen.resource.id)
+        return (True, value if number else str(value), seen.resource.id)
 
     return sorted(rows, key=key, reverse=listing.descending)

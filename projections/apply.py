@@ -114,7 +114,8 @@ async def _write(connection: Connection, picture: Picture) -> None:
         await connection.execute(sql("write_rows"), *_columns(rows))
     if picture.gone_rows:
         gone = sorted(split_stream(stream)[1] for stream in picture.gone_rows)
-        await connection.execute("delete from resources where type = $1 and id = any ($2::bigint[])", leases.TYPE, gone)
+        for view in ("resources", "listed"):
+            await connection.execute(f"delete from {view} where type = $1 and id = any ($2::bigint[])", leases.TYPE, gone)
     if picture.changed_processes:
         processes = [picture.processes[pid] for pid in sorted(picture.changed_processes)]
         await connection.execute(sql("write_processes"), *_columns([[getattr(p, name) for name in PROCESS_COLUMNS] for p in processes]))

@@ -28,6 +28,7 @@ SOURCES = (
     "projections/processes.py",
     "projections/rows.py",
     "projections/sql/schema.sql",
+    "projections/sql/write_rows.sql",
 )
 """What decides which rows a log gives. The catalogue does not: rows keep what the fold gives, and queries interpret it."""
 
@@ -60,6 +61,7 @@ async def connect(dsn: str, schema: str, *, timeout: float = 10.0, statement_tim
 
 def server_settings(schema: str, statement_timeout: float | None = None) -> dict[str, str]:
     settings = {"application_name": "corral-views", "search_path": schema, "timezone": "UTC", "jit": "off"}
+    settings["plan_cache_mode"] = "force_custom_plan"  # which index serves a list depends on what it asks for
     if statement_timeout is not None:
         settings["statement_timeout"] = str(int(statement_timeout * 1000))
     return settings

@@ -23,7 +23,7 @@ class Filter:
 @dataclass(frozen=True, slots=True)
 class Query:
     """`root`: the type whose rows are meant, `kind`: only those of this child type. `account`: only what this account may
-    see (None: everything). `removed`: also what lists hide. `limit` None: all."""
+    see (None: everything). `limit` None: all."""
 
     root: ResourceType
     kind: str | None = None
@@ -33,7 +33,6 @@ class Query:
     limit: int | None = None
     offset: int = 0
     account: int | None = None
-    removed: bool = False
     show_removed: float = SHOW_REMOVED
 
 
@@ -50,17 +49,16 @@ class Statement:
 
 def select(query: Query, columns: str) -> tuple[str, list[Any]]:
     statement = Statement()
-    where = [f"type = {statement.add(query.root.name)}"]
+    where = [f"l.type = {statement.add(query.root.name)}", not_hidden("l", statement, query.show_removed)]
     if query.kind:
-        where.append(f"kind = {statement.add(query.kind)}")
-    if not query.removed:
-        where.append(not_hidden(statement, query.show_removed))
+        where.append(f"l.kind = {statement.add(query.kind)}")
     if "visible" in query.root.fields:
-        where.append("row ->> 'visible' is distinct from 'false'")
+        where.append("t.row ->> 'visible' is distinct from 'false'")
     if query.account is not None:
-        where.append(visible(query.root, query.account, statement))
+        where.append(visible("l", query.root, query.account, statement))
     where += [_condition(each, statement) for each in query.filters]
-    text = f"select {columns} from resources t where {' and '.join(where)} order by {_order(query, statement)}"
+    text = f"select {columns} from listed l join resources t on t.type = l.type and t.id = l.id"
+    text += f" where {' and '.join(where)} order by {_order(query, statement)}"
     if query.limit is not None:
         text += f" limit {statement.add(query.limit, 'bigint')}"
     if query.offset:
@@ -68,21 +66,21 @@ def select(query: Query, columns: str) -> tuple[str, list[Any]]:
     return text, statement.values
 
 
-def visible(root: ResourceType, account: int, statement: Statement) -> str:
-    """The rows an account sees: its own, and public ones; rows of types without an account are everybody's."""
+def visible(of: str, root: ResourceType, account: int, statement: Statement) -> str:
+    """Of the rows of listed or resources (by the name they have in the query), with those of resources as t: the rows an account sees: its own, and public ones; rows of types without an account are everybody's."""
     own = statement.add(account, "bigint")
     if root.name == "account":
-        return f"id = {own}"
+        return f"{of}.id = {own}"
     if "accountId" not in root.fields:
         return "true"
     if "isPublic" in root.fields:
-        return f"(account = {own} or row ->> 'isPublic' = 'true')"
-    return f"account = {own}"
+        return f"({of}.account = {own} or t.row ->> 'isPublic' = 'true')"
+    return f"{of}.account = {own}"
 
 
-def not_hidden(statement: Statement, seconds: float) -> str:
+def not_hidden(of: str, statement: Statement, seconds: float) -> str:
     """What lists show: what is not removed, and for a while what is."""
-    return f"gone > now() and (removed is null or removed > now() - make_interval(secs => {statement.add(seconds, 'float8')}))"
+    return f"{of}.gone > now() and ({of}.removed is null or {of}.removed > now() - make_interval(secs => {statement.add(seconds, 'float8')}))"
 
 
 def refers(name: str, number: int) -> str:
@@ -92,9 +90,9 @@ def refers(name: str, number: int) -> str:
 
 def _order(query: Query, statement: Statement) -> str:
     if query.sort is None:
-        return "id desc" if query.descending else "id"
-    direction = "desc nulls last" if query.descending else "asc nulls first"
-    return f"{_value(query.sort, statement)} {direction}, id"
+        return "l.id desc" if query.descending else "l.id"
+    direction, ties = ("desc nulls last", "desc") if query.descending else ("asc nulls first", "asc")
+    return f"{_value(query.sort, statement)} {direction}, l.id {ties}"
 
 
 def _condition(filter: Filter, statement: Statement) -> str:
@@ -104,7 +102,7 @@ def _condition(filter: Filter, statement: Statement) -> str:
     if filter.modifier == "notnull":
         return f"{_value(field, statement)} is not null"
     if filter.modifier == "eq" and field.reference and field.name != "accountId":
-        return f"refs @> array[{statement.add(refers(field.name, value))}]"
+        return f"t.refs @> array[{statement.add(refers(field.name, value))}]"
     left, right = _value(field, statement), statement.add(value, _sql_type(field))
     match filter.modifier:
         case "eq":
@@ -114,7 +112,7 @@ def _condition(filter: Filter, statement: Statement) -> str:
         case "lt" | "lte" | "gt" | "gte":
             return f"{left} {'<' if filter.modifier.startswith('l') else '>'}{'=' if filter.modifier.endswith('e') else ''} {right}"
         case "prefix":
-            return f"starts_with({left}, {right})"
+            return f"{left} ^@ {right}"
         case "like":
             return f"{left} like {right}"
         case "notlike":
@@ -122,17 +120,19 @@ def _condition(filter: Filter, statement: Statement) -> str:
     raise ValueError(f"{filter.modifier} is not a modifier of a filter")
 
 
+COLUMNS = {"id": "l.id", "kind": "l.kind", "name": "l.name", "accountId": "l.account", "state": "l.state", "uuid": "t.uuid"}
+"""What has a column of its own, and an index on it."""
+
+
 def _value(field: Field, statement: Statement) -> str:
     """The field's value. Rows may hold what agents sent: what is not of the field's type counts as null."""
-    if field.name in ("id", "kind", "name", "uuid"):
-        return field.name
-    if field.name == "accountId":
-        return "account"
-    text = f"row ->> {statement.add(field.name)}"
+    if field.name in COLUMNS:
+        return COLUMNS[field.name]
+    text = f"t.row ->> {statement.add(field.name)}"
     match _sql_type(field):
         case "bigint":
             number = f"case when {text} ~ '^-?[0-9]{{1,18}}$' then ({text})::bigint end"
-            return f"({number}{' - claimed' if field.name == 'computeFree' else ''})"
+            return f"({number}{' - t.claimed' if field.name == 'computeFree' else ''})"
         case "boolean":
             return f"(case {text} when 'true' then true when 'false' then false end)"
         case _ if field.type == "date":

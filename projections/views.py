@@ -109,8 +109,8 @@ class Views:
         where = f"coalesce(row ->> {name}, row -> 'data' -> 'fields' ->> {name}) = {given}"
         where += f" and type = {statement.add(root.name)} and removed is null"
         if account is not None:
-            where += f" and {visible(root, account, statement)}"
-        return [record["id"] for record in await self._fetch(f"select id from resources where {where} order by id", *statement.values)]
+            where += f" and {visible('t', root, account, statement)}"
+        return [record["id"] for record in await self._fetch(f"select id from resources t where {where} order by id", *statement.values)]
 
     # --- links ---
 
@@ -129,9 +129,9 @@ class Views:
         if target.name != link.to:
             where.append(f"kind = {statement.add(link.to)}")
         if account is not None:
-            where.append(visible(target, account, statement))
+            where.append(visible("t", target, account, statement))
         if link.cardinality != "map" and not removed:
-            where.append(not_hidden(statement, show_removed))
+            where.append(not_hidden("t", statement, show_removed))
         source, via = "resources t", f"(row ->> {statement.add(link.via)})::bigint"
         referring = statement.add([refers(link.via, number) for number in numbers], "text[]")
         if link.cardinality == "map":
@@ -226,7 +226,7 @@ def _translated() -> Iterator[None]:
         yield
     except asyncpg.QueryCanceledError as error:
         raise TooSlow(
-            "this query takes too long: ask for less, or by a field that has an index (id, uuid, name, or a reference)"
+            "this query takes too long: ask for less, or by what has an index: id, uuid, name (as it is, or its beginning by name_prefix), state, kind, accountId, or another reference by its id"
         ) from error
     except DATABASE_ERRORS as error:
         raise ViewsUnavailable(f"the views can't be read now: {str(error) or type(error).__name__}. Try again in a moment") from error

@@ -27,9 +27,25 @@ create table resources (
     primary key (type, id)
 ) with (fillfactor = 80);  -- a state change touches no index, and finds room on its page
 create index resources_uuid on resources (uuid);
-create index resources_name on resources (name text_pattern_ops);
-create index resources_gone on resources (type, gone);
 create index resources_refs on resources using gin (refs);
+
+-- What lists look through: a narrow row of each resource that is not purged, with an index for whatever they are asked for most. Each ends
+-- with the id, so that a page comes out in order however few or many rows fit, and wherever among the ids these are.
+create table listed (
+    type    text not null,
+    id      bigint not null,
+    kind    text not null,
+    name    text collate "C",  -- by bytes: then one index serves equality, prefix and order; the first 500 characters, which fit an index
+    account bigint,
+    state   text,
+    removed timestamptz,
+    gone    timestamptz not null,
+    primary key (type, id)
+) with (fillfactor = 80);
+create index listed_kind on listed (type, kind, id);
+create index listed_name on listed (type, name nulls first, id);
+create index listed_account on listed (type, account nulls first, id);
+create index listed_state on listed (type, state nulls first, id);
 
 -- One row a process, from its start to its end.
 create table processes (
