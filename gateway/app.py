@@ -24,6 +24,7 @@ from gateway.errors import MethodNotAllowed, error_document, error_headers
 from gateway.files import File
 from gateway.inside import INSIDE, inside
 from gateway.joining.door import Door as JoiningDoor
+from gateway.openapi import openapi
 from gateway.past import asked_past
 from gateway.reads import Reads
 from gateway.request import VERBS, ApiRequest, base_url, client_ip, path_parts, read_request
@@ -162,6 +163,8 @@ class Gateway:
         match request.parts:
             case ():
                 return version(documents) if path else versions(documents)
+            case ("openapi.json",):
+                return openapi(documents, str(self._services.info.get("version", "")))
             case (segment,):
                 return await reads.collection(self._type(request, segment))
             case (segment, text):

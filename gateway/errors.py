@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -16,6 +17,43 @@ log = structlog.get_logger(__name__)
 
 RETRY_AFTER = "1"
 """Seconds after which a client may ask again what could not be answered now."""
+
+
+CODES: Mapping[str, tuple[int, str]] = {
+    "InvalidBodyContent": (400, "the body is not JSON, or not of the shape that is wanted"),
+    "Unauthorized": (401, "keys are required, and there is no valid one"),
+    "Forbidden": (403, "this key may not do that"),
+    "Not Found": (404, "there is no such thing, or the caller may not see it"),
+    "Method not allowed": (405, "the type, or this path, has no such method for the caller"),
+    "Conflict": (409, "the state, or what others hold, does not allow it now"),
+    "Request Entity Too Large": (413, "the body is too large"),
+    "MissingRequired": (422, "a field that is required is absent"),
+    "NotNullable": (422, "a field can't be null"),
+    "NotUnique": (422, "another one has this value"),
+    "MinLimitExceeded": (422, "a number is too small"),
+    "MaxLimitExceeded": (422, "a number is too large"),
+    "MinLengthExceeded": (422, "a text is too short"),
+    "MaxLengthExceeded": (422, "a text is too long"),
+    "InvalidOption": (422, "a value is none of a field's options"),
+    "InvalidCharacters": (422, "a text holds characters that it may not hold"),
+    "InvalidFormat": (422, "a value is of the wrong type"),
+    "InvalidDateFormat": (422, "a value is no date"),
+    "InvalidReference": (422, "an id names nothing that the caller can see"),
+    "InvalidAction": (422, "the type has no such action"),
+    "ActionNotAvailable": (422, "the action is not offered now"),
+    "UnsupportedVersion": (422, "there is only v1"),
+    "InvalidImageInstanceKind": (422, "the image is for another kind of instance"),
+    "NetworkIdsSubnetIdsMutuallyExclusive": (422, "networkIds and subnetIds are both given"),
+    "PortWrongFormat": (422, "a port is not [public:]private[/protocol]"),
+    "PortInvalidPublicPort": (422, "a public port is not 1 to 65535"),
+    "PortInvalidPrivatePort": (422, "a private port is not 1 to 65535"),
+    "PortInvalidProtocol": (422, "a port's protocol is neither tcp nor udp"),
+    "InvalidIdempotencyKey": (422, "an Idempotency-Key is empty, too long or not printable"),
+    "IdempotencyKeyReused": (422, "an Idempotency-Key came with another request before"),
+    "Service Unavailable": (503, "the database or the views can't answer now; Retry-After says when to ask again"),
+    "QueryTooSlow": (503, "nothing that the list is asked by has an index, and there is too much to look through"),
+}
+"""code -> status, and when it is answered: all that a client can be told. (What is not here is a fault of the server's, with status 500.)"""
 
 
 class MethodNotAllowed(Refused):

@@ -57,17 +57,21 @@ def select(query: Query, columns: str) -> tuple[str, list[Any]]:
     if query.account is not None:
         where.append(visible("l", query.root, query.account, statement))
     where += [_condition(each, statement) for each in query.filters]
-    text = f"select {columns} from listed l join resources t on t.type = l.type and t.id = l.id"
-    text += f" where {' and '.join(where)} order by {_order(query, statement)}"
+    order, whole = _order(query, statement), "join resources t on t.type = l.type and t.id = l.id"
+    page = f"where {' and '.join(where)} order by {order}"
     if query.limit is not None:
-        text += f" limit {statement.add(query.limit, 'bigint')}"
+        page += f" limit {statement.add(query.limit, 'bigint')}"
     if query.offset:
-        text += f" offset {statement.add(query.offset, 'bigint')}"
-    return text, statement.values
+        page += f" offset {statement.add(query.offset, 'bigint')}"
+    if any("t." in each for each in (*where, order)):
+        return f"select {columns} from listed l {whole} {page}", statement.values
+    # Which rows, the narrow view can tell alone: the rows themselves are fetched for the page only.
+    return f"select {columns} from (select * from listed l {page}) l {whole} order by {order}", statement.values
 
 
 def visible(of: str, root: ResourceType, account: int, statement: Statement) -> str:
-    """Of the rows of listed or resources (by the name they have in the query), with those of resources as t: the rows an account sees: its own, and public ones; rows of types without an account are everybody's."""
+    """The rows an account sees: its own, and public ones; rows of types without an account are everybody's. `of`: what its id and account
+    are taken from, listed or resources; the latter is t in either case."""
     own = statement.add(account, "bigint")
     if root.name == "account":
         return f"{of}.id = {own}"

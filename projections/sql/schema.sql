@@ -30,7 +30,8 @@ create index resources_uuid on resources (uuid);
 create index resources_refs on resources using gin (refs);
 
 -- What lists look through: a narrow row of each resource that is not purged, with an index for whatever they are asked for most. Each ends
--- with the id, so that a page comes out in order however few or many rows fit, and wherever among the ids these are.
+-- with the id, so that a page comes out in order however few or many rows fit, and wherever among the ids these are, and holds what else is
+-- looked at for every row.
 create table listed (
     type    text not null,
     id      bigint not null,
@@ -42,10 +43,10 @@ create table listed (
     gone    timestamptz not null,
     primary key (type, id)
 ) with (fillfactor = 80);
-create index listed_kind on listed (type, kind, id);
-create index listed_name on listed (type, name nulls first, id);
-create index listed_account on listed (type, account nulls first, id);
-create index listed_state on listed (type, state nulls first, id);
+create index listed_kind on listed (type, kind, id) include (gone, removed);
+create index listed_name on listed (type, name nulls first, id) include (kind, gone, removed);
+create index listed_account on listed (type, account nulls first, id) include (kind, state, gone, removed);
+create index listed_state on listed (type, state nulls first, id) include (kind, gone, removed);
 
 -- One row a process, from its start to its end.
 create table processes (

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import orjson
 from rich.console import Console
 
-from tests.benchmarks import append, create, lag, lifecycles, recovery, start, starts, subscribers
+from tests.benchmarks import append, create, lag, lifecycles, lists, recovery, start, starts, subscribers
 from tests.benchmarks.report import Report, console, show
 
 PARTS: Mapping[str, Callable[[], Report]] = {
@@ -22,6 +22,7 @@ PARTS: Mapping[str, Callable[[], Report]] = {
     "starts": starts.measure,
     "lag": lag.measure,
     "lifecycles": lifecycles.measure,
+    "lists": lists.measure,
     "recovery": recovery.measure,
     "subscribers": subscribers.measure,
 }

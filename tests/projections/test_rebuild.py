@@ -43,7 +43,7 @@ async def test_views_built_anew_equal_those_in_use(cloud: Cloud) -> None:
 
     assert result.equal
     assert result.position == await cloud.store.head()
-    assert {view.view: view.rows for view in result.after} == {"resources": 30, "processes": 29, "claims": 29}
+    assert {view.view: view.rows for view in result.after} == {"resources": 30, "listed": 30, "processes": 29, "claims": 29}
     assert told[-1] == (result.position, result.position)
 
 

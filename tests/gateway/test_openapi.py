@@ -1,0 +1,112 @@
+"""The OpenAPI document, and the API held to it: whatever it permits, and what it does not, gets one of the answers that it names."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from schemathesis import APIOperation, Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from commands.catalogue.builtin import CATALOGUE
+from tests.gateway.samples import body_of, createable
+from tests.gateway.test_access import account_with_key
+from tests.support.http import Api
+
+Json = dict[str, Any]
+
+CHECKS = [
+    not_a_server_error, status_code_conformance, content_type_conformance, response_headers_conformance, response_schema_conformance,
+]  # fmt: skip
+BUDGET = 25.0
+"""Seconds for which the document's operations are tried, in an order that a seed gives; each at least once where they last."""
+EXAMPLES = 3
+"""Requests an operation, of those that the document permits, and as many of those that it does not."""
+
+
+async def sampled(api: Api) -> dict[str, str]:
+    """One of each type that can be made. -> type -> id"""
+    schemas = {each["id"]: each for each in (await api.get("/v1/schemas"))["data"]}
+    ids: dict[str, str] = {}
+    for name in createable(schemas):
+        made = await api.post(f"/v1/{name}", **body_of(schemas[name], ids))
+        ids[name] = ids[CATALOGUE.root_type(name).name] = made["id"]
+        if name == "container":  # with an engine it would make its own
+            ids["volume"] = f"1v{await api.add('volume', instanceId=int(made['id'].removeprefix('1i')))}"
+    return ids
+
+
+async def test_the_document_is_valid_and_has_all_that_the_schemas_have(api: Api) -> None:
+    document = await api.get("/v1/openapi.json")
+    assert document["openapi"].startswith("3.1")
+    assert document["servers"] == [{"url": api.url}]
+    schemathesis.openapi.from_dict(document).validate()
+    for schema in (await api.get("/v1/schemas"))["data"]:
+        if not CATALOGUE.type(schema["id"]).stored:
+            continue
+        path = f"/v1/{schema['pluralName'].lower()}"
+        assert {method.lower() for method in schema["collectionMethods"]} == set(document["paths"].get(path, {})), path
+        assert {method.lower() for method in schema["resourceMethods"]} <= set(document["paths"].get(f"{path}/{{id}}", {})), path
+        for name in schema["includeableLinks"]:
+            assert f"{path}/{{id}}/{name.lower()}" in document["paths"]
+
+
+async def test_a_user_is_told_of_what_users_can_do(api: Api) -> None:
+    _, key = await account_with_key(api, "user", "u")
+    document = (await api.http.get("/v1/openapi.json", auth=key)).json()
+    schemathesis.openapi.from_dict(document).validate()
+    assert "/v1/containers" in document["paths"]
+    assert "/v1/agents" not in document["paths"]
+    assert "data" not in document["components"]["schemas"]["container"]["allOf"][1]["properties"]
+
+
+@pytest.mark.timeout(180)
+async def test_whatever_is_asked_gets_an_answer_that_is_documented(api: Api) -> None:
+    ids = await sampled(api)
+    document = await api.get("/v1/openapi.json")
+    tried, of = await asyncio.to_thread(held_to, document, ids)
+    assert tried >= min(of, 20), "hardly anything was tried"
+    assert (await api.get("/v1"))["id"] == "v1"
+
+
+def held_to(document: Json, ids: Mapping[str, str]) -> tuple[int, int]:
+    """-> how many operations were tried within the budget, and how many there are"""
+    operations = [each.ok() for each in schemathesis.openapi.from_dict(document).get_all_operations()]
+    random.Random(2014).shuffle(operations)
+    began, tried = time.monotonic(), 0
+    with requests.Session() as session:
+        for operation in operations:
+            if time.monotonic() - began > BUDGET:
+                break
+            for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+                _try(operation, mode, ids, document["servers"][0]["url"], session)
+            tried += 1
+    return tried, len(operations)
+
+
+def _try(operation: APIOperation[Any, Any, Any, Any], mode: GenerationMode, ids: Mapping[str, str], url: str, session: requests.Session) -> None:
+    type = CATALOGUE.by_path(operation.path.split("/")[2]) if operation.path.count("/") > 1 else None
+    known = {"path_parameters": {"id": ids[type.name]}} if "{id}" in operation.path and type and type.name in ids else {}
+
+    @settings(
+        max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    )
+    @given(case=operation.as_strategy(generation_mode=mode, **known))
+    def ask(case: Case) -> None:
+        response = case.call(base_url=url, session=session, timeout=20)
+        case.validate_response(response, checks=CHECKS)
+
+    ask()
