@@ -53,7 +53,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "Service Unavailable": (503, "the database or the views can't answer now; Retry-After says when to ask again"),
     "QueryTooSlow": (503, "nothing that the list is asked by has an index, and there is too much to look through"),
 }
-"""code -> status, and when it is answered: all that a client can be told. (What is not here is a fault of the server's, with status 500.)"""
+"""code -> status, and when it is answered: all that a client can be told. What is not here is a fault of the server's, with status 500."""
 
 
 class MethodNotAllowed(Refused):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import prod
 from typing import Any
 
 from commands.catalogue.fields import parsed_date, storable
@@ -47,8 +49,17 @@ class Listing:
         order, flipped = ("desc", "asc") if self.descending else ("asc", "desc")
         return {"name": self.sort.name, "order": order, "reverse": request.with_params(order=flipped, marker=None)}
 
-    def pagination(self, request: ApiRequest, more: bool) -> Json:
-        following = request.with_params(marker=f"m{self.offset + self.limit}") if more else None
+    def fitting(self, included: Sequence[Mapping[str, Any]]) -> int:
+        """How many resources a page has, by what is included of each: the rows of a join count, and a resource comes whole."""
+        rows = 0
+        for count, each in enumerate(included):
+            rows += prod(max(1, len(linked)) for linked in each.values() if isinstance(linked, list))
+            if rows > self.limit and count:
+                return count
+        return len(included)
+
+    def pagination(self, request: ApiRequest, shown: int, more: bool) -> Json:
+        following = request.with_params(marker=f"m{self.offset + shown}") if more else None
         return {"first": None, "previous": None, "next": following, "limit": self.limit, "total": None, "partial": more}
 
 

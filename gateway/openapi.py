@@ -41,6 +41,7 @@ READING = tuple(status for status in WRITING if status not in (409, 413))
 
 def openapi(documents: Documents, version: str) -> Json:
     types = [type for type in visible_types(documents) if type.stored]
+    described = _described(documents, types)
     paths: Json = {"/v1": {"get": _told("The types that can be listed", {"$ref": "#/components/schemas/apiVersion"})}}
     paths["/v1/schemas"] = {"get": _told("The schemas of all types", _collection({"$ref": "#/components/schemas/schema"}))}
     paths["/v1/schemas/{id}"] = {
@@ -60,7 +61,9 @@ def openapi(documents: Documents, version: str) -> Json:
             "headers": {name: {"description": text, "schema": {"type": "string"}} for name, text in HEADERS.items()},
             "parameters": _parameters(),
             "responses": {str(status): _refusal(status) for status in WRITING},
-            "schemas": _own_schemas() | {name: each for type in _described(documents, types) for name, each in _schemas(documents, type)},
+            "schemas": _own_schemas()
+            | _families(documents, described)
+            | {name: each for type in described for name, each in _schemas(documents, type)},
         },
     }
 
@@ -73,7 +76,7 @@ def _paths(documents: Documents, type: ResourceType) -> Json:
     all_of: Json = {}
     one: Json = {}
     if "GET" in methods.collection:
-        all_of["get"] = _told(f"List {type.plural}", _collection(_shown(documents, type)), parameters=_listing(documents, type))
+        all_of["get"] = _told(f"List {type.plural}", _collection(_listed(documents, type)), parameters=_listing(documents, type))
     if "POST" in methods.collection:
         body = {"oneOf": [_named(f"{type.name}.create"), {"type": "array", "items": _named(f"{type.name}.create"), "minItems": 1}]}
         shown = {"anyOf": [_shown(documents, type), _collection(_shown(documents, type))]}
@@ -105,7 +108,8 @@ REASON: Json = {"type": "object", "properties": {"reason": {"type": "string"}}}
 def _acting(documents: Documents, type: ResourceType) -> Json:
     inputs = sorted({action.input for action in type.actions.values() if action.input})
     bodies = [_named(f"{name}.create") for name in inputs]
-    makes = [documents.catalogue.type(action.output) for action in type.actions.values() if action.name in WITHOUT_PROCESS and action.output]
+    made = (action.output for action in type.actions.values() if action.name in WITHOUT_PROCESS)
+    makes = [documents.catalogue.type(name) for name in made if name]
     shown = {"anyOf": [_shown(documents, each) for each in (type, *makes)]}
     names = {"name": "action", "in": "query", "required": True, "schema": {"type": "string", "enum": sorted(type.actions)}}
     done = _done(f"Run an action of a {type.name}: one of those that it offers now", 202, shown, {"anyOf": [*bodies, {"type": "object"}]})
@@ -132,7 +136,9 @@ def _links(documents: Documents, type: ResourceType) -> Iterable[tuple[str, Json
 def _listing(documents: Documents, type: ResourceType, *, filtered: bool = True) -> list[Json]:
     filters = filters_of(type, user=documents.caller.user)
     members = {
-        name if modifier == "eq" else f"{name}_{modifier}": {"type": "string"} for name, modifiers in filters.items() for modifier in modifiers
+        name if modifier == "eq" else f"{name}_{modifier}": {"type": "string"}
+        for name, modifiers in filters.items()
+        for modifier in modifiers
     }
     found: list[Json] = [{"$ref": "#/components/parameters/limit"}, {"$ref": "#/components/parameters/marker"}]
     found.append({"$ref": "#/components/parameters/min_position"})
@@ -259,10 +265,22 @@ def _nullable(schema: Json) -> Json:
 
 
 def _shown(documents: Documents, type: ResourceType) -> Json:
-    """A document of the type: a root's rows come as what their kind says."""
-    children = [each for name in type.children if (each := documents.catalogue.types.get(name)) and documents.caller.sees(each)]
-    own = _named(type.name)
-    return {"anyOf": [own, *(_named(each.name) for each in children)]} if children else own
+    """A document of the type, by its id: a row comes as what its kind says, whichever of its family's paths leads to it."""
+    root = documents.catalogue.root_type(type.name)
+    return _named(f"{root.name}.any") if root.children else _named(type.name)
+
+
+def _listed(documents: Documents, type: ResourceType) -> Json:
+    """Of a child type, a list has those of its kind alone."""
+    return _named(type.name) if type.parent else _shown(documents, type)
+
+
+def _families(documents: Documents, types: Iterable[ResourceType]) -> Json:
+    roots = {root.name: root for type in types if (root := documents.catalogue.root_type(type.name)).children}
+    return {
+        f"{name}.any": {"anyOf": [_named(each) for each in (name, *root.children) if documents.caller.sees(documents.catalogue.type(each))]}
+        for name, root in roots.items()
+    }
 
 
 def _collection(item: Json) -> Json:
@@ -271,10 +289,11 @@ def _collection(item: Json) -> Json:
 
 def _own_schemas() -> Json:
     resource = {"id": {"type": "string"}, "type": {"type": "string"}, "links": LINKS, "actions": LINKS}
+    page = {"limit": {"type": "integer"}, "partial": {"type": "boolean"}, "next": TEXT}
     collection = {
         "type": {"const": "collection"}, "resourceType": {"type": "string"}, "links": LINKS, "actions": LINKS, "createTypes": LINKS,
         "sortLinks": LINKS, "createDefaults": {"type": "object"}, "filters": {"type": "object"}, "sort": {"type": ["object", "null"]},
-        "pagination": {"type": ["object", "null"], "properties": {"limit": {"type": "integer"}, "partial": {"type": "boolean"}, "next": TEXT}},
+        "pagination": {"type": ["object", "null"], "properties": page},
         "data": {"type": "array", "items": {"type": "object"}},
     }  # fmt: skip
     error = {

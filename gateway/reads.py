@@ -24,6 +24,7 @@ from gateway.sight import Sight
 from gateway.ssh_keys import AUTHORIZED, PEM, authorized_keys, pem
 from gateway.tasks import tasks
 from gateway.why import why
+from projections.errors import TooSlow
 from projections.query import Query
 from projections.rows import Seen
 
@@ -33,6 +34,9 @@ NO_PAST_LISTS = (
     "a whole list is there for now alone: at= takes a resource (/v1/containers/1i5?at=120) or what a link of one leads to"
     " (/v1/accounts/1a1/instances?at=120). For everything as it was: corral replay --to"
 )
+
+MOST_OPENED = 10_000
+"""Resources whose secrets are opened for one list that is filtered by them: they have no index."""
 
 
 class Reads:
@@ -78,11 +82,11 @@ class Reads:
                 show_removed=self._show_removed,
             )
             rows = await self._rows(query)
-        page = rows[: listing.limit]
+        page = await self._written(type, rows[: listing.limit], listing)
         return self._documents.collection(
             type,
-            await self._written(type, page),
-            pagination=listing.pagination(self._request, len(rows) > listing.limit),
+            page,
+            pagination=listing.pagination(self._request, len(page), len(rows) > len(page)),
             sort=listing.sort_document(self._request),
             filters=listing.shown,
         )
@@ -94,7 +98,10 @@ class Reads:
         if not secret:
             return await self._services.views.rows(query)
         others = tuple(each for each in query.filters if each not in secret)
-        rows = await self._services.views.rows(replace(query, filters=others, limit=None, offset=0))
+        rows = await self._services.views.rows(replace(query, filters=others, limit=MOST_OPENED + 1, offset=0))
+        if len(rows) > MOST_OPENED:
+            names = ", ".join(sorted({each.field.name for each in secret}))
+            raise TooSlow(f"{names} is kept sealed, and over {MOST_OPENED:,} would have to be opened: filter by something else, too")
         end = None if query.limit is None else query.offset + query.limit
         return (await matching(rows, secret, self._services.vault))[query.offset : end]
 
@@ -163,17 +170,18 @@ class Reads:
         listing = read_listing(target, self._request)
         if listing.sort is not None:
             rows = _sorted(rows, listing)
-        page = rows[listing.offset : listing.offset + listing.limit]
+        page = await self._written(target, rows[listing.offset : listing.offset + listing.limit], listing)
         return self._documents.collection(
             target,
-            await self._written(target, page),
-            pagination=listing.pagination(self._request, len(rows) > listing.offset + listing.limit),
+            page,
+            pagination=listing.pagination(self._request, len(page), len(rows) > listing.offset + len(page)),
             sort=listing.sort_document(self._request),
         )
 
-    async def _written(self, type: ResourceType, rows: Sequence[Seen]) -> list[Json]:
+    async def _written(self, type: ResourceType, rows: Sequence[Seen], listing: Listing) -> list[Json]:
         resources = [seen.shown for seen in rows]
         included = await self._included(type, resources)
+        resources = resources[: listing.fitting([included[resource.id] for resource in resources])]
         return [self._documents.resource(resource, included[resource.id]) for resource in resources]
 
     async def _included(self, type: ResourceType, resources: Sequence[Resource]) -> dict[int, Json]:

@@ -126,7 +126,7 @@ async def read_request(request: Request, callers: Callers, settings: Mapping[str
         client_ip=client_ip(request, settings),
         caller=caller,
         plain_ids=caller.sees_all and any(name == "_plainId" and given.lower() == "true" for name, given in pairs),
-        key=_command_key(request, caller, body),
+        key=_command_key(request, caller, body) if method in VERBS - {"GET"} else None,
         correlation=correlation,
         trace=request.headers.get("traceparent"),
         accept=request.headers.get("accept", ""),
@@ -135,7 +135,7 @@ async def read_request(request: Request, callers: Callers, settings: Mapping[str
 
 def _command_key(request: Request, caller: Caller, body: bytes) -> CommandKey | None:
     key = request.headers.get("idempotency-key")
-    if not key or request.method in ("GET", "HEAD"):
+    if not key:
         return None
     if not _KEY.fullmatch(key):
         raise Refused("InvalidIdempotencyKey", "an Idempotency-Key has 1 to 255 printable ASCII characters: take a uuid")

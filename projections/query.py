@@ -84,7 +84,8 @@ def visible(of: str, root: ResourceType, account: int, statement: Statement) -> 
 
 def not_hidden(of: str, statement: Statement, seconds: float) -> str:
     """What lists show: what is not removed, and for a while what is."""
-    return f"{of}.gone > now() and ({of}.removed is null or {of}.removed > now() - make_interval(secs => {statement.add(seconds, 'float8')}))"
+    since = f"now() - make_interval(secs => {statement.add(seconds, 'float8')})"
+    return f"{of}.gone > now() and ({of}.removed is null or {of}.removed > {since})"
 
 
 def refers(name: str, number: int) -> str:

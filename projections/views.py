@@ -226,7 +226,8 @@ def _translated() -> Iterator[None]:
         yield
     except asyncpg.QueryCanceledError as error:
         raise TooSlow(
-            "this query takes too long: ask for less, or by what has an index: id, uuid, name (as it is, or its beginning by name_prefix), state, kind, accountId, or another reference by its id"
+            "this query takes too long: filter by what has an index, too, or ask for no other order. There is one for id, uuid,"
+            " name (as it is, or its beginning by name_prefix), state, kind, accountId, and any other reference by its id"
         ) from error
     except DATABASE_ERRORS as error:
         raise ViewsUnavailable(f"the views can't be read now: {str(error) or type(error).__name__}. Try again in a moment") from error

@@ -15,8 +15,8 @@ BEYOND: Mapping[str, Json] = {
     "agent": {"uri": "sim://"},
     "container": {"imageUuid": "sim:sample", "name": "sample"},
     "virtualMachine": {"imageUuid": "sim:sample", "name": "sample"},
-    "externalHandler": {"name": "instance.start;handler=sample", "processNames": ["host.update"]},
-    "externalHandlerProcess": {"name": "pre.host.update"},
+    "externalHandler": {"name": "instance.start;handler=sample", "processNames": ["instancelink.update"]},
+    "externalHandlerProcess": {"name": "pre.instancelink.update"},
     "subnet": {"networkAddress": "10.77.0.0", "cidrSize": 24},
     "subnetIpPool": {"networkAddress": "10.78.0.0", "cidrSize": 24},
     "ipAddress": {"address": "10.77.0.9"},
@@ -38,8 +38,8 @@ REFERS: Mapping[str, tuple[str, ...]] = {
     "subnetVnetMap": ("subnetId", "vnetId"),
     "volumeStoragePoolMap": ("volumeId", "storagePoolId"),
     **dict.fromkeys(
-        ("agentInstanceProvider", "dhcpService", "dnsService", "gatewayService", "hostNatGatewayService", "ipsecTunnelService", "linkService",
-         "metadataService", "portService"), ("networkId",),
+        ("agentInstanceProvider", "dhcpService", "dnsService", "gatewayService", "hostNatGatewayService", "ipsecTunnelService",
+         "linkService", "metadataService", "portService"), ("networkId",),
     ),
 }  # fmt: skip
 """The references by which a type hangs together with others."""
@@ -59,9 +59,9 @@ def createable(schemas: Mapping[str, Json]) -> list[str]:
 
 def _targets(schema: Json) -> set[str]:
     """The types that one of this type must refer to."""
-    fields = schema["resourceFields"]
-    needed = {*REFERS.get(schema["id"], ()), *(name for name, told in fields.items() if told["create"] and told["required"])}
-    return {told["type"][len("reference[") : -1] for name, told in fields.items() if name in needed and told["type"].startswith("reference[")}
+    fields, refers = schema["resourceFields"], REFERS.get(schema["id"], ())
+    needed = [told["type"] for name, told in fields.items() if name in refers or (told["create"] and told["required"])]
+    return {type[len("reference[") : -1] for type in needed if type.startswith("reference[")}
 
 
 def body_of(schema: Json, ids: Mapping[str, str]) -> Json:

@@ -167,3 +167,36 @@ async def test_a_host_shows_what_is_free_of_it(api: Api) -> None:
     assert await names(api, "/v1/hosts", computeFree=70) == ["h"]
     response = await api.http.put(f"/v1/hosts/1h{host}", json={"name": "renamed"})
     assert (response.json()["name"], response.json()["computeFree"]) == ("renamed", 70)
+
+
+async def test_what_is_included_counts_towards_the_limit_and_a_resource_comes_whole(api: Api, hosts: list[int]) -> None:
+    for name in ("one", "two", "three"):
+        pool = await api.add("storagePool", name=name)
+        await api.add("storagePoolHostMap", hostId=hosts[0], storagePoolId=pool)
+    await api.settled()
+    seen: list[tuple[str, int]] = []
+    pages: list[int] = []
+    url: str | None = f"{api.url}/v1/hosts?limit=2&include=storagePools&sort=id"
+    while url:
+        document = (await api.http.get(url)).json()
+        pages.append(len(document["data"]))
+        seen += [(each["name"], len(each["storagePools"])) for each in document["data"]]
+        url = document["pagination"]["next"]
+    assert seen == [("alpha", 3), ("beta", 0), ("al_ha", 0), ("gamma", 0)]
+    assert pages == [1, 2, 1]
+
+
+async def test_what_is_purged_is_in_no_list_and_stays_readable(api: Api, hosts: list[int]) -> None:
+    await api.happened(f"host-{hosts[0]}", Event(events.UPDATED, {"changes": {"state": "purged"}}))
+    await api.settled()
+    assert "alpha" not in await names(api, "/v1/hosts")
+    assert (await api.get(f"/v1/hosts/1h{hosts[0]}"))["state"] == "purged"
+
+
+async def test_names_are_listed_in_the_order_of_their_characters_whatever_the_database_speaks(api: Api) -> None:
+    for name in ("b", "A", "a", "B", None, "\u00e4"):
+        await api.add("image", name=name)
+    await api.settled()
+    assert await names(api, "/v1/images", sort="name") == [None, "A", "B", "a", "b", "\u00e4"]
+    assert await names(api, "/v1/images", sort="name", order="desc") == ["\u00e4", "b", "a", "B", "A", None]
+    assert await names(api, "/v1/images", name_prefix="\u00e4") == ["\u00e4"]
