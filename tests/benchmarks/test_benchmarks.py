@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.benchmarks import append, create, lag, lifecycles, recovery, start, starts, subscribers
+from tests.benchmarks import append, create, lag, lifecycles, lists, recovery, start, starts, subscribers
 from tests.benchmarks.report import Line, Report, share, show
 
 
@@ -52,6 +52,12 @@ def test_the_views_lag_is_measured_at_a_steady_load() -> None:
 
 def test_whole_lives_are_measured_by_step() -> None:
     assert "to purged" in shown(lifecycles.measure(lives=2))
+
+
+def test_lists_are_measured_by_what_they_are_filtered_by() -> None:
+    report = lists.measure(rows=2000, samples=1)
+    assert {line.target for line in report.lines if line.target} == {"p99 at most 5 ms", "p99 at most 50 ms"}
+    assert "kind and state" in shown(report)
 
 
 def test_recovery_is_measured_with_copies_of_what_waits() -> None:

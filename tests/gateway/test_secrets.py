@@ -128,3 +128,11 @@ async def test_a_purged_key_shows_no_secret_though_its_key_is_still_remembered(a
     [linked] = [each for each in (await api.get(f"/v1/accounts/1a{api.admin}/credentials"))["data"] if each["id"] == made["id"]]
     assert linked["secretValue"] is None
     assert await api.store.keys([stream]) == {}
+
+
+async def test_no_more_secrets_are_opened_for_a_list_than_is_good_for_all(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await key(api)
+    monkeypatch.setattr("gateway.reads.MOST_OPENED", 0)
+    refused = await api.http.get("/v1/apikeys", params={"secretValue": "x"})
+    assert (refused.status_code, refused.json()["code"], refused.headers["Retry-After"]) == (503, "QueryTooSlow", "1")
+    assert "secretValue is kept sealed" in refused.json()["message"]
