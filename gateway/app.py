@@ -24,7 +24,7 @@ from gateway.errors import MethodNotAllowed, error_document, error_headers
 from gateway.files import File
 from gateway.inside import INSIDE, inside
 from gateway.joining.door import Door as JoiningDoor
-from gateway.openapi import openapi
+from gateway.openapi import OPENAPI, openapi
 from gateway.past import asked_past
 from gateway.reads import Reads
 from gateway.request import VERBS, ApiRequest, base_url, client_ip, path_parts, read_request
@@ -152,6 +152,8 @@ class Gateway:
         if len(request.parts) in (1, MOST_PARTS) or request.param("include") is not None:
             # By id a client hears of a thing's end before the views do (an instance runs); then its links say the same.
             await self._services.views.wait_for(self._told, READ_YOUR_WRITES)
+        if request.parts == (OPENAPI,):
+            return openapi(documents, str(self._services.info.get("version", "")))
         if (settings := self._settings_door(request)) is not None:
             return await settings.read()
         if (type := self._inside(request)) is not None:
@@ -163,8 +165,6 @@ class Gateway:
         match request.parts:
             case ():
                 return version(documents) if path else versions(documents)
-            case ("openapi.json",):
-                return openapi(documents, str(self._services.info.get("version", "")))
             case (segment,):
                 return await reads.collection(self._type(request, segment))
             case (segment, text):

@@ -11,13 +11,17 @@ from typing import Any
 
 from commands.catalogue.filters import filters_of
 from commands.catalogue.model import Field, ResourceType
+from commands.setting_rows import SETTING
 from gateway.documents import WITHOUT_PROCESS, Documents
 from gateway.errors import CODES
 from gateway.listing import LIMIT, MOST
 from gateway.schemas import visible_types
+from gateway.settings import ACTIVE_SETTING
 from gateway.writes import INTERVENTIONS
 
 Json = dict[str, Any]
+
+OPENAPI = "openapi.json"
 
 JSON = "application/json"
 
@@ -40,7 +44,7 @@ READING = tuple(status for status in WRITING if status not in (409, 413))
 
 
 def openapi(documents: Documents, version: str) -> Json:
-    types = [type for type in visible_types(documents) if type.stored]
+    types = [type for type in visible_types(documents) if type.stored or type.name == ACTIVE_SETTING]
     described = _described(documents, types)
     paths: Json = {"/v1": {"get": _told("The types that can be listed", {"$ref": "#/components/schemas/apiVersion"})}}
     paths["/v1/schemas"] = {"get": _told("The schemas of all types", _collection({"$ref": "#/components/schemas/schema"}))}
@@ -267,6 +271,8 @@ def _nullable(schema: Json) -> Json:
 def _shown(documents: Documents, type: ResourceType) -> Json:
     """A document of the type, by its id: a row comes as what its kind says, whichever of its family's paths leads to it."""
     root = documents.catalogue.root_type(type.name)
+    if root.name == SETTING:
+        return {"anyOf": [_named(SETTING), _named(ACTIVE_SETTING)]}
     return _named(f"{root.name}.any") if root.children else _named(type.name)
 
 

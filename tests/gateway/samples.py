@@ -17,6 +17,7 @@ BEYOND: Mapping[str, Json] = {
     "virtualMachine": {"imageUuid": "sim:sample", "name": "sample"},
     "externalHandler": {"name": "instance.start;handler=sample", "processNames": ["instancelink.update"]},
     "externalHandlerProcess": {"name": "pre.instancelink.update"},
+    "setting": {"name": "sample.setting", "value": "sample"},
     "subnet": {"networkAddress": "10.77.0.0", "cidrSize": 24},
     "subnetIpPool": {"networkAddress": "10.78.0.0", "cidrSize": 24},
     "ipAddress": {"address": "10.77.0.9"},
