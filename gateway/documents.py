@@ -164,7 +164,8 @@ class Documents:
         value = stored.get(field.name)
         if field.type == "date":
             when = _date(value)
-            document[field.name] = when and when.strftime("%Y-%m-%dT%H:%M:%SZ")
+            # strftime would write a year before 1000 with three digits
+            document[field.name] = when and when.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
             document[f"{field.name}TS"] = when and int(when.timestamp() * 1000)
         elif field.reference:
             document[field.name] = self._referred(field.reference, value)

@@ -162,3 +162,8 @@ async def test_the_history_tells_every_event_and_no_secret(api: Api) -> None:
     assert history[0]["id"].endswith("@1")
     assert history[0]["data"]["changes"]["secretValue"] == "***"
     assert "the secret" not in str(history)
+
+
+async def test_a_date_of_long_ago_is_one_all_the_same(api: Api) -> None:
+    made = await api.post("/v1/hosts", created="0751-05-16T05:14:00Z")
+    assert made["created"] == "0751-05-16T05:14:00Z"
