@@ -153,7 +153,7 @@ class Gateway:
             # By id a client hears of a thing's end before the views do (an instance runs); then its links say the same.
             await self._services.views.wait_for(self._told, READ_YOUR_WRITES)
         if request.parts == (OPENAPI,):
-            return openapi(documents, str(self._services.info.get("version", "")))
+            return openapi(Documents(self._services.catalogue, request), str(self._services.info.get("version", "")))
         if (settings := self._settings_door(request)) is not None:
             return await settings.read()
         if (type := self._inside(request)) is not None:

@@ -165,5 +165,6 @@ async def test_the_history_tells_every_event_and_no_secret(api: Api) -> None:
 
 
 async def test_a_date_of_long_ago_is_one_all_the_same(api: Api) -> None:
-    made = await api.post("/v1/externalhandlerprocesses", name="pre.host.update", removeTime="0751-05-16T05:14:00Z")
-    assert made["removeTime"] == "0751-05-16T05:14:00Z"
+    made = await api.post("/v1/hosts", name="h")
+    changed = await api.http.put(f"/v1/hosts/{made['id']}", json={"removeTime": "0751-05-16T05:14:00Z"})
+    assert changed.json()["removeTime"] == "0751-05-16T05:14:00Z"
