@@ -50,6 +50,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "PortInvalidProtocol": (422, "a port's protocol is neither tcp nor udp"),
     "InvalidIdempotencyKey": (422, "an Idempotency-Key is empty, too long or not printable"),
     "IdempotencyKeyReused": (422, "an Idempotency-Key came with another request before"),
+    "Not Implemented": (501, "this server can't do it as it is set up: the message says what it lacks"),
     "Service Unavailable": (503, "the database or the views can't answer now; Retry-After says when to ask again"),
     "QueryTooSlow": (503, "nothing that the list is asked by has an index, and there is too much to look through"),
 }

@@ -38,9 +38,9 @@ HEADERS: Mapping[str, str] = {
     "X-Correlation-Id": "What the request is known by in the log",
 }
 
-WRITING = tuple(sorted({status for status, _ in CODES.values()}))
+WRITING = tuple(sorted({status for status, _ in CODES.values()} - {501}))
 READING = tuple(status for status in WRITING if status not in (409, 413))
-"""The errors that any write, any read can be answered with."""
+"""The errors that any write, any read can be answered with. (501 is said of pictures alone, which are no documents.)"""
 
 
 def openapi(documents: Documents, version: str) -> Json:

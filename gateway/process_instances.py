@@ -69,7 +69,7 @@ class ProcessInstances:
         return self._documents.collection(
             type,
             [self._documents.resource(self._instance(row)) for row in rows[: listing.limit]],
-            pagination=listing.pagination(self.request, len(rows) > listing.limit),
+            pagination=listing.pagination(self.request, listing.limit, len(rows) > listing.limit),
             sort=listing.sort_document(self.request),
             filters=listing.shown,
         )
@@ -89,7 +89,7 @@ class ProcessInstances:
             self._documents.resource(self._execution(row, await self.services.store.read(f"{row.type}-{row.id}", to_position=row.position)))
             for row in rows[:limit]
         ]
-        pagination = replace(listing, limit=limit).pagination(self.request, len(rows) > limit)
+        pagination = replace(listing, limit=limit).pagination(self.request, limit, len(rows) > limit)
         return self._documents.collection(type, documents, pagination=pagination, filters=listing.shown)
 
     async def _found(self, type: ResourceType, text: str) -> tuple[ProcessRow, list[Recorded]]:
