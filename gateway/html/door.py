@@ -7,6 +7,7 @@ import re
 import secrets
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,7 +20,7 @@ from eventstore import StoreError
 from gateway.callers import Caller, Callers
 from gateway.html.pages import STATIC, page_of
 from gateway.html.view import View
-from gateway.request import base_url
+from gateway.request import base_url, path_parts
 from gateway.services import Services
 from projections.errors import ViewsError
 
@@ -85,7 +86,7 @@ async def page_response(
         services.catalogue,
         await _caller(request, callers),
         base_url(request, services.settings),
-        request.url.path,
+        "/" + "/".join(quote(part, safe="") for part in path_parts(request)),
         request.url.query,
         headers.get("X-API-Schemas", ""),
         headers.get("X-Corral-Position"),

@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from commands.catalogue.filters import filters_of
-from commands.catalogue.model import ResourceType
+from commands.catalogue.model import Field, ResourceType
 from gateway.html.markup import Content, Html, fragment, tag
-from gateway.html.values import cell, pretty, state_badge
+from gateway.html.values import cell, pretty, shown, state_badge
 from gateway.html.view import View
 
 Json = Mapping[str, Any]
 
-MOST_COLUMNS = 6
+MOST_COLUMNS = 4
 """Beside the name, the state and when it was made: more than this nobody reads across."""
+
+CREATED = Field("created", "date")
 
 QUIET = frozenset(
     {
@@ -47,10 +49,9 @@ def collection(view: View, document: Json) -> tuple[str, Html]:
 
 
 def _creates(view: View, type: ResourceType | None, document: Json) -> Html | None:
-    """For children their own collections; else this one, which may be a link (what is made here belongs there)."""
-    made = {name: view.href(url) for name, url in (document.get("createTypes") or {}).items()}
-    if not made and type is not None and view.may(type, "POST", collection=True):
-        made = {type.name: view.path}
+    """Here, which may be under a link (what is made then belongs there); kinds of it in collections of their own."""
+    made = {type.name: view.path} if type is not None and view.may(type, "POST", collection=True) else {}
+    made |= {name: view.href(url) for name, url in (document.get("createTypes") or {}).items()}
     if not made:
         return None
     buttons = (tag("button", f"New {words(name).lower()}", type="button", data_create=url, data_type=name) for name, url in made.items())
@@ -115,21 +116,22 @@ def _table(view: View, type: ResourceType | None, document: Json, rows: list[Jso
         for column in columns:
             field = kind.fields.get(column) if kind else None
             cells.append(tag("td", cell(view.catalogue, field, row.get(column)), data_label=words(column)))
-        cells += [tag("td", tag("time", row.get("created"), datetime=row.get("created")), data_label="Created")] if dated else []
+        cells += [tag("td", shown(view.catalogue, CREATED, row.get("created")), data_label="Created")] if dated else []
         lines.append(tag("tr", cells))
     return tag("div", tag("table", tag("thead", tag("tr", head)), tag("tbody", lines), class_="rows"), class_="wide")
 
 
 def _columns(rows: list[Json]) -> list[str]:
-    """The first fields that have a value anywhere; dates and what is deep are for the thing's own page."""
-    seen: dict[str, None] = {}
+    """Fields that have a value anywhere, in their own order; where there are too many, those that tell the rows apart. Dates and what is
+    deep are for a thing's own page."""
+    values: dict[str, set[str]] = {}
     for row in rows:
         for name, value in row.items():
-            twin = f"{name}TS" in row or (name.endswith("TS") and name[:-2] in row)
-            if name not in QUIET and not twin and value not in (None, "", [], {}) and not isinstance(value, dict):
-                seen[name] = None
-    order = [name for name in dict.fromkeys(name for row in rows for name in row) if name in seen]
-    return order[:MOST_COLUMNS]
+            date = f"{name}TS" in row or (name.endswith("TS") and name[:-2] in row)
+            if name not in QUIET and not date and value not in (None, "", [], {}) and not isinstance(value, dict):
+                values.setdefault(name, set()).add(str(value))
+    chosen = sorted(values, key=lambda name: len(values[name]) == 1)[:MOST_COLUMNS]
+    return [name for name in dict.fromkeys(name for row in rows for name in row) if name in chosen]
 
 
 def _head(view: View, document: Json, name: str) -> Html:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote
 
 from commands.catalogue.model import ResourceType
 from gateway.html import lists
@@ -81,7 +82,7 @@ def _crumbs(view: View) -> Html:
     parts = [part for part in view.path.split("/") if part]
     steps: list[Content] = []
     for number, part in enumerate(parts, 1):
-        text = "all types" if number == 1 else part
+        text = "all types" if number == 1 else unquote(part)
         steps.append(tag("li", text if number == len(parts) else tag("a", text, href="/" + "/".join(parts[:number]))))
     return tag("nav", tag("ol", steps), class_="crumbs", aria_label="Where this is")
 

@@ -76,7 +76,7 @@ def path_of(url: str, base: str) -> str:
 
 def _text(field: Field | None, value: str) -> Html:
     if field is not None and field.type == "date":
-        return tag("time", value, datetime=value)
+        return tag("time", value.replace("T", " ").removesuffix("Z"), datetime=value, title="UTC")
     if "\n" in value.strip() or len(value) > 4 * SHORT:
         return tag("pre", value)
     return tag("span", value)

@@ -39,7 +39,8 @@ export function element(name, properties = {}, ...children) {
 
 export function dialog(title, ...content) {
   const close = element("button", { type: "button", className: "quiet", textContent: "Close" });
-  const box = element("dialog", {}, element("h2", { textContent: title }), ...content, close);
+  const box = element("dialog", {}, element("h2", { textContent: title }), ...content);
+  (box.querySelector(".buttons") || box).append(close);
   close.addEventListener("click", () => box.close());
   box.addEventListener("close", () => box.remove());
   document.body.append(box);
@@ -54,7 +55,7 @@ export function fail(error) {
 export function ask(question, word) {
   return new Promise((answer) => {
     const yes = element("button", { type: "button", className: "danger", textContent: word });
-    const box = dialog(question, yes);
+    const box = dialog(question, element("div", { className: "buttons" }, yes));
     yes.addEventListener("click", () => { answer(true); box.close(); });
     box.addEventListener("close", () => answer(false));
   });

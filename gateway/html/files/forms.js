@@ -115,7 +115,7 @@ export function openForm({ title, schemas, schema, which, values, send, button }
   const wrong = element("p", { className: "wrong", role: "alert" });
   const submit = element("button", { textContent: button || (which === "update" ? "Save" : "Create") });
   const more = shown.length ? element("details", {}, element("summary", { textContent: `${rest.length} more fields` }), ...rest.map((each) => each.element)) : null;
-  const form = element("form", { noValidate: false }, ...shown.map((each) => each.element), ...(more ? [rest.length ? more : null] : rest.map((each) => each.element)), wrong, submit);
+  const form = element("form", {}, ...shown.map((each) => each.element), ...(more ? [rest.length ? more : null] : rest.map((each) => each.element)), wrong, element("div", { className: "buttons" }, submit));
   const box = dialog(title, form);
   const key = newKey();
   let sent = "";
