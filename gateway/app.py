@@ -74,6 +74,7 @@ class Gateway:
     async def api(self, request: Request) -> Response:
         headers = self.headers(request)
         try:
+            check_csrf(request, request.method)
             if self.bus is not None and self.bus.is_for(request):
                 return await self.bus.answer(request, headers["X-Correlation-Id"], headers)
             if self._joining.is_for(request):

@@ -67,8 +67,9 @@ def wants_page(request: Request) -> bool:
 
 
 def check_csrf(request: Request, method: str) -> None:
-    """`method`: what the request amounts to (_method). A page of somebody else's can have a browser send its cookie, but can't read it."""
-    if method == "GET" or not from_browser(request):
+    """`method`: as it was sent, and again as what it amounts to (_method). A page of somebody else's can have a browser send its cookie,
+    but can't read it."""
+    if method in ("GET", "HEAD") or not from_browser(request):
         return
     cookie, given = request.cookies.get(COOKIE, ""), request.headers.get(HEADER, "")
     if not cookie or not hmac.compare_digest(cookie.encode(), given.encode()):

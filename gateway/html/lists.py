@@ -97,7 +97,7 @@ def _filters(view: View, type: ResourceType | None, document: Json) -> Html | No
 
 
 def _table(view: View, type: ResourceType | None, document: Json, rows: list[Json]) -> Html:
-    columns = _columns(rows)
+    columns = _columns(type, rows)
     states = any("state" in row for row in rows)
     dated = any(row.get("created") for row in rows)
     head = [_head(view, document, "name" if any(row.get("name") for row in rows) else "id")]
@@ -121,14 +121,15 @@ def _table(view: View, type: ResourceType | None, document: Json, rows: list[Jso
     return tag("div", tag("table", tag("thead", tag("tr", head)), tag("tbody", lines), class_="rows"), class_="wide")
 
 
-def _columns(rows: list[Json]) -> list[str]:
-    """Fields that have a value anywhere, in their own order; where there are too many, those that tell the rows apart. Dates and what is
-    deep are for a thing's own page."""
+def _columns(type: ResourceType | None, rows: list[Json]) -> list[str]:
+    """Fields that have a value anywhere, in their own order; where there are too many, those that tell the rows apart. Dates, secrets and
+    what is deep are for a thing's own page."""
+    hidden = QUIET | {field.name for field in (type.fields.values() if type else ()) if field.secret or field.type == "password"}
     values: dict[str, set[str]] = {}
     for row in rows:
         for name, value in row.items():
             date = f"{name}TS" in row or (name.endswith("TS") and name[:-2] in row)
-            if name not in QUIET and not date and value not in (None, "", [], {}) and not isinstance(value, dict):
+            if name not in hidden and not date and value not in (None, "", [], {}) and not isinstance(value, dict):
                 values.setdefault(name, set()).add(str(value))
     chosen = sorted(values, key=lambda name: len(values[name]) == 1)[:MOST_COLUMNS]
     return [name for name in dict.fromkeys(name for row in rows for name in row) if name in chosen]

@@ -37,6 +37,8 @@ def cell(catalogue: Catalogue, field: Field | None, value: Any) -> Html:
 
 
 def shown(catalogue: Catalogue, field: Field | None, value: Any) -> Html:
+    if field is not None and field.secret and value:
+        return tag("details", tag("summary", "a secret"), tag("code", str(value)))
     match value:
         case None | "":
             return tag("span", "—", class_="faint")

@@ -60,6 +60,9 @@ async def test_no_way_of_saying_it_goes_around(api: Api) -> None:
         await api.http.get("/v1/networks?_method=post&name=picture", headers=BROWSER),
         await api.http.post(f"/v1/networks/{made}", data={"_method": "PUT", "name": "changed"}, headers=FIREFOX),
         await api.http.delete(f"/v1/networks/{made}", headers=BROWSER),
+        await api.http.delete(f"/v1/networks/{made}?_method=GET", headers=BROWSER),
+        await api.http.post("/v1/publish", json={"name": "console.write"}, headers=BROWSER),
+        await api.http.post("/v1/subscribe", data={"eventNames": "ping"}, headers=BROWSER),
         await api.http.post(f"/v1/networks/{made}?action=deactivate", headers=BROWSER),
         await api.http.post(f"/v1/networks/{made}/cancel", headers=BROWSER),
     ]

@@ -203,3 +203,12 @@ async def test_an_error_is_a_page_that_says_what_and_where(api: Api) -> None:
     read = await page(api, "/v1/hosts/1h99", 404)
     assert "404" in read.text
     assert json.loads(read.blocks["document"])["message"] in read.text
+
+
+async def test_secrets_are_folded_away_and_in_no_list(api: Api) -> None:
+    await api.add("credential", kind="apiKey", publicValue="known", secretValue="whisper", accountId=1, name="a key")
+    await api.settled()
+    path = json.loads((await page(api, "/v1/credentials?name=a key")).blocks["document"])["data"][0]["links"]["self"].removeprefix(api.url)
+    assert "whisper" not in (await page(api, "/v1/credentials")).text
+    one = await api.http.get(path, headers=FIREFOX)
+    assert "<details><summary>a secret</summary><code>whisper</code></details>" in one.text
