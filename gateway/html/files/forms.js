@@ -68,7 +68,7 @@ function usual(input, field) {
 function offer(input, type, schemas) {
   const list = element("datalist", { id: `offered-${input.id}` });
   input.setAttribute("list", list.id);
-  input.placeholder = `Id of a ${spread(type).toLowerCase()}`;
+  input.placeholder = `${spread(type)}: its id`;
   input.addEventListener("focus", async () => {
     try {
       const schema = await api("GET", `${schemas}/${encodeURIComponent(type)}`);
