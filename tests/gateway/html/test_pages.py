@@ -107,7 +107,8 @@ async def test_every_page_can_be_clicked_through_from_the_first(api: Api) -> Non
         response = await api.http.get(path, headers=FIREFOX)
         assert response.status_code == 200, (path, response.text)
         if path.startswith("/v1") and "schemas/" not in path and "?" not in path:
-            onward += [link for link in Read(response.text).links if link.startswith("/")]
+            links = [link for link in Read(response.text).links if link.startswith("/")]
+            onward += [link for link in links if not link.startswith("/v1/scripts/")]  # no page; needs a token that an engine made active
     assert {"/v1/hosts", "/v1/hosts/1h1", "/v1/hosts/1h1/instances", "/v1/images", "/static/corral/corral.js"} <= seen
 
 
