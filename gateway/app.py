@@ -22,6 +22,7 @@ from gateway.callers import Callers
 from gateway.documents import Documents
 from gateway.errors import MethodNotAllowed, error_document, error_headers
 from gateway.files import File
+from gateway.html.door import check_csrf, files, page_response, wants_page
 from gateway.inside import INSIDE, inside
 from gateway.joining.door import Door as JoiningDoor
 from gateway.openapi import OPENAPI, openapi
@@ -54,6 +55,7 @@ def build_app(services: Services, hub: Hub | None = None) -> Starlette:
             Route("/corral/info", gateway.info),
             *log.routes(services.store, services.catalogue, gateway.callers, gateway.headers),
             *([WebSocketRoute("/{path:path}", gateway.bus.websocket)] if gateway.bus is not None else []),
+            files(),
             Route("/{path:path}", gateway.api, methods=every),
         ]
     )
@@ -73,6 +75,7 @@ class Gateway:
     async def api(self, request: Request) -> Response:
         headers = self.headers(request)
         try:
+            check_csrf(request, request.method)
             if self.bus is not None and self.bus.is_for(request):
                 return await self.bus.answer(request, headers["X-Correlation-Id"], headers)
             if self._joining.is_for(request):
@@ -80,12 +83,18 @@ class Gateway:
             answer = await self._answer(request, headers["X-Correlation-Id"])
         except Exception as error:  # the boundary: whatever happened becomes a status and a document
             document = error_document(error)
-            return _json(document, document["status"], headers | error_headers(document["status"]))
+            return await self._shown(request, document, document["status"], headers | error_headers(document["status"]))
         self._told = max(self._told, answer.position)
         headers["X-Corral-Position"] = str(answer.position)
         if isinstance(file := answer.document, File):
             return Response(file.content, answer.status, {**headers, **file.headers}, media_type=file.media)
-        return _json(answer.document, answer.status, headers)
+        return await self._shown(request, answer.document, answer.status, headers)
+
+    async def _shown(self, request: Request, document: Any, status: int, headers: dict[str, str]) -> Response:
+        """As JSON, or as the page that a browser gets."""
+        if wants_page(request):
+            return await page_response(request, self._services, self.callers, document, status, headers)
+        return _json(document, status, headers)
 
     def headers(self, request: Request) -> dict[str, str]:
         """Those of every answer, errors too. The position is one that is known to be in the log; who knows a newer one says it instead."""
@@ -130,6 +139,7 @@ class Gateway:
         read = await read_request(request, self.callers, self._services.settings, correlation)
         if read.method not in VERBS:
             raise MethodNotAllowed(read.method, "this")
+        check_csrf(request, read.method)
         past = await asked_past(self._services, read)
         if past is not None:
             if self._settings_door(read) is not None:

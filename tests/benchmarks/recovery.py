@@ -90,7 +90,7 @@ async def recover(cloud: Cloud, count: int) -> tuple[dict[str, float], int]:
             said, runs = engine.said(), starting is not None and starting.done()
             reached = {
                 "turn": bool(heard), "first": runs, "known": KNOWN in said, "serving": STARTED in said,
-                "asked": len(heard) >= AGENTS * IN_FLIGHT,
+                "asked": len(heard) >= min(count, AGENTS * IN_FLIGHT),
             }  # fmt: skip
             for name in [name for name, is_reached in reached.items() if is_reached]:
                 times.setdefault(name, time.monotonic() - began)

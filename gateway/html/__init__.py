@@ -1,0 +1,1 @@
+"""HTML mode: the documents of the API as pages, for people with a browser."""
