@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from agents.wire import Message, partition_of
-from commands import at_once, events, outcomes
+from commands import at_once, events, outcomes, passwords
 from commands.catalogue.model import Catalogue
 from commands.catalogue.secrets import secrets_of
 from commands.decide import Command, Delete, Ended, Run, Update, decide
@@ -105,6 +105,9 @@ class Commands:
             # What is free is the capacity less the claims on it: the row holds the capacity.
             used = await self.store.used(f"host-{number}/compute")
             wanted["computeFree"] = min(int(wanted["computeFree"]) + used, MOST_CAPACITY)
+        is_key = self.catalogue.root_type(type_name).name == "credential" and "secretValue" in wanted
+        if is_key and (await latest(self.store, f"credential-{number}")).kind in passwords.HASHED:
+            wanted = await self._with_hash(wanted)
         return await self._change(type_name, number, Update(wanted), actor, key, 200)
 
     async def delete(self, type_name: str, number: int, actor: Actor, key: CommandKey | None = None) -> Outcome:
@@ -190,12 +193,21 @@ class Commands:
         return row
 
     async def _with_keys(self, type_name: str, row: Json) -> Json:
-        """A new sshKey without a value gets a pair. It is made here, as it takes a while and chance: turns are quick and pure."""
-        is_ssh_key = self.catalogue.root_type(type_name).name == "credential" and (row.get("kind") or type_name) == "sshKey"
-        if not is_ssh_key or row.get("publicValue"):
+        """A new sshKey without a value gets a pair, a password becomes its hash. Both take a while and chance: turns are quick and pure."""
+        if self.catalogue.root_type(type_name).name != "credential":
+            return row
+        kind = row.get("kind") or type_name
+        if kind in passwords.HASHED:
+            return await self._with_hash(row)
+        if kind != "sshKey" or row.get("publicValue"):
             return row
         pair = await asyncio.to_thread(self._new_key_pair)
         return {**row, "publicValue": pair.public, "secretValue": pair.secret}
+
+    async def _with_hash(self, row: Json) -> Json:
+        if not isinstance(row.get("secretValue"), str):
+            return row
+        return {**row, "secretValue": await asyncio.to_thread(passwords.hashed, row["secretValue"], self.surroundings.secret)}
 
     async def _root_of_owner(self, type_name: str, row: Json) -> str:
         """A row that belongs to another (a volume's map to a pool) shares that one's root."""

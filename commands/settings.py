@@ -84,9 +84,15 @@ SETTINGS: dict[str, Setting] = {
     "process.account.create.create.credential.default.kind": Text("apiKey", "apiKey|agentApiKey", "apiKey or agentApiKey"),
     "process.agent.create.create.account": YesNo(True),
     "api.instance.require.image": YesNo(True),
-    "api.security.enabled": YesNo(False),
+    "api.security.enabled": YesNo(False),  # a server that listens on more than loopback has it true unless it is given
+    "api.auth.header.enabled": YesNo(False),
     "api.allow.client.override": YesNo(False),
     "api.show.removed.for.seconds": Number(300, 0, TEN_YEARS),
+    "account.by.key.credential.types": Text(
+        "agentApiKey,apiKey,usernamePassword", r"[A-Za-z]+( *, *[A-Za-z]+)*", "kinds of credentials with commas between them",
+    ),
+    "account.type.agent.plain.id": YesNo(True),
+    "registration.token.period.millis": Number(365 * 24 * 3_600_000, 3_600_000, 1000 * TEN_YEARS),
     "api.sub.ping.interval.millis": Number(5000, 100, 24 * 3_600_000),
     "task.resource.change.publish.schedule": Number(1, 1, 3600),  # seconds
     "registration.token.period.millis": Number(365 * 24 * 3_600_000, 3_600_000, 1000 * TEN_YEARS),
@@ -104,6 +110,8 @@ SETTINGS: dict[str, Setting] = {
     "task.initial.delay.seconds": Number(15, 0, TEN_YEARS),
     "agent.ping.reconnect.after.failed.count": Number(6, 1, 1_000_000),  # heartbeats, five seconds apart
     "snapshot.every.events": Number(200, 0, 1_000_000),  # 0: none are written
+    "api.requests.per.second": Number(1000, 0, 1_000_000),  # with one key, to one gateway; five times that at once; 0: as many as come
+    "api.failed.logins.per.minute": Number(60, 0, 1_000_000),  # from one address, to one gateway; 0: as many as come
     "idempotency.keys.days": Number(7, 0, 3650),  # for so long is a command with an Idempotency-Key known; 0: for ever
 }
 

@@ -83,7 +83,7 @@ class Gateway:
             answer = await self._answer(request, headers["X-Correlation-Id"])
         except Exception as error:  # the boundary: whatever happened becomes a status and a document
             document = error_document(error)
-            return await self._shown(request, document, document["status"], headers | error_headers(document["status"]))
+            return await self._shown(request, document, document["status"], headers | error_headers(document["status"], error))
         self._told = max(self._told, answer.position)
         headers["X-Corral-Position"] = str(answer.position)
         if isinstance(file := answer.document, File):
@@ -128,10 +128,11 @@ class Gateway:
     async def info(self, request: Request) -> Response:
         """What the CLI asks a server: its version, where NATS is, and how far the log is."""
         try:
+            await self.callers.of(request)
             position = await self._services.store.head()
-        except StoreError as error:
+        except (Refused, StoreError, ViewsError) as error:
             document = error_document(error)
-            return _json(document, document["status"], self.headers(request) | error_headers(document["status"]))
+            return _json(document, document["status"], self.headers(request) | error_headers(document["status"], error))
         return _json({**self._services.info, "position": position}, 200, self.headers(request) | {"X-Corral-Position": str(position)})
 
     async def _answer(self, request: Request, correlation: str) -> Answer:

@@ -1,46 +1,79 @@
-"""Who asks: HTTP basic credentials become a Caller, which says what types, fields and rows are there for them."""
+"""Who asks: what a request is known by becomes a Caller, which says what types, fields and rows are there for them.
+
+    key (basic, bearer) -> X-Account-Uuid, where that is trusted -> registration token -> with security off: the first admin
+"""
 
 from __future__ import annotations
 
-import base64
-import binascii
-import hmac
+import asyncio
+import hashlib
+import os
 import time
+from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from starlette.requests import HTTPConnection
 
 from commands.catalogue.model import Field, Link, Methods, ResourceType
+from commands.errors import Refused
+from commands.passwords import HASHED, matches
+from commands.registration_tokens import is_valid, public_of
 from commands.resource import Resource
 from eventstore import Unavailable
+from gateway.credentials import Presented, presented, same
 from gateway.errors import Unauthorized
+from gateway.kinds import AGENT, KINDS, REGISTER, AccountKind, Filters
+from gateway.rates import Rates, TooManyRequests, network_of
 from gateway.services import Services
 from projections.errors import ViewsError
 from projections.query import Filter, Query
 
-KEY_KINDS = frozenset({"agentApiKey", "apiKey", "usernamePassword"})
-
-REMEMBERED = 2.0
-"""Seconds for which a key's account is not looked up again."""
+REMEMBERED = 1.0
+"""Seconds for which a key's account is not looked up again: so long may one that was taken back still be good."""
 
 MOST_REMEMBERED = 10_000
 
-ADMINS = frozenset({"admin", "superadmin"})
+MOST_ALIKE = 10
+"""Credentials with one publicValue that are looked at."""
+
+MOST_AGENTS = 100
+
+CATCH_UP = 1.0
+"""Seconds for which an unknown key waits for the views to hold all that is in the log."""
+
+BURST_SECONDS = 5
+"""What a key may ask at once is what it may ask in so many seconds."""
+
+TOKEN_USER = "registrationToken"
+
+_NO_KIND = AccountKind(KINDS[REGISTER].rules)
+
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """`account` None: nobody in particular (a cloud without an admin account)."""
+    """`account` None: nobody in particular (a cloud without an admin account). `agents`: those that an agent's account speaks for."""
 
     account: int | None = None
     kind: str = "admin"
+    agents: tuple[int, ...] = ()
+
+    @property
+    def of_kind(self) -> AccountKind:
+        return KINDS.get(self.kind, _NO_KIND)
 
     @property
     def sees_all(self) -> bool:
-        return self.kind in ADMINS
+        return self.of_kind.sees_all
 
     @property
     def user(self) -> bool:
-        """Sees the schemas made for users."""
-        return self.kind not in ADMINS and self.kind != "readAdmin"
+        """Neither an admin nor one who reads as an admin does."""
+        return not self.sees_all and self.kind != "readAdmin"
 
     @property
     def scope(self) -> int | None:
@@ -48,16 +81,25 @@ class Caller:
         return None if self.sees_all else (self.account or 0)
 
     def methods(self, type: ResourceType) -> Methods:
-        found = type.user if self.user else type.admin
-        if self.kind == "readAdmin":
-            return Methods(tuple(m for m in found.collection if m == "GET"), tuple(m for m in found.resource if m == "GET"))
-        return found
+        return self.of_kind.rules.methods(type)
 
     def sees(self, type: ResourceType) -> bool:
-        return not (type.user if self.user else type.admin).hidden
+        return not self.methods(type).hidden
 
-    def reads(self, field: Field) -> bool:
-        return "r" in (field.user if self.user else field.admin)
+    def letters(self, type: ResourceType, field: Field) -> str:
+        """What it may do with a field: r(ead) c(reate) u(pdate)."""
+        return self.of_kind.rules.letters(type, field)
+
+    def reads(self, type: ResourceType, field: Field) -> bool:
+        return "r" in self.letters(type, field)
+
+    def filters(self, type: ResourceType) -> Filters:
+        """What lists of the type can be filtered by, and how."""
+        return self.of_kind.rules.filters(type)
+
+    def acts(self, type: ResourceType) -> bool:
+        """Whether it is offered the type's actions, and may intervene where something does not go on."""
+        return self.of_kind.rules.acts(type)
 
     def acts_on(self, root: ResourceType, resource: Resource) -> bool:
         """Whether it may change or act on a row that it sees: readers change nothing, and users only look at what is merely public."""
@@ -66,7 +108,7 @@ class Caller:
         return self.sees_all or "accountId" not in root.fields or self._owns(resource)
 
     def sees_link(self, type: ResourceType, link: Link, target: ResourceType) -> bool:
-        return self.sees(target) and (link.cardinality != "ref" or self.reads(type.fields[link.via]))
+        return self.sees(target) and (link.cardinality != "ref" or self.reads(type, type.fields[link.via]))
 
     def sees_row(self, root: ResourceType, resource: Resource) -> bool:
         """The rule of the views' lists, for one row."""
@@ -84,57 +126,146 @@ class Caller:
 
 
 class Callers:
-    """Finds the Caller of a request; remembers keys for a moment."""
+    """Finds the Caller of a request; remembers keys for a moment, by a digest that is good in this process alone."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._known: dict[str, tuple[float, Caller | None]] = {}
+        self._salt = os.urandom(32)
+        self._known: OrderedDict[bytes, tuple[float, Caller]] = OrderedDict()
+        self._trusted: OrderedDict[tuple[str, bytes], None] = OrderedDict()
+        """(network, key) that were good once: they are looked up also when others of the network fail too often."""
         self._default: tuple[float, Caller] | None = None
+        self._asked, self._failed = Rates(), Rates()
 
-    async def of(self, authorization: str | None) -> Caller:
-        """With security off, who has no valid key acts as the first admin; with it on, raises Unauthorized."""
-        try:
-            caller = await self._by_key(authorization) if authorization else None
-        except (ViewsError, Unavailable):
-            if self._secure:
-                raise
-            caller = None  # keys can't be looked up now: answered as one without a key is
-        if caller is not None:
-            return caller
+    async def of(self, request: HTTPConnection) -> Caller:
+        """With security off, who has no valid key acts as the first admin; with it on, raises Unauthorized.
+
+        Raises Refused for who asks too often, and for accounts of kinds that have no API.
+        """
+        caller = await self._found(request)
+        if caller.kind not in KINDS:
+            raise Refused("Forbidden", f"an account of kind {caller.kind} has no API: it only owns things", status=403)
+        return caller
+
+    async def _found(self, request: HTTPConnection) -> Caller:
+        authorization = request.headers.get("authorization")
+        if (given := presented(authorization)) is not None:
+            caller = await self._by_key(given, network_of(peer(request, trusts_proxies=bool(self._setting("api.allow.client.override")))))
+            if caller is not None:
+                return caller
+        if self._setting("api.auth.header.enabled") and (uuid := request.headers.get("x-account-uuid")):
+            caller = await self._by_uuid(uuid)
+            if caller is not None:
+                return caller
         if self._secure:
             raise Unauthorized
         return await self._first_admin()
 
+    def _setting(self, name: str) -> Any:
+        return self._services.settings.get(name)
+
     @property
     def _secure(self) -> bool:
-        return bool(self._services.settings.get("api.security.enabled", False))
+        return bool(self._setting("api.security.enabled"))
 
-    async def _by_key(self, authorization: str) -> Caller | None:
+    # --- by key ---
+
+    async def _by_key(self, given: Presented, network: str) -> Caller | None:
+        digest = hashlib.blake2b(f"{given.access}:{given.secret}".encode("utf-8", "surrogatepass"), key=self._salt).digest()
         now = time.monotonic()
-        known = self._known.get(authorization)
-        if known and now - known[0] < REMEMBERED:
+        known = self._known.get(digest)
+        if known is not None and now - known[0] < REMEMBERED:
+            self._count(digest)
             return known[1]
-        caller = await self._looked_up(*_user_and_password(authorization))
-        if len(self._known) >= MOST_REMEMBERED:
-            self._known.clear()
-        self._known[authorization] = (now, caller)
+        tries = self._secure and (network, digest) not in self._trusted
+        if tries:
+            self._take_try(network)
+        try:
+            caller = await self._looked_up(given)
+        except (ViewsError, Unavailable):
+            if tries:
+                self._failed.give_back(network)
+            if self._secure:
+                raise
+            return None  # keys can't be looked up now: answered as one without a key is
+        if caller is None:
+            self._known.pop(digest, None)
+            self._trusted.pop((network, digest), None)
+            return None
+        if tries:
+            self._failed.give_back(network)
+        _put(self._known, digest, (now, caller))
+        _put(self._trusted, (network, digest), None)
+        self._count(digest)
         return caller
 
-    async def _looked_up(self, user: str, password: str) -> Caller | None:
-        if not user or "\0" in user:
-            return None
-        views, catalogue = self._services.views, self._services.catalogue
-        credential = catalogue.type("credential")
-        found = await views.rows(Query(credential, filters=(Filter(credential.fields["publicValue"], "eq", user),), limit=10))
-        for each in await self._services.vault.opened_all([seen.resource for seen in found]):
-            secret, owner = each.row.get("secretValue"), each.row.get("accountId")
-            if each.state != "active" or each.kind not in KEY_KINDS or not isinstance(secret, str) or not isinstance(owner, int):
-                continue
-            if hmac.compare_digest(secret.encode(), password.encode()):
-                account = await views.get("account", owner)
-                if account is not None and account.resource.state == "active":
-                    return Caller(owner, account.resource.kind)
+    async def _looked_up(self, given: Presented) -> Caller | None:
+        find = self._by_token if given.access == TOKEN_USER else self._by_secret
+        caller = await find(given)
+        if caller is None and self._secure:
+            # Before somebody is told that there is no such key, the views hold what was in the log when they asked (they may be new).
+            head = await self._services.store.head()
+            if self._services.views.progress.position < head:
+                await self._services.views.require(head, CATCH_UP)
+                caller = await find(given)
+        return caller
+
+    async def _by_secret(self, given: Presented) -> Caller | None:
+        kinds = str(self._setting("account.by.key.credential.types") or "").replace(" ", "").split(",")
+        for credential in await self._credentials(given.access):
+            if credential.kind in kinds and await _fits(credential, given.secret):
+                return await self._caller_of(credential)
         return None
+
+    async def _by_token(self, given: Presented) -> Caller | None:
+        """The password is the token; who has it may register machines for the token's account."""
+        public, period = public_of(given.secret), int(self._setting("registration.token.period.millis") or 0)
+        now = int(self._services.store.now().timestamp() * 1000)
+        for credential in await self._credentials(public) if public else ():
+            secret = credential.row.get("secretValue")
+            valid = isinstance(secret, str) and is_valid(given.secret, public, secret, now, period)
+            if credential.kind == TOKEN_USER and valid and (owner := await self._caller_of(credential)) is not None:
+                return Caller(owner.account, REGISTER)
+        return None
+
+    async def _credentials(self, public: str) -> list[Resource]:
+        """The active ones with this publicValue as they are in the log now, opened. The views only say which those are."""
+        from gateway.resources import current  # which reads requests, and they their callers
+
+        type = self._services.catalogue.type("credential")
+        query = Query(type, filters=(Filter(type.fields["publicValue"], "eq", public),), limit=MOST_ALIKE)
+        seen = [await current(self._services, type, each.resource.id) for each in await self._services.views.rows(query)]
+        live = [each.resource for each in seen if each is not None and each.resource.state == "active" and not each.resource.removed]
+        return [each for each in await self._services.vault.opened_all(live) if each.row.get("publicValue") == public]
+
+    async def _caller_of(self, credential: Resource) -> Caller | None:
+        owner = credential.row.get("accountId")
+        return await self._account(owner) if isinstance(owner, int) else None
+
+    async def _account(self, number: int) -> Caller | None:
+        """None: it is not active."""
+        from gateway.resources import current  # as above
+
+        seen = await current(self._services, self._services.catalogue.type("account"), number)
+        if seen is None or seen.resource.state != "active":
+            return None
+        kind = seen.resource.kind
+        return Caller(number, kind, await self._agents_of(number) if kind == AGENT else ())
+
+    async def _agents_of(self, account: int) -> tuple[int, ...]:
+        type = self._services.catalogue.type("agent")
+        query = Query(type, filters=(Filter(type.fields["accountId"], "eq", account),), limit=MOST_AGENTS)
+        return tuple(seen.resource.id for seen in await self._services.views.rows(query) if not seen.resource.removed)
+
+    # --- otherwise ---
+
+    async def _by_uuid(self, uuid: str) -> Caller | None:
+        """Who stands before us, and says whose request it is, was believed by a setting."""
+        if "\0" in uuid:
+            return None
+        type = self._services.catalogue.type("account")
+        found = await self._services.views.rows(Query(type, filters=(Filter(type.fields["uuid"], "eq", uuid),), limit=1))
+        return await self._account(found[0].resource.id) if found else None
 
     async def _first_admin(self) -> Caller:
         now = time.monotonic()
@@ -151,13 +282,42 @@ class Callers:
         self._default = (now, Caller(found[0].resource.id if found else None))
         return self._default[1]
 
+    # --- how often ---
 
-def _user_and_password(authorization: str) -> tuple[str, str]:
-    scheme, _, encoded = authorization.partition(" ")
-    if scheme.lower() != "basic":
-        return "", ""
-    try:
-        user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        return "", ""
-    return user, password
+    def _count(self, key: bytes) -> None:
+        allowed = float(self._setting("api.requests.per.second") or 0)
+        if allowed and (seconds := self._asked.take(key, allowed, allowed * BURST_SECONDS)) > 0:
+            raise TooManyRequests(f"this key may ask {allowed:g} times a second", seconds)
+
+    @property
+    def _failures_allowed(self) -> tuple[float, float]:
+        """A second, and at once."""
+        minute = float(self._setting("api.failed.logins.per.minute") or 0)
+        return (minute / 60, minute) if minute else (1e9, 1e9)
+
+    def _take_try(self, network: str) -> None:
+        """Taken before the key is looked at, and given back if it is good: many tries at once are as many."""
+        if (seconds := self._failed.take(network, *self._failures_allowed)) > 0:
+            raise TooManyRequests(f"too many wrong keys came from {network}", seconds)
+
+
+def peer(request: HTTPConnection, *, trusts_proxies: bool) -> str:
+    """Who is really connected: what a client says of itself counts only where proxies are trusted, as it would give each try another."""
+    forwarded = request.headers.get("x-forwarded-for") if trusts_proxies else None
+    return forwarded.rpartition(",")[2].strip() if forwarded else (request.client.host if request.client else "")
+
+
+async def _fits(credential: Resource, secret: str) -> bool:
+    kept = credential.row.get("secretValue")
+    if not isinstance(kept, str):
+        return False
+    if credential.kind in HASHED and kept.startswith("scrypt$"):
+        return await asyncio.to_thread(matches, secret, kept)
+    return same(kept, secret)
+
+
+def _put(kept: OrderedDict[K, V], key: K, value: V) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    while len(kept) > MOST_REMEMBERED:
+        kept.popitem(last=False)

@@ -9,10 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from commands.catalogue.fields import parsed_date
-from commands.catalogue.filters import filters_of
 from commands.catalogue.ids import api_id
 from commands.catalogue.model import Action, Catalogue, Field, Link, ResourceType
 from commands.catalogue.secrets import is_sealed, secrets_of
+from commands.passwords import HASHED
 from commands.resource import Resource
 from commands.vault import PURGED, Vault
 from gateway.callers import Caller
@@ -72,7 +72,7 @@ class Documents:
             "actions": {name: f"{self_link}/?action={name.lower()}" for name in self.actions(type, resource)},
         }
         for each in type.fields.values():
-            if each.name != "id" and not each.hidden and self.caller.reads(each):
+            if each.name != "id" and not each.hidden and self.caller.reads(type, each):
                 self._show(document, each, resource)
         hide_keys(document, resource, self.request)  # before its secrets are noted, to be opened in their places
         if secrets_of(self.catalogue, resource.type):
@@ -85,7 +85,8 @@ class Documents:
                     self._hide(fields, resource)
         if gives_token(resource):
             self._tokens.append((document, resource))
-        document.update(transitioning(self.catalogue, resource) if "transitioning" in type.fields else {})
+        under_way = transitioning(self.catalogue, resource) if "transitioning" in type.fields else {}
+        document.update({name: value for name, value in under_way.items() if self.caller.reads(type, type.fields[name])})
         document.update(included or {})
         return document
 
@@ -104,7 +105,9 @@ class Documents:
 
     def actions(self, type: ResourceType, resource: Resource) -> list[str]:
         """The actions offered to the caller now."""
-        if self.as_of is not None or not self.caller.acts_on(self.catalogue.root_type(type.name), resource):
+        if self.as_of is not None or not self.caller.acts(type):
+            return []
+        if not self.caller.acts_on(self.catalogue.root_type(type.name), resource):
             return []
         return [action.name for action in type.actions.values() if offered(self.catalogue, type, action, resource)]
 
@@ -122,7 +125,7 @@ class Documents:
         filters: Mapping[str, Any] | None = None,
         create_defaults: Json | None = None,
     ) -> Json:
-        sortable = filters_of(type, user=self.caller.user)
+        sortable = self.caller.filters(type)
         return {
             "type": "collection",
             "resourceType": type.name,
@@ -151,10 +154,10 @@ class Documents:
         }
 
     def _hide(self, place: Json, resource: Resource) -> None:
-        """Notes what is sealed in a document, or in a map of it; what is purged has no secrets any more."""
+        """Notes what is sealed in a document, or in a map of it; what is purged has no secrets any more, and a hash is nobody's to read."""
         for name, value in place.items():
             if is_sealed(value):
-                if resource.state == PURGED:
+                if resource.state == PURGED or resource.kind in HASHED:
                     place[name] = None
                 else:
                     self._sealed.append(_Sealed(place, name, resource.stream, value))

@@ -115,10 +115,13 @@ def error_document(error: BaseException) -> dict[str, Any]:
     return document
 
 
-def error_headers(status: int) -> dict[str, str]:
+def error_headers(status: int, error: BaseException | None = None) -> dict[str, str]:
+    """`error`: tells when to ask again, where it knows."""
     match status:
         case 401:
             return {"WWW-Authenticate": 'Basic realm="Enter API access key and secret key as username and password"'}
+        case 429:
+            return {"Retry-After": str(getattr(error, "retry_after", RETRY_AFTER))}
         case 503:
             return {"Retry-After": RETRY_AFTER}
     return {}

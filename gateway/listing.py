@@ -9,7 +9,6 @@ from math import prod
 from typing import Any
 
 from commands.catalogue.fields import parsed_date, storable
-from commands.catalogue.filters import filters_of
 from commands.catalogue.ids import number_of
 from commands.catalogue.model import Field, ResourceType
 from gateway.joining.shown import guesses_keys
@@ -64,7 +63,7 @@ class Listing:
 
 
 def read_listing(type: ResourceType, request: ApiRequest) -> Listing:
-    allowed = filters_of(type, user=request.caller.user)
+    allowed = request.caller.filters(type)
     chosen: dict[str, str] = {}
     values: dict[str, list[str]] = {}
     for param, text in request.params:

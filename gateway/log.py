@@ -110,10 +110,10 @@ class Log:
             return _json(page, 200, headers | {"X-Corral-Position": str(page["head"])})
         except (Refused, StoreError, ViewsError, HTTPException) as error:
             document = error_document(error)
-            return _json(document, document["status"], headers | error_headers(document["status"]))
+            return _json(document, document["status"], headers | error_headers(document["status"], error))
 
     async def _caller(self, request: Request) -> Caller:
-        return Caller() if self._callers is None else await self._callers.of(request.headers.get("authorization"))
+        return Caller() if self._callers is None else await self._callers.of(request)
 
     async def _stream(self, request: Request, wanted: Wanted, form: Form, caller: Caller, headers: dict[str, str]) -> Response:
         if len(self.streams) >= MOST_STREAMS:

@@ -105,7 +105,7 @@ def path_parts(request: HTTPConnection) -> list[str]:
 
 async def read_request(request: Request, callers: Callers, settings: Mapping[str, Any], correlation: str) -> ApiRequest:
     """Raises Refused for what can't be read, and Unauthorized."""
-    caller = await callers.of(request.headers.get("authorization"))
+    caller = await callers.of(request)
     query = pairs_of(request.url.query)
     body = await read_body(request) if request.method not in ("GET", "HEAD") else b""
     form, value = parse_body(request.headers.get("content-type", ""), body)
@@ -125,12 +125,21 @@ async def read_request(request: Request, callers: Callers, settings: Mapping[str
         url=base + path + (f"?{request.url.query}" if request.url.query else ""),
         client_ip=client_ip(request, settings),
         caller=caller,
-        plain_ids=caller.sees_all and any(name == "_plainId" and given.lower() == "true" for name, given in pairs),
+        plain_ids=_plain_ids(caller, pairs, settings),
         key=_command_key(request, caller, body) if method in VERBS - {"GET"} else None,
         correlation=correlation,
         trace=request.headers.get("traceparent"),
         accept=request.headers.get("accept", ""),
     )
+
+
+def _plain_ids(caller: Caller, pairs: Pairs, settings: Mapping[str, Any]) -> bool:
+    match caller.of_kind.plain_ids:
+        case "always":
+            return bool(settings.get("account.type.agent.plain.id", True))
+        case "asked":
+            return any(name == "_plainId" and given.lower() == "true" for name, given in pairs)
+    return False
 
 
 def _command_key(request: Request, caller: Caller, body: bytes) -> CommandKey | None:

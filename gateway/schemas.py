@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from commands.catalogue.filters import filters_of
 from commands.catalogue.model import Action, Field, ResourceType
 from gateway.documents import Documents
 from gateway.request import ApiRequest
@@ -26,7 +25,7 @@ def schema(documents: Documents, type: ResourceType) -> Json:
     links = {"self": request.link("schemas", type.name)}
     if methods.collection:
         links["collection"] = request.link(type.plural)
-    filters = filters_of(type, user=caller.user) if "GET" in methods.collection else {}
+    filters = caller.filters(type) if "GET" in methods.collection else {}
     children = (documents.catalogue.types.get(child) for child in type.children)
     return {
         "id": type.name,
@@ -34,12 +33,14 @@ def schema(documents: Documents, type: ResourceType) -> Json:
         "links": links,
         "actions": {},
         "pluralName": type.plural,
-        "parent": type.parent,
+        "parent": type.parent if type.parent and caller.sees(documents.catalogue.type(type.parent)) else None,
         "children": [child.name for child in children if child and caller.sees(child)],
         "resourceMethods": list(methods.resource),
         "collectionMethods": list(methods.collection),
-        "resourceFields": {field.name: _field(documents, field) for field in type.fields.values() if _letters(documents, field)},
-        "resourceActions": {action.name: _action(action) for action in type.actions.values()} if _acts(documents, type) else {},
+        "resourceFields": {
+            field.name: _field(field, letters) for field in type.fields.values() if (letters := caller.letters(type, field))
+        },
+        "resourceActions": {action.name: _action(action) for action in type.actions.values()} if caller.acts(type) else {},
         "collectionActions": {},
         "collectionFields": {},
         "collectionFilters": {name: {"modifiers": list(modifiers)} for name, modifiers in filters.items()},
@@ -73,22 +74,12 @@ def versions(documents: Documents) -> Json:
     }
 
 
-def _letters(documents: Documents, field: Field) -> str:
-    return field.user if documents.caller.user else field.admin
-
-
-def _acts(documents: Documents, type: ResourceType) -> bool:
-    return documents.caller.kind != "readAdmin" and bool(type.actions)
-
-
-def _field(documents: Documents, field: Field) -> Json:
-    letters = _letters(documents, field)
-    writes = documents.caller.kind != "readAdmin"
+def _field(field: Field, letters: str) -> Json:
     return {
         "type": field.type,
         "nullable": field.nullable,
-        "create": writes and "c" in letters,
-        "update": writes and "u" in letters,
+        "create": "c" in letters,
+        "update": "u" in letters,
         "required": field.required,
         "unique": field.unique,
         "default": field.default,

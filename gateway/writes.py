@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from commands import executions, handlers
@@ -127,7 +128,7 @@ class Writes:
         """POST /v1/containers/1i5?action=stop"""
         actions = {action.name.lower(): action for action in type.actions.values()}
         action = actions.get(name.lower())
-        if action is None or self._request.caller.kind == "readAdmin":
+        if action is None or not self._request.caller.acts(type):
             raise Refused("InvalidAction", f"a {type.name} has no action {name}: it has {', '.join(sorted(type.actions)) or 'none'}")
         if type.name == TASK:
             return await self._execute(type, text, action)
@@ -150,7 +151,8 @@ class Writes:
             raise Refused("ActionNotAvailable", f"{action.name} is not possible while {resource.name} is {resource.state}; possible: {now}")
         given: Json = {}
         if action.input is not None:
-            given = await validated(self._catalogue.type(action.input), self._request.one(), self._submission(type, "create"))
+            input = self._catalogue.type(action.input)
+            given = await validated(input, self._request.one(), self._submission(input, "create"))
         return await self._services.commands.run(type.name, resource.id, action.name, given, self._request.actor, self._request.key)
 
     # --- once for a key ---
@@ -201,6 +203,8 @@ class Writes:
         return await self._once(202, type, text, lambda: self._intervene(type, text, what))
 
     async def _intervene(self, type: ResourceType, text: str, what: str) -> Outcome:
+        if not self._request.caller.acts(type):
+            raise MethodNotAllowed(what, type.plural)
         resource = await self._own(type, text)
         reason = self._request.one().get("reason")
         if reason is not None and not isinstance(reason, str):
@@ -231,9 +235,8 @@ class Writes:
         return as_stored(self._services.settings, fields) if type.name == SETTING else fields
 
     def _submission(self, type: ResourceType, purpose: str, present: Resource | None = None) -> Submission:
-        return Submission(
-            "update" if purpose == "update" else "create", self._request.caller.user, self._lookup, self._is_taken(type, present)
-        )
+        letters = partial(self._request.caller.letters, type)
+        return Submission("update" if purpose == "update" else "create", letters, self._lookup, self._is_taken(type, present))
 
     async def _lookup(self, type_name: str, text: str) -> int | None:
         """A reference's target, if it is there and the caller may see it."""

@@ -46,16 +46,16 @@ async def _never_taken(name: str, value: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What validation needs to know beside the values. `user`: the caller is an ordinary user, not an admin."""
+    """What validation needs to know beside the values. `letters`: what the caller may do with a field, r(ead) c(reate) u(pdate)."""
 
     purpose: Literal["create", "update"] = "create"
-    user: bool = False
+    letters: Callable[[Field], str] = lambda field: field.admin
     lookup: Lookup = _nothing_found
     is_taken: IsTaken = _never_taken
 
     def may_set(self, field: Field) -> bool:
         letter = self.purpose[0]
-        return letter in (field.user if self.user else field.admin) and not (self.purpose == "update" and field.name == "id")
+        return letter in self.letters(field) and not (self.purpose == "update" and field.name == "id")
 
 
 async def validated(type: ResourceType, submitted: Mapping[str, Any], submission: Submission) -> Json:
