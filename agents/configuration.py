@@ -12,6 +12,7 @@ import hashlib
 import io
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import tarfile
@@ -54,8 +55,8 @@ class Configuration:
     `url`: of the API, where the server does not say it.
     """
 
-    def __init__(self, keys: Keys, folder: Path | None = None, url: str = "") -> None:
-        self._keys, self._folder, self._url = keys, folder, url
+    def __init__(self, keys: Keys, folder: Path | None = None, url: str = "", tls: ssl.SSLContext | None = None) -> None:
+        self._keys, self._folder, self._url, self._tls = keys, folder, url, tls
 
     async def update(self, agent: int, data: Mapping[str, Any]) -> dict[str, Any]:
         """-> the answer's data. Raises DriverError, having tried each item."""
@@ -82,11 +83,11 @@ class Configuration:
         place = f"{url.rstrip('/')}/configcontent/{quote(name)}"
         who = {} if keys is not None else {"agentId": f"1a{agent}"}
         current = self._version(name)
-        fetched = read_archive(name, _ask("GET", place, keys, {**who, **({"current": current} if current else {})}))
+        fetched = read_archive(name, _ask("GET", place, keys, {**who, **({"current": current} if current else {})}, self._tls))
         output = "it is there already"
         if self._folder is not None and not fetched.uptodate:
             output = self._put_in_force(self._folder, name, fetched, url, keys)
-        _ask("PUT", place, keys, {**who, "version": fetched.version})
+        _ask("PUT", place, keys, {**who, "version": fetched.version}, self._tls)
         return f"{name} {fetched.version}: {output}"
 
     def _version(self, name: str) -> str:
@@ -149,13 +150,13 @@ def _apply(root: Path, url: str, keys: Credentials | None) -> str:
     return output or "it is in force now"
 
 
-def _ask(method: str, place: str, keys: Credentials | None, query: dict[str, str]) -> bytes:
+def _ask(method: str, place: str, keys: Credentials | None, query: dict[str, str], tls: ssl.SSLContext | None) -> bytes:
     address = f"{place}?{urlencode(query)}" if query else place
     request = urllib.request.Request(address, method=method)  # noqa: S310 - the scheme is checked where the opener is made
     if keys is not None:
         request.add_header("Authorization", keys.header)
     try:
-        with opener_for(place).open(request, timeout=SECONDS) as answer:
+        with opener_for(place, tls).open(request, timeout=SECONDS) as answer:
             body = answer.read(LARGEST + 1)
     except urllib.error.HTTPError as error:
         with error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import ssl
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,10 +44,10 @@ def joined(folder: Path) -> Member | None:
         raise RegistrationRefused(f"{folder / KEYS} can't be read: remove it, and join again with a registration token") from None
 
 
-def join(url: str, folder: Path, token: Credentials) -> Member:
+def join(url: str, folder: Path, token: Credentials, tls: ssl.SSLContext | None = None) -> Member:
     """Registers this machine, or finds the registration of an earlier try. Raises RegistrationRefused, ServerAway."""
     key = _kept_key(folder)
-    server = Server(url, token)
+    server = Server(url, token, tls)
     deadline = time.monotonic() + PATIENCE
     while (row := _registered(server, key)) is None:
         server.create("v1/register", {"key": key}, {"key": key})  # who was faster was an earlier try of ours: the key is nobody else's
@@ -65,9 +66,9 @@ def join(url: str, folder: Path, token: Credentials) -> Member:
     return Member(number, Credentials(row["accessKey"], row["secretKey"]))
 
 
-def place_of(url: str, member: Member, *, created: bool) -> Place:
+def place_of(url: str, member: Member, *, created: bool, tls: ssl.SSLContext | None = None) -> Place:
     """Where a machine that has joined is to work. Raises RegistrationRefused, ServerAway."""
-    server = Server(url, member.keys)
+    server = Server(url, member.keys, tls)
     return Place(member.number, nats_address(server.get("corral/info"), server.base), created)
 
 

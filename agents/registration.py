@@ -9,6 +9,7 @@ import base64
 import ipaddress
 import json
 import re
+import ssl
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -49,9 +50,9 @@ class Place:
     """Whether the row was made now."""
 
 
-def register(url: str, uuid: str, name: str, kind: str, credentials: Credentials | None = None) -> Place:
+def register(url: str, uuid: str, name: str, kind: str, credentials: Credentials | None = None, tls: ssl.SSLContext | None = None) -> Place:
     """Finds or creates the agent with this uuid. Raises RegistrationRefused, ServerAway."""
-    server = Server(url, credentials)
+    server = Server(url, credentials, tls)
     nats = nats_address(server.get("corral/info"), server.base)
     found = server.find(uuid)
     if found is not None:
@@ -84,12 +85,12 @@ def nats_address(info: dict[str, Any], base: str) -> str:
 class Server:
     """The few requests, with their errors sorted into "not now" and "never"."""
 
-    def __init__(self, url: str, credentials: Credentials | None) -> None:
+    def __init__(self, url: str, credentials: Credentials | None, tls: ssl.SSLContext | None = None) -> None:
         self.base = url.rstrip("/").removesuffix("/v1")
         self._credentials = credentials
         if urlsplit(self.base).scheme not in ("http", "https") or not urlsplit(self.base).hostname:
             raise RegistrationRefused(f"{url!r} is no address of a server: it must look like http://server:8080")
-        self._opener = opener_for(self.base)
+        self._opener = opener_for(self.base, tls)
 
     def find(self, uuid: str) -> dict[str, Any] | None:
         listed = self.get("v1/agents", uuid=uuid, _plainId="true").get("data") or []
@@ -143,10 +144,11 @@ def _number(row: dict[str, Any], base: str) -> int:
     return int(match[1])
 
 
-def opener_for(url: str) -> urllib.request.OpenerDirector:
-    """A proxy is not asked for what is on this machine."""
+def opener_for(url: str, tls: ssl.SSLContext | None = None) -> urllib.request.OpenerDirector:
+    """A proxy is not asked for what is on this machine. `tls`: whose certificates are believed; None: those of the system."""
     here = _local(urlsplit(url).hostname or "")
-    return urllib.request.build_opener(*([urllib.request.ProxyHandler({})] if here else []))
+    proxies = [urllib.request.ProxyHandler({})] if here else []
+    return urllib.request.build_opener(*proxies, urllib.request.HTTPSHandler(context=tls))
 
 
 def said(error: urllib.error.HTTPError) -> str:

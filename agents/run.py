@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import ssl
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ class AgentOptions:
     credentials: Credentials | None = None
     token: Credentials | None = None
     """Of a registration token: with it the machine joins, and has keys of its own from then on."""
+    tls: ssl.SSLContext | None = None
+    """Whose certificates the server is believed by; None: those of the system."""
     concurrency: int = CONCURRENCY
 
 
@@ -117,12 +120,12 @@ def _place(options: AgentOptions, own: str, name: str, kind: str) -> Place:
     """A machine that has joined knows its place; one with a token joins; another is registered with an API key, or without any."""
     member = joined(options.folder)
     if member is None and options.token is None:
-        return register(options.url, own, name, kind, options.credentials)
+        return register(options.url, own, name, kind, options.credentials, options.tls)
     created = member is None
     if member is None and options.token is not None:
-        member = join(options.url, options.folder, options.token)
+        member = join(options.url, options.folder, options.token, options.tls)
     assert member is not None
-    return place_of(options.url, member, created=created)
+    return place_of(options.url, member, created=created, tls=options.tls)
 
 
 def _configuration(options: AgentOptions) -> Configuration:
@@ -132,7 +135,7 @@ def _configuration(options: AgentOptions) -> Configuration:
         member = joined(options.folder)
         return member.keys if member is not None else options.credentials
 
-    return Configuration(keys, options.folder / "config", f"{options.url.rstrip('/').removesuffix('/v1')}/v1")
+    return Configuration(keys, options.folder / "config", f"{options.url.rstrip('/').removesuffix('/v1')}/v1", options.tls)
 
 
 def _driver(options: AgentOptions, own: str, name: str) -> Driver:

@@ -52,8 +52,9 @@ class Active:
 class Settings(Mapping[str, Any]):
     """Name -> value, of all that have one. One of these is shared by all parts of a process."""
 
-    def __init__(self, sources: Sequence[Source] = ()) -> None:
-        """`sources`: the strongest first. Raises BadValue, which names the source."""
+    def __init__(self, sources: Sequence[Source] = (), defaults: Mapping[str, Any] = {}) -> None:
+        """`sources`: the strongest first. `defaults`: those that are others in this process. Raises BadValue, which names the source."""
+        self._defaults = {**DEFAULTS, **defaults}
         self._sources = tuple(sources)
         self._rows: tuple[Row, ...] = ()
         self._values: dict[str, Any] = {}
@@ -103,7 +104,7 @@ class Settings(Mapping[str, Any]):
 
     def _choose(self, rows: tuple[Row, ...]) -> None:
         """The newest row of a name counts. One with a value that today's Corral has no use for is passed over."""
-        values, sources = dict(DEFAULTS), dict.fromkeys(DEFAULTS, PACKAGED)
+        values, sources = dict(self._defaults), dict.fromkeys(self._defaults, PACKAGED)
         for row in rows:
             if row.text is None:
                 continue
@@ -118,7 +119,7 @@ class Settings(Mapping[str, Any]):
             log.warning("Two stored settings contradict each other, and are passed over", action="setting-unusable", settings=pair)
             for name in pair:
                 if sources[name] == DATABASE:
-                    values[name], sources[name] = DEFAULTS[name], PACKAGED
+                    values[name], sources[name] = self._defaults[name], PACKAGED
         self._rows, self._values, self._from = rows, values, sources
 
 

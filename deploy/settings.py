@@ -6,6 +6,7 @@ the environment. A value that is wrong is named with its variable.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Sequence
 from enum import StrEnum
@@ -21,6 +22,8 @@ from commands.settings import BadValue, changed
 from deploy.sources import BadSource, setting_of, settings_of
 
 PREFIX = "CORRAL_"
+
+SECURITY = "api.security.enabled"
 
 
 class BadSetting(Exception):
@@ -88,6 +91,10 @@ class Settings(BaseSettings):
     postgres_port: Annotated[
         int | None, Field(ge=0, le=65535, description="Also serve the embedded Postgres on this port of 127.0.0.1; 0 for any free one.")
     ] = None
+    tls_certificate: Annotated[
+        Path | None, Field(description="Certificate (and its chain) to serve HTTPS with, a PEM file; goes with CORRAL_TLS_KEY.")
+    ] = None
+    tls_key: Annotated[Path | None, Field(description="The certificate's private key, a PEM file.")] = None
     master_key: Annotated[
         SecretStr,
         Field(description="The key over the keys of all secrets, or its file; without it, an embedded Postgres has one in the home."),
@@ -136,7 +143,7 @@ class Settings(BaseSettings):
             raise ValueError(str(bad)) from None
         return given
 
-    @field_validator("home", "archive")
+    @field_validator("home", "archive", "tls_certificate", "tls_key")
     @classmethod
     def _folder(cls, given: Path | None) -> Path | None:
         return given.expanduser().absolute() if given is not None else None
@@ -168,6 +175,12 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _both_or_neither(self) -> Settings:
+        if (self.tls_certificate is None) != (self.tls_key is None):
+            raise ValueError("CORRAL_TLS_CERTIFICATE and CORRAL_TLS_KEY go together: set both, or neither")
+        return self
+
+    @model_validator(mode="after")
     def _whole_or_external(self) -> Settings:
         # Embedded servers belong to the one process that has all of it; a part finds the other parts by the servers they share.
         if lacking := [role for role in WHOLE if role not in self.roles]:
@@ -180,11 +193,22 @@ class Settings(BaseSettings):
         return self
 
     def orchestration(self) -> Orchestration:
-        """Cattle's and Corral's own settings, as all but the log says them. Raises BadSetting."""
+        """Cattle's and Corral's own settings, as all but the log says them. What is reached from elsewhere asks for keys, unless it
+        is told not to. Raises BadSetting."""
         try:
-            return settings_of(os.environ, self.set, self.home)
+            return settings_of(os.environ, self.set, self.home, {SECURITY: not self.loopback})
         except BadSource as bad:
             raise BadSetting(str(bad)) from None
+
+    @property
+    def loopback(self) -> bool:
+        """Only this machine reaches its HTTP."""
+        if self.listen == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.listen).is_loopback
+        except ValueError:
+            return False
 
     @property
     def archive_folder(self) -> Path:

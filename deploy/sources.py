@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from commands.in_force import COMMAND_LINE, ENVIRONMENT, Settings, Source
 from commands.settings import BadValue, check_known, definition
@@ -27,11 +28,11 @@ class BadSource(Exception):
     """A setting can't be used; the message says where it stands, and why."""
 
 
-def settings_of(environment: Mapping[str, str], given: Mapping[str, str], home: Path) -> Settings:
-    """`given`: the command line's. Raises BadSource."""
+def settings_of(environment: Mapping[str, str], given: Mapping[str, str], home: Path, defaults: Mapping[str, Any] = {}) -> Settings:
+    """`given`: the command line's. `defaults`: this process' own. Raises BadSource."""
     try:
         check_known(given)
-        return Settings([from_environment(environment), Source(COMMAND_LINE, given), *(_file(home / FOLDER / name) for name in FILES)])
+        return Settings([from_environment(environment), Source(COMMAND_LINE, given), *(_file(home / FOLDER / name) for name in FILES)], defaults)
     except BadValue as bad:
         raise BadSource(str(bad)) from None
 

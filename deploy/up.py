@@ -23,14 +23,16 @@ from rich.console import Console
 from rich.markup import escape
 
 from commands.sealing import WrongMasterKey
+from deploy.cli.keys import Key
 from deploy.embedded import EmbeddedNats, EmbeddedPostgres, Home, HomeInUse, HomeUnusable, ServerFailed, hold, noted
 from deploy.extensions import ExtensionFailed
 from deploy.first import first_instance
+from deploy.keys import admin_key, keep
 from deploy.local import LocalHosts
 from deploy.logs import configure
 from deploy.master import FILE, master_keys
-from deploy.settings import NEEDS_NATS, BadSetting, Role, Settings
-from deploy.web import PortTaken, allow_many_connections, bind
+from deploy.settings import NEEDS_NATS, SECURITY, BadSetting, Role, Settings
+from deploy.web import PortTaken, TlsUnusable, allow_many_connections, bind
 from deploy.wiring import Addresses, NotAlone, server
 from eventstore import NewerSchema, Unavailable
 from projections.errors import ViewsUnavailable
@@ -56,6 +58,7 @@ def run(settings: Settings) -> int:
         return 1
     except (
         HomeInUse, HomeUnusable, PortTaken, ServerFailed, NotAlone, NewerSchema, Unavailable, ViewsUnavailable, BadSetting, ExtensionFailed,
+        TlsUnusable,
     ) as error:  # fmt: skip
         Console(stderr=True).print(f"[red]Corral can't start:[/] {error}", highlight=False, soft_wrap=True)
         return 1
@@ -86,11 +89,16 @@ async def _serve(settings: Settings) -> None:
             if new and hosts and parts.engine is not None:
                 await first_instance(parts, hosts, say)
             home.note(first_instance="done")
+            key = await admin_key(parts) if url and parts.commands.settings[SECURITY] else None
+            if key is not None:
+                keep(home.path, key)
             image, _ = await hosts.first_image()
             if not settings.whole:
                 say.print(f"This process is {', '.join(settings.roles)} of the Corral on {escape(_without_password(addresses.postgres))}")
             if url:
                 _say_what_is_next(settings, home, addresses, url, image if hosts else "", say, hostless=hosts.none_known)
+                if parts.commands.settings[SECURITY]:
+                    _say_key(key, url, say)
             port = listener.getsockname()[1] if listener else 0
             say.print(f"[dim]Ready after {time.monotonic() - began:.1f} s[/]")
             say.print(f"[bold green]Startup Succeeded, Listening on port {port}[/]" if listener else "[bold green]Startup Succeeded[/]")
@@ -133,8 +141,9 @@ def _note(settings: Settings, home: Home, addresses: Addresses, listener: socket
         return ""
     port = listener.getsockname()[1]
     host = "127.0.0.1" if settings.listen in ("0.0.0.0", *LOOPBACK) else settings.listen
-    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    home.note(url=url, nats=addresses.nats, postgres=addresses.postgres)
+    scheme = "https" if settings.tls_certificate else "http"
+    url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    home.note(url=url, certificate=str(settings.tls_certificate or ""), nats=addresses.nats, postgres=addresses.postgres)
     return url
 
 
@@ -151,7 +160,7 @@ def _say_what_is_next(
         *([("run another", f"{corral} run {image} --name second")] if image else []),
         *([("how it came to be", f"{corral} replay instance-1")] if image else [("list hosts", f"{corral} hosts")]),
         *([("watch the agents", f"nats -s {addresses.nats} sub 'corral.>'      (or: {corral} watch)")] if addresses.nats else []),
-        ("a host elsewhere", "corral agent --url http://<this machine>:" + url.rpartition(":")[2] + "      (run there)"),
+        ("a host elsewhere", f"corral agent --url {_from_elsewhere(url)}      (run there)"),
     ]
     if hostless:
         rows.insert(0, ("a host first", f"{corral} agent --url {url}      (or a simulated one: add --sim)"))
@@ -161,6 +170,30 @@ def _say_what_is_next(
         say.print(f"  {what:<18} {how}")
     if settings.listen in LOOPBACK:
         say.print("  [dim]Only this machine can reach it. Let others in: CORRAL_LISTEN=0.0.0.0 make run (corral up --listen 0.0.0.0)[/]")
+
+
+def _say_key(key: Key | None, url: str, say: Console) -> None:
+    """What a client from elsewhere needs, now that one is asked for."""
+    say.print()
+    if key is None:
+        say.print("[yellow]It asks for API keys, and the admin has none yet:[/] it comes with an engine at work; start this once more then")
+        return
+    pair = f"{key.access}:{key.secret}"
+    say.print("[bold]It asks for API keys[/]: this is the admin's (the CLI finds it in this home)")
+    for what, how in (
+        ("access key", key.access),
+        ("secret key", key.secret),
+        ("with curl", f"curl -u {pair} {_from_elsewhere(url)}/v1"),
+        ("with the CLI", f"corral --key {pair} ps --url {_from_elsewhere(url)}"),
+        ("join a host", f"corral --key {pair} agent --url {_from_elsewhere(url)}      (run there)"),
+        ("without keys", f"corral up --set {SECURITY}=false      (whoever reaches it is admin then)"),
+    ):
+        say.print(f"  {what:<18} {how}", markup=False)
+
+
+def _from_elsewhere(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://<this machine>:{rest.rpartition(':')[2]}"
 
 
 def _without_password(dsn: str) -> str:

@@ -7,7 +7,9 @@ import contextlib
 import errno
 import resource
 import socket
+import ssl
 from collections.abc import Iterator
+from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
@@ -18,6 +20,10 @@ GRACE = 3
 
 class PortTaken(Exception):
     """Somebody else listens there; the message says what to do."""
+
+
+class TlsUnusable(Exception):
+    """HTTPS can't be served with what was given; the message says what to do."""
 
 
 def bind(address: str, port: int) -> socket.socket:
@@ -53,13 +59,20 @@ def allow_many_connections() -> None:
 class Web(uvicorn.Server):
     """Serves an app on a bound socket until stop()."""
 
-    def __init__(self, app: Starlette, listener: socket.socket) -> None:
+    def __init__(self, app: Starlette, listener: socket.socket, certificate: Path | None = None, key: Path | None = None) -> None:
+        """`certificate` and `key`: PEM files, for HTTPS. Raises TlsUnusable."""
         super().__init__(
             uvicorn.Config(
                 app, log_config=None, access_log=False, lifespan="off", loop="none", http="httptools", ws="websockets-sansio",
                 timeout_graceful_shutdown=GRACE, timeout_keep_alive=KEEP_ALIVE, server_header=False, backlog=2048,
+                ssl_certfile=certificate, ssl_keyfile=key,
             )
         )
+        try:
+            self.config.load()
+        except (OSError, ssl.SSLError) as error:
+            what = f"the certificate {certificate} with the key {key}"
+            raise TlsUnusable(f"{what} can't be used: {error}. Set CORRAL_TLS_CERTIFICATE and CORRAL_TLS_KEY to PEM files") from error
         self._listener = listener
         self.stopping = app.state.stopping = asyncio.Event()  # ends the streams that would go on for ever
 

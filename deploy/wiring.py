@@ -126,7 +126,7 @@ async def server(
             info = {"version": version("corral"), "nats": addresses.nats}
             services = Services(store, views, commands, catalogue, chosen, info, admin, watch, content=content)
             hub = Hub(Connection(addresses.nats, "corral gateway", echo=False), chosen)
-            web = Web(build_app(services, hub), listener)
+            web = Web(build_app(services, hub), listener, settings.tls_certificate, settings.tls_key)
             tasks.start(event_bus(services, hub, web.stopping), "event bus")
             tasks.start(web.run_until_stopped(), "web")
             stack.callback(web.stop)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
 from contextlib import suppress
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from deploy.cli.client import Client, base_url, home
+from deploy.cli.client import Client, base_url, home, is_own, remembered
 from deploy.cli.errors import Failed, WrongUse
+from deploy.cli.keys import key_for, trusting
 from deploy.cli.options import SERVER, Url, command
 from deploy.cli.show import err, out
 
@@ -58,8 +58,9 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Make this machine a host: run its containers as the Corral at --url says, until Ctrl-C. They go on running after it.
 
-        $CATTLE_ACCESS_KEY and $CATTLE_SECRET_KEY are its API key, where the server asks for one. With a registration token
-        ($CATTLE_REGISTRATION_ACCESS_KEY, registrationToken, and $CATTLE_REGISTRATION_SECRET_KEY) it joins, and has keys of its own.
+        Its API key, where the server asks for one: corral --key ACCESS:SECRET agent ..., or $CORRAL_ACCESS_KEY and $CORRAL_SECRET_KEY.
+        With a registration token ($CATTLE_REGISTRATION_ACCESS_KEY, registrationToken, and $CATTLE_REGISTRATION_SECRET_KEY) it joins,
+        and has keys of its own.
         """
         if sim and docker:
             raise WrongUse("--sim and --docker are two kinds of hosts: start an agent for each, with a --home of its own")
@@ -70,8 +71,11 @@ def register(app: typer.Typer) -> None:
         configure(LogLevel.WARNING, LogFormat.AUTO)
         place = (folder or home() / "agent").expanduser().absolute()
         keep_kind(place, "sim" if sim else "docker")
-        keys, token = _credentials("CATTLE"), _credentials("CATTLE_REGISTRATION")
-        asyncio.run(_run(AgentOptions(base_url(url), place, sim, docker, name, host_ip=host_ip, nats=nats, credentials=keys, token=token)))
+        where = base_url(url)
+        tls = trusting(remembered("certificate") if is_own(where) else "") if where.startswith("https") else None
+        asyncio.run(_run(AgentOptions(
+            where, place, sim, docker, name, host_ip=host_ip, nats=nats, credentials=_credentials(where), token=_token(), tls=tls,
+        )))  # fmt: skip
 
 
 def keep_kind(folder: Path, kind: str) -> None:
@@ -135,8 +139,15 @@ def _active_hosts(options: AgentOptions, uuid: str) -> list[str]:
     return []
 
 
-def _credentials(prefix: str) -> Credentials | None:
+def _credentials(url: str) -> Credentials | None:
     from agents.registration import Credentials
 
-    access, secret = os.environ.get(f"{prefix}_ACCESS_KEY"), os.environ.get(f"{prefix}_SECRET_KEY")
+    key = key_for(home() if is_own(url) else None)
+    return Credentials(key.access, key.secret) if key is not None else None
+
+
+def _token() -> Credentials | None:
+    from agents.registration import Credentials
+
+    access, secret = (os.environ.get(f"CATTLE_REGISTRATION_{each}_KEY") for each in ("ACCESS", "SECRET"))
     return Credentials(access, secret) if access and secret else None

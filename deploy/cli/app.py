@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from deploy.cli import agent, archive, diff, dot, history, hosts, instances, interventions, replay, servers, trace, watch, why
+from deploy.cli import agent, archive, diff, dot, history, hosts, instances, interventions, keys, replay, servers, trace, watch, why
 from deploy.cli.errors import Failed
 
 ABOUT = """Corral runs containers and virtual machines on many hosts. Every step is an event in a log: what you see is folded from it.
@@ -51,4 +51,18 @@ def _say_version(given: bool) -> None:
 Version = Annotated[bool, typer.Option("--version", help="Say which version this is.", is_eager=True, callback=_say_version)]
 
 
-def _root(version: Version = False) -> None: ...
+def _use_key(given: str | None) -> None:
+    if given:
+        keys.use(given)
+
+
+GivenKey = Annotated[
+    str | None,
+    typer.Option(
+        "--key", metavar="ACCESS:SECRET", callback=_use_key, is_eager=True, show_default="CORRAL_ACCESS_KEY and CORRAL_SECRET_KEY",
+        help="The API key, where the server asks for one.",
+    ),
+]  # fmt: skip
+
+
+def _root(version: Version = False, key: GivenKey = None) -> None: ...

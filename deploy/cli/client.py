@@ -5,10 +5,10 @@ Requests that write carry an idempotency key: one whose connection broke is sent
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import os
+import ssl
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from deploy.cli.errors import NotAnswering, ServerRefused, WrongUse
+from deploy.cli.keys import key_for, trusting
 
 Json = dict[str, Any]
 Params = Mapping[str, Any]
@@ -42,6 +43,11 @@ def remembered(name: str, folder: Path | None = None) -> str:
     from deploy.embedded.home import noted
 
     return str(noted(folder or home()).get(name, ""))
+
+
+def is_own(url: str) -> bool:
+    """Whether the server there is this home's."""
+    return bool(url) and url.rstrip("/") == remembered("url").rstrip("/")
 
 
 def base_url(given: str | None) -> str:
@@ -72,6 +78,9 @@ class Client:
         self.url = url
         self._parts = urlsplit(url)
         self._timeout = timeout
+        self._own = home() if is_own(url) else None
+        """The home whose server this is; None: another's."""
+        self._tls: ssl.SSLContext | None = None
         self._connection: http.client.HTTPConnection | None = None
 
     def __enter__(self) -> Client:
@@ -212,15 +221,14 @@ class Client:
     def _connect(self, timeout: float) -> http.client.HTTPConnection:
         host = self._parts.hostname or ""
         if self._parts.scheme == "https":
-            return http.client.HTTPSConnection(host, self._parts.port, timeout=timeout)
+            self._tls = self._tls or trusting(remembered("certificate") if self._own else "")
+            return http.client.HTTPSConnection(host, self._parts.port, timeout=timeout, context=self._tls)
         return http.client.HTTPConnection(host, self._parts.port, timeout=timeout)
 
     def _headers(self) -> dict[str, str]:
-        """With the keys of $CATTLE_ACCESS_KEY and $CATTLE_SECRET_KEY, as Cattle's own client takes them."""
         headers = {"Accept": "application/json", "User-Agent": "corral"}
-        access, secret = os.environ.get("CATTLE_ACCESS_KEY"), os.environ.get("CATTLE_SECRET_KEY")
-        if access and secret:
-            headers["Authorization"] = "Basic " + base64.b64encode(f"{access}:{secret}".encode()).decode()
+        if (key := key_for(self._own)) is not None:
+            headers["Authorization"] = key.header
         return headers
 
     def _target(self, path: str, params: Params) -> str:
@@ -239,7 +247,7 @@ class Client:
         code, message, field = (str(document.get(key) or "") for key in ("code", "message", "fieldName"))
         text = f"{field}: {message or code}" if field and field not in message else message or code
         if answer.status == 401:
-            text += ": set CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY"
+            text += ": set CORRAL_ACCESS_KEY and CORRAL_SECRET_KEY, or give --key ACCESS:SECRET before the command"
         return ServerRefused(answer.status, code, text or f"status {answer.status}")
 
 

@@ -19,7 +19,7 @@ from deploy.cli.options import SERVER, Output, Url, command
 from deploy.cli.show import Format, err, hint, out, print_json
 from deploy.settings import BadSetting, Settings, read_settings, unknown_variables, variable
 
-OWN_VARIABLES = frozenset({"CORRAL_URL", "CORRAL_FAILPOINT"})
+OWN_VARIABLES = frozenset({"CORRAL_URL", "CORRAL_FAILPOINT", "CORRAL_ACCESS_KEY", "CORRAL_SECRET_KEY", "CORRAL_CA"})
 """Variables that are ours without being settings of `corral up`."""
 
 OPTIONS = {"roles": ("--role", "--roles"), "set": ("--set",)}

@@ -1,0 +1,76 @@
+"""The API key that the CLI and `corral agent` show a server, and whose certificates they believe.
+
+    CORRAL_ACCESS_KEY and CORRAL_SECRET_KEY, else CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY (corral --key ACCESS:SECRET sets the first),
+    else what this home's own server keeps in the home, which no other server is ever shown
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from deploy.cli.errors import WrongUse
+
+HOME_KEY = "admin.key"
+VARIABLES = ("CORRAL", "CATTLE")
+CA = "CORRAL_CA"
+"""The variable that names a file of certificates to believe, beside those of the system."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    access: str
+    secret: str
+
+    @property
+    def header(self) -> str:
+        return "Basic " + base64.b64encode(f"{self.access}:{self.secret}".encode()).decode()
+
+
+def use(given: str) -> None:
+    """corral --key: for this process, before all else."""
+    access, colon, secret = given.partition(":")
+    if not (access and colon and secret):
+        raise WrongUse("--key takes an access key and its secret key with a colon between them: ACCESS:SECRET")
+    os.environ["CORRAL_ACCESS_KEY"], os.environ["CORRAL_SECRET_KEY"] = access, secret
+
+
+def key_for(own: Path | None) -> Key | None:
+    """`own`: the home whose own server is asked; None: another's."""
+    for prefix in VARIABLES:
+        access, secret = os.environ.get(f"{prefix}_ACCESS_KEY"), os.environ.get(f"{prefix}_SECRET_KEY")
+        if access and secret:
+            return Key(access, secret)
+    return kept(own) if own is not None else None
+
+
+def kept(home: Path) -> Key | None:
+    try:
+        values = json.loads((home / HOME_KEY).read_bytes())
+        return Key(str(values["access"]), str(values["secret"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def trusting(own_certificate: str = "") -> ssl.SSLContext:
+    """`own_certificate`: of this home's own server, which is known by its certificate whatever name it is asked under."""
+    if own_certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        return _with(context, own_certificate, "the server's certificate")
+    context = ssl.create_default_context()
+    given = os.environ.get(CA)
+    return _with(context, given, CA) if given else context
+
+
+def _with(context: ssl.SSLContext, file: str, what: str) -> ssl.SSLContext:
+    try:
+        context.load_verify_locations(cafile=file)
+    except (OSError, ssl.SSLError) as error:
+        raise WrongUse(f"{what}, {file}, can't be read as a certificate in PEM: {error.strerror or error}") from None
+    return context

@@ -1,0 +1,54 @@
+"""The first admin's API key: found (or made) at the start of a server that asks for keys, told, and kept in its home for the CLI there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+
+from commands.service import Actor
+from deploy.cli.keys import HOME_KEY, Key
+from deploy.wiring import Parts
+from eventstore import CommandKey
+from projections.query import Filter, Query
+
+SECONDS = 20.0
+POLL = 0.1
+
+
+async def admin_key(parts: Parts) -> Key | None:
+    """None: it is not active yet, as no engine is at work."""
+    try:
+        async with asyncio.timeout(SECONDS):
+            while (key := await _active(parts)) is None:  # noqa: ASYNC110  # it becomes active in the log, by another process perhaps
+                await asyncio.sleep(POLL)
+    except TimeoutError:
+        return None
+    return key
+
+
+def keep(home: Path, key: Key) -> None:
+    """For its owner alone, whole or not at all."""
+    fresh = home / f"{HOME_KEY}.new"
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump({"access": key.access, "secret": key.secret}, file)
+    fresh.replace(home / HOME_KEY)
+
+
+async def _active(parts: Parts) -> Key | None:
+    type = parts.commands.catalogue.type("credential")
+    await parts.views.wait_for(await parts.store.head(), POLL)
+    owner = Filter(type.fields["accountId"], "eq", parts.admin), Filter(type.fields["kind"], "eq", "apiKey")
+    kept = [seen.resource for seen in await parts.views.rows(Query(type, filters=owner))]
+    coming = [each for each in kept if each.state in ("requested", "registering", "activating", "active")]
+    if not coming:  # a cloud whose accounts get none, or whose admin took all of them back: without one it is closed for good
+        key = CommandKey(str(parts.admin), "admin-key", str(max((each.id for each in kept), default=0)), 201)
+        fields = {"accountId": parts.admin, "name": "made at the start"}
+        await parts.commands.create("apiKey", fields, Actor(parts.admin, "corral:keys"), key)
+    for each in await parts.commands.vault.opened_all([each for each in coming if each.state == "active"]):
+        access, secret = each.row.get("publicValue"), each.row.get("secretValue")
+        if isinstance(access, str) and isinstance(secret, str):
+            return Key(access, secret)
+    return None
