@@ -16,8 +16,8 @@ HASHED = frozenset({"usernamePassword"})
 COST = 2**14
 _BLOCK, _PARALLEL = 8, 1
 _SALT = 16
-_MOST_COST = 2**20
-_MOST_MEMORY = 256 * _BLOCK * _MOST_COST
+_MOST_COST = 2**17
+_MOST_MEMORY = 256 * _BLOCK * _MOST_COST  # bytes; twice what the costliest takes
 
 
 def hashed(password: str, chance: Callable[[int], bytes], cost: int = COST) -> str:

@@ -175,7 +175,7 @@ class Definitions:
 
     def documentation(self, name: str) -> Json:
         type = self.catalogue.type(name)
-        read = [each for each in type.fields.values() if self.request.caller.reads(each)]
+        read = [each for each in type.fields.values() if self.request.caller.reads(type, each)]
         document = {**self._head(DOCUMENTATION, name), "description": _described(self.catalogue, type)}
         if not self.request.caller.user:
             document["resourceFields"] = {

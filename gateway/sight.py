@@ -131,7 +131,7 @@ class Sight:
         """Whether the caller's columns are others in one of its children."""
         if root.name not in self._varying:
             columns = {
-                frozenset(name for name, each in type.fields.items() if each.store == "col" and not self._caller.reads(each))
+                frozenset(name for name, each in type.fields.items() if each.store == "col" and not self._caller.reads(type, each))
                 for type in self._family(root)
             }
             self._varying[root.name] = len(columns) > 1
@@ -141,7 +141,7 @@ class Sight:
         """The fields that a document of this type has for the caller."""
         found = self._names.get(type.name)
         if found is None:
-            shown = (each.name for each in type.fields.values() if not each.hidden and self._caller.reads(each))
+            shown = (each.name for each in type.fields.values() if not each.hidden and self._caller.reads(type, each))
             found = self._names[type.name] = frozenset(shown)
         return found
 

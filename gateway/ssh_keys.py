@@ -29,7 +29,7 @@ async def authorized_keys(services: Services) -> File:
 def has_pem(caller: Caller, type: ResourceType, resource: Resource) -> bool:
     """Whether there is a private key that the caller may read."""
     there = resource.kind == KIND and resource.row.get(SECRET) is not None and resource.state != PURGED
-    return there and SECRET in type.fields and caller.reads(type.fields[SECRET])
+    return there and SECRET in type.fields and caller.reads(type, type.fields[SECRET])
 
 
 async def pem(services: Services, caller: Caller, type: ResourceType, resource: Resource) -> File:

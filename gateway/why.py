@@ -32,10 +32,10 @@ async def why(store: Store, catalogue: Catalogue, caller: Caller, resource: Reso
     chain = await causes.chain_of(deciding, load)
     seen = await Sight(store, catalogue, caller).documents(reversed(chain))  # a stream's events in order
     then = fold(resource.stream, own)
-    fields = catalogue.type(then.type).fields
+    type = catalogue.type(then.type)
 
     def readable(name: str) -> bool:
-        return name in fields and caller.reads(fields[name])
+        return name in type.fields and caller.reads(type, type.fields[name])
 
     return {
         "stream": resource.stream,

@@ -72,11 +72,11 @@ def select(query: Query, columns: str) -> tuple[str, list[Any]]:
 def visible(of: str, root: ResourceType, account: int, statement: Statement) -> str:
     """The rows an account sees: its own, and public ones; rows of types without an account are everybody's. `of`: what its id and account
     are taken from, listed or resources; the latter is t in either case."""
+    if root.name != "account" and "accountId" not in root.fields:
+        return "true"
     own = statement.add(account, "bigint")
     if root.name == "account":
         return f"{of}.id = {own}"
-    if "accountId" not in root.fields:
-        return "true"
     if "isPublic" in root.fields:
         return f"({of}.account = {own} or t.row ->> 'isPublic' = 'true')"
     return f"{of}.account = {own}"

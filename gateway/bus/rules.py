@@ -24,7 +24,7 @@ RAW = frozenset({"admin", "superadmin", "readAdmin"})
 READS_ONLY = "readAdmin"
 AGENT = "agent"
 
-SILENT_KINDS = frozenset({"register", "test", "system", "service"})
+SILENT_KINDS = frozenset({"register", "agentRegister", "test", "system", "service"})
 """Accounts that have no API to subscribe with."""
 
 MOST_NAMES = 500

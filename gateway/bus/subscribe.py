@@ -76,7 +76,7 @@ class EventLines(Response):
 async def over_websocket(services: Services, callers: Callers, hub: Hub, socket: WebSocket) -> None:
     """The same events and pings, one a frame."""
     try:
-        caller = await callers.of(socket.headers.get("authorization"))
+        caller = await callers.of(socket)
         params = socket.query_params
         fields: Json = {"eventNames": params.getlist("eventNames"), "agentId": params.get("agentId")}
         wanted = await rules.wanted(services, caller, fields)
@@ -86,7 +86,7 @@ async def over_websocket(services: Services, callers: Callers, hub: Hub, socket:
         await hub.add(subscriber)
     except Exception as error:  # the boundary: whatever happened becomes a status and a document
         document = error_document(error)
-        headers = error_headers(document["status"])
+        headers = error_headers(document["status"], error)
         await socket.send_denial_response(Response(orjson.dumps(document), document["status"], headers, "application/json; charset=utf-8"))
         return
     try:

@@ -1,0 +1,87 @@
+"""A server that others reach asks for keys and tells the admin's; HTTPS with a certificate of one's own; the CLI finds its way with both."""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import json
+import ssl
+import stat
+from pathlib import Path
+
+import httpx
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from deploy.settings import SECURITY, BadSetting, read_settings
+from tests.deploy.test_cli import Cli
+from tests.support.server import Server
+
+
+@pytest.mark.parametrize(("listen", "secure"), [
+    ("127.0.0.1", False), ("127.0.0.2", False), ("localhost", False), ("::1", False), ("0.0.0.0", True), ("::", True), ("10.0.0.1", True),
+    ("corral.example", True),
+])  # fmt: skip
+def test_what_others_reach_asks_for_keys_unless_told_not_to(listen: str, secure: bool) -> None:
+    assert read_settings(listen=listen).orchestration()[SECURITY] is secure
+    for chosen in (True, False):
+        assert read_settings(listen=listen, set=f"{SECURITY}={str(chosen).lower()}").orchestration()[SECURITY] is chosen
+
+
+def test_a_certificate_needs_its_key(tmp_path: Path) -> None:
+    with pytest.raises(BadSetting, match="CORRAL_TLS_CERTIFICATE and CORRAL_TLS_KEY go together"):
+        read_settings(tls_certificate=str(tmp_path / "c.pem"))
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """A self-signed one, for localhost."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+        .sign(key, hashes.SHA256())
+    )  # fmt: skip
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    files = folder / "c.pem", folder / "k.pem"
+    files[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    files[1].write_bytes(private)
+    return files
+
+
+@pytest.mark.timeout(180)
+def test_https_with_keys_and_the_cli_of_its_home_and_of_another(tmp_path: Path) -> None:
+    cert, private = certificate(tmp_path)
+    with Server(tmp_path / "home", set=f"{SECURITY}=true", tls_certificate=str(cert), tls_key=str(private)) as server:
+        url = server.url.replace("http://", "https://")
+        kept = server.home / "admin.key"
+        key = json.loads(kept.read_bytes())
+        assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+        told = server.said()
+        assert f"curl -u {key['access']}:{key['secret']} https://<this machine>:" in told
+        assert f"corral --key {key['access']}:{key['secret']} agent --url https://<this machine>:" in told
+        context = ssl.create_default_context(cafile=str(cert))
+        with httpx.Client(base_url=url, verify=context, timeout=20) as http:
+            assert http.get("/v1").status_code == 401
+            assert http.get("/corral/info").status_code == 401, "it tells where NATS is"
+            assert http.get("/ping").text == "pong"
+            answer = http.get("/v1", auth=(key["access"], key["secret"]))
+            assert answer.json()["links"]["self"] == f"{url}/v1"
+        with pytest.raises(httpx.ConnectError), httpx.Client(timeout=20) as unbelieving:
+            unbelieving.get(f"{url}/v1")
+
+        own = Cli(server.home)
+        assert [each["name"] for each in own.json("ps")] == ["hello-corral"]
+        stranger = Cli(tmp_path / "elsewhere")
+        assert "certificate verify failed" in stranger.ended("ps", "--url", url, status=1).stderr.lower()
+        stranger.variables["CORRAL_CA"] = str(cert)
+        assert "--key ACCESS:SECRET" in stranger.ended("ps", "--url", url, status=1).stderr
+        assert [each["name"] for each in stranger.json("--key", f"{key['access']}:{key['secret']}", "ps", "--url", url)] == ["hello-corral"]
+        stranger.variables |= {"CORRAL_ACCESS_KEY": key["access"], "CORRAL_SECRET_KEY": key["secret"]}
+        assert [each["name"] for each in stranger.json("ps", "--url", url)] == ["hello-corral"]
