@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from commands.in_force import COMMAND_LINE, ENVIRONMENT, Settings, Source
@@ -28,7 +29,9 @@ class BadSource(Exception):
     """A setting can't be used; the message says where it stands, and why."""
 
 
-def settings_of(environment: Mapping[str, str], given: Mapping[str, str], home: Path, defaults: Mapping[str, Any] = {}) -> Settings:
+def settings_of(
+    environment: Mapping[str, str], given: Mapping[str, str], home: Path, defaults: Mapping[str, Any] = MappingProxyType({})
+) -> Settings:
     """`given`: the command line's. `defaults`: this process' own. Raises BadSource."""
     try:
         check_known(given)

@@ -1,4 +1,4 @@
-"""A server that others reach asks for keys and tells the admin's; HTTPS with a certificate of one's own; the CLI finds its way with both."""
+"""A server that others reach asks for keys and tells the admin's; HTTPS with a certificate of one's own; the CLI with both."""
 
 from __future__ import annotations
 
@@ -80,8 +80,9 @@ def test_https_with_keys_and_the_cli_of_its_home_and_of_another(tmp_path: Path) 
         assert [each["name"] for each in own.json("ps")] == ["hello-corral"]
         stranger = Cli(tmp_path / "elsewhere")
         assert "certificate verify failed" in stranger.ended("ps", "--url", url, status=1).stderr.lower()
-        stranger.variables["CORRAL_CA"] = str(cert)
+        stranger = Cli(stranger.home, {"CORRAL_CA": str(cert)})
         assert "--key ACCESS:SECRET" in stranger.ended("ps", "--url", url, status=1).stderr
         assert [each["name"] for each in stranger.json("--key", f"{key['access']}:{key['secret']}", "ps", "--url", url)] == ["hello-corral"]
-        stranger.variables |= {"CORRAL_ACCESS_KEY": key["access"], "CORRAL_SECRET_KEY": key["secret"]}
+        known = {**stranger.variables, "CORRAL_ACCESS_KEY": key["access"], "CORRAL_SECRET_KEY": key["secret"]}
+        stranger = Cli(stranger.home, known)
         assert [each["name"] for each in stranger.json("ps", "--url", url)] == ["hello-corral"]
