@@ -35,7 +35,8 @@ def settings_of(
     """`given`: the command line's. `defaults`: this process' own. Raises BadSource."""
     try:
         check_known(given)
-        return Settings([from_environment(environment), Source(COMMAND_LINE, given), *(_file(home / FOLDER / name) for name in FILES)], defaults)
+        files = [_file(home / FOLDER / name) for name in FILES]
+        return Settings([from_environment(environment), Source(COMMAND_LINE, given), *files], defaults)
     except BadValue as bad:
         raise BadSource(str(bad)) from None
 

@@ -133,7 +133,7 @@ def test_a_refusal_is_told_with_its_field(server: Scripted) -> None:
 
 def test_without_a_key_where_one_is_needed_the_variables_are_named(server: Scripted) -> None:
     server.answers = [error(401, "Unauthorized", "keys are required")]
-    with Client(server.url) as client, pytest.raises(ServerRefused, match="set CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY"):
+    with Client(server.url) as client, pytest.raises(ServerRefused, match="set CORRAL_ACCESS_KEY and CORRAL_SECRET_KEY"):
         client.get("/v1/hosts")
 
 
