@@ -95,7 +95,6 @@ SETTINGS: dict[str, Setting] = {
     "registration.token.period.millis": Number(365 * 24 * 3_600_000, 3_600_000, 1000 * TEN_YEARS),
     "api.sub.ping.interval.millis": Number(5000, 100, 24 * 3_600_000),
     "task.resource.change.publish.schedule": Number(1, 1, 3600),  # seconds
-    "registration.token.period.millis": Number(365 * 24 * 3_600_000, 3_600_000, 1000 * TEN_YEARS),
     # Cattle ships it true; its managed-docker0 wants agent instances, whose configuration Corral does not serve yet.
     "sample.setup": YesNo(False),
     # Corral's own, from here on: what is done at the same time. What is beyond waits, first come first served. With none a cloud would

@@ -7,6 +7,8 @@ import json
 import os
 from pathlib import Path
 
+from commands.registration_tokens import token
+from commands.resource import Resource
 from commands.service import Actor
 from deploy.cli.keys import HOME_KEY, Key
 from deploy.wiring import Parts
@@ -15,6 +17,7 @@ from projections.query import Filter, Query
 
 SECONDS = 20.0
 POLL = 0.1
+MOST = 1000
 
 
 async def admin_key(parts: Parts) -> Key | None:
@@ -37,18 +40,33 @@ def keep(home: Path, key: Key) -> None:
     fresh.replace(home / HOME_KEY)
 
 
+async def joining_token(parts: Parts) -> str:
+    """With which a host joins, and can do nothing else. "": there is none, as somebody took it back."""
+    for public, secret in await _values(parts, await _credentials(parts, "registrationToken")):
+        return token(public, secret, int(parts.store.now().timestamp() * 1000))
+    return ""
+
+
 async def _active(parts: Parts) -> Key | None:
-    type = parts.commands.catalogue.type("credential")
-    await parts.views.wait_for(await parts.store.head(), POLL)
-    owner = Filter(type.fields["accountId"], "eq", parts.admin), Filter(type.fields["kind"], "eq", "apiKey")
-    kept = [seen.resource for seen in await parts.views.rows(Query(type, filters=owner))]
+    kept = await _credentials(parts, "apiKey")
     coming = [each for each in kept if each.state in ("requested", "registering", "activating", "active")]
     if not coming:  # a cloud whose accounts get none, or whose admin took all of them back: without one it is closed for good
         key = CommandKey(str(parts.admin), "admin-key", str(max((each.id for each in kept), default=0)), 201)
         fields = {"accountId": parts.admin, "name": "made at the start"}
         await parts.commands.create("apiKey", fields, Actor(parts.admin, "corral:keys"), key)
-    for each in await parts.commands.vault.opened_all([each for each in coming if each.state == "active"]):
-        access, secret = each.row.get("publicValue"), each.row.get("secretValue")
-        if isinstance(access, str) and isinstance(secret, str):
-            return Key(access, secret)
-    return None
+    return next((Key(*values) for values in await _values(parts, coming)), None)
+
+
+async def _credentials(parts: Parts, kind: str) -> list[Resource]:
+    """The admin's."""
+    type = parts.commands.catalogue.type("credential")
+    await parts.views.wait_for(await parts.store.head(), POLL)
+    owner = Filter(type.fields["accountId"], "eq", parts.admin), Filter(type.fields["kind"], "eq", kind)
+    return [seen.resource for seen in await parts.views.rows(Query(type, filters=owner, limit=MOST))]
+
+
+async def _values(parts: Parts, credentials: list[Resource]) -> list[tuple[str, str]]:
+    """Of those that are active."""
+    opened = await parts.commands.vault.opened_all([each for each in credentials if each.state == "active"])
+    found = [(each.row.get("publicValue"), each.row.get("secretValue")) for each in opened]
+    return [(public, secret) for public, secret in found if isinstance(public, str) and isinstance(secret, str)]

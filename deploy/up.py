@@ -27,7 +27,7 @@ from deploy.cli.keys import Key
 from deploy.embedded import EmbeddedNats, EmbeddedPostgres, Home, HomeInUse, HomeUnusable, ServerFailed, hold, noted
 from deploy.extensions import ExtensionFailed
 from deploy.first import first_instance
-from deploy.keys import admin_key, keep
+from deploy.keys import admin_key, joining_token, keep
 from deploy.local import LocalHosts
 from deploy.logs import configure
 from deploy.master import FILE, master_keys
@@ -98,7 +98,7 @@ async def _serve(settings: Settings) -> None:
             if url:
                 _say_what_is_next(settings, home, addresses, url, image if hosts else "", say, hostless=hosts.none_known)
                 if parts.commands.settings[SECURITY]:
-                    _say_key(key, url, say)
+                    _say_key(key, await joining_token(parts), url, say)
             port = listener.getsockname()[1] if listener else 0
             say.print(f"[dim]Ready after {time.monotonic() - began:.1f} s[/]")
             say.print(f"[bold green]Startup Succeeded, Listening on port {port}[/]" if listener else "[bold green]Startup Succeeded[/]")
@@ -172,12 +172,13 @@ def _say_what_is_next(
         say.print("  [dim]Only this machine can reach it. Let others in: CORRAL_LISTEN=0.0.0.0 make run (corral up --listen 0.0.0.0)[/]")
 
 
-def _say_key(key: Key | None, url: str, say: Console) -> None:
+def _say_key(key: Key | None, token: str, url: str, say: Console) -> None:
     """What a client from elsewhere needs, now that one is asked for."""
     say.print()
     if key is None:
         say.print("[yellow]It asks for API keys, and the admin has none yet:[/] it comes with an engine at work; start this once more then")
         return
+    joins = f"CATTLE_REGISTRATION_ACCESS_KEY=registrationToken CATTLE_REGISTRATION_SECRET_KEY={token}"
     pair = f"{key.access}:{key.secret}"
     say.print("[bold]It asks for API keys[/]: this is the admin's (the CLI finds it in this home)")
     for what, how in (
@@ -185,7 +186,7 @@ def _say_key(key: Key | None, url: str, say: Console) -> None:
         ("secret key", key.secret),
         ("with curl", f"curl -u {pair} {_from_elsewhere(url)}/v1"),
         ("with the CLI", f"corral --key {pair} ps --url {_from_elsewhere(url)}"),
-        ("join a host", f"corral --key {pair} agent --url {_from_elsewhere(url)}      (run there)"),
+        ("join a host", f"{joins} corral agent --url {_from_elsewhere(url)}      (run there; it can do nothing else with that)"),
         ("without keys", f"corral up --set {SECURITY}=false      (whoever reaches it is admin then)"),
     ):
         say.print(f"  {what:<18} {how}", markup=False)

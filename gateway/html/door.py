@@ -108,6 +108,6 @@ async def page_response(
 async def _caller(request: Request, callers: Callers) -> Caller | None:
     """None: nobody who could be shown more than the document."""
     try:
-        return await callers.of(request.headers.get("authorization"))
+        return await callers.of(request)
     except (Refused, StoreError, ViewsError):
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import json
+import re
 import ssl
 import stat
 from pathlib import Path
@@ -65,7 +66,8 @@ def test_https_with_keys_and_the_cli_of_its_home_and_of_another(tmp_path: Path) 
         assert stat.S_IMODE(kept.stat().st_mode) == 0o600
         told = server.said()
         assert f"curl -u {key['access']}:{key['secret']} https://<this machine>:" in told
-        assert f"corral --key {key['access']}:{key['secret']} agent --url https://<this machine>:" in told
+        joining = re.search(r"CATTLE_REGISTRATION_SECRET_KEY=(\S+) corral agent --url https://<this machine>:", told)
+        assert joining is not None
         context = ssl.create_default_context(cafile=str(cert))
         with httpx.Client(base_url=url, verify=context, timeout=20) as http:
             assert http.get("/v1").status_code == 401
@@ -73,6 +75,8 @@ def test_https_with_keys_and_the_cli_of_its_home_and_of_another(tmp_path: Path) 
             assert http.get("/ping").text == "pong"
             answer = http.get("/v1", auth=(key["access"], key["secret"]))
             assert answer.json()["links"]["self"] == f"{url}/v1"
+            schemas = http.get("/v1/schemas", auth=("registrationToken", joining[1])).json()
+            assert [each["id"] for each in schemas["data"]] == ["register", "schema"]
         with pytest.raises(httpx.ConnectError), httpx.Client(timeout=20) as unbelieving:
             unbelieving.get(f"{url}/v1")
 
