@@ -38,8 +38,11 @@ AGENT = "agent"
 async def answer(services: Services, request: ApiRequest, name: str, headers: dict[str, str]) -> Response:
     """Raises Refused."""
     type = services.catalogue.type(CONTENT)
-    if request.caller.kind != AGENT and not request.caller.sees(type):
+    if not request.caller.sees(type):
         raise NotFound(f"there is no type {type.plural}")
+    method = "PUT" if request.method == "POST" else request.method
+    if method == "DELETE" or method not in request.caller.methods(type).resource:
+        raise MethodNotAllowed(request.method, type.plural)
     agent = await _agent(services, request)
     item, row = services.content.item(name), await _row(services, agent, name)
     if row is None:
@@ -50,8 +53,6 @@ async def answer(services: Services, request: ApiRequest, name: str, headers: di
         version = Version(row.row.get("requestedVersion") or 0, item.source)
         disposition = {"Content-Disposition": f'attachment; filename="{name}-{version}.tar.gz"'}
         return Response(archive(item, version, request.param("current")), 200, headers | disposition, "application/x-gzip")
-    if request.method not in ("PUT", "POST") or (request.caller.kind != AGENT and "PUT" not in request.caller.methods(type).resource):
-        raise MethodNotAllowed(request.method, type.plural)
     applied, position = await _apply(services, request, item, row)
     document = {
         "id": name, "type": CONTENT, "links": {"self": request.link(CONTENT, name)}, "actions": {},
