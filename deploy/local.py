@@ -26,6 +26,7 @@ from commands.logic.agent_instances import KEY_KIND
 from commands.resource import Resource
 from commands.service import Actor
 from commands.snapshots import form
+from deploy.cli.keys import trusting
 from deploy.embedded import Home, ServerFailed
 from deploy.settings import LocalHost, Role, Settings
 from deploy.wiring import Parts
@@ -43,6 +44,8 @@ class LocalHosts:
 
     def __init__(self, settings: Settings, home: Home, parts: Parts, nats: str, node: str) -> None:
         self._settings, self._home, self._parts, self._nats, self._node = settings, home, parts, nats, node
+        # They fetch from this server, which they know by its certificate.
+        self._tls = trusting(str(settings.tls_certificate)) if settings.tls_certificate else None
         self._fleet = Fleet()
         self._running: dict[int, Agent] = {}
         self._ours: dict[str, tuple[int, Driver | None]] = {}
@@ -186,7 +189,7 @@ class LocalHosts:
                 await asyncio.sleep(1.0)
 
     def _simulated(self, agent: Resource) -> Driver:
-        return SimulatedDriver(agent.row["uuid"], data=agent.row.get("data") or {}, configuration=Configuration(self._keys))
+        return SimulatedDriver(agent.row["uuid"], data=agent.row.get("data") or {}, configuration=Configuration(self._keys, tls=self._tls))
 
     async def _keys(self, number: int) -> Credentials | None:
         """Those of an agent's account, so that it is known as any other agent."""

@@ -201,6 +201,10 @@ class Settings(BaseSettings):
             raise BadSetting(str(bad)) from None
 
     @property
+    def scheme(self) -> str:
+        return "https" if self.tls_certificate else "http"
+
+    @property
     def loopback(self) -> bool:
         """Only this machine reaches its HTTP."""
         if self.listen == "localhost":

@@ -141,8 +141,7 @@ def _note(settings: Settings, home: Home, addresses: Addresses, listener: socket
         return ""
     port = listener.getsockname()[1]
     host = "127.0.0.1" if settings.listen in ("0.0.0.0", *LOOPBACK) else settings.listen
-    scheme = "https" if settings.tls_certificate else "http"
-    url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    url = f"{settings.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     home.note(url=url, certificate=str(settings.tls_certificate or ""), nats=addresses.nats, postgres=addresses.postgres)
     return url
 

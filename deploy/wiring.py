@@ -112,7 +112,7 @@ async def server(
             bus = Bus(addresses.nats)
             await bus.start()
             stack.push_async_callback(bus.close)
-            url = _own_url(listener)
+            url = _own_url(listener, settings.scheme)
             engine = Engine(store, bus, catalogue, chosen, holder=node, vault=vault, url=url)
             watch.on_change(engine.settings_changed)
             tasks.start(engine.run(), "engine")
@@ -140,7 +140,7 @@ async def server(
             await tasks.ended("web", 5.0)
 
 
-def _own_url(listener: socket.socket | None) -> str:
+def _own_url(listener: socket.socket | None, scheme: str) -> str:
     """Where agents reach this process' API, as far as it can know: "" where it has none. One that listens on all of this machine's
     addresses is found under the one from which it would speak to others."""
     if listener is None:
@@ -150,7 +150,7 @@ def _own_url(listener: socket.socket | None) -> str:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outward, suppress(OSError):
             outward.connect(("192.0.2.1", 9))  # nothing is sent: it only chooses an address of ours
             host = outward.getsockname()[0]
-    return f"http://{f'[{host}]' if ':' in host else host}:{port}/{VERSION}"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/{VERSION}"
 
 
 async def _check_alone(store: Store, node: str) -> None:
