@@ -23,7 +23,7 @@ OURS = frozenset({"id", "kind", "state", "accountId", "removed", "removeTime", "
 """Columns that decide what a row is; the others hold a value that is nowhere else."""
 
 FIRST_PROBE = 7_000_000_000
-PROBE = re.compile(r"7[0-9]{9}")
+PROBE = re.compile(r"(?<![0-9])70000[0-9]{5}(?![0-9])")
 
 STORED = [type for type in CATALOGUE.types.values() if type.stored and CATALOGUE.root_type(type.name).stored and type.name != "task"]
 """What has rows. (Tasks are data.)"""
