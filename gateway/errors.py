@@ -22,11 +22,13 @@ RETRY_AFTER = "1"
 CODES: Mapping[str, tuple[int, str]] = {
     "InvalidBodyContent": (400, "the body is not JSON, or not of the shape that is wanted"),
     "Unauthorized": (401, "keys are required, and there is no valid one"),
+    "InvalidCSRFToken": (403, "a browser's write does not repeat its cookie"),
     "Forbidden": (403, "this key may not do that"),
     "Not Found": (404, "there is no such thing, or the caller may not see it"),
     "Method not allowed": (405, "the type, or this path, has no such method for the caller"),
     "Conflict": (409, "the state, or what others hold, does not allow it now"),
     "Request Entity Too Large": (413, "the body is too large"),
+    "Too Many Requests": (429, "this key or address asks more often than it may; Retry-After says when to ask again"),
     "MissingRequired": (422, "a field that is required is absent"),
     "NotNullable": (422, "a field can't be null"),
     "NotUnique": (422, "another one has this value"),

@@ -17,6 +17,7 @@ from commands.resource import Resource, empty, evolve, fold, split_stream
 from commands.snapshots import latest
 from eventstore import Recorded, Store
 from gateway.callers import Caller
+from gateway.joining.shown import KEYS, REGISTER
 
 Json = dict[str, Any]
 
@@ -69,16 +70,20 @@ class Sight:
             return self._shown(event, event.data, event.metadata) if self._caller.sees_all else None
         if self._caller.sees_all:
             type = self._type(root, await self._after(event)) if self._varies(root) else root
-            return self._shown(event, self._data(event, type), event.metadata)
+            return self._shown(event, self._data(event, type), event.metadata, type)
         if not any(self._caller.sees(type) for type in self._family(root)):
             return None
         met = await self._meet(event, root)
         if not met.seen:
             return None
-        return self._shown(event, self._data(event, self._type(root, met.resource)), _metadata(event))
+        type = self._type(root, met.resource)
+        return self._shown(event, self._data(event, type), _metadata(event), type)
 
-    def _shown(self, event: Recorded, data: Json, metadata: Json) -> Recorded:
-        data = masked(data, secret_names(self._catalogue))
+    def _shown(self, event: Recorded, data: Json, metadata: Json, type: ResourceType | None = None) -> Recorded:
+        names = secret_names(self._catalogue)
+        if type is not None and type.name == REGISTER:  # a plain read shows a machine's keys to that machine alone
+            names = names | set(KEYS)
+        data = masked(data, names)
         return Recorded(event.position, event.stream, event.version, event.type, data, metadata, event.at)
 
     # --- rows ---
@@ -134,7 +139,7 @@ class Sight:
                 frozenset(name for name, each in type.fields.items() if each.store == "col" and not self._caller.reads(type, each))
                 for type in self._family(root)
             }
-            self._varying[root.name] = len(columns) > 1
+            self._varying[root.name] = len(columns) > 1 or REGISTER in root.children
         return self._varying[root.name]
 
     def _readable(self, type: ResourceType) -> frozenset[str]:

@@ -13,6 +13,8 @@ Json = dict[str, Any]
 
 TOKEN = "registrationToken"
 
+REGISTER = "register"
+
 KEYS = ("key", "accessKey", "secretKey")
 """Of a register: what only who brings its key may read."""
 
@@ -37,7 +39,7 @@ def script_url(request: ApiRequest, text: str) -> str:
 def hide_keys(document: Json, resource: Resource, request: ApiRequest) -> None:
     """Takes the keys out of a register's document, unless the request says the key under which the machine registered."""
     key = resource.row.get("key")
-    if resource.kind != "register" or (key is not None and any(item.get("key") == key for item in request.items)):
+    if resource.kind != REGISTER or (key is not None and any(item.get("key") == key for item in request.items)):
         return
     for place in (document, *_fields_in(document)):
         for name in KEYS:

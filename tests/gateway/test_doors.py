@@ -15,6 +15,7 @@ from commands.catalogue.builtin import CATALOGUE
 from commands.catalogue.ids import api_id
 from commands.catalogue.model import Field, ResourceType
 from eventstore import Event, Write
+from gateway.inside import INSIDE
 from gateway.sight import TOLD
 from tests.gateway.test_access import account_with_key
 from tests.support.http import Api
@@ -24,9 +25,14 @@ OURS = frozenset({"id", "kind", "state", "accountId", "removed", "removeTime", "
 
 FIRST_PROBE = 7_000_000_000
 PROBE = re.compile(r"(?<![0-9])70000[0-9]{5}(?![0-9])")
+TOKEN = re.compile(r'"(token|registrationUrl)": ?"[^"]*"')
+"""A registration token is made of what is not shown by itself."""
 
-STORED = [type for type in CATALOGUE.types.values() if type.stored and CATALOGUE.root_type(type.name).stored and type.name != "task"]
-"""What has rows. (Tasks are data.)"""
+STORED = [
+    type for type in CATALOGUE.types.values()
+    if type.stored and CATALOGUE.root_type(type.name).stored and type.name != "task" and type.name not in INSIDE
+]  # fmt: skip
+"""What has rows. (Tasks are data, and so is what is inside.)"""
 
 
 class Probes:
@@ -134,11 +140,11 @@ async def test_no_door_shows_more_than_a_plain_read(api: Api, kind: str) -> None
         root = CATALOGUE.root_type(type.name)
         path = f"/v1/{root.plural.lower()}/{api_id(type.name, number, CATALOGUE)}"
         plain = await text(path)
-        readable = probes.found(plain, stream)
+        readable = probes.found(TOKEN.sub("", plain), stream)
         told += len(readable)
         secrets = {each.name for each in type.fields.values() if each.secret}
         then = plain if type.name == "setting" else await text(f"{path}?at={head}")  # settings have no past
-        assert probes.found(then, stream) == readable, f"{type.name} as of then"
+        assert probes.found(TOKEN.sub("", then), stream) == readable, f"{type.name} as of then"
         once = {name: value for name, value in orjson.loads(then or "{}").items() if name not in ("links", "actions")}
         assert once == {name: value for name, value in orjson.loads(plain or "{}").items() if name not in ("links", "actions")}
 
@@ -160,7 +166,7 @@ async def test_no_door_shows_more_than_a_plain_read(api: Api, kind: str) -> None
         if kind == "user":
             assert "accountId" not in history
             assert "actor" not in history
-    assert told > 20
+    assert told > (1 if kind == "agent" else 20)
 
 
 def test_what_events_say_to_anybody_is_what_events_say() -> None:
