@@ -16,9 +16,9 @@ from commands.catalogue.model import ResourceType
 from commands.errors import NotFound, Refused
 from eventstore import StoreError
 from gateway import log
+from gateway.access.callers import Callers
 from gateway.bus.door import Door
 from gateway.bus.hub import Hub
-from gateway.callers import Callers
 from gateway.documents import Documents
 from gateway.errors import MethodNotAllowed, error_document, error_headers
 from gateway.files import File

@@ -30,7 +30,7 @@ from commands.catalogue.model import Catalogue
 from commands.errors import Refused
 from commands.resource import split_stream
 from eventstore import Recorded, Store, StoreError
-from gateway.callers import Caller, Callers
+from gateway.access.callers import Caller, Callers
 from gateway.errors import MethodNotAllowed, error_document, error_headers
 from gateway.following import Follower
 from gateway.sight import Sight

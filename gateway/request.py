@@ -14,8 +14,8 @@ from starlette.requests import HTTPConnection, Request
 from commands.errors import Refused
 from commands.service import Actor
 from eventstore import CommandKey
+from gateway.access.callers import Caller, Callers
 from gateway.bodies import Pairs, fields_of, pairs_of, parse_body, read_body
-from gateway.callers import Caller, Callers
 
 Json = dict[str, Any]
 

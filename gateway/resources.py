@@ -15,7 +15,7 @@ from commands.resource import Resource, evolve
 from commands.snapshots import latest
 from commands.vault import PURGED
 from eventstore import Recorded
-from gateway.callers import Caller
+from gateway.access.callers import Caller
 from gateway.request import ApiRequest
 from gateway.services import Services
 from gateway.tasks import task

@@ -9,7 +9,7 @@ from commands.catalogue.model import Catalogue
 from commands.errors import NotFound
 from commands.resource import Resource, fold
 from eventstore import Recorded, Store
-from gateway.callers import Caller
+from gateway.access.callers import Caller
 from gateway.documents import transitioning
 from gateway.sight import Sight
 from projections import causes

@@ -8,13 +8,13 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
+from gateway.access.callers import Callers
 from gateway.bus.changes import Changes
 from gateway.bus.heartbeats import Heartbeats
 from gateway.bus.hub import Hub
 from gateway.bus.publish import publish
 from gateway.bus.subscribe import over_websocket, subscribe
 from gateway.bus.subscriber import encoded
-from gateway.callers import Callers
 from gateway.request import path_parts, read_request
 from gateway.services import Services
 

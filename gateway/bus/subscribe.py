@@ -12,10 +12,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from gateway.access.callers import Callers
 from gateway.bus import rules
 from gateway.bus.hub import Hub
 from gateway.bus.subscriber import Json, Subscriber, View
-from gateway.callers import Callers
 from gateway.errors import error_document, error_headers
 from gateway.request import ApiRequest, base_url
 from gateway.services import Services

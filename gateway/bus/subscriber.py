@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from gateway.callers import Caller
+from gateway.access.callers import Caller
 
 Json = dict[str, Any]
 

@@ -17,7 +17,7 @@ from commands.catalogue.model import Field, ResourceType
 from eventstore import Event, Write
 from gateway.inside import INSIDE
 from gateway.sight import TOLD
-from tests.gateway.test_access import account_with_key
+from tests.gateway.access.test_access import account_with_key
 from tests.support.http import Api
 
 OURS = frozenset({"id", "kind", "state", "accountId", "removed", "removeTime", "isPublic", "data", "uuid"})

@@ -20,7 +20,7 @@ from eventstore.memory import MemoryStore
 from eventstore.postgres import PostgresStore
 from gateway import following, log, streams
 from gateway.log import Log
-from tests.gateway.test_access import account_with_key
+from tests.gateway.access.test_access import account_with_key
 from tests.support.http import Api, listening, serving
 
 WRITERS, EACH = 4, 60
@@ -233,7 +233,7 @@ async def test_a_database_that_is_away_is_told_once_and_nothing_is_missed(monkey
 
 async def test_a_key_that_is_taken_away_ends_its_stream(store: PostgresStore, database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(following, "ALIVE_SECONDS", 0.1)
-    monkeypatch.setattr("gateway.callers.REMEMBERED", 0.1)
+    monkeypatch.setattr("gateway.access.callers.REMEMBERED", 0.1)
     async with serving(store, database, settings={"api.security.enabled": True}) as api:
         _, key = await account_with_key(api, "user", "u")
         async with api.http.stream("GET", "/v1/events?follow=true", auth=key) as stream, asyncio.timeout(20):

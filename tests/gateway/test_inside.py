@@ -11,7 +11,7 @@ import pytest
 from commands.catalogue.builtin import CATALOGUE
 from commands.errors import Refused
 from gateway.pictures import Pictures
-from tests.gateway.test_access import account_with_key
+from tests.gateway.access.test_access import account_with_key
 from tests.support.http import Api
 
 START = "/v1/processdefinitions/1pd!instance.start"

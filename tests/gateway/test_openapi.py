@@ -25,8 +25,8 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from commands.catalogue.builtin import CATALOGUE
+from tests.gateway.access.test_access import account_with_key
 from tests.gateway.samples import body_of, createable
-from tests.gateway.test_access import account_with_key
 from tests.support.http import Api
 
 Json = dict[str, Any]

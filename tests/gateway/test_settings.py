@@ -13,7 +13,7 @@ from commands.catalogue.fields import date_text
 from commands.settings import DEFAULTS, SETTINGS
 from eventstore import Event
 from eventstore.postgres import PostgresStore
-from tests.gateway.test_access import account_with_key
+from tests.gateway.access.test_access import account_with_key
 from tests.support.http import Api, serving
 
 TURNS, SPREAD = "engine.turns", "simple.allocator.spread"

@@ -8,7 +8,7 @@ from typing import Any
 from cryptography.hazmat.primitives import serialization
 
 from eventstore.postgres import PostgresStore
-from tests.gateway.test_access import account_with_key
+from tests.gateway.access.test_access import account_with_key
 from tests.support.http import Api, serving
 
 

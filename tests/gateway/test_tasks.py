@@ -8,7 +8,7 @@ import pytest
 
 from commands import executions
 from commands.catalogue.tasks import PING, PURGE, TASKS
-from tests.gateway.test_access import account_with_key
+from tests.gateway.access.test_access import account_with_key
 from tests.support.http import Api
 
 TASK = f"/v1/tasks/1t!{PURGE}"

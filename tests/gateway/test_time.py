@@ -13,7 +13,7 @@ from eventstore import Event, Write
 from eventstore.archiving import archive_before
 from eventstore.postgres import PostgresStore
 from projections import causes
-from tests.gateway.test_access import account_with_key
+from tests.gateway.access.test_access import account_with_key
 from tests.support.http import Api, serving
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.gateway.test_access import account_with_key
+from tests.gateway.access.test_access import account_with_key
 from tests.support.http import Api
 
 USERS_TYPES = {

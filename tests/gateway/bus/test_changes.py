@@ -10,7 +10,7 @@ from eventstore import Event
 from eventstore.postgres import PostgresStore
 from gateway.bus import changes
 from gateway.bus.subscriber import ENDED
-from tests.gateway.test_access import account_with_key
+from tests.gateway.access.test_access import account_with_key
 from tests.support.http import Api, serving
 from tests.support.subscriber import Subscriber, subscribed
 

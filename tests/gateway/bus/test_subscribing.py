@@ -12,8 +12,8 @@ import websockets
 
 from agents.wire import Message, command_subject, handler_subject
 from eventstore.postgres import PostgresStore
+from gateway.access.callers import Caller
 from gateway.bus.subscriber import ENDED, Subscriber, View
-from gateway.callers import Caller
 from tests.support.http import Api, serving
 from tests.support.subscriber import subscribed
 

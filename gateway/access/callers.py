@@ -21,10 +21,10 @@ from commands.passwords import HASHED, matches
 from commands.registration_tokens import is_valid, public_of
 from commands.resource import Resource
 from eventstore import Unavailable
-from gateway.credentials import Presented, presented, same
+from gateway.access.credentials import Presented, presented, same
+from gateway.access.kinds import AGENT, KINDS, REGISTER, AccountKind, Filters
+from gateway.access.rates import Rates, TooManyRequests, network_of
 from gateway.errors import Unauthorized
-from gateway.kinds import AGENT, KINDS, REGISTER, AccountKind, Filters
-from gateway.rates import Rates, TooManyRequests, network_of
 from gateway.services import Services
 from projections.errors import ViewsError
 from projections.query import Filter, Query

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.rates import Rates, network_of
+from gateway.access.rates import Rates, network_of
 
 
 class Clock:

@@ -10,8 +10,8 @@ import pytest
 
 from commands.catalogue.builtin import CATALOGUE
 from eventstore.postgres import PostgresStore
-from gateway.kinds import KINDS
-from tests.gateway.test_access import account_with_key
+from gateway.access.kinds import KINDS
+from tests.gateway.access.test_access import account_with_key
 from tests.support.http import Api, serving
 
 AT_ONCE = 8

@@ -15,8 +15,8 @@ from commands import events
 from commands.registration_tokens import token
 from eventstore import Event
 from eventstore.postgres import PostgresStore
-from gateway import credentials
-from tests.gateway.test_access import account_with_key
+from gateway.access import credentials
+from tests.gateway.access.test_access import account_with_key
 from tests.support.http import Api, serving
 
 SECURE = {"api.security.enabled": True}
