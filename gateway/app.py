@@ -15,18 +15,18 @@ from starlette.routing import Route, WebSocketRoute
 from commands.catalogue.model import ResourceType
 from commands.errors import NotFound, Refused
 from eventstore import StoreError
-from gateway import log
 from gateway.access.callers import Callers
 from gateway.bus.door import Door
 from gateway.bus.hub import Hub
 from gateway.documents import Documents
 from gateway.errors import MethodNotAllowed, error_document, error_headers
 from gateway.files import File
+from gateway.history import log
+from gateway.history.past import asked_past
 from gateway.html.door import check_csrf, files, page_response, wants_page
 from gateway.inside import INSIDE, inside
 from gateway.joining.door import Door as JoiningDoor
 from gateway.openapi import OPENAPI, openapi
-from gateway.past import asked_past
 from gateway.reads import Reads
 from gateway.request import VERBS, ApiRequest, base_url, client_ip, path_parts, read_request
 from gateway.schemas import version, versions

@@ -13,17 +13,17 @@ from commands.resource import Resource
 from gateway.documents import Documents, by_name, hidden_from_lists
 from gateway.errors import MethodNotAllowed
 from gateway.files import File
+from gateway.history.past import AT, PastRows
+from gateway.history.sight import Sight
+from gateway.history.why import why
 from gateway.listing import Listing, read_listing
-from gateway.past import AT, PastRows
 from gateway.request import ApiRequest
 from gateway.resources import PresentRows, Rows, found
 from gateway.schemas import schema, schemas
 from gateway.secret_filters import matching, needs_opening
 from gateway.services import Services
-from gateway.sight import Sight
 from gateway.ssh_keys import AUTHORIZED, PEM, authorized_keys, pem
 from gateway.tasks import tasks
-from gateway.why import why
 from projections.errors import TooSlow
 from projections.query import Query
 from projections.rows import Seen

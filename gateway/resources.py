@@ -1,4 +1,4 @@
-"""What one request reads its resources from: rows as they are now, or (gateway.past) as they were."""
+"""What one request reads its resources from: rows as they are now, or (gateway.history.past) as they were."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from eventstore import Recorded, Store, StoreError, Unavailable
 from gateway.errors import error_document
-from gateway.sight import Sight
-from gateway.streams import Form
+from gateway.history.sight import Sight
+from gateway.history.streams import Form
 
 Json = dict[str, Any]
 
@@ -26,7 +26,7 @@ CHECK_SECONDS = 5.0
 
 
 class Asked(Protocol):
-    """What of the log is asked for (gateway.log.Wanted)."""
+    """What of the log is asked for (gateway.history.log.Wanted)."""
 
     @property
     def after(self) -> int: ...

@@ -11,7 +11,7 @@ from commands.resource import Resource, fold
 from eventstore import Recorded, Store
 from gateway.access.callers import Caller
 from gateway.documents import transitioning
-from gateway.sight import Sight
+from gateway.history.sight import Sight
 from projections import causes
 
 Json = dict[str, Any]

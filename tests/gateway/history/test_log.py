@@ -1,4 +1,4 @@
-"""gateway/log.py by itself, over a log in memory and a real HTTP server: pages, filters, secrets, streams that end with the server."""
+"""The log over HTTP by itself, over a log in memory and a real HTTP server: pages, filters, secrets, streams that end with the server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 from commands.catalogue.builtin import CATALOGUE
 from eventstore import Event, Write
 from eventstore.memory import MemoryStore
-from gateway import following, log
+from gateway.history import following, log
 from tests.support.http import listening
 
 

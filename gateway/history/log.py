@@ -8,7 +8,7 @@
     follow=sse           server-sent events, as with Accept: text/event-stream; the header Last-Event-ID goes before `after`
 
 A page's `next` is the `after` of the following one; it has reached `head`, or `to`, at the end. Everybody sees of it what they may see
-of the rows that it tells of (gateway.sight). Streams end when the event app.state.stopping, where the application has one, is set.
+of the rows that it tells of (gateway.history.sight). Streams end when the event app.state.stopping, where the application has one, is set.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from commands.resource import split_stream
 from eventstore import Recorded, Store, StoreError
 from gateway.access.callers import Caller, Callers
 from gateway.errors import MethodNotAllowed, error_document, error_headers
-from gateway.following import Follower
-from gateway.sight import Sight
-from gateway.streams import MOST_STREAMS, EventStream, Form, Ndjson, ServerSentEvents
+from gateway.history.following import Follower
+from gateway.history.sight import Sight
+from gateway.history.streams import MOST_STREAMS, EventStream, Form, Ndjson, ServerSentEvents
 from projections.errors import ViewsError
 
 Json = dict[str, Any]

@@ -18,8 +18,8 @@ from commands.catalogue.builtin import CATALOGUE
 from eventstore import Event, Recorded, Store, Unavailable, Write
 from eventstore.memory import MemoryStore
 from eventstore.postgres import PostgresStore
-from gateway import following, log, streams
-from gateway.log import Log
+from gateway.history import following, log, streams
+from gateway.history.log import Log
 from tests.gateway.access.test_access import account_with_key
 from tests.support.http import Api, listening, serving
 
