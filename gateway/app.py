@@ -24,7 +24,7 @@ from gateway.files import File
 from gateway.history import log
 from gateway.history.past import asked_past
 from gateway.html.door import check_csrf, files, page_response, wants_page
-from gateway.inside import INSIDE, inside
+from gateway.inside.door import INSIDE, inside
 from gateway.joining.door import Door as JoiningDoor
 from gateway.openapi import OPENAPI, openapi
 from gateway.reads import Reads

@@ -12,7 +12,7 @@ from commands.service import Commands
 from commands.settings_watch import SettingsWatch
 from commands.vault import Vault
 from eventstore import Store
-from gateway.pictures import Pictures
+from gateway.inside.pictures import Pictures
 from projections.views import Views
 
 

@@ -16,7 +16,7 @@ from commands.catalogue.ids import api_id
 from commands.catalogue.model import Field, ResourceType
 from eventstore import Event, Write
 from gateway.history.sight import TOLD
-from gateway.inside import INSIDE
+from gateway.inside.door import INSIDE
 from tests.gateway.access.test_access import account_with_key
 from tests.support.http import Api
 

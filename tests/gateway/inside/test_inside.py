@@ -10,7 +10,7 @@ import pytest
 
 from commands.catalogue.builtin import CATALOGUE
 from commands.errors import Refused
-from gateway.pictures import Pictures
+from gateway.inside.pictures import Pictures
 from tests.gateway.access.test_access import account_with_key
 from tests.support.http import Api
 

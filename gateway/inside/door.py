@@ -6,9 +6,9 @@ from typing import Any
 
 from commands.catalogue.model import ResourceType
 from commands.errors import NotFound
-from gateway import definitions, process_instances
-from gateway.definitions import Definitions
-from gateway.process_instances import ProcessInstances
+from gateway.inside import definitions, process_instances
+from gateway.inside.definitions import Definitions
+from gateway.inside.process_instances import ProcessInstances
 from gateway.request import ApiRequest
 from gateway.services import Services
 
