@@ -15,7 +15,7 @@ from commands.catalogue.secrets import is_sealed, secrets_of
 from commands.passwords import HASHED
 from commands.resource import Resource
 from commands.vault import PURGED, Vault
-from gateway.access.callers import Caller
+from gateway.access.caller import Caller
 from gateway.joining.shown import gives_token, hide_keys, show_token
 from gateway.request import ApiRequest
 from gateway.ssh_keys import PEM, has_pem

@@ -14,7 +14,8 @@ from starlette.requests import HTTPConnection, Request
 from commands.errors import Refused
 from commands.service import Actor
 from eventstore import CommandKey
-from gateway.access.callers import Caller, Callers
+from gateway.access.caller import Caller
+from gateway.access.callers import Callers
 from gateway.bodies import Pairs, fields_of, pairs_of, parse_body, read_body
 
 Json = dict[str, Any]

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
 from commands.catalogue.ids import number_of
 from commands.catalogue.model import Link, ResourceType
-from commands.catalogue.tasks import TASK
 from commands.decide import has_life
 from commands.errors import NotFound
-from commands.resource import Resource, evolve
-from commands.snapshots import latest
+from commands.resource import Resource
 from commands.vault import PURGED
-from eventstore import Recorded
-from gateway.access.callers import Caller
+from gateway.access.caller import Caller
+from gateway.current import current
 from gateway.request import ApiRequest
 from gateway.services import Services
-from gateway.tasks import task
-from projections.errors import ViewsError
 from projections.rows import Seen
 
 
@@ -62,23 +58,6 @@ class PresentRows:
         return await self._services.views.linked(link, numbers, account=self._caller.scope, show_removed=show_removed)
 
 
-async def current(services: Services, root: ResourceType, number: int) -> Seen | None:
-    """Its row in the views, with what its stream tells beyond that folded over it; also while the views lag, are being rebuilt, or can't
-    be read: then folded from the log alone. None: it never was."""
-    if root.name == TASK:
-        return task(number)
-    try:
-        seen = await services.views.get(root.name, number)
-    except ViewsError:
-        seen = None
-    if seen is None:
-        resource = await latest(services.store, f"{root.name}-{number}")
-        return Seen(resource) if resource.exists else None
-    newer = await services.store.read(seen.resource.stream, after=seen.resource.version)
-    resource = _folded(seen.resource, newer)
-    return Seen(resource, seen.claimed) if resource.exists else None
-
-
 async def found(services: Services, request: ApiRequest, type: ResourceType, text: str, rows: Rows | None = None) -> Resource:
     """The resource that a path or a reference names, as its caller sees it (in these rows, or now); NotFound where they see none."""
     number = number_of(text, plain=request.plain_ids)
@@ -93,20 +72,3 @@ async def found(services: Services, request: ApiRequest, type: ResourceType, tex
 def _is_deleted(services: Services, resource: Resource) -> bool:
     """Only what has states of its own is still there, purged, once it has gone."""
     return resource.state == PURGED and not has_life(services.catalogue, resource.type)
-
-
-async def shown(services: Services, resource: Resource) -> Resource:
-    """A command's own result, with what only the views know (what is claimed of a host)."""
-    if "computeFree" not in resource.row:
-        return resource
-    try:
-        seen = await services.views.get(resource.type, resource.id)
-    except ViewsError:
-        return resource
-    return Seen(resource, seen.claimed if seen else 0).shown
-
-
-def _folded(resource: Resource, events: Iterable[Recorded]) -> Resource:
-    for event in events:
-        resource = evolve(resource, event)
-    return resource

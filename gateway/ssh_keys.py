@@ -7,7 +7,7 @@ from commands.errors import NotFound
 from commands.resource import Resource
 from commands.server_keys import server_key
 from commands.vault import PURGED
-from gateway.access.callers import Caller
+from gateway.access.caller import Caller
 from gateway.files import File, attachment
 from gateway.services import Services
 

@@ -21,10 +21,11 @@ from commands.resource import Resource
 from commands.service import Outcome
 from commands.setting_rows import SETTING, as_stored
 from eventstore import CommandKey
+from gateway.current import current, shown
 from gateway.documents import WITHOUT_PROCESS, Documents, by_name
 from gateway.errors import MethodNotAllowed
 from gateway.request import ApiRequest
-from gateway.resources import current, found, shown
+from gateway.resources import found
 from gateway.services import Services
 
 Json = dict[str, Any]

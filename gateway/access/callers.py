@@ -1,6 +1,6 @@
-"""Who asks: what a request is known by becomes a Caller, which says what types, fields and rows are there for them.
+"""Who asks: what a request is known by becomes a Caller.
 
-    key (basic, bearer) -> X-Account-Uuid, where that is trusted -> registration token -> with security off: the first admin
+    key or registration token (basic, bearer) -> X-Account-Uuid, where that is trusted -> with security off: the first admin
 """
 
 from __future__ import annotations
@@ -10,20 +10,20 @@ import hashlib
 import os
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from starlette.requests import HTTPConnection
 
-from commands.catalogue.model import Field, Link, Methods, ResourceType
 from commands.errors import Refused
 from commands.passwords import HASHED, matches
 from commands.registration_tokens import is_valid, public_of
 from commands.resource import Resource
 from eventstore import Unavailable
+from gateway.access.caller import Caller
 from gateway.access.credentials import Presented, presented, same
-from gateway.access.kinds import AGENT, KINDS, REGISTER, AccountKind, Filters
+from gateway.access.kinds import AGENT, KINDS, REGISTER
 from gateway.access.rates import Rates, TooManyRequests, network_of
+from gateway.current import current
 from gateway.errors import Unauthorized
 from gateway.services import Services
 from projections.errors import ViewsError
@@ -47,82 +47,8 @@ BURST_SECONDS = 5
 
 TOKEN_USER = "registrationToken"
 
-_NO_KIND = AccountKind(KINDS[REGISTER].rules)
-
-
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """`account` None: nobody in particular (a cloud without an admin account). `agents`: those that an agent's account speaks for."""
-
-    account: int | None = None
-    kind: str = "admin"
-    agents: tuple[int, ...] = ()
-
-    @property
-    def of_kind(self) -> AccountKind:
-        return KINDS.get(self.kind, _NO_KIND)
-
-    @property
-    def sees_all(self) -> bool:
-        return self.of_kind.sees_all
-
-    @property
-    def user(self) -> bool:
-        """Neither an admin nor one who reads as an admin does."""
-        return not self.sees_all and self.kind != "readAdmin"
-
-    @property
-    def scope(self) -> int | None:
-        """The account whose rows alone are seen; None: all."""
-        return None if self.sees_all else (self.account or 0)
-
-    def methods(self, type: ResourceType) -> Methods:
-        return self.of_kind.rules.methods(type)
-
-    def sees(self, type: ResourceType) -> bool:
-        return not self.methods(type).hidden
-
-    def letters(self, type: ResourceType, field: Field) -> str:
-        """What it may do with a field: r(ead) c(reate) u(pdate)."""
-        return self.of_kind.rules.letters(type, field)
-
-    def reads(self, type: ResourceType, field: Field) -> bool:
-        return "r" in self.letters(type, field)
-
-    def filters(self, type: ResourceType) -> Filters:
-        """What lists of the type can be filtered by, and how."""
-        return self.of_kind.rules.filters(type)
-
-    def acts(self, type: ResourceType) -> bool:
-        """Whether it is offered the type's actions, and may intervene where something does not go on."""
-        return self.of_kind.rules.acts(type)
-
-    def acts_on(self, root: ResourceType, resource: Resource) -> bool:
-        """Whether it may change or act on a row that it sees: readers change nothing, and users only look at what is merely public."""
-        if self.kind == "readAdmin":
-            return False
-        return self.sees_all or "accountId" not in root.fields or self._owns(resource)
-
-    def sees_link(self, type: ResourceType, link: Link, target: ResourceType) -> bool:
-        return self.sees(target) and (link.cardinality != "ref" or self.reads(type, type.fields[link.via]))
-
-    def sees_row(self, root: ResourceType, resource: Resource) -> bool:
-        """The rule of the views' lists, for one row."""
-        if self.sees_all:
-            return True
-        if root.name == "account":
-            return resource.id == self.account
-        if "accountId" not in root.fields:
-            return True
-        return self._owns(resource) or ("isPublic" in root.fields and resource.row.get("isPublic") is True)
-
-    def _owns(self, resource: Resource) -> bool:
-        account = resource.row.get("accountId")
-        return account is not None and account == self.account
 
 
 class Callers:
@@ -230,8 +156,6 @@ class Callers:
 
     async def _credentials(self, public: str) -> list[Resource]:
         """The active ones with this publicValue as they are in the log now, opened. The views only say which those are."""
-        from gateway.resources import current  # which reads requests, and they their callers
-
         type = self._services.catalogue.type("credential")
         query = Query(type, filters=(Filter(type.fields["publicValue"], "eq", public),), limit=MOST_ALIKE)
         seen = [await current(self._services, type, each.resource.id) for each in await self._services.views.rows(query)]
@@ -244,8 +168,6 @@ class Callers:
 
     async def _account(self, number: int) -> Caller | None:
         """None: it is not active."""
-        from gateway.resources import current  # as above
-
         seen = await current(self._services, self._services.catalogue.type("account"), number)
         if seen is None or seen.resource.state != "active":
             return None

@@ -23,9 +23,9 @@ from eventstore import Recorded, Unavailable
 from gateway.bus import names
 from gateway.bus.hub import Hub
 from gateway.bus.subscriber import Json, View, event
+from gateway.current import current
 from gateway.documents import Documents
 from gateway.request import ApiRequest
-from gateway.resources import current
 from gateway.services import Services
 from projections.errors import ViewsError
 

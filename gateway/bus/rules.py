@@ -14,9 +14,9 @@ from typing import Any
 
 from commands.catalogue.ids import number_of
 from commands.errors import Refused
-from gateway.access.callers import Caller
+from gateway.access.caller import Caller
 from gateway.bus import names
-from gateway.resources import current
+from gateway.current import current
 from gateway.services import Services
 from projections.query import Filter, Query
 

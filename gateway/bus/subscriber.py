@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from gateway.access.callers import Caller
+from gateway.access.caller import Caller
 
 Json = dict[str, Any]
 

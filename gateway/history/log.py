@@ -30,7 +30,8 @@ from commands.catalogue.model import Catalogue
 from commands.errors import Refused
 from commands.resource import split_stream
 from eventstore import Recorded, Store, StoreError
-from gateway.access.callers import Caller, Callers
+from gateway.access.caller import Caller
+from gateway.access.callers import Callers
 from gateway.errors import MethodNotAllowed, error_document, error_headers
 from gateway.history.following import Follower
 from gateway.history.sight import Sight

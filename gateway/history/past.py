@@ -13,7 +13,7 @@ from commands.resource import Resource
 from commands.snapshots import latest
 from commands.vault import PURGED
 from eventstore import Store
-from gateway.access.callers import Caller
+from gateway.access.caller import Caller
 from gateway.request import ApiRequest
 from gateway.services import Services
 from projections.history import position_of

@@ -16,7 +16,7 @@ from commands.catalogue.secrets import masked, secret_names
 from commands.resource import Resource, empty, evolve, fold, split_stream
 from commands.snapshots import latest
 from eventstore import Recorded, Store
-from gateway.access.callers import Caller
+from gateway.access.caller import Caller
 from gateway.joining.shown import KEYS, REGISTER
 
 Json = dict[str, Any]

@@ -9,7 +9,7 @@ from commands.catalogue.model import Catalogue
 from commands.errors import NotFound
 from commands.resource import Resource, fold
 from eventstore import Recorded, Store
-from gateway.access.callers import Caller
+from gateway.access.caller import Caller
 from gateway.documents import transitioning
 from gateway.history.sight import Sight
 from projections import causes

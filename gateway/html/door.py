@@ -17,7 +17,8 @@ from starlette.types import Scope
 
 from commands.errors import Refused
 from eventstore import StoreError
-from gateway.access.callers import Caller, Callers
+from gateway.access.caller import Caller
+from gateway.access.callers import Callers
 from gateway.html.pages import STATIC, page_of
 from gateway.html.view import View
 from gateway.request import base_url, path_parts

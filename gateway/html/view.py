@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from commands.catalogue.model import Catalogue, ResourceType
-from gateway.access.callers import Caller
+from gateway.access.caller import Caller
 from gateway.html.values import path_of
 
 

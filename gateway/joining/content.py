@@ -18,9 +18,9 @@ from commands.config.sources import Item
 from commands.errors import NotFound, Refused
 from commands.resource import Resource, split_stream
 from gateway.bus.rules import agents_of
+from gateway.current import current
 from gateway.errors import MethodNotAllowed
 from gateway.request import ApiRequest
-from gateway.resources import current
 from gateway.services import Services
 from gateway.writes import READ_YOUR_WRITES
 

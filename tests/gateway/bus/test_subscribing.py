@@ -12,7 +12,7 @@ import websockets
 
 from agents.wire import Message, command_subject, handler_subject
 from eventstore.postgres import PostgresStore
-from gateway.access.callers import Caller
+from gateway.access.caller import Caller
 from gateway.bus.subscriber import ENDED, Subscriber, View
 from tests.support.http import Api, serving
 from tests.support.subscriber import subscribed

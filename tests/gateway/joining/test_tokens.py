@@ -12,7 +12,7 @@ from commands.registration_tokens import HOUR, token
 from commands.service import Actor
 from eventstore import Event
 from eventstore.postgres import PostgresStore
-from gateway.access.callers import Caller
+from gateway.access.caller import Caller
 from gateway.listing import read_listing
 from gateway.request import ApiRequest
 from tests.support.http import Api, serving
