@@ -6,7 +6,6 @@ import re
 import uuid
 from typing import Any
 
-import orjson
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -20,8 +19,7 @@ from gateway.bus.door import Door
 from gateway.bus.hub import Hub
 from gateway.documents import Documents
 from gateway.errors import MethodNotAllowed, error_document, error_headers
-from gateway.files import File
-from gateway.history import log
+from gateway.history.log import Log
 from gateway.history.past import asked_past
 from gateway.html.door import check_csrf, files, page_response, wants_page
 from gateway.inside.door import INSIDE, inside
@@ -29,6 +27,7 @@ from gateway.joining.door import Door as JoiningDoor
 from gateway.openapi import OPENAPI, openapi
 from gateway.reads import Reads
 from gateway.request import VERBS, ApiRequest, base_url, client_ip, path_parts, read_request
+from gateway.responses import File, error_response, json_response
 from gateway.schemas import version, versions
 from gateway.services import Services
 from gateway.settings import SettingsDoor
@@ -53,7 +52,7 @@ def build_app(services: Services, hub: Hub | None = None) -> Starlette:
             Route("/ping", _ping),
             Route("/healthcheck", gateway.health),
             Route("/corral/info", gateway.info),
-            *log.routes(services.store, services.catalogue, gateway.callers, gateway.headers),
+            *Log(services.store, services.catalogue, gateway.callers.of, gateway.headers).routes(),
             *([WebSocketRoute("/{path:path}", gateway.bus.websocket)] if gateway.bus is not None else []),
             files(),
             Route("/{path:path}", gateway.api, methods=every),
@@ -94,7 +93,7 @@ class Gateway:
         """As JSON, or as the page that a browser gets."""
         if wants_page(request):
             return await page_response(request, self._services, self.callers, document, status, headers)
-        return _json(document, status, headers)
+        return json_response(document, status, headers)
 
     def headers(self, request: Request) -> dict[str, str]:
         """Those of every answer, errors too. The position is one that is known to be in the log; who knows a newer one says it instead."""
@@ -123,7 +122,7 @@ class Gateway:
         except ViewsError as error:
             checks["views"] = {"healthy": False, "message": str(error)}
         healthy = all(check["healthy"] for check in checks.values())
-        return _json({"healthy": healthy, "checks": checks}, 200 if healthy else 503, self.headers(request))
+        return json_response({"healthy": healthy, "checks": checks}, 200 if healthy else 503, self.headers(request))
 
     async def info(self, request: Request) -> Response:
         """What the CLI asks a server: its version, where NATS is, and how far the log is."""
@@ -131,9 +130,9 @@ class Gateway:
             await self.callers.of(request)
             position = await self._services.store.head()
         except (Refused, StoreError, ViewsError) as error:
-            document = error_document(error)
-            return _json(document, document["status"], self.headers(request) | error_headers(document["status"], error))
-        return _json({**self._services.info, "position": position}, 200, self.headers(request) | {"X-Corral-Position": str(position)})
+            return error_response(error, self.headers(request))
+        headers = self.headers(request) | {"X-Corral-Position": str(position)}
+        return json_response({**self._services.info, "position": position}, 200, headers)
 
     async def _answer(self, request: Request, correlation: str) -> Answer:
         _check_version(path_parts(request))
@@ -255,8 +254,3 @@ def _chosen(correlation: str) -> str:
 def _latin(text: str) -> str:
     """Text that can stand in a header."""
     return text.encode("latin-1", "replace").decode("latin-1").replace("\n", " ").replace("\r", " ")
-
-
-def _json(document: Any, status: int, headers: dict[str, str]) -> Response:
-    body = orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS)
-    return Response(body, status, headers, media_type="application/json; charset=utf-8")

@@ -12,13 +12,13 @@ from commands.errors import NotFound, Refused
 from commands.resource import Resource
 from gateway.documents import Documents, by_name, hidden_from_lists
 from gateway.errors import MethodNotAllowed
-from gateway.files import File
 from gateway.history.past import AT, PastRows
 from gateway.history.sight import Sight
 from gateway.history.why import why
 from gateway.listing import Listing, read_listing
 from gateway.request import ApiRequest
 from gateway.resources import PresentRows, Rows, found
+from gateway.responses import File
 from gateway.schemas import schema, schemas
 from gateway.secret_filters import matching, needs_opening
 from gateway.services import Services

@@ -8,7 +8,7 @@ from commands.resource import Resource
 from commands.server_keys import server_key
 from commands.vault import PURGED
 from gateway.access.caller import Caller
-from gateway.files import File, attachment
+from gateway.responses import File, attachment
 from gateway.services import Services
 
 AUTHORIZED = "authorized"

@@ -14,8 +14,8 @@ from gateway.bus.heartbeats import Heartbeats
 from gateway.bus.hub import Hub
 from gateway.bus.publish import publish
 from gateway.bus.subscribe import over_websocket, subscribe
-from gateway.bus.subscriber import encoded
 from gateway.request import path_parts, read_request
+from gateway.responses import json_response
 from gateway.services import Services
 
 SUBSCRIBE, PUBLISH = "subscribe", "publish"
@@ -35,8 +35,7 @@ class Door:
         read = await read_request(request, self._callers, self._services.settings, correlation)
         if _what(request) == SUBSCRIBE:
             return await subscribe(self._services, self._hub, read, headers)
-        document = await publish(self._services, self._hub, read)
-        return Response(encoded(document), 201, headers, "application/json; charset=utf-8")
+        return json_response(await publish(self._services, self._hub, read), 201, headers)
 
     async def websocket(self, socket: WebSocket) -> None:
         if _what(socket) != SUBSCRIBE:

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-import orjson
 import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -16,8 +15,8 @@ from gateway.access.callers import Callers
 from gateway.bus import rules
 from gateway.bus.hub import Hub
 from gateway.bus.subscriber import Json, Subscriber, View
-from gateway.errors import error_document, error_headers
 from gateway.request import ApiRequest, base_url
+from gateway.responses import error_response
 from gateway.services import Services
 
 log = structlog.get_logger("corral.subscriptions")
@@ -85,9 +84,7 @@ async def over_websocket(services: Services, callers: Callers, hub: Hub, socket:
         subscriber = Subscriber(wanted.names, view)
         await hub.add(subscriber)
     except Exception as error:  # the boundary: whatever happened becomes a status and a document
-        document = error_document(error)
-        headers = error_headers(document["status"], error)
-        await socket.send_denial_response(Response(orjson.dumps(document), document["status"], headers, "application/json; charset=utf-8"))
+        await socket.send_denial_response(error_response(error, {}))
         return
     try:
         await socket.accept()

@@ -15,12 +15,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -31,15 +29,16 @@ from commands.errors import Refused
 from commands.resource import split_stream
 from eventstore import Recorded, Store, StoreError
 from gateway.access.caller import Caller
-from gateway.access.callers import Callers
-from gateway.errors import MethodNotAllowed, error_document, error_headers
+from gateway.errors import MethodNotAllowed
 from gateway.history.following import Follower
 from gateway.history.sight import Sight
 from gateway.history.streams import MOST_STREAMS, EventStream, Form, Ndjson, ServerSentEvents
+from gateway.responses import error_response, json_response
 from projections.errors import ViewsError
 
 Json = dict[str, Any]
 Headers = Callable[[Request], dict[str, str]]
+CallerOf = Callable[[Request], Awaitable[Caller]]
 
 USUAL = 100
 MOST = 1000
@@ -83,38 +82,32 @@ class Wanted:
         )
 
 
-def routes(store: Store, catalogue: Catalogue, callers: Callers | None = None, headers: Headers = lambda request: {}) -> list[Route]:
-    """For the application, before its /v1. Without `callers` whoever asks sees all rows. `headers`: those of every answer."""
-    log = Log(store, catalogue, callers, headers)
-    methods = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"]
-    return [Route(path, log.events, methods=methods) for path in ("/v1/events", "/v1/events/")]
-
-
 class Log:
-    """Answers requests for the log."""
+    """Answers requests for the log. `headers`: those of every answer."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, callers: Callers | None, headers: Headers) -> None:
-        self._store, self._catalogue, self._callers, self._headers = store, catalogue, callers, headers
+    def __init__(self, store: Store, catalogue: Catalogue, caller_of: CallerOf, headers: Headers) -> None:
+        self._store, self._catalogue, self._caller_of, self._headers = store, catalogue, caller_of, headers
         self.streams: set[EventStream] = set()
         """Those that are open."""
+
+    def routes(self) -> list[Route]:
+        """For the application, before its /v1."""
+        methods = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"]
+        return [Route(path, self.events, methods=methods) for path in ("/v1/events", "/v1/events/")]
 
     async def events(self, request: Request) -> Response:
         headers = self._headers(request)
         try:
             if request.method not in ("GET", "HEAD"):
                 raise MethodNotAllowed(request.method, "the log")
-            caller = await self._caller(request)
+            caller = await self._caller_of(request)
             wanted = read_wanted(request)
             if wanted.follow is not None and request.method == "GET":
                 return await self._stream(request, wanted, wanted.follow, caller, headers)
             page = await self._page(wanted, caller)
-            return _json(page, 200, headers | {"X-Corral-Position": str(page["head"])})
-        except (Refused, StoreError, ViewsError, HTTPException) as error:
-            document = error_document(error)
-            return _json(document, document["status"], headers | error_headers(document["status"], error))
-
-    async def _caller(self, request: Request) -> Caller:
-        return Caller() if self._callers is None else await self._callers.of(request)
+            return json_response(page, 200, headers | {"X-Corral-Position": str(page["head"])})
+        except Exception as error:  # the boundary, as for all else under /v1
+            return error_response(error, headers)
 
     async def _stream(self, request: Request, wanted: Wanted, form: Form, caller: Caller, headers: dict[str, str]) -> Response:
         if len(self.streams) >= MOST_STREAMS:
@@ -125,7 +118,7 @@ class Log:
 
         async def still() -> bool:
             try:
-                return await self._caller(request) == caller
+                return await self._caller_of(request) == caller
             except Refused:
                 return False
             except (StoreError, ViewsError):
@@ -215,7 +208,3 @@ def _number(text: str | None, name: str) -> int | None:
     if not (text.isascii() and text.isdigit() and len(text) <= 18):
         raise Refused("InvalidFormat", f"{name} must be a whole number, 0 or more; {text[:40]!r} is not", name)
     return int(text)
-
-
-def _json(document: Any, status: int, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(document), status, headers, media_type="application/json; charset=utf-8")

@@ -22,8 +22,8 @@ from commands.errors import NotFound
 from commands.fleet import Fleet
 from commands.handlers import Handler, merged_logic
 from gateway.documents import Documents
-from gateway.files import File
 from gateway.request import ApiRequest
+from gateway.responses import File
 from gateway.services import Services
 from projections.query import Query
 

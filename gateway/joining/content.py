@@ -21,6 +21,7 @@ from gateway.bus.rules import agents_of
 from gateway.current import current
 from gateway.errors import MethodNotAllowed
 from gateway.request import ApiRequest
+from gateway.responses import json_response
 from gateway.services import Services
 from gateway.writes import READ_YOUR_WRITES
 
@@ -59,7 +60,7 @@ async def answer(services: Services, request: ApiRequest, name: str, headers: di
         "agentId": str(agent) if _plain(request) else api_id("agent", agent, services.catalogue),
         "current": None, "version": str(applied),
     }  # fmt: skip
-    return Response(orjson.dumps(document), 200, headers | {"X-Corral-Position": str(position)}, "application/json; charset=utf-8")
+    return json_response(document, 200, headers | {"X-Corral-Position": str(position)})
 
 
 async def _apply(services: Services, request: ApiRequest, item: Item, row: Resource) -> tuple[Version, int]:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import httpx
 import uvicorn
+from starlette.requests import Request
 
 from commands.catalogue.builtin import CATALOGUE
 from commands.connection import Connection
@@ -20,9 +21,11 @@ from commands.service import Actor, Commands
 from commands.settings import shown
 from commands.settings_watch import SettingsWatch
 from eventstore import Event, Store, Write
+from gateway.access.caller import Caller
 from gateway.app import build_app
 from gateway.bus.door import run as event_bus
 from gateway.bus.hub import Hub
+from gateway.history.log import Log
 from gateway.services import Services
 from projections.progress import Progress
 from projections.projector import Projector
@@ -79,6 +82,15 @@ class Api:
                 return use(client)
 
         return await asyncio.to_thread(run)
+
+
+def a_log(store: Store) -> Log:
+    """The log over HTTP by itself, for anybody."""
+
+    async def anybody(request: Request) -> Caller:
+        return Caller()
+
+    return Log(store, CATALOGUE, anybody, lambda request: {})
 
 
 @contextlib.asynccontextmanager

@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any, cast
+from typing import Any
 
 import httpx
 import orjson
@@ -14,14 +14,13 @@ import pytest
 from starlette.applications import Starlette
 
 from commands import events
-from commands.catalogue.builtin import CATALOGUE
 from eventstore import Event, Recorded, Store, Unavailable, Write
 from eventstore.memory import MemoryStore
 from eventstore.postgres import PostgresStore
 from gateway.history import following, log, streams
 from gateway.history.log import Log
 from tests.gateway.access.test_access import account_with_key
-from tests.support.http import Api, listening, serving
+from tests.support.http import Api, a_log, listening, serving
 
 WRITERS, EACH = 4, 60
 
@@ -33,9 +32,8 @@ def updated(**data: Any) -> Event:
 @asynccontextmanager
 async def served(store: Store) -> AsyncIterator[tuple[httpx.AsyncClient, Log]]:
     """-> a client, and the log that serves it."""
-    routes = log.routes(store, CATALOGUE)
-    server = cast(Log, cast(Any, routes[0].endpoint).__self__)
-    async with listening(Starlette(routes=list(routes))) as url, httpx.AsyncClient(base_url=url, timeout=30) as http:
+    server = a_log(store)
+    async with listening(Starlette(routes=server.routes())) as url, httpx.AsyncClient(base_url=url, timeout=30) as http:
         yield http, server
 
 

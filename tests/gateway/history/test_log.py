@@ -12,11 +12,10 @@ import orjson
 import pytest
 from starlette.applications import Starlette
 
-from commands.catalogue.builtin import CATALOGUE
 from eventstore import Event, Write
 from eventstore.memory import MemoryStore
 from gateway.history import following, log
-from tests.support.http import listening
+from tests.support.http import a_log, listening
 
 
 async def append(store: MemoryStore, stream: str, *events: Event, root: str = "") -> None:
@@ -30,7 +29,7 @@ def event(kind: str = "updated", correlation: str = "", **data: Any) -> Event:
 
 @asynccontextmanager
 async def served(store: MemoryStore, stopping: asyncio.Event | None = None) -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(routes=log.routes(store, CATALOGUE))
+    app = Starlette(routes=a_log(store).routes())
     if stopping is not None:
         app.state.stopping = stopping
     async with listening(app) as url, httpx.AsyncClient(base_url=url, timeout=20) as http:
