@@ -9,6 +9,9 @@ import base64
 import hashlib
 import hmac
 
+REGISTRATION_TOKEN = "registrationToken"
+"""Of credentials that sign tokens. It is also the user name with which a token is brought as a password."""
+
 HOUR = 3_600_000
 _DIGITS = 15
 

@@ -126,7 +126,7 @@ async def read_request(request: Request, callers: Callers, settings: Mapping[str
         url=base + path + (f"?{request.url.query}" if request.url.query else ""),
         client_ip=client_ip(request, settings),
         caller=caller,
-        plain_ids=_plain_ids(caller, pairs, settings),
+        plain_ids=plain_ids(caller, pairs, settings),
         key=_command_key(request, caller, body) if method in VERBS - {"GET"} else None,
         correlation=correlation,
         trace=request.headers.get("traceparent"),
@@ -134,7 +134,7 @@ async def read_request(request: Request, callers: Callers, settings: Mapping[str
     )
 
 
-def _plain_ids(caller: Caller, pairs: Pairs, settings: Mapping[str, Any]) -> bool:
+def plain_ids(caller: Caller, pairs: Pairs, settings: Mapping[str, Any]) -> bool:
     match caller.of_kind.plain_ids:
         case "always":
             return bool(settings.get("account.type.agent.plain.id", True))

@@ -30,7 +30,7 @@ class Caller:
     @property
     def user(self) -> bool:
         """Neither an admin nor one who reads as an admin does."""
-        return not self.sees_all and self.kind != "readAdmin"
+        return not self.sees_all and not self.of_kind.reads_only
 
     @property
     def scope(self) -> int | None:
@@ -60,7 +60,7 @@ class Caller:
 
     def acts_on(self, root: ResourceType, resource: Resource) -> bool:
         """Whether it may change or act on a row that it sees: readers change nothing, and users only look at what is merely public."""
-        if self.kind == "readAdmin":
+        if self.of_kind.reads_only:
             return False
         return self.sees_all or "accountId" not in root.fields or self._owns(resource)
 

@@ -10,13 +10,16 @@ import hashlib
 import os
 import time
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from starlette.requests import HTTPConnection
 
+from commands.catalogue.fields import storable
 from commands.errors import Refused
 from commands.passwords import HASHED, matches
-from commands.registration_tokens import is_valid, public_of
+from commands.registration_tokens import REGISTRATION_TOKEN, is_valid, public_of
 from commands.resource import Resource
 from eventstore import Unavailable
 from gateway.access.caller import Caller
@@ -39,13 +42,11 @@ MOST_ALIKE = 10
 
 MOST_AGENTS = 100
 
-CATCH_UP = 1.0
-"""Seconds for which an unknown key waits for the views to hold all that is in the log."""
+CATCH_UP = 2.0
+"""Seconds for which an unknown key or token, or an account whose agent is not known, waits for the views to hold all that is in the log."""
 
 BURST_SECONDS = 5
 """What a key may ask at once is what it may ask in so many seconds."""
-
-TOKEN_USER = "registrationToken"
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -72,6 +73,10 @@ class Callers:
         if caller.kind not in KINDS:
             raise Refused("Forbidden", f"an account of kind {caller.kind} has no API: it only owns things", status=403)
         return caller
+
+    async def registering(self, token: str) -> Caller | None:
+        """Who brings this registration token, and may register machines for its account. None: nobody may with it (any more)."""
+        return await self._surely(partial(self._by_token, token))
 
     async def _found(self, request: HTTPConnection) -> Caller:
         authorization = request.headers.get("authorization")
@@ -126,14 +131,20 @@ class Callers:
         return caller
 
     async def _looked_up(self, given: Presented) -> Caller | None:
-        find = self._by_token if given.access == TOKEN_USER else self._by_secret
-        caller = await find(given)
-        if caller is None and self._secure:
-            # Before somebody is told that there is no such key, the views hold what was in the log when they asked (they may be new).
+        if given.access == REGISTRATION_TOKEN:
+            find = partial(self._by_token, given.secret)
+        else:
+            find = partial(self._by_secret, given)
+        return await (self._surely(find) if self._secure else find())
+
+    async def _surely(self, find: Callable[[], Awaitable[Caller | None]]) -> Caller | None:
+        """Before somebody is told that there is no such key, the views hold what was in the log when they asked (they may be new)."""
+        caller = await find()
+        if caller is None:
             head = await self._services.store.head()
             if self._services.views.progress.position < head:
                 await self._services.views.require(head, CATCH_UP)
-                caller = await find(given)
+                caller = await find()
         return caller
 
     async def _by_secret(self, given: Presented) -> Caller | None:
@@ -143,19 +154,20 @@ class Callers:
                 return await self._caller_of(credential)
         return None
 
-    async def _by_token(self, given: Presented) -> Caller | None:
-        """The password is the token; who has it may register machines for the token's account."""
-        public, period = public_of(given.secret), int(self._setting("registration.token.period.millis") or 0)
+    async def _by_token(self, given: str) -> Caller | None:
+        public, period = public_of(given), int(self._setting("registration.token.period.millis") or 0)
         now = int(self._services.store.now().timestamp() * 1000)
         for credential in await self._credentials(public) if public else ():
             secret = credential.row.get("secretValue")
-            valid = isinstance(secret, str) and is_valid(given.secret, public, secret, now, period)
-            if credential.kind == TOKEN_USER and valid and (owner := await self._caller_of(credential)) is not None:
+            valid = isinstance(secret, str) and is_valid(given, public, secret, now, period)
+            if credential.kind == REGISTRATION_TOKEN and valid and (owner := await self._caller_of(credential)) is not None:
                 return Caller(owner.account, REGISTER)
         return None
 
     async def _credentials(self, public: str) -> list[Resource]:
         """The active ones with this publicValue as they are in the log now, opened. The views only say which those are."""
+        if not storable(public):
+            return []
         type = self._services.catalogue.type("credential")
         query = Query(type, filters=(Filter(type.fields["publicValue"], "eq", public),), limit=MOST_ALIKE)
         seen = [await current(self._services, type, each.resource.id) for each in await self._services.views.rows(query)]
@@ -175,15 +187,20 @@ class Callers:
         return Caller(number, kind, await self._agents_of(number) if kind == AGENT else ())
 
     async def _agents_of(self, account: int) -> tuple[int, ...]:
-        type = self._services.catalogue.type("agent")
+        """One that is new may have its key before the views know it."""
+        type, views = self._services.catalogue.type("agent"), self._services.views
         query = Query(type, filters=(Filter(type.fields["accountId"], "eq", account),), limit=MOST_AGENTS)
-        return tuple(seen.resource.id for seen in await self._services.views.rows(query) if not seen.resource.removed)
+        rows = await views.rows(query)
+        if not rows and views.progress.position < (head := await self._services.store.head()):
+            await views.wait_for(head, CATCH_UP)
+            rows = await views.rows(query)
+        return tuple(seen.resource.id for seen in rows if not seen.resource.removed)
 
     # --- otherwise ---
 
     async def _by_uuid(self, uuid: str) -> Caller | None:
         """Who stands before us, and says whose request it is, was believed by a setting."""
-        if "\0" in uuid:
+        if not storable(uuid):
             return None
         type = self._services.catalogue.type("account")
         found = await self._services.views.rows(Query(type, filters=(Filter(type.fields["uuid"], "eq", uuid),), limit=1))

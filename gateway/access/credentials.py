@@ -34,7 +34,7 @@ def presented(authorization: str | None) -> Presented | None:
         case _:
             return None
     access, colon, secret = text.partition(":")
-    return Presented(access, secret) if colon and access and "\0" not in access else None
+    return Presented(access, secret) if colon and access else None
 
 
 def same(one: str, other: str) -> bool:

@@ -145,10 +145,12 @@ class Only:
 
 @dataclass(frozen=True, slots=True)
 class AccountKind:
-    """`plain_ids`: ids are bare numbers to it never, if it asks, or always. `raw`: it hears events under any name."""
+    """`reads_only`: it changes nothing. `plain_ids`: ids are bare numbers to it never, if it asks, or always. `raw`: it hears events under
+    any name."""
 
     rules: Rules
     sees_all: bool = False
+    reads_only: bool = False
     plain_ids: Literal["never", "asked", "always"] = "never"
     raw: bool = False
 
@@ -185,7 +187,7 @@ ADMIN, AGENT = "admin", "agent"
 KINDS: Mapping[str, AccountKind] = MappingProxyType({
     "superadmin": AccountKind(AsSuperadmin(), sees_all=True, plain_ids="asked", raw=True),
     ADMIN: AccountKind(AsAdmin(), sees_all=True, plain_ids="asked", raw=True),
-    "readAdmin": AccountKind(AsReader(), raw=True),
+    "readAdmin": AccountKind(AsReader(), reads_only=True, raw=True),
     "user": AccountKind(AsUser()),
     AGENT: AccountKind(_AGENT, plain_ids="always"),
     "agentRegister": AccountKind(_AGENT_REGISTER),

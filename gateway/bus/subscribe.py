@@ -12,10 +12,11 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gateway.access.callers import Callers
+from gateway.bodies import pairs_of
 from gateway.bus import rules
 from gateway.bus.hub import Hub
 from gateway.bus.subscriber import Json, Subscriber, View
-from gateway.request import ApiRequest, base_url
+from gateway.request import ApiRequest, base_url, plain_ids
 from gateway.responses import error_response
 from gateway.services import Services
 
@@ -36,7 +37,7 @@ async def subscribe(services: Services, hub: Hub, request: ApiRequest, headers: 
     """Raises Refused."""
     fields = request.one()
     wanted = await rules.wanted(services, request.caller, fields)
-    view = View(wanted.stripped, rules.plain_ids(request.caller, request.plain_ids), request.caller, request.base)
+    view = View(wanted.stripped, request.plain_ids, request.caller, request.base)
     subscriber = Subscriber(wanted.names, view)
     await hub.add(subscriber)
     return EventLines(hub, subscriber, headers)
@@ -79,8 +80,8 @@ async def over_websocket(services: Services, callers: Callers, hub: Hub, socket:
         params = socket.query_params
         fields: Json = {"eventNames": params.getlist("eventNames"), "agentId": params.get("agentId")}
         wanted = await rules.wanted(services, caller, fields)
-        asked = caller.sees_all and params.get("_plainId", "").lower() == "true"
-        view = View(wanted.stripped, rules.plain_ids(caller, asked), caller, base_url(socket, services.settings))
+        plain = plain_ids(caller, pairs_of(socket.url.query), services.settings)
+        view = View(wanted.stripped, plain, caller, base_url(socket, services.settings))
         subscriber = Subscriber(wanted.names, view)
         await hub.add(subscriber)
     except Exception as error:  # the boundary: whatever happened becomes a status and a document

@@ -12,12 +12,12 @@ import orjson
 from starlette.responses import Response
 
 from commands.catalogue.fields import date_text
-from commands.catalogue.ids import api_id, number_of
+from commands.catalogue.ids import api_id
 from commands.config.archive import LATEST, Version, archive, read_version
 from commands.config.sources import Item
 from commands.errors import NotFound, Refused
 from commands.resource import Resource, split_stream
-from gateway.bus.rules import agents_of
+from gateway.access.agents import agent_of
 from gateway.current import current
 from gateway.errors import MethodNotAllowed
 from gateway.request import ApiRequest
@@ -29,12 +29,6 @@ ROW = "configItemStatus"
 
 CONTENT = "configContent"
 
-CATCH_UP = 5.0
-"""Seconds for which an agent that is new waits for the views to hold all that is in the log."""
-
-AGENT = "agent"
-"""The kind of agents' accounts."""
-
 
 async def answer(services: Services, request: ApiRequest, name: str, headers: dict[str, str]) -> Response:
     """Raises Refused."""
@@ -44,7 +38,9 @@ async def answer(services: Services, request: ApiRequest, name: str, headers: di
     method = "PUT" if request.method == "POST" else request.method
     if method == "DELETE" or method not in request.caller.methods(type).resource:
         raise MethodNotAllowed(request.method, type.plural)
-    agent = await _agent(services, request)
+    agent = await agent_of(services, request.caller, request.one().get("agentId"), plain=request.plain_ids)
+    if agent is None:
+        raise Refused("MissingRequired", "say for which agent: agentId", "agentId")
     item, row = services.content.item(name), await _row(services, agent, name)
     if row is None:
         raise NotFound(f"item {name} is not demanded of agent {agent}: see /v1/configitemstatuses?agentId=")
@@ -57,7 +53,7 @@ async def answer(services: Services, request: ApiRequest, name: str, headers: di
     applied, position = await _apply(services, request, item, row)
     document = {
         "id": name, "type": CONTENT, "links": {"self": request.link(CONTENT, name)}, "actions": {},
-        "agentId": str(agent) if _plain(request) else api_id("agent", agent, services.catalogue),
+        "agentId": str(agent) if request.plain_ids else api_id("agent", agent, services.catalogue),
         "current": None, "version": str(applied),
     }  # fmt: skip
     return json_response(document, 200, headers | {"X-Corral-Position": str(position)})
@@ -65,7 +61,7 @@ async def answer(services: Services, request: ApiRequest, name: str, headers: di
 
 async def _apply(services: Services, request: ApiRequest, item: Item, row: Resource) -> tuple[Version, int]:
     """Keeps the version that the agent says. What is older than it said before comes late, and changes nothing."""
-    said = str(request.items[0].get("version") or "")
+    said = str(request.one().get("version") or "")
     if not said:
         raise Refused("MissingRequired", "say which version is applied: what the archive's file `version` says, or latest", "version")
     version = Version(row.row.get("requestedVersion") or 0, item.source) if said == LATEST else read_version(said)
@@ -89,26 +85,3 @@ async def _row(services: Services, agent: int, name: str) -> Resource | None:
     holder = await services.store.holder(f"{ROW}.name+agentId", orjson.dumps([name, agent]).decode())
     seen = await current(services, services.catalogue.type(ROW), split_stream(holder)[1]) if holder else None
     return seen.resource if seen is not None else None
-
-
-async def _agent(services: Services, request: ApiRequest) -> int:
-    """The one that the caller's account is of, or that agentId names."""
-    type, given = services.catalogue.type("agent"), request.items[0].get("agentId")
-    if given not in (None, ""):
-        number = number_of(str(given), plain=_plain(request))
-        seen = await current(services, type, number) if number is not None else None
-        if number is None or seen is None or not request.caller.sees_row(type, seen.resource):
-            raise Refused("InvalidReference", f"there is no agent {given}", "agentId")
-        return number
-    mine = await agents_of(services, request.caller) if request.caller.kind == AGENT else []
-    if not mine and request.caller.kind == AGENT:
-        await services.views.wait_for(await services.store.head(), CATCH_UP)
-        mine = await agents_of(services, request.caller)
-    if len(mine) != 1:
-        raise Refused("MissingRequired", "say for which agent: agentId", "agentId")
-    return mine[0]
-
-
-def _plain(request: ApiRequest) -> bool:
-    """An agent's account knows numbers alone."""
-    return request.plain_ids or request.caller.kind == AGENT

@@ -6,10 +6,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from commands.errors import NotFound
+from commands.registration_tokens import REGISTRATION_TOKEN
 from gateway.access.callers import Callers
 from gateway.errors import MethodNotAllowed
 from gateway.joining import content, scripts, tokens
-from gateway.joining.shown import TOKEN
 from gateway.request import VERSION, ApiRequest, path_parts, read_request
 from gateway.resources import found
 from gateway.services import Services
@@ -20,7 +20,7 @@ class Door:
 
     def __init__(self, services: Services, callers: Callers) -> None:
         self._services, self._callers = services, callers
-        self._tokens, self._content = services.catalogue.type(TOKEN), services.catalogue.type(content.CONTENT)
+        self._tokens, self._content = services.catalogue.type(REGISTRATION_TOKEN), services.catalogue.type(content.CONTENT)
 
     def is_for(self, request: Request) -> bool:
         parts = path_parts(request)
@@ -31,7 +31,7 @@ class Door:
     async def answer(self, request: Request, correlation: str, headers: dict[str, str]) -> Response:
         """Raises Refused, and what the store and the views raise."""
         if scripts.is_for(request):
-            return await scripts.answer(self._services, request, headers)
+            return await scripts.answer(self._services, self._callers, request, headers)
         read = await read_request(request, self._callers, self._services.settings, correlation)
         if self._is_content(list(read.parts)):
             return await content.answer(self._services, read, read.parts[1], headers)

@@ -14,14 +14,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from commands.errors import NotFound
+from commands.registration_tokens import REGISTRATION_TOKEN
+from gateway.access.callers import Callers
 from gateway.errors import error_document, error_headers
-from gateway.joining.tokens import is_good
 from gateway.request import VERSION, base_url, client_ip, path_parts
 from gateway.services import Services
 
 AGENT_IMAGE, REGISTER_URL = "agent.image", "agent.instance.register.url"
-
-TOKEN_USER = "registrationToken"
 
 _HERE = Path(__file__).parent
 
@@ -32,10 +31,10 @@ def is_for(request: Request) -> bool:
     return len(parts) >= 2 and parts[0].lower() == VERSION and parts[1].lower() == "scripts" and request.method in ("GET", "HEAD")
 
 
-async def answer(services: Services, request: Request, headers: dict[str, str]) -> Response:
+async def answer(services: Services, callers: Callers, request: Request, headers: dict[str, str]) -> Response:
     """The script; where it can't be given, one that says why: a shell reads it mostly."""
     try:
-        return PlainTextResponse(await _script(services, request, path_parts(request)[2:]), headers=headers)
+        return PlainTextResponse(await _script(services, callers, request, path_parts(request)[2:]), headers=headers)
     except Exception as error:  # the boundary, as for all else under /v1
         document = error_document(error)
         told = shlex.quote(f"Corral: {document['message']}")
@@ -43,18 +42,18 @@ async def answer(services: Services, request: Request, headers: dict[str, str]) 
         return PlainTextResponse(script, document["status"], headers | error_headers(document["status"]))
 
 
-async def _script(services: Services, request: Request, parts: list[str]) -> str:
+async def _script(services: Services, callers: Callers, request: Request, parts: list[str]) -> str:
     named = parts[0] if parts else ""
     if named.lower() == "bootstrap":
         return _with({"CATTLE_CONFIG_URL": _url(services, request)}, "bootstrap.sh", keep=True)
     url = _url(services, request)
     if urlsplit(url).hostname == "localhost":
         raise NotFound("another machine can't reach this server as localhost: ask under the name or address by which it does")
-    if not await is_good(services, named):
+    if await callers.registering(named) is None:
         raise NotFound("there is no such script: it is no valid registration token, or its time is over. See /v1/registrationtokens")
     variables = {
         "CATTLE_URL": url,
-        "CATTLE_REGISTRATION_ACCESS_KEY": TOKEN_USER,
+        "CATTLE_REGISTRATION_ACCESS_KEY": REGISTRATION_TOKEN,
         "CATTLE_REGISTRATION_SECRET_KEY": named,
         "CATTLE_AGENT_IP": client_ip(request, services.settings),
         "CATTLE_AGENT_IMAGE": str(services.settings[AGENT_IMAGE]),

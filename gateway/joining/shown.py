@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from commands.catalogue.model import ResourceType
-from commands.registration_tokens import token
+from commands.registration_tokens import REGISTRATION_TOKEN, token
 from commands.resource import Resource
 from gateway.request import ApiRequest
 
 Json = dict[str, Any]
-
-TOKEN = "registrationToken"
 
 REGISTER = "register"
 
@@ -20,7 +18,7 @@ KEYS = ("key", "accessKey", "secretKey")
 
 
 def gives_token(resource: Resource) -> bool:
-    return resource.kind == TOKEN and resource.state == "active" and not resource.removed
+    return resource.kind == REGISTRATION_TOKEN and resource.state == "active" and not resource.removed
 
 
 def show_token(document: Json, request: ApiRequest, public: Any, secret: Any, now: int) -> None:

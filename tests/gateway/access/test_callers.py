@@ -40,6 +40,9 @@ async def test_a_bearer_shows_the_pair_as_it_is_or_in_base64(secure: Api) -> Non
     pair = f"{access}:{secret}"
     for given in (pair, base64.b64encode(pair.encode()).decode()):
         assert (await secure.http.get("/v1", headers={"Authorization": f"Bearer {given}"})).status_code == 200
+    for given in ("Basic \xff", "Basic /w==", "Bearer \xff", "Bearer \xff:\xff", "\xff"):
+        answer = await secure.http.get("/v1", headers=[(b"Authorization", given.encode("latin-1"))])
+        assert answer.status_code == 401, (given, answer.text)
     for given in ("Bearer", "Bearer x", f"Bearer {access}:", "Digest x", f"Bearer {access}:{secret}x", "Basic " + "A" * 100_000):
         assert (await secure.http.get("/v1", headers={"Authorization": given})).status_code in (401, 431, 400), given[:30]
 
@@ -55,7 +58,7 @@ async def test_a_registration_token_registers_machines_and_nothing_else(secure: 
     assert made.status_code == 201, made.text
     assert (await secure.http.get("/v1/containers", auth=key)).status_code == 404
     old = token("PUBLIC", "s3cret", now - 366 * 24 * 3_600_000)
-    for wrong in (old, token("PUBLIC", "other", now), token("OTHER", "s3cret", now), "PUBLIC:x:y", "", key[1] + "x"):
+    for wrong in (old, token("PUBLIC", "other", now), token("OTHER", "s3cret", now), "PUBLIC:x:y", "", key[1] + "x", "PUBLIC\0:1:x"):
         assert (await secure.http.get("/v1", auth=("registrationToken", wrong))).status_code == 401, wrong
     assert (await secure.http.get("/v1", auth=("PUBLIC", "s3cret"))).status_code == 401, "its secret is no key"
     await secure.happened(f"credential-{number}", Event(events.UPDATED, {"changes": {"state": "inactive"}}))

@@ -86,6 +86,7 @@ async def test_what_is_wrong_is_told_with_its_field(api: Api) -> None:
     ):
         answer = await api.http.request(method, path, params=params)
         assert (answer.status_code, answer.json().get("fieldName")) == (status, field), (method, path, params, answer.text)
+    assert (await api.http.put(ITEM, params={"agentId": agent}, json=[])).status_code == 400
 
 
 def test_an_operators_own_item_is_served_in_the_place_of_corrals(tmp_path: Path) -> None:
