@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,9 +89,15 @@ def not_hidden(of: str, statement: Statement, seconds: float) -> str:
     return f"{of}.gone > now() and ({of}.removed is null or {of}.removed > {since})"
 
 
-def refers(name: str, number: int) -> str:
+FOUND_BY = frozenset({"publicValue"})
+"""Texts by which one of many is looked up, each time that somebody brings it: they stand in the column refs, too, as digests."""
+
+
+def refers(name: str, value: int | str) -> str:
     """An entry of the column refs."""
-    return f"{name}:{number}"
+    if isinstance(value, int):
+        return f"{name}:{value}"
+    return f"{name}:{hashlib.blake2b(value.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
 
 
 def _order(query: Query, statement: Statement) -> str:
@@ -110,6 +117,8 @@ def _condition(filter: Filter, statement: Statement) -> str:
         return f"t.refs @> array[{statement.add(refers(field.name, value))}]"
     left, right = _value(field, statement), statement.add(value, _sql_type(field))
     match filter.modifier:
+        case "eq" if field.name in FOUND_BY:
+            return f"t.refs @> array[{statement.add(refers(field.name, value))}] and {left} = {right}"
         case "eq":
             return f"{left} = {right}"
         case "ne":

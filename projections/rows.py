@@ -10,6 +10,7 @@ import orjson
 
 from commands.resource import Resource
 from commands.snapshots import open_of
+from projections.query import FOUND_BY, refers
 
 COLUMNS = (
     "type", "id", "kind", "name", "uuid", "account", "removed", "gone", "refs", "root", "version", "position", "claimed", "row", "open",
@@ -51,7 +52,7 @@ def to_record(seen: Seen) -> tuple[Any, ...]:
         _number(row.get("accountId")),
         parsed_time(row.get("removed")),
         parsed_time(row.get("removeTime")) or FOREVER,
-        sorted(f"{key}:{value}" for key, value in row.items() if key.endswith("Id") and _number(value) is not None),
+        sorted(refers(key, value) for key, value in row.items() if _is_found_by(key, value)),
         resource.root or resource.stream,
         resource.version,
         resource.position,
@@ -78,6 +79,10 @@ def from_record(record: Record) -> Seen:
         record["root"],
     )
     return Seen(resource, record["claimed"])
+
+
+def _is_found_by(key: str, value: Any) -> bool:
+    return _number(value) is not None if key.endswith("Id") else key in FOUND_BY and isinstance(value, str)
 
 
 def _text(value: Any) -> str | None:

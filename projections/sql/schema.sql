@@ -17,7 +17,7 @@ create table resources (
     account  bigint,
     removed  timestamptz,
     gone     timestamptz not null,  -- from then on lists leave it out (its removeTime); infinity: it is not removed
-    refs     text[] not null,  -- what it refers to, e.g. {hostId:2,instanceId:54}
+    refs     text[] not null,  -- what it refers to, e.g. {hostId:2,instanceId:54}, and digests of texts by which it is looked up
     root     text not null,
     version  bigint not null,
     position bigint not null,

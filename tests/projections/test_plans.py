@@ -63,3 +63,27 @@ async def test_pages_are_the_same_as_without_an_index(many: asyncpg.Connection, 
         (by("accountId", "eq", NEW), [each.id for each in everything if each.row["accountId"] == NEW]),
     ):
         assert [seen.resource.id for seen in await cloud.views.rows(query)] == fits[:101]
+
+
+async def test_a_key_is_found_by_an_index_however_many_there_are(cloud: Cloud) -> None:
+    credential = CATALOGUE.type("credential")
+    for number, public in ((1, "key one"), (2, "key two"), (3, "key one")):
+        await cloud.create(f"credential-{number}", kind="apiKey", state="active", publicValue=public)
+    await cloud.project()
+    connection = await connect(cloud.dsn, generation())
+    try:
+        for view, others in (("resources", {"id": "n", "refs": "array['publicValue:' || n]"}), ("listed", {"id": "n"})):
+            columns = await connection.fetch("select column_name from information_schema.columns where table_name = $1", view)
+            names = [each[0] for each in columns]
+            copied = ", ".join(others.get(name, name) for name in names)
+            many = f"select {copied} from {view}, generate_series(10, $1::int) n where id = 2"
+            await connection.execute(f"insert into {view} ({', '.join(names)}) {many}", ROWS)
+            await connection.execute(f"analyze {view}")
+        query = Query(credential, filters=(Filter(credential.fields["publicValue"], "eq", "key one"),), limit=10)
+        text, values = select(query, COLUMNS)
+        plan = "\n".join(line[0] for line in await connection.fetch(f"explain {text}", *values))
+        assert "resources_refs" in plan
+        assert "Seq Scan" not in plan
+        assert [seen.resource.id for seen in await cloud.views.rows(query)] == [1, 3]
+    finally:
+        await connection.close(timeout=10)
