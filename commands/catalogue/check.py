@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from commands.catalogue.model import Ask, Catalogue, CatalogueError, Child, Join, Own, Process, ResourceType, Step
+from commands.catalogue.model import Ask, CatalogueError, Child, Join, Own, Process, ResourceType, Step
 from commands.catalogue.shapes import wrong_with_fields
+
+if TYPE_CHECKING:
+    from commands.catalogue.catalogue import Catalogue
 
 
 def check(catalogue: Catalogue) -> None:

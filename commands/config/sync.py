@@ -14,8 +14,8 @@ import structlog
 
 from agents.wire import Message, command_subject, partition_of, reply_subject
 from commands.bus import Bus
+from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.ids import api_id
-from commands.catalogue.model import Catalogue
 from commands.config.sources import Sources
 from commands.delegation import Delegated, is_delegated
 from commands.fleet import Fleet
