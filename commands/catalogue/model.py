@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     from commands.resource import Resource
@@ -203,7 +203,6 @@ class Ask:
     """It holds nothing up: the process goes on at once. The command is sent again until it is answered, in whatever way, or `seconds` of
     silence are over. For what is good to have done, and harmless if it is not."""
 
-
     @property
     def undoes(self) -> tuple[str, ...]:
         return tuple(each for each in (self.undo, self.undo_gone) if each)
@@ -229,7 +228,7 @@ Step = Decide | Child | Own | Join | Ask | Await | Checkpoint
 
 Phase = Literal["pre", "handlers", "post"]
 
-PHASES: tuple[Phase, ...] = ("pre", "handlers", "post")
+PHASES: tuple[Phase, ...] = get_args(Phase)
 
 PRIORITIES = {"pre": 500, "specific": 1000, "default_override": 1500, "default": 2000}
 """Cattle's names for places in a phase: it runs in the order of priority, then of name."""
