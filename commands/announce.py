@@ -14,7 +14,7 @@ import structlog
 
 from agents.wire import event_subject
 from commands.bus import Bus
-from commands.catalogue.model import Catalogue
+from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.secrets import masked, secret_names
 from eventstore import Lease, Recorded, Store, Unavailable
 

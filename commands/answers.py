@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from agents.wire import Message
+from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.fields import check_limits, converted, number_in
 from commands.catalogue.kept import from_outside, is_kept_field
-from commands.catalogue.model import Catalogue, Field, ResourceType
+from commands.catalogue.model import Field, ResourceType
 from commands.errors import Refused
 from commands.resource import Json, Resource
 from commands.world import World

@@ -15,7 +15,7 @@ import structlog
 from agents.wire import HandlerAnswer, Message
 from commands import events
 from commands.answers import error_of, legible
-from commands.catalogue.model import Catalogue
+from commands.catalogue.catalogue import Catalogue
 from commands.delegation import unwrapped
 from commands.dispatch import Dispatch
 from commands.failpoints import reach_all

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from commands import uniqueness
+from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.fields import changes_for
-from commands.catalogue.model import Catalogue, Process
+from commands.catalogue.model import Process
 from commands.errors import Conflict, NotFound, Refused
 from commands.interventions import Cancel, ForceRemove, Intervention, Retry, intervene
 from commands.resource import Json, Resource

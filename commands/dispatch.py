@@ -16,7 +16,8 @@ import structlog
 from agents.wire import Message, command_subject, handler_reply_subject, handler_subject, partition_of, reply_subject
 from commands import handlers
 from commands.bus import Bus
-from commands.catalogue.model import Ask, Catalogue
+from commands.catalogue.catalogue import Catalogue
+from commands.catalogue.model import Ask
 from commands.delegation import Delegated, is_delegated
 from commands.failpoints import reach_all
 from commands.inorder import in_order, knows_epochs

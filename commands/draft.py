@@ -8,8 +8,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from commands import events, uniqueness
+from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.fields import changes_for, date_text
-from commands.catalogue.model import Catalogue, Process
+from commands.catalogue.model import Process
 from commands.claimed import followed
 from commands.fleet import Fleet
 from commands.merge import composed, merged

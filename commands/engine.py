@@ -23,7 +23,7 @@ from commands.agenda import Agenda
 from commands.alarms import BROKEN_SECONDS, Alarms
 from commands.announce import Announcer
 from commands.bus import Bus
-from commands.catalogue.model import Catalogue
+from commands.catalogue.catalogue import Catalogue
 from commands.claimed import PREFIXES, leased
 from commands.correspondence import Correspondence
 from commands.dispatch import Dispatch

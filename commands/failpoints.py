@@ -10,7 +10,7 @@ import signal
 from collections.abc import Iterable
 
 from commands.catalogue.builtin import asks_of
-from commands.catalogue.model import Catalogue
+from commands.catalogue.catalogue import Catalogue
 
 VARIABLE = "CORRAL_FAILPOINT"
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from agents.wire import Message
+from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.ids import api_id
-from commands.catalogue.model import PHASES, PRIORITIES, Catalogue, Logic, Phase, Process
+from commands.catalogue.model import PHASES, PRIORITIES, Logic, Phase, Process
 from commands.catalogue.secrets import masked, secret_names
 from commands.errors import Refused
 from commands.resource import ACTIVE

@@ -15,7 +15,8 @@ from typing import Any
 from commands import calls, events
 from commands.answers import Misread, read
 from commands.asking import MAX_BACKOFF
-from commands.catalogue.model import Ask, Catalogue, Process
+from commands.catalogue.catalogue import Catalogue
+from commands.catalogue.model import Ask, Process
 from commands.draft import Draft
 from commands.errors import Gone
 from commands.fleet import Fleet

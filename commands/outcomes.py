@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from agents.wire import HandlerAnswer, Message
 from commands.answers import error_of
-from commands.catalogue.model import Catalogue
+from commands.catalogue.catalogue import Catalogue
 from commands.intake import Answer
 from commands.resource import Asked, Json, Resource, split_stream
 from commands.snapshots import form, latest, resumed

@@ -12,7 +12,7 @@ from typing import Any
 
 from agents.wire import Message, partition_of
 from commands import at_once, events, outcomes, passwords
-from commands.catalogue.model import Catalogue
+from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.secrets import secrets_of
 from commands.decide import Command, Delete, Ended, Run, Update, decide
 from commands.errors import Conflict, Refused

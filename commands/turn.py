@@ -18,7 +18,8 @@ from typing import Any, assert_never
 
 from agents.wire import partition_of
 from commands import asking, calls, events, purges
-from commands.catalogue.model import Ask, Await, Catalogue, Checkpoint, Child, Decide, Join, Own, Process, Step, Target
+from commands.catalogue.catalogue import Catalogue
+from commands.catalogue.model import Ask, Await, Checkpoint, Child, Decide, Join, Own, Process, Step, Target
 from commands.errors import Failure
 from commands.fleet import Fleet
 from commands.intake import Answer, Intake, Triggers

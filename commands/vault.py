@@ -20,7 +20,7 @@ from typing import Any
 
 import structlog
 
-from commands.catalogue.model import Catalogue
+from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.secrets import SEALED, found, is_sealed, replaced, replaced_in_event, secret_names, secrets_of
 from commands.resource import Resource, split_stream
 from commands.sealing import KEY_BYTES, Chance, MasterKeys, Unreadable, seal, sealed_for, unseal

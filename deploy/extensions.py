@@ -12,8 +12,9 @@ from pathlib import Path
 from types import ModuleType
 
 from commands.catalogue.builtin import CATALOGUE
+from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.extend import Extending
-from commands.catalogue.model import Catalogue, CatalogueError
+from commands.catalogue.model import CatalogueError
 from commands.catalogue.shapes import uncallable
 
 FOLDER = "extensions"

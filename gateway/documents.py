@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.fields import parsed_date
 from commands.catalogue.ids import api_id
-from commands.catalogue.model import Action, Catalogue, Field, Link, ResourceType
+from commands.catalogue.model import Action, Field, Link, ResourceType
 from commands.catalogue.secrets import is_sealed, secrets_of
 from commands.passwords import HASHED
 from commands.resource import Resource

@@ -9,6 +9,7 @@ from typing import Any
 import structlog
 from starlette.exceptions import HTTPException
 
+from commands.config.sources import Unreadable
 from commands.errors import NotFound, Refused
 from eventstore import BadData, Unavailable
 from projections.errors import Behind, TooSlow, ViewsUnavailable
@@ -53,7 +54,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "InvalidIdempotencyKey": (422, "an Idempotency-Key is empty, too long or not printable"),
     "IdempotencyKeyReused": (422, "an Idempotency-Key came with another request before"),
     "Not Implemented": (501, "this server can't do it as it is set up: the message says what it lacks"),
-    "Service Unavailable": (503, "the database or the views can't answer now; Retry-After says when to ask again"),
+    "Service Unavailable": (503, "the database, the views or a config item's files can't be read now; Retry-After says when to ask again"),
     "QueryTooSlow": (503, "nothing that the list is asked by has an index, and there is too much to look through"),
 }
 """code -> status, and when it is answered: all that a client can be told. What is not here is a fault of the server's, with status 500."""
@@ -90,7 +91,7 @@ def status_and_code(error: BaseException) -> tuple[int, str]:
     match error:
         case Refused():
             return error.status, error.code
-        case Unavailable() | ViewsUnavailable() | Behind():
+        case Unavailable() | ViewsUnavailable() | Behind() | Unreadable():
             return 503, "Service Unavailable"
         case TooSlow():
             return 503, "QueryTooSlow"

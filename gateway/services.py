@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from commands.catalogue.model import Catalogue
+from commands.catalogue.catalogue import Catalogue
 from commands.config.sources import Sources
 from commands.service import Commands
 from commands.settings_watch import SettingsWatch

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
-from commands.catalogue.model import Catalogue, Link, ResourceType
+from commands.catalogue.catalogue import Catalogue
+from commands.catalogue.model import Link, ResourceType
 from commands.resource import Resource, fold_all, split_stream
 from eventstore import Recorded, Store
 from projections import leases

@@ -12,7 +12,8 @@ from typing import Any, Self
 import asyncpg
 from asyncpg.pool import Pool
 
-from commands.catalogue.model import Catalogue, Link, ResourceType
+from commands.catalogue.catalogue import Catalogue
+from commands.catalogue.model import Link, ResourceType
 from eventstore.pulse import Pulse
 from projections import generations
 from projections.errors import DATABASE_ERRORS, Behind, TooSlow, ViewsUnavailable

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from commands.catalogue.model import Ask, Catalogue, Child, Join, Own
+from commands.catalogue.catalogue import Catalogue
+from commands.catalogue.model import Ask, Child, Join, Own
 from commands.catalogue.processes import PROCESSES
 from commands.catalogue.types import TYPES
 

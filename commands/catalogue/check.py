@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from commands.catalogue.model import Ask, Catalogue, CatalogueError, Child, Join, Own, Process, ResourceType, Step
+from commands.catalogue.model import Ask, CatalogueError, Child, Join, Own, Process, ResourceType, Step
 from commands.catalogue.shapes import wrong_with_fields
+
+if TYPE_CHECKING:
+    from commands.catalogue.catalogue import Catalogue
 
 
 def check(catalogue: Catalogue) -> None:
@@ -75,11 +79,16 @@ def _check_step(catalogue: Catalogue, process: Process, step: Step) -> None:
         fields = catalogue.types[step.type].fields if step.type in catalogue.types else {}
         if not fields or not (callable(step.via) or step.via in fields):
             raise CatalogueError(f"process {process.name} has a step for each {step.type} by {step.via}, which is no field of it")
-    if isinstance(step, Ask) and step.seconds <= 0:
-        raise CatalogueError(f"process {process.name} asks {step.command} without a timeout")
-    if isinstance(step, Ask) and step.undo is not None and catalogue.asks(process.type, step.undo) is None:
-        why = f"which no process of {process.type} asks"
-        raise CatalogueError(f"process {process.name} undoes {step.command} by {step.undo}, {why}")
+    if isinstance(step, Ask):
+        _check_ask(catalogue, process, step)
+
+
+def _check_ask(catalogue: Catalogue, process: Process, ask: Ask) -> None:
+    if ask.seconds <= 0:
+        raise CatalogueError(f"process {process.name} asks {ask.command} without a timeout")
+    for undo in ask.undoes:
+        if catalogue.asks(process.type, undo) is None:
+            raise CatalogueError(f"process {process.name} undoes {ask.command} by {undo}, which no process of {process.type} asks")
 
 
 def _unknown(catalogue: Catalogue, names: Iterable[str | None]) -> list[str]:

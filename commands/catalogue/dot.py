@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, assert_never
 
-from commands.catalogue.model import PHASES, Ask, Await, Catalogue, Checkpoint, Child, Decide, Join, Own, Process, Step
+from commands.catalogue.catalogue import Catalogue
+from commands.catalogue.model import PHASES, Ask, Await, Checkpoint, Child, Decide, Join, Own, Process, Step
 
 
 @dataclass(frozen=True, slots=True)

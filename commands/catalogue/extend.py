@@ -7,8 +7,9 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.check import about
-from commands.catalogue.model import PHASES, Action, Catalogue, CatalogueError, Link, Logic, Phase, Process, ResourceType, Step
+from commands.catalogue.model import PHASES, Action, CatalogueError, Link, Logic, Phase, Process, ResourceType, Step
 from commands.catalogue.shapes import check_process, check_step, must_be
 
 DEFAULT_PRIORITY = 1000

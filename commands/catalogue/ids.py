@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from commands.catalogue.model import Catalogue
+from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.tasks import BY_NAME, BY_NUMBER, TASK
 
 _ID = re.compile(r"1[a-z]+!?([0-9]{1,18})", re.IGNORECASE)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from commands.catalogue.model import Catalogue
+from commands.catalogue.catalogue import Catalogue
 from commands.merge import plain
 
 Json = dict[str, Any]

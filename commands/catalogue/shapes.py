@@ -6,46 +6,45 @@ Annotations say it to whoever runs a type checker. Who does not is told here, wh
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import fields
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
-from commands.catalogue.model import Ask, Await, CatalogueError, Child, Decide, Join, Logic, Own, Process, Step
+from commands.catalogue.model import Ask, Await, CatalogueError, Child, Decide, Field, Join, Own, Process, Step, Store
+
+T = TypeVar("T")
 
 CALLED: Mapping[type, Mapping[str, str]] = {
     Decide: {"decide": "turn, resource"},
     Child: {"via": "world, resource", "when": "resource"},
     Own: {"when": "turn, resource"},
     Join: {"targets": "turn, resource"},
-    Ask: {"agent": "world, resource", "payload": "world, resource", "tries": "world, resource"},
+    Ask: {"agent": "world, resource", "payload": "world, resource", "tries": "world, resource", "misread": "data"},
     Await: {"until": "turn, resource"},
-    Process: {"compensate": "turn, resource", "chain": "turn, resource"},
+    Process: {"compensate": "turn, resource", "chain": "turn, resource", "at_rest": "turn, resource"},
 }
-"""Class -> its attributes that are functions -> what each is called with."""
+"""Class -> its attributes that are functions -> what each is called with. One that is None by default may be None."""
 
-INSTEAD: Mapping[tuple[type, str], type | tuple[type, ...]] = {
-    (Child, "via"): str, (Child, "when"): type(None), (Own, "when"): type(None), (Ask, "tries"): int,
-    (Process, "compensate"): type(None), (Process, "chain"): type(None),
-}  # fmt: skip
+INSTEAD: Mapping[tuple[type, str], type] = {(Child, "via"): str, (Ask, "tries"): int}
 """Where something else than a function may stand."""
 
 BASIC = ("string", "int", "boolean", "date", "json", "enum")
 """The types of fields that are no other type's."""
 
-STORES = ("col", "fld", "calc", "proto")
+STORES: tuple[str, ...] = get_args(Store)
 
 
-def check_process(process: object) -> None:
+def check_process(given: object) -> None:
     """Raises CatalogueError for what is no process, or holds what is no step."""
-    must_be(process, Process, "add_processes takes processes, as those of lifecycle('widget')")
-    assert isinstance(process, Process)
+    process = must_be(given, Process, "add_processes takes processes, as those of lifecycle('widget')")
     _check_called(process, f"process {process.name}")
-    for each in (*process.pre, *process.handlers, *process.post):
-        for step in each.steps if isinstance(each, Logic) else (each,):
-            check_step(step, f"process {process.name}")
+    for step in process.steps:
+        check_step(step, f"process {process.name}")
 
 
 def check_step(step: object, where: str) -> None:
+    """Raises CatalogueError."""
     if not isinstance(step, get_args(Step)):
         kinds = ", ".join(each.__name__ for each in get_args(Step))
         hint = "; a function is one as Decide(function)" if callable(step) and not isinstance(step, type) else ""
@@ -58,11 +57,12 @@ def check_step(step: object, where: str) -> None:
         )
 
 
-def _check_called(of: object, where: str) -> None:
+def _check_called(of: Step | Process, where: str) -> None:
     kind = type(of)
+    optional = {each.name for each in fields(kind) if each.default is None}
     for name, given in CALLED.get(kind, {}).items():
         value = getattr(of, name)
-        if (kind, name) in INSTEAD and isinstance(value, INSTEAD[kind, name]):
+        if (value is None and name in optional) or isinstance(value, INSTEAD.get((kind, name), ())):
             continue
         if why := _not_callable_with(value, given):
             raise CatalogueError(f"{where}: its `{name}`, {_called(value)}, {why}. It is called as {name}({given})")
@@ -93,17 +93,19 @@ def _called(value: object) -> str:
     return str(name) if name else repr(value)
 
 
-def must_be(value: object, kind: type, what: str) -> None:
+def must_be(value: object, kind: type[T], what: str) -> T:
+    """The same. Raises CatalogueError for what is none of its kind."""
     if not isinstance(value, kind):
         raise CatalogueError(f"{what}; {value!r} is no {kind.__name__}")
+    return value
 
 
 # --- fields ---------------------------------------------------------------------------------------------------------
 
 
-def wrong_with_fields(fields: Mapping[str, Any], types: Mapping[str, Any]) -> Iterator[str]:
+def wrong_with_fields(given: Mapping[str, Field], types: Collection[str]) -> Iterator[str]:
     """What can't be right of a type's fields, given all types."""
-    for key, field in fields.items():
+    for key, field in given.items():
         if key != field.name:
             yield f"field {field.name} is listed as {key!r}"
         if field.store not in STORES:
@@ -116,7 +118,7 @@ def wrong_with_fields(fields: Mapping[str, Any], types: Mapping[str, Any]) -> It
             yield f"field {key} is {field.default!r} by default, which is none of its options {', '.join(field.options)}"
 
 
-def wrong_with_type(given: str, types: Mapping[str, Any]) -> str | None:
+def wrong_with_type(given: str, types: Collection[str]) -> str | None:
     for form in ("array", "map", "reference"):
         if given.startswith(f"{form}[") and given.endswith("]"):
             inner = given[len(form) + 1 : -1]
@@ -129,6 +131,6 @@ def wrong_with_type(given: str, types: Mapping[str, Any]) -> str | None:
     return f"there is none of that name{_meant(given, BASIC)}; possible: {possible}"
 
 
-def _meant(given: str, known: Mapping[str, Any] | tuple[str, ...]) -> str:
+def _meant(given: str, known: Collection[str]) -> str:
     near = get_close_matches(given, known, 1, 0.6)
     return f" ({near[0]}?)" if near else ""

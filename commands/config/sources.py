@@ -17,11 +17,16 @@ OWN = Path(__file__).parent / "items"
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,254}")
 
 
+class Unreadable(Exception):
+    """An item's files can't be read: they are just being changed, or somebody has to mend them."""
+
+
 @dataclass(frozen=True, slots=True)
 class File:
+    """`runs`: whether it is a program."""
+
     content: bytes
     runs: bool
-    """Whether it is a program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +52,7 @@ class Sources:
         self._folders = (*folders, OWN)
 
     def item(self, name: str) -> Item | None:
-        """None: there are no files of that name."""
+        """None: there are no files of that name. Raises Unreadable."""
         if not _NAME.fullmatch(name):
             return None
         for folder in self._folders:
@@ -57,5 +62,14 @@ class Sources:
 
 
 def _read(folder: Path) -> dict[str, File]:
-    found = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {str(path.relative_to(folder)): File(path.read_bytes(), bool(path.stat().st_mode & 0o100)) for path in found}
+    files: dict[str, File] = {}
+    try:
+        for path in sorted(folder.rglob("*")):
+            name = str(path.relative_to(folder))
+            if not name.isprintable():
+                raise Unreadable(f"config item {folder.name} has a file {name!r}, which no agent could write: name it otherwise")
+            if path.is_file():
+                files[name] = File(path.read_bytes(), bool(path.stat().st_mode & 0o100))
+    except OSError as error:
+        raise Unreadable(f"config item {folder.name} can't be read: {error}. Mend {folder}, unless it is just being changed") from error
+    return files

@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Protocol
 
 import structlog
 
 from agents.wire import Message, command_subject, partition_of, reply_subject
 from commands.bus import Bus
+from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.ids import api_id
-from commands.catalogue.model import Catalogue
-from commands.config.sources import Sources
-from commands.delegation import Delegated, is_delegated
+from commands.config.sources import Sources, Unreadable
+from commands.delegation import Delegated
 from commands.fleet import Fleet
+from commands.logic.agent_instances import is_delegate
 from commands.logic.config_items import COMMAND, CONFIG_URL, asked_for, is_behind, rows_of
 from commands.resource import Resource
 from commands.world import World
@@ -55,34 +57,38 @@ class ConfigSync:
         while True:
             await asyncio.sleep(self._seconds)
             if self._bus.connected:
-                for agent, rows in list(self._lacking()):
+                for agent, rows in list(islice(self._lacking(), MOST)):
                     await self._tell(agent, rows)
 
     def _lacking(self) -> Iterator[tuple[Resource, list[Resource]]]:
         """Active agents, and what they are to fetch. (What has no files here can't be fetched.)"""
         world = World(self._catalogue, {}, self._engine.fleet)
         known: dict[str, str | None] = {}
-        told = 0
-        agents = sorted(world.fleet.all("agent"), key=lambda each: (each.id <= self._after, each.id))
-        for agent in agents:
+        for agent in sorted(world.fleet.all("agent"), key=lambda each: (each.id <= self._after, each.id)):
             if agent.state != "active" or not self._engine.is_surely_ours(agent.stream):
                 continue
-            lacking = [each for each in rows_of(world, agent) if self._lacks(each, known)]
-            if lacking and told < MOST:
-                told += 1
-                self._after = agent.id
+            if lacking := [each for each in rows_of(world, agent) if self._lacks(each, known)]:
                 yield agent, lacking
 
     def _lacks(self, row: Resource, known: dict[str, str | None]) -> bool:
         name = str(row.row.get("name"))
         if name not in known:
-            item = self._sources.item(name)
-            known[name] = item.source if item is not None else None
+            known[name] = self._source(name)
         return known[name] is not None and (is_behind(row) or row.row.get("sourceVersion") != known[name])
 
+    def _source(self, name: str) -> str | None:
+        """The version of what is in an item; None: it can't be fetched."""
+        try:
+            item = self._sources.item(name)
+        except Unreadable as error:
+            log.warning(f"Agents are not told of configuration: {error}", action="config-unreadable", item=name)
+            return None
+        return item.source if item is not None else None
+
     async def _tell(self, agent: Resource, rows: list[Resource]) -> None:
-        ident = str(uuid.uuid4())
-        reply = reply_subject(partition_of(agent.stream), agent.id, ident)
+        self._after = agent.id
+        ident, number = str(uuid.uuid4()), agent.id
+        reply = reply_subject(partition_of(agent.stream), number, ident)
         message = Message(
             id=ident,
             name=COMMAND,
@@ -93,10 +99,9 @@ class ConfigSync:
             publisher="corral",
             timeoutMillis=int(self._seconds * 1000),
         )
-        number = agent.id
-        if is_delegated(self._engine.fleet, number):
+        if is_delegate(agent):
             through = Delegated(World(self._catalogue, {}, self._engine.fleet), number, message).through()
-            if through is None:
+            if through is None:  # its instance is on no host yet
                 return
             number, message = through
             reply = reply_subject(partition_of(agent.stream), number, ident)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from commands.logic import agent_instances, leases
 from commands.resource import Resource, leases_of
-from commands.turn import Failure, Turn
+from commands.turn import Turn
 from commands.world import World
-from eventstore import Claim, Release
 
 KIND = "ipsecTunnelService"
-PROVIDER = "agentInstanceProvider"
 
 KEY = "ipsecKey"
 """In a service's data: the number of the row (type data) that holds its key."""
@@ -21,9 +20,6 @@ PORTS = {"isakmp": 500, "nat": 4500}
 LEASED = "ipsecPorts"
 """In an instance's data, for people: its leases, as [host, item]."""
 
-FIRST, LAST = 20000, 39999
-"""The range of these."""
-
 
 def scope(host: int) -> str:
     return f"host-{host}/hostPort"
@@ -33,7 +29,7 @@ def make_key(turn: Turn, service: Resource) -> None:
     """networkService.create: a row named <uuid>/ipsecKey, which no list shows."""
     provider = turn.get("networkServiceProvider", service.row.get("networkServiceProviderId"))
     made = (service.row.get("data") or {}).get(KEY)
-    if service.kind != KIND or made is not None or provider is None or provider.kind != PROVIDER:
+    if service.kind != KIND or made is not None or provider is None or provider.kind != agent_instances.PROVIDER:
         return
     value = turn.secret(int(turn.settings[KEY_BYTES])).hex()
     row = turn.create("data", {"name": f"{service.row['uuid']}/{KEY}", "value": value, "visible": False})
@@ -50,19 +46,17 @@ def lease_ports(turn: Turn, nic: Resource) -> None:
     wanted = [each for each in has if each[0] in hosts]
     for host in hosts:
         while sum(1 for each in wanted if each[0] == host) < len(PORTS):
-            wanted.append((host, _free(turn, host, [item for _, item in wanted])))
+            wanted.append((host, leases.free_port(turn, scope(host), [item for _, item in wanted])))
     if sorted(wanted) != sorted(has):
-        claims = tuple(Claim(scope(host), item) for host, item in wanted if (host, item) not in has)
-        releases = tuple(Release(scope(host), item) for host, item in has if (host, item) not in wanted)
-        shown = {str(host): dict(PORTS) for host in hosts}
-        turn.merge(instance.stream, {"+data": {"ipsec": shown, LEASED: [list(each) for each in wanted]}}, claims, releases)
+        notes = {"ipsec": {str(host): dict(PORTS) for host in hosts}, LEASED: [list(each) for each in wanted]}
+        turn.merge(instance.stream, {"+data": notes}, *leases.swapped(scope, has, wanted))
 
 
 def release_ports(turn: Turn, nic: Resource) -> None:
     """nic.deactivate, of the first nic."""
     instance = turn.get("instance", nic.row.get("instanceId"))
     if instance is not None and nic.row.get("deviceNumber") == 0 and (has := held(instance)):
-        turn.merge(instance.stream, {"+data": {LEASED: []}}, releases=tuple(Release(scope(host), item) for host, item in has))
+        turn.merge(instance.stream, {"+data": {LEASED: []}}, releases=leases.given_back(scope, has))
 
 
 def held(instance: Resource) -> list[tuple[int, str]]:
@@ -74,10 +68,3 @@ def _offers(world: World, instance: Resource) -> bool:
     maps = world.having("networkServiceProviderInstanceMap", "instanceId", instance.id)
     providers = (each.row["networkServiceProviderId"] for each in maps if each.row.get("networkServiceProviderId") is not None)
     return any(each.kind == KIND for number in providers for each in world.having("networkService", "networkServiceProviderId", number))
-
-
-def _free(turn: Turn, host: int, but: list[str]) -> str:
-    found = turn.pick(scope(host), LAST - FIRST + 1, lambda index: str(FIRST + index), but=but)
-    if found is None:
-        raise Failure("No port available : Port allocation error")
-    return found

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
-from commands.logic import agent_instances
+from commands.logic import agent_instances, leases
 from commands.resource import Json, Resource, leases_of
 from commands.turn import Failure, Turn
 from eventstore import Claim, Release
 
-FIRST, LAST = 20000, 39999
-"""The range of ports that a link service leads on from."""
+Port = tuple[int | None, str | None]
+"""Private port and protocol of a target's."""
 
 LEASED = "linkPorts"
 """In a link's data, for people: its leases, as [service, item]. The field `ports` is what it shows; another service may take over."""
@@ -78,22 +79,18 @@ def lead(turn: Turn, link: Resource) -> None:
     releases: tuple[Release, ...] = ()
     if service is not None:
         wanted = [(each.row.get("privatePort"), each.row.get("protocol")) for each in there.children("port", "instanceId", number)]
-        has = held(link)
-        kept = [each for each in link.fields.get("ports") or () if (service.id, str(each["publicPort"])) in has]
-        had = {(each["privatePort"], each["protocol"]): each["publicPort"] for each in kept}
-        leased: list[int] = []
+        items: dict[Port, str] = {}
         for port in wanted:
-            if port not in had:
-                had[port] = _free_port(turn, service.id, leased)
-                leased.append(had[port])
+            if port not in items:
+                items[port] = _kept(link, service.id, port, items) or leases.free_port(turn, scope(service.id), items.values())
         if wanted:
             values["ports"] = [
-                {"ipAddress": service.address, "publicPort": had[port], "privatePort": port[0], "protocol": port[1]} for port in wanted
+                {"ipAddress": service.address, "publicPort": int(items[port]), "privatePort": port[0], "protocol": port[1]}
+                for port in wanted
             ]
-            items = list(dict.fromkeys((service.id, str(had[port])) for port in wanted))
-            values["data"][LEASED] = [list(each) for each in items]
-            claims = tuple(Claim(scope(service.id), str(each)) for each in leased)
-            releases = tuple(Release(scope(other), item) for other, item in has if (other, item) not in items)
+            leads_on = [(service.id, item) for item in items.values()]
+            values["data"][LEASED] = [list(each) for each in leads_on]
+            claims, releases = leases.swapped(scope, held(link), leads_on)
     if claims or releases or any(link.row.get(name, link.fields.get(name)) != value for name, value in _plain(link, values).items()):
         turn.change(link, values, claims, releases)
 
@@ -103,11 +100,15 @@ def held(link: Resource) -> list[tuple[int, str]]:
     return leases_of(link, "networkService", "linkPort")
 
 
-def _free_port(turn: Turn, service: int, but: list[int]) -> int:
-    found = turn.pick(scope(service), LAST - FIRST + 1, lambda index: str(FIRST + index), but=[str(each) for each in but])
-    if found is None:
-        raise Failure("No port available : Port allocation error")
-    return int(found)
+def _kept(link: Resource, service: int, port: Port, but: Mapping[Port, str]) -> str | None:
+    """The item by which the link leads on to a port already. (What it shows may have been written over.)"""
+    shown = link.fields.get("ports")
+    for each in shown if isinstance(shown, list) else ():
+        if isinstance(each, dict) and (each.get("privatePort"), each.get("protocol")) == port:
+            item = str(each.get("publicPort"))
+            if (service, item) in held(link) and item not in but.values():
+                return item
+    return None
 
 
 def _plain(link: Resource, values: Json) -> Json:
@@ -118,4 +119,4 @@ def _plain(link: Resource, values: Json) -> Json:
 def release(turn: Turn, link: Resource) -> None:
     """instanceLink.purge"""
     if has := held(link):
-        turn.change(link, {"ports": [], "data": {LEASED: []}}, releases=tuple(Release(scope(service), item) for service, item in has))
+        turn.change(link, {"ports": [], "data": {LEASED: []}}, releases=leases.given_back(scope, has))

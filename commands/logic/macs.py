@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from commands.logic import leases
 from commands.resource import Resource, leases_of
 from commands.turn import Failure, Turn
 from eventstore import Claim, Release
@@ -53,8 +54,7 @@ def lease(turn: Turn, nic: Resource) -> None:
 def release(turn: Turn, nic: Resource) -> None:
     """nic.purge"""
     if has := leases_of(nic, "network", "mac"):
-        releases = tuple(Release(scope(network), item) for network, item in has)
-        turn.merge(nic.stream, {"macAddress": None, "+data": {LEASED: None}}, releases=releases)
+        turn.merge(nic.stream, {"macAddress": None, "+data": {LEASED: None}}, releases=leases.given_back(scope, has))
 
 
 def _number(text: str) -> int:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from commands.catalogue.ports import parse_port
 from commands.errors import Refused
-from commands.logic import nics
+from commands.logic import leases, nics
 from commands.resource import Json, Resource, leases_of
 from commands.turn import Failure, Turn
 from commands.world import World
-from eventstore import Claim, Release
 
 GIVEN = "givenPort"
 """In a port's data: the public port that the host's engine chose. It is no wish, and nobody else has it there while the container runs."""
@@ -77,15 +76,13 @@ def claim_all(turn: Turn, instance: Resource) -> None:
     items = [(host, item) for host in hosts for item in published]
     has = held(instance)
     if sorted(has) != sorted(items):
-        claims = tuple(Claim(scope(host), item) for host, item in items if (host, item) not in has)
-        releases = tuple(Release(scope(host), item) for host, item in has if (host, item) not in items)
-        turn.merge(instance.stream, {"+data": {LEASED: [list(each) for each in items]}}, claims, releases)
+        turn.merge(instance.stream, {"+data": {LEASED: [list(each) for each in items]}}, *leases.swapped(scope, has, items))
 
 
 def release_all(turn: Turn, instance: Resource) -> None:
     """The instance has stopped, or never started."""
     if has := held(instance):
-        turn.merge(instance.stream, {"+data": {LEASED: []}}, releases=tuple(Release(scope(host), item) for host, item in has))
+        turn.merge(instance.stream, {"+data": {LEASED: []}}, releases=leases.given_back(scope, has))
 
 
 def take_addresses(turn: Turn, port: Resource) -> None:

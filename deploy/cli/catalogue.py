@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import cache
 
-from commands.catalogue.model import Catalogue
+from commands.catalogue.catalogue import Catalogue
 from deploy.cli.client import home
 from deploy.cli.errors import Failed
 from deploy.extensions import ExtensionFailed, catalogue_of

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.dot import process_dot, resource_dot
-from commands.catalogue.model import Catalogue
 from deploy.cli.catalogue import catalogue, near
 from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.options import SERVER, command

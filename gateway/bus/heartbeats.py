@@ -11,8 +11,8 @@ import asyncio
 import uuid
 
 from agents.wire import PRESENCE_SECONDS, Presence, presence_subject
+from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.ids import api_id
-from commands.catalogue.model import Catalogue
 from gateway.bus import names
 from gateway.bus.hub import Hub
 from gateway.bus.names import AnswerName

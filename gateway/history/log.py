@@ -24,7 +24,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from commands import events as vocabulary
-from commands.catalogue.model import Catalogue
+from commands.catalogue.catalogue import Catalogue
 from commands.errors import Refused
 from commands.resource import split_stream
 from eventstore import Recorded, Store, StoreError

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from commands.catalogue.model import Catalogue, ResourceType
+from commands.catalogue.catalogue import Catalogue
+from commands.catalogue.model import ResourceType
 from commands.catalogue.secrets import masked, secret_names
 from commands.resource import Resource, empty, evolve, fold, split_stream
 from commands.snapshots import latest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from commands.catalogue.model import Catalogue
+from commands.catalogue.catalogue import Catalogue
 from commands.errors import NotFound
 from commands.resource import Resource, fold
 from eventstore import Recorded, Store

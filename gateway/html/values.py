@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 import orjson
 
-from commands.catalogue.model import Catalogue, Field
+from commands.catalogue.catalogue import Catalogue
+from commands.catalogue.model import Field
 from gateway.html.markup import Html, fragment, tag
 
 SHORT = 60

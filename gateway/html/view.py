@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from commands.catalogue.model import Catalogue, ResourceType
+from commands.catalogue.catalogue import Catalogue
+from commands.catalogue.model import ResourceType
 from gateway.access.caller import Caller
 from gateway.html.values import path_of
 

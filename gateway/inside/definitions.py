@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from commands import handlers
+from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.dot import process_dot, resource_dot, told, transitions
-from commands.catalogue.model import PHASES, Catalogue, Field, Logic, Phase, Process, ResourceType
+from commands.catalogue.model import PHASES, Field, Logic, Phase, Process, ResourceType
 from commands.errors import NotFound
 from commands.fleet import Fleet
 from commands.handlers import Handler, merged_logic

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
-from commands.catalogue.model import Ask, Catalogue, Child, Join, Own, Process, ResourceType
+from commands.catalogue.catalogue import Catalogue
+from commands.catalogue.model import Ask, Child, Join, Own, Process, ResourceType
 from commands.catalogue.processes.common import PURGED, REMOVED, RESTORED
 from commands.decide import Delete, Run
 from commands.errors import Refused

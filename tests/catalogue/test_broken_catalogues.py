@@ -9,21 +9,8 @@ from typing import Any
 import pytest
 
 from commands.catalogue.builtin import CATALOGUE
-from commands.catalogue.model import (
-    Action,
-    Ask,
-    Await,
-    Catalogue,
-    CatalogueError,
-    Child,
-    Field,
-    Join,
-    Link,
-    Logic,
-    Own,
-    Process,
-    ResourceType,
-)
+from commands.catalogue.catalogue import Catalogue
+from commands.catalogue.model import Action, Ask, Await, CatalogueError, Child, Field, Join, Link, Logic, Own, Process, ResourceType
 from commands.catalogue.processes.common import PURGED
 from commands.logic import nics
 from tests.catalogue import promises

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from commands.catalogue.builtin import CATALOGUE
-from commands.catalogue.model import Catalogue, Field, Process, ResourceType
+from commands.catalogue.catalogue import Catalogue
+from commands.catalogue.model import Field, Process, ResourceType
 from tests.catalogue import facts
 
 LAST = "what is claimed is given back after all that may wait, by logic at the very end of the handlers that no handler replaces"

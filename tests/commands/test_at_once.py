@@ -9,8 +9,9 @@ import pytest
 
 from commands import handlers
 from commands.catalogue.builtin import CATALOGUE
+from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.extend import Extending
-from commands.catalogue.model import Catalogue, Decide
+from commands.catalogue.model import Decide
 from commands.fleet import Fleet
 from commands.interventions import Cancel
 from commands.resource import Resource, fold

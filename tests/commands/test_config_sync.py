@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -117,3 +118,14 @@ async def test_another_engines_agents_and_those_that_are_not_active_are_left_alo
     story.command("agent-1", Run("deactivate"))
     async with told(story, nats_url, sources) as heard:
         assert await silence(heard)
+
+
+async def test_files_that_can_not_be_read_keep_no_agent_from_hearing_of_others(nats_url: str, tmp_path: Path) -> None:
+    story = Story()
+    an_agent(story)
+    sources = hosts_of(tmp_path, "one")
+    (tmp_path / "unknown").mkdir()
+    (tmp_path / "unknown" / os.fsdecode(b"\xff")).write_text("its name is no text")
+    async with told(story, nats_url, sources) as heard:
+        for _ in range(2):
+            assert [each["name"] for each in (await next_of(heard)).data["items"]] == ["hosts"]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from commands.decide import Delete, Run, Update
 from commands.payload import instance_map
 from commands.resource import Resource
@@ -107,6 +109,20 @@ def test_a_links_ports_stay_the_same_over_restarts_and_are_given_back_with_its_p
         story.answer_all()
     assert story.only("instanceLink").fields["ports"] == []
     assert claims_on(story, "networkService-1/linkPort") == {}
+
+
+@pytest.mark.parametrize("written", [[], "x", ["x", {"privatePort": 5432}], [{"privatePort": [1], "protocol": "tcp", "publicPort": 1}]])
+def test_what_is_written_over_a_links_ports_is_put_right_by_its_next_start(written: Any) -> None:
+    story = with_link_service()
+    target = story.create("container", imageId=1, accountId=1, networkIds=[1], ports=["5432"])
+    story.answer_all()
+    made = linked(story, target.id, networkIds=[1])
+    story.command("instanceLink-1", Update({"ports": written}))
+    story.command(made.stream, Run("restart"))
+    story.answer_all()
+    assert story.resource(made.stream).state == "running"
+    [shown] = story.only("instanceLink").fields["ports"]
+    assert claims_on(story, "networkService-1/linkPort") == {str(shown["publicPort"]): "instanceLink-1"}
 
 
 def test_an_instance_whose_links_target_never_runs_is_removed_after_15_seconds() -> None:

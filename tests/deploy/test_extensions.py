@@ -157,6 +157,10 @@ SLIPS: dict[str, tuple[list[str], int, str]] = {
         ["add_processes([Process('widget.x', 'widget', ('active',), 'activating', 'active', chain='widget.y')])"],
         0, "its `chain`, 'widget.y', is no function",
     ),
+    "a look by its name": (
+        ["add_processes([Process('widget.x', 'widget', ('active',), 'activating', 'active', at_rest='widget.y')])"],
+        0, "its `at_rest`, 'widget.y', is no function. It is called as at_rest(turn, resource)",
+    ),
     "a text for a process": (["add_processes(['widget.x'])"], 0, "'widget.x' is no Process"),
     "an agent by its number": ([WITH.format("(Ask('w.do', 7, look),)")], 0, "Ask: its `agent`, 7, is no function"),
     "no undo": ([WITH.format("(Ask('w.do', look, look),)")], 0, f"process widget.create asks w.do, and {UNDONE}"),
@@ -164,6 +168,14 @@ SLIPS: dict[str, tuple[list[str], int, str]] = {
     "an undo that nothing asks": (
         [TYPE, WITH.format("(Ask('w.do', look, look, undo='w.undo'),)")],
         1, "process widget.create undoes w.do by w.undo, which no process of widget asks",
+    ),
+    "an undo of what is gone that nothing asks": (
+        [TYPE, WITH.format("(Ask('w.do', look, look, no_undo='-', undo_gone='w.sweep'),)")],
+        1, "process widget.create undoes w.do by w.sweep, which no process of widget asks",
+    ),
+    "a reading of answers": (
+        [WITH.format("(Ask('w.do', look, look, no_undo='-', misread=look),)")],
+        0, "Ask: its `misread`, look, can't take 1 value (missing a required argument: 'resource'). It is called as misread(data)",
     ),
     "no timeout": (["add_step('image.create', 'pre', Ask('w.do', look, look, tries=0, seconds=0))"], 0, "asks w.do without a timeout"),
     "a number for a function": (["add_step('image.create', 'pre', Decide(7))"], 0, "add_step to image.create: Decide: its `decide`, 7,"),

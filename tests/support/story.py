@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 from commands import events
 from commands.catalogue.builtin import CATALOGUE
-from commands.catalogue.model import Catalogue
+from commands.catalogue.catalogue import Catalogue
 from commands.decide import Command, decide
 from commands.fleet import Fleet
 from commands.resource import Json, Resource, empty, evolve, fold, fold_all

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.filters import ORDERED, SAME, TEXT, filters_of
-from commands.catalogue.model import Catalogue, Field, Methods, Process, ResourceType
+from commands.catalogue.model import Field, Methods, Process, ResourceType
 
 HERE = Path(__file__).parent
 

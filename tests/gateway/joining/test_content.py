@@ -8,8 +8,10 @@ import tarfile
 from pathlib import Path
 
 import httpx
+import pytest
 
-from commands.config.sources import Sources
+from commands.config.sources import Sources, Unreadable
+from gateway.errors import status_and_code
 from tests.support.http import Api
 
 ITEM = "/v1/configcontent/configscripts"
@@ -87,6 +89,14 @@ async def test_what_is_wrong_is_told_with_its_field(api: Api) -> None:
         answer = await api.http.request(method, path, params=params)
         assert (answer.status_code, answer.json().get("fieldName")) == (status, field), (method, path, params, answer.text)
     assert (await api.http.put(ITEM, params={"agentId": agent}, json=[])).status_code == 400
+
+
+def test_an_item_that_can_not_be_read_is_told_with_its_file(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "two\nlines").write_text("")
+    with pytest.raises(Unreadable, match=r"config item mine has a file 'two\\nlines', which no agent could write") as failed:
+        Sources(tmp_path).item("mine")
+    assert status_and_code(failed.value) == (503, "Service Unavailable")
 
 
 def test_an_operators_own_item_is_served_in_the_place_of_corrals(tmp_path: Path) -> None:
