@@ -16,23 +16,19 @@ import ssl
 import subprocess
 import sys
 import tarfile
-import urllib.error
-import urllib.request
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
+from agents.api import Answered, Api, BadAddress, NoAnswer
+from agents.credentials import Credentials
 from agents.driver import DriverError
-from agents.registration import Credentials, opener_for, said
 
 COMMAND = "config.update"
 
-SECONDS = 10
-"""For one request."""
 APPLY_SECONDS = 300
-LARGEST = 64 * 1024 * 1024
 TOLD = 4000
 """Characters of what apply.sh says that are passed on."""
 
@@ -65,6 +61,10 @@ class Configuration:
             raise DriverError(f"{COMMAND} says no configUrl: set cattle.config.url on the server")
         items = [each.get("name") for each in data.get("items") or () if isinstance(each, Mapping)]
         keys = await self._keys(agent)
+        try:
+            api = Api(url, keys, self._tls)
+        except BadAddress as error:
+            raise DriverError(f"the configUrl of {COMMAND}, {error}") from None
         told: list[str] = []
         wrong: list[str] = []
         for name in items:
@@ -72,22 +72,22 @@ class Configuration:
                 wrong.append(f"{name!r} is no item's name")
                 continue
             try:
-                told.append(await asyncio.to_thread(self._bring, url, agent, keys, name))
-            except (DriverError, OSError, tarfile.TarError) as error:  # a full disk, say: the other items may be small
+                told.append(await asyncio.to_thread(self._bring, api, agent, keys, name))
+            except (DriverError, Answered, NoAnswer, OSError, tarfile.TarError) as error:  # a full disk, say: the other items may be small
                 wrong.append(f"{name}: {error}")
         if wrong:
             raise DriverError("; ".join(wrong))
         return {"exitCode": 0, "output": "\n".join(told)}
 
-    def _bring(self, url: str, agent: int, keys: Credentials | None, name: str) -> str:
-        place = f"{url.rstrip('/')}/configcontent/{quote(name)}"
+    def _bring(self, api: Api, agent: int, keys: Credentials | None, name: str) -> str:
+        path = f"configcontent/{quote(name)}"
         who = {} if keys is not None else {"agentId": f"1a{agent}"}
         current = self._version(name)
-        fetched = read_archive(name, _ask("GET", place, keys, {**who, **({"current": current} if current else {})}, self._tls))
+        fetched = read_archive(name, api.ask("GET", path, {**who, **({"current": current} if current else {})}))
         output = "it is there already"
         if self._folder is not None and not fetched.uptodate:
-            output = self._put_in_force(self._folder, name, fetched, url, keys)
-        _ask("PUT", place, keys, {**who, "version": fetched.version}, self._tls)
+            output = self._put_in_force(self._folder, name, fetched, api.base, keys)
+        api.ask("PUT", path, {**who, "version": fetched.version})
         return f"{name} {fetched.version}: {output}"
 
     def _version(self, name: str) -> str:
@@ -148,21 +148,3 @@ def _apply(root: Path, url: str, keys: Credentials | None) -> str:
     if done.returncode:
         raise DriverError(f"its apply.sh ended with {done.returncode}: {output}")
     return output or "it is in force now"
-
-
-def _ask(method: str, place: str, keys: Credentials | None, query: dict[str, str], tls: ssl.SSLContext | None) -> bytes:
-    address = f"{place}?{urlencode(query)}" if query else place
-    request = urllib.request.Request(address, method=method)  # noqa: S310 - the scheme is checked where the opener is made
-    if keys is not None:
-        request.add_header("Authorization", keys.header)
-    try:
-        with opener_for(place, tls).open(request, timeout=SECONDS) as answer:
-            body = answer.read(LARGEST + 1)
-    except urllib.error.HTTPError as error:
-        with error:
-            raise DriverError(f"{method} {place} answered {said(error)}") from None
-    except OSError as error:
-        raise DriverError(f"{place} does not answer: {getattr(error, 'reason', error)}") from None
-    if len(body) > LARGEST:
-        raise DriverError(f"{place} answers more than {LARGEST} bytes")
-    return bytes(body)

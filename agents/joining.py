@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.registration import Credentials, Place, RegistrationRefused, Server, ServerAway, nats_address
+from agents.credentials import Credentials
+from agents.registration import Place, RegistrationRefused, Server, ServerAway, nats_address
 
 KEY, KEYS = "registration-key", "keys.json"
 

@@ -5,18 +5,16 @@ Over Cattle's HTTP API; functions here block.
 
 from __future__ import annotations
 
-import base64
-import ipaddress
 import json
 import re
 import ssl
-import urllib.error
-import urllib.request
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit, urlunsplit
 
-SECONDS = 10
+from agents.api import Answered, Api, BadAddress, NoAnswer, is_local
+from agents.credentials import Credentials
+
 _NUMBER = re.compile(r"(?:1a)?(\d+)")
 
 
@@ -26,18 +24,6 @@ class RegistrationRefused(Exception):
 
 class ServerAway(Exception):
     """The server does not answer now: try later."""
-
-
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """An API key of an account that may register agents (with security off none is needed)."""
-
-    access_key: str
-    secret_key: str
-
-    @property
-    def header(self) -> str:
-        return "Basic " + base64.b64encode(f"{self.access_key}:{self.secret_key}".encode()).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +61,7 @@ def nats_address(info: dict[str, Any], base: str) -> str:
     if not isinstance(told, str) or not told:
         raise RegistrationRefused(f"{base}/corral/info tells no address of NATS: give it with --nats")
     parts, server = urlsplit(told), urlsplit(base).hostname or ""
-    if not _local(parts.hostname or "") or _local(server):
+    if not is_local(parts.hostname or "") or is_local(server):
         return told
     host = f"[{server}]" if ":" in server else server
     user = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
@@ -87,10 +73,10 @@ class Server:
 
     def __init__(self, url: str, credentials: Credentials | None, tls: ssl.SSLContext | None = None) -> None:
         self.base = url.rstrip("/").removesuffix("/v1")
-        self._credentials = credentials
-        if urlsplit(self.base).scheme not in ("http", "https") or not urlsplit(self.base).hostname:
-            raise RegistrationRefused(f"{url!r} is no address of a server: it must look like http://server:8080")
-        self._opener = opener_for(self.base, tls)
+        try:
+            self._api = Api(self.base, credentials, tls)
+        except BadAddress as error:
+            raise RegistrationRefused(str(error)) from None
 
     def find(self, uuid: str) -> dict[str, Any] | None:
         listed = self.get("v1/agents", uuid=uuid, _plainId="true").get("data") or []
@@ -107,33 +93,23 @@ class Server:
         return answer
 
     def _request(self, path: str, query: dict[str, str], body: dict[str, Any] | None, taken: tuple[int, ...] = ()) -> dict[str, Any] | None:
-        address = f"{self.base}/{path}" + (f"?{urlencode(query)}" if query else "")
-        request = urllib.request.Request(address, headers={"Accept": "application/json"})  # noqa: S310 - the scheme was checked
-        if body is not None:
-            request.data = json.dumps(body).encode()
-            request.add_header("Content-Type", "application/json")
-        if self._credentials is not None:
-            request.add_header("Authorization", self._credentials.header)
         try:
-            with self._opener.open(request, timeout=SECONDS) as answer:
-                document = json.loads(answer.read())
-        except urllib.error.HTTPError as error:
-            with error:
-                words = said(error)
-            if error.code in taken and ("NotUnique" in words or "Conflict" in words):
+            document = json.loads(self._api.ask("GET" if body is None else "POST", path, query, body))
+        except Answered as error:
+            if error.status in taken and ("NotUnique" in error.words or "Conflict" in error.words):
                 return None
-            if error.code in (401, 403):
+            if error.status in (401, 403):
                 wanted = "give the API key of an account that may register agents, or a registration token that is in force"
-                raise RegistrationRefused(f"{address} answered {words}: {wanted}") from None
-            if error.code >= 500 or error.code == 429:
-                raise ServerAway(f"{address} answered {words}") from None
-            raise RegistrationRefused(f"{address} answered {words}") from None
-        except OSError as error:
-            raise ServerAway(f"{address} does not answer: {getattr(error, 'reason', error)}") from None
+                raise RegistrationRefused(f"{error}: {wanted}") from None
+            if error.status >= 500 or error.status == 429:
+                raise ServerAway(str(error)) from None
+            raise RegistrationRefused(str(error)) from None
+        except NoAnswer as error:
+            raise ServerAway(str(error)) from None
         except ValueError:
-            raise RegistrationRefused(f"{address} did not answer JSON: is this a Corral server?") from None
+            raise RegistrationRefused(f"{self.base}/{path} did not answer JSON: is this a Corral server?") from None
         if not isinstance(document, dict):
-            raise RegistrationRefused(f"{address} did not answer a JSON object: is this a Corral server?")
+            raise RegistrationRefused(f"{self.base}/{path} did not answer a JSON object: is this a Corral server?")
         return document
 
 
@@ -142,30 +118,3 @@ def _number(row: dict[str, Any], base: str) -> int:
     if match is None:
         raise RegistrationRefused(f"{base} gave the agent an id that is none: {row.get('id')!r}")
     return int(match[1])
-
-
-def opener_for(url: str, tls: ssl.SSLContext | None = None) -> urllib.request.OpenerDirector:
-    """A proxy is not asked for what is on this machine. `tls`: whose certificates are believed; None: those of the system."""
-    here = _local(urlsplit(url).hostname or "")
-    proxies = [urllib.request.ProxyHandler({})] if here else []
-    return urllib.request.build_opener(*proxies, urllib.request.HTTPSHandler(context=tls))
-
-
-def said(error: urllib.error.HTTPError) -> str:
-    """What the answer that is an error says, in a line."""
-    try:
-        document = json.loads(error.read())
-        parts = [str(document[key]) for key in ("code", "message", "detail", "fieldName") if document.get(key)]
-    except (ValueError, OSError, TypeError, AttributeError):
-        parts = []
-    return " ".join([str(error.code), *parts])
-
-
-def _local(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return address.is_loopback or address.is_unspecified

@@ -14,10 +14,11 @@ from pathlib import Path
 import structlog
 
 from agents.configuration import Configuration
+from agents.credentials import Credentials
 from agents.driver import Driver
 from agents.joining import join, joined, place_of
 from agents.process import CONCURRENCY, Agent
-from agents.registration import Credentials, Place, RegistrationRefused, ServerAway, register
+from agents.registration import Place, RegistrationRefused, ServerAway, register
 from agents.simulated import SimulatedDriver
 
 log = structlog.get_logger("corral.agent.run")

@@ -7,10 +7,11 @@ import json
 import os
 from pathlib import Path
 
+from agents.credentials import Credentials
 from commands.registration_tokens import token
 from commands.resource import Resource
 from commands.service import Actor
-from deploy.cli.keys import HOME_KEY, Key
+from deploy.cli.keys import HOME_KEY
 from deploy.wiring import Parts
 from eventstore import CommandKey
 from projections.query import Filter, Query
@@ -20,7 +21,7 @@ POLL = 0.1
 MOST = 1000
 
 
-async def admin_key(parts: Parts) -> Key | None:
+async def admin_key(parts: Parts) -> Credentials | None:
     """None: it is not active yet, as no engine is at work."""
     try:
         async with asyncio.timeout(SECONDS):
@@ -31,12 +32,12 @@ async def admin_key(parts: Parts) -> Key | None:
     return key
 
 
-def keep(home: Path, key: Key) -> None:
+def keep(home: Path, key: Credentials) -> None:
     """For its owner alone, whole or not at all."""
     fresh = home / f"{HOME_KEY}.new"
     fresh.unlink(missing_ok=True)
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump({"access": key.access, "secret": key.secret}, file)
+        json.dump({"access": key.access_key, "secret": key.secret_key}, file)
     fresh.replace(home / HOME_KEY)
 
 
@@ -47,14 +48,14 @@ async def joining_token(parts: Parts) -> str:
     return ""
 
 
-async def _active(parts: Parts) -> Key | None:
+async def _active(parts: Parts) -> Credentials | None:
     kept = await _credentials(parts, "apiKey")
     coming = [each for each in kept if each.state in ("requested", "registering", "activating", "active")]
     if not coming:  # a cloud whose accounts get none, or whose admin took all of them back: without one it is closed for good
         key = CommandKey(str(parts.admin), "admin-key", str(max((each.id for each in kept), default=0)), 201)
         fields = {"accountId": parts.admin, "name": "made at the start"}
         await parts.commands.create("apiKey", fields, Actor(parts.admin, "corral:keys"), key)
-    return next((Key(*values) for values in await _values(parts, coming)), None)
+    return next((Credentials(*values) for values in await _values(parts, coming)), None)
 
 
 async def _credentials(parts: Parts, kind: str) -> list[Resource]:

@@ -16,9 +16,9 @@ from nats.aio.client import Client
 
 from agents.configuration import Configuration
 from agents.connection import connect, disconnect
+from agents.credentials import Credentials
 from agents.driver import Driver
 from agents.process import Agent
-from agents.registration import Credentials
 from agents.simulated import SimulatedDriver
 from commands.errors import Refused
 from commands.fleet import CATEGORIES, Fleet

@@ -22,8 +22,8 @@ import uvloop
 from rich.console import Console
 from rich.markup import escape
 
+from agents.credentials import Credentials
 from commands.sealing import WrongMasterKey
-from deploy.cli.keys import Key
 from deploy.embedded import EmbeddedNats, EmbeddedPostgres, Home, HomeInUse, HomeUnusable, ServerFailed, hold, noted
 from deploy.extensions import ExtensionFailed
 from deploy.first import first_instance
@@ -171,18 +171,18 @@ def _say_what_is_next(
         say.print("  [dim]Only this machine can reach it. Let others in: CORRAL_LISTEN=0.0.0.0 make run (corral up --listen 0.0.0.0)[/]")
 
 
-def _say_key(key: Key | None, token: str, url: str, say: Console) -> None:
+def _say_key(key: Credentials | None, token: str, url: str, say: Console) -> None:
     """What a client from elsewhere needs, now that one is asked for."""
     say.print()
     if key is None:
         say.print("[yellow]It asks for API keys, and the admin has none yet:[/] it comes with an engine at work; start this once more then")
         return
     joins = f"CATTLE_REGISTRATION_ACCESS_KEY=registrationToken CATTLE_REGISTRATION_SECRET_KEY={token}"
-    pair = f"{key.access}:{key.secret}"
+    pair = f"{key.access_key}:{key.secret_key}"
     say.print("[bold]It asks for API keys[/]: this is the admin's (the CLI finds it in this home)")
     for what, how in (
-        ("access key", key.access),
-        ("secret key", key.secret),
+        ("access key", key.access_key),
+        ("secret key", key.secret_key),
         ("with curl", f"curl -u {pair} {_from_elsewhere(url)}/v1"),
         ("with the CLI", f"corral --key {pair} ps --url {_from_elsewhere(url)}"),
         ("join a host", f"{joins} corral agent --url {_from_elsewhere(url)}      (run there; it can do nothing else with that)"),

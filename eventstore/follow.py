@@ -76,9 +76,12 @@ async def follow(
         if events:
             after = events[-1].position
             yield events
-        if len(events) < BATCH:
+        if not events:
             # Not `after` alone: a bell that promises more than a read can show must not make this loop spin.
             await bell.wait(max(after, rung), poll)
+        elif len(events) < BATCH:
+            # `after` alone: another follower may have read these before it rang (eventstore.tail). Only nothing is surely read anew.
+            await bell.wait(after, poll)
 
 
 class Listener:

@@ -130,7 +130,7 @@ class Writer:
             raise
         except Exception as error:
             if is_away(error):
-                log.warning("the database is away (%s): settling batch %d", error, self._number, extra={"action": "settle-batch"})
+                log.warning("the database is away (%r): settling batch %d", error, self._number, extra={"action": "settle-batch"})
                 self._drop_connection()
                 self._away_since = self._loop.time()
                 outcome = await self._settle(self._number)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from agents.credentials import Credentials
 from deploy.cli.client import Client, base_url, home, is_own, remembered
 from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.keys import key_for, trusting
@@ -20,7 +21,6 @@ from deploy.cli.options import SERVER, Url, command
 from deploy.cli.show import err, out
 
 if TYPE_CHECKING:
-    from agents.registration import Credentials
     from agents.run import AgentOptions
 
 ACTIVE_SECONDS = 60.0
@@ -75,7 +75,8 @@ def register(app: typer.Typer) -> None:
         where = base_url(url)
         tls = trusting(remembered("certificate") if is_own(where) else "") if where.startswith("https") else None
         asyncio.run(_run(AgentOptions(
-            where, place, sim, docker, name, host_ip=host_ip, nats=nats, credentials=_credentials(where), token=_token(), tls=tls,
+            where, place, sim, docker, name, host_ip=host_ip, nats=nats, credentials=key_for(home() if is_own(where) else None),
+            token=_token(), tls=tls,
         )))  # fmt: skip
 
 
@@ -140,15 +141,6 @@ def _active_hosts(options: AgentOptions, uuid: str) -> list[str]:
     return []
 
 
-def _credentials(url: str) -> Credentials | None:
-    from agents.registration import Credentials
-
-    key = key_for(home() if is_own(url) else None)
-    return Credentials(key.access, key.secret) if key is not None else None
-
-
 def _token() -> Credentials | None:
-    from agents.registration import Credentials
-
     access, secret = (os.environ.get(f"CATTLE_REGISTRATION_{each}_KEY") for each in ("ACCESS", "SECRET"))
     return Credentials(access, secret) if access and secret else None

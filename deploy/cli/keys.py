@@ -6,29 +6,18 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import ssl
-from dataclasses import dataclass
 from pathlib import Path
 
+from agents.credentials import Credentials
 from deploy.cli.errors import WrongUse
 
 HOME_KEY = "admin.key"
 VARIABLES = ("CORRAL", "CATTLE")
 CA = "CORRAL_CA"
 """The variable that names a file of certificates to believe, beside those of the system."""
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    access: str
-    secret: str
-
-    @property
-    def header(self) -> str:
-        return "Basic " + base64.b64encode(f"{self.access}:{self.secret}".encode()).decode()
 
 
 def use(given: str) -> None:
@@ -39,19 +28,19 @@ def use(given: str) -> None:
     os.environ["CORRAL_ACCESS_KEY"], os.environ["CORRAL_SECRET_KEY"] = access, secret
 
 
-def key_for(own: Path | None) -> Key | None:
+def key_for(own: Path | None) -> Credentials | None:
     """`own`: the home whose own server is asked; None: another's."""
     for prefix in VARIABLES:
         access, secret = os.environ.get(f"{prefix}_ACCESS_KEY"), os.environ.get(f"{prefix}_SECRET_KEY")
         if access and secret:
-            return Key(access, secret)
+            return Credentials(access, secret)
     return kept(own) if own is not None else None
 
 
-def kept(home: Path) -> Key | None:
+def kept(home: Path) -> Credentials | None:
     try:
         values = json.loads((home / HOME_KEY).read_bytes())
-        return Key(str(values["access"]), str(values["secret"]))
+        return Credentials(str(values["access"]), str(values["secret"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import gzip
 import io
 import tarfile
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from agents.configuration import Configuration, read_archive
+from agents.credentials import Credentials
 from agents.driver import DriverError
-from agents.registration import Credentials
 from commands.config.archive import Version, archive
 from commands.config.sources import File, Item
+from tests.support.small_server import Answering, SmallServer, served
 
 
 class Shelf:
@@ -40,42 +39,25 @@ class Shelf:
 def shelf() -> Iterator[Shelf]:
     shelf = Shelf()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Answering):
         def do_GET(self) -> None:
-            name, query = self._read()
+            name, query = self._asked()
             shelf.asked.append((query, self.headers["Authorization"]))
             body = shelf.items.get(name)
-            self._answer(404 if body is None else 200, body or b"{}")
+            self.say(body or {}, 404 if body is None else 200)
 
         def do_PUT(self) -> None:
-            name, query = self._read()
+            name, query = self._asked()
             shelf.said.append((name, query["version"][0]))
-            self._answer(200, b"{}")
+            self.say({})
 
-        def _read(self) -> tuple[str, dict[str, list[str]]]:
+        def _asked(self) -> tuple[str, dict[str, list[str]]]:
             parts = urlsplit(self.path)
             return parts.path.rpartition("/")[2], parse_qs(parts.query)
 
-        def _answer(self, status: int, body: bytes) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    shelf.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    try:
+    with served(SmallServer(("127.0.0.1", 0), Handler)) as server:
+        shelf.url = f"{server.url}/v1"
         yield shelf
-    finally:
-        server.shutdown()
-        thread.join(5)
-        server.server_close()
 
 
 async def keys(agent: int) -> Credentials | None:
@@ -115,6 +97,12 @@ async def test_what_can_not_be_applied_is_not_acknowledged_and_keeps_none_of_the
     assert "'../evil' is no item's name" in str(failed.value)
     assert shelf.said == [("broken", before), ("good", good)]
     assert (tmp_path / "broken" / "version").read_text() == before  # what was in force stays so
+
+
+@pytest.mark.parametrize("url", ["file:///etc", "server:8080/v1", "http:///v1"])
+async def test_what_is_no_address_of_a_server_is_not_asked(url: str) -> None:
+    with pytest.raises(DriverError, match=r"is no address of a server: it must look like http://server:8080"):
+        await Configuration(keys).update(7, {"configUrl": url, "items": [{"name": "one"}]})
 
 
 async def test_an_agent_without_keys_says_who_it_is_and_one_without_a_folder_only_fetches(shelf: Shelf) -> None:

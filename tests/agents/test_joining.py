@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from agents.credentials import Credentials
 from agents.joining import KEY, KEYS, Member, join, joined, place_of
-from agents.registration import Credentials, RegistrationRefused, ServerAway
+from agents.registration import RegistrationRefused, ServerAway
 from tests.agents.test_registration import Cloud, serving
 
 TOKEN = Credentials("registrationToken", "a:1:b")

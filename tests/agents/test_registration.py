@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from agents.credentials import Credentials
 from agents.ledger import LedgerInUse
-from agents.registration import Credentials, RegistrationRefused, ServerAway, nats_address, register
+from agents.registration import RegistrationRefused, ServerAway, nats_address, register
 from agents.run import AgentOptions, own_uuid, run_agent
 from tests.agents.orders import Ear, activate, instance
+from tests.support.small_server import Answering, SmallServer, served
 
 
 class Cloud:
@@ -48,37 +48,22 @@ class Cloud:
 
 @contextmanager
 def serving(cloud: Cloud, port: int = 0) -> Iterator[Cloud]:
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Answering):
         def do_GET(self) -> None:
             self._handle({})
 
         def do_POST(self) -> None:
-            self._handle(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self._handle(json.loads(self.read()))
 
         def _handle(self, body: dict[str, Any]) -> None:
             parts = urlsplit(self.path)
             cloud.seen.append((f"{self.command} {parts.path}", self.headers["Authorization"]))
             status, document = cloud.answer(self.command, parts.path, parse_qs(parts.query), body)
-            payload = json.dumps(document).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(payload)))
-            self.end_headers()
-            self.wfile.write(payload)
+            self.say(document, status)
 
-        def log_message(self, format: str, *args: object) -> None:
-            """Quiet."""
-
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    cloud.url = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with served(SmallServer(("127.0.0.1", port), Handler)) as server:
+        cloud.url = server.url
         yield cloud
-    finally:
-        server.shutdown()
-        thread.join(5)
-        server.server_close()
 
 
 @pytest.fixture
@@ -96,6 +81,17 @@ def test_an_agent_is_created_once_and_found_ever_after(cloud: Cloud) -> None:
 def test_obfuscated_ids_are_understood(cloud: Cloud) -> None:
     cloud.agents["u1"] = {"uuid": "u1", "id": "1a12"}
     assert register(cloud.url, "u1", "pi", "docker").number == 12
+
+
+def test_an_answer_that_breaks_off_is_a_server_that_is_away() -> None:
+    class Breaking(Answering):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "100")
+            self.end_headers()
+
+    with served(SmallServer(("127.0.0.1", 0), Breaking)) as server, pytest.raises(ServerAway, match="breaks off"):
+        register(server.url, "u1", "pi", "docker")
 
 
 def test_the_loser_of_a_race_finds_the_winners_row(cloud: Cloud) -> None:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -15,58 +13,38 @@ from deploy.cli import client as client_module
 from deploy.cli.client import Client
 from deploy.cli.errors import NotAnswering, ServerRefused
 from deploy.cli.things import Ambiguous, Unknown, engine_id, resolve
+from tests.support.small_server import Answering, SmallServer, served
 
 Answerer = Callable[["Handler"], None]
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Answering):
     """Hands each request to the next of the server's answerers; the last one stays."""
 
     protocol_version = "HTTP/1.1"
-    wbufsize = -1  # headers and body in one packet: else each answer waits 40 ms for an acknowledgement
 
     def respond(self) -> None:
         server = self.server
         assert isinstance(server, Scripted)
-        length = int(self.headers.get("Content-Length") or 0)
-        self.body = self.rfile.read(length)
+        self.body = self.read()
         server.seen.append((self.command, self.path, dict(self.headers), self.body))
         answer = server.answers.pop(0) if len(server.answers) > 1 else server.answers[0]
         answer(self)
 
     do_GET = do_POST = do_DELETE = respond
 
-    def say(self, document: Any, status: int = 200) -> None:
-        body = document if isinstance(document, bytes) else json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
 
-    def log_message(self, *_: Any) -> None: ...
-
-
-class Scripted(ThreadingHTTPServer):
-    daemon_threads = True
-
+class Scripted(SmallServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.answers: list[Answerer] = []
         self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
 
 @pytest.fixture
 def server() -> Iterator[Scripted]:
-    with Scripted() as server:
-        thread = Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with served(Scripted()) as server:
         yield server
-        server.shutdown()
-        thread.join(10)
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from eventstore import Recorded, Unavailable
 from eventstore.follow import Bell, follow
+from eventstore.tail import Tail
 
 
 class Log:
@@ -59,6 +60,19 @@ async def test_a_ring_during_a_read_is_not_lost() -> None:
 
     async with asyncio.timeout(2), aclosing(follow(read, bell, 0, poll=60)) as batches:
         assert [event.position for event in await anext(batches)] == [1]
+
+
+async def test_a_ring_before_a_read_is_not_lost_where_another_follower_s_older_read_answers_it() -> None:
+    log, bell = Log(), Bell()
+    log.grow(1)
+    tail = Tail(log.read)
+    await tail.after(0, 1000)
+    log.grow(1)
+    bell.ring(2)
+
+    async with asyncio.timeout(2), aclosing(follow(tail.after, bell, 0, poll=60)) as batches:
+        assert [event.position for event in await anext(batches)] == [1]
+        assert [event.position for event in await anext(batches)] == [2]
 
 
 async def test_a_ring_for_what_cannot_be_read_yet_does_not_spin() -> None:

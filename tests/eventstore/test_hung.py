@@ -13,6 +13,8 @@ import pytest
 from deploy.embedded import EmbeddedPostgres, hold
 from eventstore import Event, Store, Unavailable, Write, WrongVersion
 from eventstore.postgres import PostgresStore
+from eventstore.queries import sql
+from tests.eventstore.patience import append_once_possible
 from tests.support.frozen import frozen
 
 SOON = 5.0
@@ -102,3 +104,25 @@ async def test_one_that_answers_late_is_not_taken_for_silent(postgres: EmbeddedP
 
     assert await store._with_connection(slowly) == "done"
     assert not is_silent(store)
+
+
+async def test_who_falls_asleep_with_the_logs_lock_in_hand_loses_it(postgres: EmbeddedPostgres, store: PostgresStore) -> None:
+    """As a process may that is stopped between two statements of a transaction: all others would wait for ever."""
+    asleep = asyncio.Event()
+
+    async def falls_asleep(connection: Any) -> None:
+        async with connection.transaction():
+            await connection.execute(sql("lock"))
+            asleep.set()
+            await asyncio.sleep(3600)
+
+    sleeper = await PostgresStore.open(postgres.dsn, timeout=3600)
+    sleeping = asyncio.create_task(sleeper._with_connection(falls_asleep))
+    try:
+        async with asyncio.timeout(60):
+            await asleep.wait()
+            await append_once_possible(store, created("a-1"))
+    finally:
+        sleeping.cancel()
+        await asyncio.wait({sleeping}, timeout=10)
+        await sleeper.close()

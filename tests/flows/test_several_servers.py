@@ -13,7 +13,18 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.cluster import Cluster, a_cluster, an_active_host, ask_for, figure, found, met_in_the_middle, one_box_each, until_running
+from tests.support.cluster import (
+    Cluster,
+    a_cluster,
+    an_active_host,
+    ask_for,
+    asleep,
+    figure,
+    found,
+    met_in_the_middle,
+    one_box_each,
+    until_running,
+)
 from tests.support.pace import Pace
 
 STARTS = 200
@@ -67,17 +78,14 @@ async def test_one_of_two_engines_is_killed_in_the_middle_of_200_starts_and_the_
         await cluster.until_partitions("second", 16)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 async def test_an_engine_that_slept_and_wakes_is_refused_and_does_no_harm(cluster: Cluster) -> None:
     await two_engines(cluster)
     async with cluster.http() as http:
         ids = await met_in_the_middle(cluster, http, STARTS, "slept")
-        cluster["first"].send(signal.SIGSTOP)
-        try:
+        with asleep(cluster["first"]):
             instances = await until_running(http, ids, "slept", 90)
             await cluster.until_partitions("second", 16)
-        finally:
-            cluster["first"].send(signal.SIGCONT)
         await asyncio.to_thread(cluster["first"].until_it_says, '"lease-lost"')
         # It takes part again, after it has forgotten what it knew.
         await cluster.until_partitions("first", 8)

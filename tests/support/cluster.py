@@ -11,8 +11,8 @@ import shutil
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -156,17 +156,27 @@ async def ask_for(http: httpx.AsyncClient, count: int, name: str) -> list[str]:
 
 
 async def met_in_the_middle(cluster: Cluster, http: httpx.AsyncClient, count: int, name: str) -> list[str]:
-    """Asks for containers while their host sleeps, wakes it, and returns when the first few run. -> all ids"""
-    cluster["agents"].send(signal.SIGSTOP)
-    try:
-        ids = await ask_for(http, count, name)
-    finally:
-        cluster["agents"].send(signal.SIGCONT)
+    """Asks for half of them while their host sleeps, and for the rest while it sleeps again, after the first few were made: so some run
+    and many are under way, however fast the machine is. Returns when the host is awake. -> all ids"""
+    with asleep(cluster["agents"]):
+        ids = await ask_for(http, count // 2, name)
     async with asyncio.timeout(60):
         while len(await cluster.boxes()) < 10:
             await asyncio.sleep(0.01)
-    assert len(await cluster.open_roots(range(PARTITIONS))) > count / 5, "it is over already: this is not the middle"
+    with asleep(cluster["agents"]):
+        ids += await ask_for(http, count - count // 2, f"{name}-then")
+        assert len(await cluster.open_roots(range(PARTITIONS))) > count / 5
     return ids
+
+
+@contextmanager
+def asleep(server: Server) -> Iterator[None]:
+    """It hangs, with its connections open."""
+    server.send(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        server.send(signal.SIGCONT)
 
 
 async def found(http: httpx.AsyncClient, name: str) -> list[dict[str, Any]]:
