@@ -8,6 +8,7 @@ from datetime import datetime
 from agents.driver import RUNNING
 from commands.catalogue.builtin import CATALOGUE
 from commands.engine import Engine
+from commands.logic.keeping import RUNS_WITH
 from commands.resource import Resource, fold_all
 from eventstore import Claim
 from tests.simulation import leases, sealed
@@ -81,14 +82,21 @@ def _boxes(promises: Promises) -> list[str]:
 
 
 def _places(resources: dict[str, Resource]) -> list[str]:
-    """What is running has one live map, which is active, to a host that lives."""
+    """What is running has one live map, which is active, to a host that lives, and what it began to run with is active still."""
     found: list[str] = []
     for instance in (each for each in _of(resources, "instance") if each.state == "running"):
         maps = [each for each in _of(resources, "instanceHostMap") if each.row.get("instanceId") == instance.id and not each.removed]
         hosts = [resources.get(f"host-{each.row.get('hostId')}") for each in maps]
         if [each.state for each in maps] != ["active"] or any(host is None or host.removed for host in hosts):
             found.append(f"{instance.stream} is running with {[(each.stream, each.state, each.row.get('hostId')) for each in maps]}")
+        found += [f"{instance.stream} is running, and {each.stream} is {each.state}" for each in runs_with(instance, resources) if each.state != "active"]
     return found
+
+
+def runs_with(instance: Resource, resources: dict[str, Resource]) -> list[Resource]:
+    """The maps that were active when it began to run."""
+    noted: list[str] = (instance.row.get("data") or {}).get(RUNS_WITH) or []
+    return [resources[each] for each in noted]
 
 
 def _told(instance: Resource | None) -> str:

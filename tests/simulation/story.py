@@ -14,7 +14,7 @@ from tests.simulation.faults import Faults
 from tests.simulation.hosts import Machine
 from tests.simulation.loop import WORLD
 from tests.simulation.requests import Request, choose
-from tests.simulation.rest import complaints, fold_is_the_same
+from tests.simulation.rest import complaints, fold_is_the_same, runs_with
 from tests.simulation.weather import Weather
 from tests.simulation.wishes import FURNITURE, Wish
 from tests.simulation.world import LISTENER, Parts, World
@@ -78,6 +78,8 @@ async def _story(world: World) -> None:
         await _furnish(world)
     await _storm(world)
     await _calm(world)
+    if random.random() < 0.7:
+        await _take_away(world)
     if random.random() < 0.5:
         await _farewell(world)
 
@@ -134,6 +136,19 @@ async def _calm(world: World) -> None:
         raise Broken(f"after {CALM:.0f} s of calm: " + "; ".join(left[:6]))
     if not fold_is_the_same(world.promises):
         raise Broken("the log, read again, folds to something else than it did as it grew")
+
+
+async def _take_away(world: World) -> None:
+    """Of some of what runs, somebody takes away one of the things without which it does not run."""
+    random = world.random
+    world.tell("story", "what instances run with is taken away")
+    for each in _of(world, "instance"):
+        parts = runs_with(each, world.promises.resources) if each.state == "running" else []
+        if parts and random.random() < 0.7:
+            part = random.choice(parts)
+            wish = Wish(random.choice(("deactivate", "force-remove")), (part.type,), 0)
+            world.ask(Request(wish, f"take-{part.stream}", part.type, part.id, {}))
+    await _calm(world)
 
 
 async def _farewell(world: World) -> None:
