@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
@@ -26,6 +27,7 @@ from gateway.html.door import check_csrf, files, page_response, wants_page
 from gateway.inside import INSIDE, inside
 from gateway.joining.door import Door as JoiningDoor
 from gateway.openapi import OPENAPI, openapi
+from gateway.origins import Origins
 from gateway.past import asked_past
 from gateway.reads import Reads
 from gateway.request import VERBS, ApiRequest, base_url, client_ip, path_parts, read_request
@@ -57,7 +59,8 @@ def build_app(services: Services, hub: Hub | None = None) -> Starlette:
             *([WebSocketRoute("/{path:path}", gateway.bus.websocket)] if gateway.bus is not None else []),
             files(),
             Route("/{path:path}", gateway.api, methods=every),
-        ]
+        ],
+        middleware=[Middleware(Origins, services.settings, services.names, gateway.headers)],
     )
 
 
