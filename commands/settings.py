@@ -58,6 +58,7 @@ _OCTET = "[0-9a-fA-F]{2}"
 _FIRST_OCTET = "[0-9a-fA-F][02468aceACE]"  # an odd one is a group's address, which no nic can have
 _MAC_PREFIX = rf"{_FIRST_OCTET}:{_OCTET}:{_OCTET}"
 
+_HOST = r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?"
 _URL = r"https?://[!-&(-~]+"  # without a quote, as shells read it
 
 SETTINGS: dict[str, Setting] = {
@@ -87,6 +88,8 @@ SETTINGS: dict[str, Setting] = {
     "api.security.enabled": YesNo(False),  # a server that listens on more than loopback has it true unless it is given
     "api.auth.header.enabled": YesNo(False),
     "api.allow.client.override": YesNo(False),
+    # Names under which the API is reached, beside addresses and localhost: without keys it answers to no others.
+    "api.host.names": Text("", rf"|{_HOST}( *, *{_HOST})*", "host names with commas between them, such as corral.example"),
     "api.show.removed.for.seconds": Number(300, 0, TEN_YEARS),
     "account.by.key.credential.types": Text(
         "agentApiKey,apiKey,usernamePassword", r"[A-Za-z]+( *, *[A-Za-z]+)*", "kinds of credentials with commas between them",

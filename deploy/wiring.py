@@ -124,7 +124,8 @@ async def server(
         web = None
         if settings.has(Role.GATEWAY) and listener is not None:
             info = {"version": version("corral"), "nats": addresses.nats}
-            services = Services(store, views, commands, catalogue, chosen, info, admin, watch, content=content)
+            names = frozenset({settings.listen.lower(), socket.gethostname().lower()})
+            services = Services(store, views, commands, catalogue, chosen, info, admin, watch, content=content, names=names)
             hub = Hub(Connection(addresses.nats, "corral gateway", echo=False), chosen)
             web = Web(build_app(services, hub), listener, settings.tls_certificate, settings.tls_key)
             tasks.start(event_bus(services, hub, web.stopping), "event bus")

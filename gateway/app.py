@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, WebSocketRoute
@@ -15,6 +16,7 @@ from commands.catalogue.model import ResourceType
 from commands.errors import NotFound, Refused
 from eventstore import StoreError
 from gateway.access.callers import Callers
+from gateway.access.origins import Origins
 from gateway.bus.door import Door
 from gateway.bus.hub import Hub
 from gateway.documents import Documents
@@ -56,7 +58,8 @@ def build_app(services: Services, hub: Hub | None = None) -> Starlette:
             *([WebSocketRoute("/{path:path}", gateway.bus.websocket)] if gateway.bus is not None else []),
             files(),
             Route("/{path:path}", gateway.api, methods=every),
-        ]
+        ],
+        middleware=[Middleware(Origins, services.settings, services.names, gateway.headers)],
     )
 
 

@@ -32,6 +32,8 @@ class Services:
     pictures: Pictures = field(default_factory=Pictures)
     content: Sources = field(default_factory=Sources)
     """The config items of agents."""
+    names: frozenset[str] = frozenset()
+    """Under which this server is reached, beside addresses: what it listens on, what its machine is called. In small letters."""
 
     @property
     def vault(self) -> Vault:

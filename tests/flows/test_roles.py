@@ -17,7 +17,7 @@ from tests.support.cluster import Cluster, a_cluster, an_active_host
 from tests.support.server import DidNotServe, Server
 
 BODY = {"imageUuid": "sim:once", "name": "once"}
-HEADERS = {"Idempotency-Key": "k", "Host": "corral.example"}
+HEADERS = {"Idempotency-Key": "k", "Host": "10.9.8.7"}
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from gateway.services import Services
 from projections.views import Views
 from tests.support.http import Api, listening, serving
 
-HOST = {"Host": "corral.example"}
+HOST = {"Host": "10.9.8.7"}
 """As a load balancer would hand it on: links in answers are made from it."""
 
 

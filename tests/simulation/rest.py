@@ -89,7 +89,8 @@ def _places(resources: dict[str, Resource]) -> list[str]:
         hosts = [resources.get(f"host-{each.row.get('hostId')}") for each in maps]
         if [each.state for each in maps] != ["active"] or any(host is None or host.removed for host in hosts):
             found.append(f"{instance.stream} is running with {[(each.stream, each.state, each.row.get('hostId')) for each in maps]}")
-        found += [f"{instance.stream} is running, and {each.stream} is {each.state}" for each in runs_with(instance, resources) if each.state != "active"]
+        idle = [each for each in runs_with(instance, resources) if each.state != "active"]
+        found += [f"{instance.stream} is running, and {each.stream} is {each.state}" for each in idle]
     return found
 
 

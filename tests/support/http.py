@@ -96,7 +96,7 @@ def a_log(store: Store) -> Log:
 @contextlib.asynccontextmanager
 async def serving(
     store: Store, dsn: str, *, settings: dict[str, Any] | None = None, projecting: bool = True, commands: Commands | None = None,
-    nats: str | None = None,
+    nats: str | None = None, names: frozenset[str] = frozenset(),
 ) -> AsyncIterator[Api]:
     """`nats`: with publish and subscribe, over the server at this address."""
     chosen = Settings([Source(COMMAND_LINE, {name: shown(value) for name, value in (settings or {}).items()})])
@@ -105,7 +105,8 @@ async def serving(
     progress = Progress()
     views = await Views.open(dsn, CATALOGUE, progress)
     watch = SettingsWatch(store, commands.vault, chosen)
-    services = Services(store, views, commands, CATALOGUE, chosen, {"version": "test", "nats": "nats://127.0.0.1:1"}, admin, watch)
+    info = {"version": "test", "nats": "nats://127.0.0.1:1"}
+    services = Services(store, views, commands, CATALOGUE, chosen, info, admin, watch, names=names)
     hub = Hub(Connection(nats, "test gateway", echo=False), chosen) if nats is not None else None
     app, stopping = build_app(services, hub), asyncio.Event()
 
