@@ -8,7 +8,6 @@ Every step may happen again: what is kept in the agent's folder makes the same m
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import ssl
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.credentials import Credentials
+from agents.files import keep
 from agents.registration import Place, RegistrationRefused, Server, ServerAway, nats_address
 
 KEY, KEYS = "registration-key", "keys.json"
@@ -63,7 +63,7 @@ def join(url: str, folder: Path, token: Credentials, tls: ssl.SSLContext | None 
     number = (row.get("data") or {}).get("agentId")
     if not isinstance(number, int):
         raise RegistrationRefused(f"{server.base} says of no agent that it is this machine's: is it a Corral server?")
-    _keep(folder / KEYS, json.dumps({"number": number, "accessKey": row["accessKey"], "secretKey": row["secretKey"]}))
+    keep(folder / KEYS, json.dumps({"number": number, "accessKey": row["accessKey"], "secretKey": row["secretKey"]}) + "\n")
     return Member(number, Credentials(row["accessKey"], row["secretKey"]))
 
 
@@ -81,15 +81,5 @@ def _registered(server: Server, key: str) -> dict[str, Any] | None:
 def _kept_key(folder: Path) -> str:
     path = folder / KEY
     if not path.exists():
-        _keep(path, secrets.token_hex(20))
+        keep(path, secrets.token_hex(20) + "\n")
     return path.read_text().strip()
-
-
-def _keep(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    half = path.with_suffix(".new")
-    with os.fdopen(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    half.replace(path)

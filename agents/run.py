@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 import ssl
 import uuid
@@ -16,6 +15,7 @@ import structlog
 from agents.configuration import Configuration
 from agents.credentials import Credentials
 from agents.driver import Driver
+from agents.files import keep
 from agents.joining import join, joined, place_of
 from agents.process import CONCURRENCY, Agent
 from agents.registration import Place, RegistrationRefused, ServerAway, register
@@ -93,13 +93,7 @@ def own_uuid(folder: Path, given: str | None = None) -> str:
     if known:
         return known
     own = given or str(uuid.uuid4())
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    half = path.with_suffix(".new")
-    with half.open("w") as file:
-        file.write(own + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    half.replace(path)
+    keep(path, own + "\n")
     return own
 
 
@@ -120,12 +114,11 @@ async def _registered(options: AgentOptions, own: str, name: str, kind: str, say
 def _place(options: AgentOptions, own: str, name: str, kind: str) -> Place:
     """A machine that has joined knows its place; one with a token joins; another is registered with an API key, or without any."""
     member = joined(options.folder)
-    if member is None and options.token is None:
-        return register(options.url, own, name, kind, options.credentials, options.tls)
     created = member is None
-    if member is None and options.token is not None:
+    if member is None:
+        if options.token is None:
+            return register(options.url, own, name, kind, options.credentials, options.tls)
         member = join(options.url, options.folder, options.token, options.tls)
-    assert member is not None
     return place_of(options.url, member, created=created, tls=options.tls)
 
 

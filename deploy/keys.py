@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
+from contextlib import suppress
 from pathlib import Path
 
 from agents.credentials import Credentials
+from agents.files import keep
 from commands.registration_tokens import token
 from commands.resource import Resource
 from commands.service import Actor
@@ -23,22 +24,17 @@ MOST = 1000
 
 async def admin_key(parts: Parts) -> Credentials | None:
     """None: it is not active yet, as no engine is at work."""
-    try:
+    with suppress(TimeoutError):
         async with asyncio.timeout(SECONDS):
-            while (key := await _active(parts)) is None:  # noqa: ASYNC110  # it becomes active in the log, by another process perhaps
+            while True:
+                if (key := await _active(parts)) is not None:
+                    return key
                 await asyncio.sleep(POLL)
-    except TimeoutError:
-        return None
-    return key
+    return None
 
 
-def keep(home: Path, key: Credentials) -> None:
-    """For its owner alone, whole or not at all."""
-    fresh = home / f"{HOME_KEY}.new"
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump({"access": key.access_key, "secret": key.secret_key}, file)
-    fresh.replace(home / HOME_KEY)
+def keep_for_cli(home: Path, key: Credentials) -> None:
+    keep(home / HOME_KEY, json.dumps({"access": key.access_key, "secret": key.secret_key}))
 
 
 async def joining_token(parts: Parts) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import base64
-import os
 import secrets
 from pathlib import Path
 
+from agents.files import keep
 from commands.sealing import KEY_BYTES, MasterKeys
 from deploy.settings import BadSetting, Settings
 
@@ -25,7 +25,7 @@ def master_keys(settings: Settings, home: Path) -> MasterKeys:
         return MasterKeys([key for part in given.split(",") for key in _given(part.strip())])
     own = home / FILE
     if not own.exists() and not settings.postgres:
-        _make(own)
+        keep(own, base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode() + "\n")  # what it wraps can't be read without it
     return MasterKeys(_in_file(own) if own.exists() else ())
 
 
@@ -56,19 +56,3 @@ def _decoded(text: str) -> bytes | None:
     except ValueError:
         return None
     return key if len(key) == KEY_BYTES else None
-
-
-def _make(path: Path) -> None:
-    """Whole and on disk, or not at all: what it wraps can't be read without it."""
-    fresh = path.with_suffix(".new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(base64.b64encode(secrets.token_bytes(KEY_BYTES)) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -27,7 +27,7 @@ from commands.sealing import WrongMasterKey
 from deploy.embedded import EmbeddedNats, EmbeddedPostgres, Home, HomeInUse, HomeUnusable, ServerFailed, hold, noted
 from deploy.extensions import ExtensionFailed
 from deploy.first import first_instance
-from deploy.keys import admin_key, joining_token, keep
+from deploy.keys import admin_key, joining_token, keep_for_cli
 from deploy.local import LocalHosts
 from deploy.logs import configure
 from deploy.master import FILE, master_keys
@@ -91,7 +91,7 @@ async def _serve(settings: Settings) -> None:
             home.note(first_instance="done")
             key = await admin_key(parts) if url and parts.commands.settings[SECURITY] else None
             if key is not None:
-                keep(home.path, key)
+                keep_for_cli(home.path, key)
             image, _ = await hosts.first_image()
             if not settings.whole:
                 say.print(f"This process is {', '.join(settings.roles)} of the Corral on {escape(_without_password(addresses.postgres))}")

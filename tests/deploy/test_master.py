@@ -33,7 +33,7 @@ def test_an_embedded_home_makes_its_own_once_for_its_owner_alone(tmp_path: Path)
 
 
 def test_a_start_that_was_cut_off_in_the_middle_is_made_good(tmp_path: Path) -> None:
-    (tmp_path / "master.new").write_text("half a k")
+    (tmp_path / "master.key.new").write_text("half a k")
     master_keys(settings(tmp_path), tmp_path)
     assert len((tmp_path / FILE).read_text()) == 45
 
