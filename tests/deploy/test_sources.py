@@ -93,6 +93,7 @@ def test_every_setting_stands_in_the_documents_with_what_it_is_and_may_be() -> N
     text = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| `")]
     told = {row[0].strip("`"): row[1:3] for row in rows if len(row) == 4}
+    assert len(told) == sum(len(row) == 4 for row in rows), "each once"
     assert told == {name: [shown(each.default), each.expected] for name, each in SETTINGS.items()}
     assert {row[0].strip("`"): row[1] for row in rows if row[0].strip("`") in BY_NAME} == {task.name: task.job for task in TASKS}
     assert {name for name, *_ in (row for row in rows if "Read when a server starts" in row[-1])} == {f"`{name}`" for name in AT_THE_START}
