@@ -7,6 +7,7 @@ try; the event that its metadata names; the beginning of its own process; its pa
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
 
 from commands import events
 from commands.resource import Resource, empty, evolve
@@ -86,7 +87,7 @@ class _Known:
                 if found := self._last(event, lambda e: e.stream == event.stream and e.type == events.PROCESS_FAILED):
                     return found
             case events.PROCESS_SUCCEEDED:
-                started = self._last(event, lambda e: e.type == events.PROCESS_STARTED and e.data["pid"] == event.data["pid"])
+                started = self._last(event, partial(_begins, event.data["pid"]))
                 if started is not None and started.data.get("compensation"):
                     return started  # what it undid tells more than how it was undone
             case events.STEP_REQUESTED if event.data.get("try", 1) > 1:
@@ -107,7 +108,7 @@ class _Known:
     def _bracket(self, event: Recorded) -> Recorded | None:
         """The beginning of the process that the event belongs to, or of the one that waits for it."""
         for pid in filter(None, (event.data.get("pid"), event.data.get("parent"), event.metadata.get("pid"))):
-            if found := self._last(event, lambda e, pid=pid: e.type == events.PROCESS_STARTED and e.data["pid"] == pid):  # type: ignore[misc]
+            if found := self._last(event, partial(_begins, pid)):
                 return found
         return self._last(event, lambda e: e.type == events.CREATED and e.stream == event.stream and _together(e, event))
 
@@ -129,6 +130,10 @@ class _Known:
             self._roots[root] = loaded
             self._root_of.update({event.stream: root for event in loaded} | {stream: root})
         return self._roots[root]
+
+
+def _begins(pid: str, event: Recorded) -> bool:
+    return event.type == events.PROCESS_STARTED and bool(event.data["pid"] == pid)
 
 
 def _fails(event: Recorded, pid: str) -> bool:

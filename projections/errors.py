@@ -17,7 +17,7 @@ class ViewsUnavailable(ViewsError):
 
 
 class TooSlow(ViewsError):
-    """The query took longer than a query may: ask for less, or by a field that has an index (id, uuid, name, or a reference)."""
+    """The query took longer than a query may: filter by what has an index, too, or ask for no other order."""
 
 
 class Behind(ViewsError):

@@ -290,7 +290,7 @@ def test_the_views_are_rebuilt_equal_while_everything_runs(corral: Cli) -> None:
 
 
 def test_env_is_what_a_shell_needs(corral: Cli, server: Server) -> None:
-    script = 'eval "$(%s -m deploy.cli env)" && sh -c \'echo "$CATTLE_URL $CORRAL_NATS $CORRAL_POSTGRES"\'' % sys.executable  # noqa: UP031
+    script = f'eval "$({sys.executable} -m deploy.cli env)" && sh -c \'echo "$CATTLE_URL $CORRAL_NATS $CORRAL_POSTGRES"\''
     said = subprocess.run(
         ["sh", "-c", script], env=corral.environment(), cwd=CHECKOUT, capture_output=True, text=True, timeout=SECONDS, check=True
     ).stdout.split()

@@ -29,6 +29,7 @@ from tests.support.server import CHECKOUT, Server
 
 pytestmark = pytest.mark.timeout(180)
 
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     with Server(tmp_path_factory.mktemp("history") / "home") as server:

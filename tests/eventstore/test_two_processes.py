@@ -34,11 +34,13 @@ async def collect(store: PostgresStore, seen: list[Recorded]) -> None:
 
 
 @pytest.mark.timeout(120)
-async def test_followers_miss_nothing_of_slow_fast_and_failing_transactions_of_two_processes(database: str) -> None:
+async def test_followers_miss_nothing_of_slow_fast_and_failing_transactions_of_two_processes(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = await PostgresStore.open(database)
     # One is woken by notifications; the other only looks by itself, every 20 ms, as a naive reader would.
     poller = await PostgresStore.open(database, poll=0.02)
-    poller._listener.start = lambda: None  # type: ignore[method-assign]
+    monkeypatch.setattr(poller._listener, "start", lambda: None)
     told: list[list[Recorded]] = [[], []]
     followers = [asyncio.create_task(collect(each, seen)) for each, seen in zip((store, poller), told, strict=True)]
 
