@@ -40,6 +40,8 @@ Keys = Callable[[int], Awaitable[Credentials | None]]
 class Fetched:
     """An archive that was checked."""
 
+    root: str
+    """The folder that all its files are in."""
     version: str
     uptodate: bool
     archive: bytes
@@ -53,6 +55,8 @@ class Configuration:
 
     def __init__(self, keys: Keys, folder: Path | None = None, url: str = "", tls: ssl.SSLContext | None = None) -> None:
         self._keys, self._folder, self._url, self._tls = keys, folder, url, tls
+        self._one = asyncio.Lock()
+        """One update after the other: two commands may tell of the same item."""
 
     async def update(self, agent: int, data: Mapping[str, Any]) -> dict[str, Any]:
         """-> the answer's data. Raises DriverError, having tried each item."""
@@ -72,7 +76,8 @@ class Configuration:
                 wrong.append(f"{name!r} is no item's name")
                 continue
             try:
-                told.append(await asyncio.to_thread(self._bring, api, agent, keys, name))
+                async with self._one:
+                    told.append(await asyncio.to_thread(self._bring, api, agent, keys, name))
             except (DriverError, Answered, NoAnswer, OSError, tarfile.TarError) as error:  # a full disk, say: the other items may be small
                 wrong.append(f"{name}: {error}")
         if wrong:
@@ -102,7 +107,7 @@ class Configuration:
         new.mkdir(mode=0o700)
         with tarfile.open(fileobj=io.BytesIO(fetched.archive), mode="r:gz") as tar:
             tar.extractall(new, filter="data")
-        [root] = new.iterdir()
+        root = new / fetched.root
         output = _apply(root, url, keys) if (root / "apply.sh").exists() else "it is there now"
         shutil.rmtree(old, ignore_errors=True)
         root.rename(old)
@@ -128,7 +133,7 @@ def read_archive(name: str, archive: bytes) -> Fetched:
             content = files.get(f"{root}/{path}")
             if content is None or hashlib.sha1(content, usedforsecurity=False).hexdigest() != expected:
                 raise DriverError(f"{path} of the archive is not what {sums} says")
-    return Fetched(version, f"{root}/uptodate" in files, archive)
+    return Fetched(root, version, f"{root}/uptodate" in files, archive)
 
 
 def _apply(root: Path, url: str, keys: Credentials | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import tarfile
@@ -84,6 +85,16 @@ async def test_an_item_is_put_into_force_applied_and_acknowledged(shelf: Shelf, 
     await configuration.update(7, update(shelf, "one"))
     assert shelf.asked[-1][0] == {"current": [version]}
     assert shelf.said == [("one", version)] * 2
+
+
+async def test_an_item_that_is_told_of_twice_at_once_is_put_into_force_once_after_the_other(shelf: Shelf, tmp_path: Path) -> None:
+    version = shelf.put("one", "sleep 0.3; echo x >>../../applied")
+    configuration = Configuration(keys, tmp_path / "config")
+    for answer in await asyncio.gather(*(configuration.update(7, update(shelf, "one")) for _ in range(2))):
+        assert answer["exitCode"] == 0
+    assert shelf.said == [("one", version)] * 2
+    assert (tmp_path / "config" / "applied").read_text() == "x\nx\n"
+    assert [each.name for each in (tmp_path / "config").iterdir() if each.is_dir()] == ["one"]
 
 
 async def test_what_can_not_be_applied_is_not_acknowledged_and_keeps_none_of_the_others(shelf: Shelf, tmp_path: Path) -> None:
