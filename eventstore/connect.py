@@ -12,6 +12,10 @@ from asyncpg.connection import Connection
 # cancelled statement (57), a failing disk (58), a conflict or deadlock (40), a standby that was just promoted, an idle session's end.
 PASSING = ("53", "57", "58", "40001", "40P01", "25006", "25P03")
 
+KEEPALIVES = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
+"""By these Postgres notices within half a minute that a machine is gone without a word (its power, its network), and frees what the
+connections of there held, such as the projector's lock; by itself it would take over two hours. Unix sockets need none."""
+
 
 def is_away(error: BaseException) -> bool:
     """Did this fail because the connection or the server is away (True), or for a reason of its own?"""
@@ -48,6 +52,7 @@ def settings(statement_timeout: float | None = None) -> dict[str, str]:
         "application_name": "corral",
         "default_transaction_isolation": "read committed",  # log.append needs a fresh snapshot for each of its statements
         "timezone": "UTC",
+        **KEEPALIVES,
     }
     if statement_timeout is not None:
         chosen["statement_timeout"] = str(int(statement_timeout * 1000))

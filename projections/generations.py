@@ -12,6 +12,7 @@ import asyncpg
 from asyncpg.connection import Connection
 
 from eventstore import Store
+from eventstore.connect import KEEPALIVES
 from projections.apply import sql
 
 ROOT = Path(__file__).parents[1]
@@ -60,7 +61,7 @@ async def connect(dsn: str, schema: str, *, timeout: float = 10.0, statement_tim
 
 
 def server_settings(schema: str, statement_timeout: float | None = None) -> dict[str, str]:
-    settings = {"application_name": "corral-views", "search_path": schema, "timezone": "UTC", "jit": "off"}
+    settings = {"application_name": "corral-views", "search_path": schema, "timezone": "UTC", "jit": "off", **KEEPALIVES}
     settings["plan_cache_mode"] = "force_custom_plan"  # which index serves a list depends on what it asks for
     if statement_timeout is not None:
         settings["statement_timeout"] = str(int(statement_timeout * 1000))
