@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import httpx
-import uvicorn
+from starlette.applications import Starlette
 from starlette.requests import Request
 
 from commands.catalogue.builtin import CATALOGUE
@@ -20,6 +19,7 @@ from commands.seed import seed
 from commands.service import Actor, Commands
 from commands.settings import shown
 from commands.settings_watch import SettingsWatch
+from deploy.web import Web, bind
 from eventstore import Event, Store, Write
 from gateway.access.caller import Caller
 from gateway.app import build_app
@@ -132,22 +132,16 @@ async def serving(
 
 
 @contextlib.asynccontextmanager
-async def listening(app: Any) -> AsyncIterator[str]:
-    """uvicorn in this event loop. -> its address"""
-    # IPPROTO_TCP said outright: only then does asyncio turn Nagle off for what it accepts (else every answer waits 40 ms).
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
-        listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_level="warning", lifespan="off", ws="websockets-sansio", timeout_graceful_shutdown=2)
-        server = uvicorn.Server(config)
-        server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]  # older versions'; signals are pytest's
-        task = asyncio.create_task(server.serve(sockets=[listener]))
+async def listening(app: Starlette) -> AsyncIterator[str]:
+    """As Corral serves it, in this event loop. -> its address"""
+    with contextlib.closing(bind("127.0.0.1", 0)) as listener:
+        web = Web(app, listener)
+        task = asyncio.create_task(web.run_until_stopped())
         try:
-            async with asyncio.timeout(10):
-                while not server.started:
-                    await asyncio.sleep(0.005)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            await web.ready()
+            yield f"http://127.0.0.1:{web.port}"
         finally:
-            server.should_exit = True
+            web.stop()
             async with asyncio.timeout(10):
                 await task
 

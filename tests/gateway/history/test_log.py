@@ -28,12 +28,13 @@ def event(kind: str = "updated", correlation: str = "", **data: Any) -> Event:
 
 
 @asynccontextmanager
-async def served(store: MemoryStore, stopping: asyncio.Event | None = None) -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(routes=a_log(store).routes())
-    if stopping is not None:
-        app.state.stopping = stopping
-    async with listening(app) as url, httpx.AsyncClient(base_url=url, timeout=20) as http:
+async def served(store: MemoryStore) -> AsyncIterator[httpx.AsyncClient]:
+    async with listening(the_app(store)) as url, httpx.AsyncClient(base_url=url, timeout=20) as http:
         yield http
+
+
+def the_app(store: MemoryStore) -> Starlette:
+    return Starlette(routes=a_log(store).routes())
 
 
 async def positions(http: httpx.AsyncClient, query: str) -> list[int]:
@@ -150,9 +151,9 @@ async def test_a_quiet_stream_says_that_it_lives(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_a_stream_ends_when_the_server_stops() -> None:
-    stopping = asyncio.Event()
-    async with served(MemoryStore(), stopping) as http, http.stream("GET", "/v1/events?follow=true") as stream:
-        asyncio.get_running_loop().call_later(0.05, stopping.set)
+    app = the_app(MemoryStore())
+    async with listening(app) as url, httpx.AsyncClient(base_url=url) as http, http.stream("GET", "/v1/events?follow") as stream:
+        asyncio.get_running_loop().call_later(0.05, app.state.stopping.set)
         async with asyncio.timeout(10):
             assert [line async for line in stream.aiter_lines()] == []
 
