@@ -113,18 +113,22 @@ class History:
 
         return _by_position(found, self._today(await asyncio.to_thread(search)))[:limit]
 
-    async def having(self, prefix: str, part: Json, to: int) -> list[Recorded]:
-        """The archived events, up to a position, of the streams named `<prefix>...` that have one that contains `part`. (A stream leaves
-        whole, so the log has nothing of these.)"""
+    async def having(self, found: list[Recorded], prefix: str, part: Json, to: int) -> list[Recorded]:
+        """All events, up to a position, of the streams named `<prefix>...` that have one that contains `part`: what the log gave, and what
+        is in the archive. A stream may have gone on after it was archived, and that one event may be in either."""
         files = [ArchiveFile(*row) for row in await self._fetch("archive_files", 0, to, None)]
+        if not files:
+            return found
 
         def search() -> list[Recorded]:
             words = [b'"stream":"' + prefix.encode()]
-            own = [event for file in files for event in self._archive.unpack(file).events(0, to, words) if event.stream.startswith(prefix)]
-            streams = {event.stream for event in own if has(event, part)}
-            return [event for event in own if event.stream in streams]
+            return [event for file in files for event in self._archive.unpack(file).events(0, to, words) if event.stream.startswith(prefix)]
 
-        return self._today(_by_position(await asyncio.to_thread(search), [])) if files else []
+        archived = await asyncio.to_thread(search)
+        streams = {event.stream for event in found}
+        if late := {event.stream for event in archived if has(event, part)} - streams:
+            found = found + self.recorded(await self._fetch("read_streams", sorted(late), to))
+        return _by_position(found, self._today([event for event in archived if event.stream in streams | late]))
 
     async def _joined(self, found: Rows, after: dict[str, int], to: int) -> list[Recorded]:
         files = [ArchiveFile(*row) for row in await self._fetch("archive_file", sorted(set(found.files)))]

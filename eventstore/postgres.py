@@ -178,9 +178,7 @@ class PostgresStore:
         last = EVERYTHING if to_position is None else to_position
         data, metadata = (orjson.dumps(part.get(each, {})).decode() for each in ("data", "metadata"))
         rows = await self._rows("read_having", f"{category}-", f"{category}.", last, data, metadata)  # "." comes right after "-"
-        found = self._history.recorded(rows)
-        archived = await self._history.having(f"{category}-", part, last)
-        return found if not archived else sorted(found + archived, key=lambda event: event.position)
+        return await self._history.having(self._history.recorded(rows), f"{category}-", part, last)
 
     async def resume(self, stream: str, form: str) -> Resumed:
         return await self._history.resumed(await self._rows("resume", stream, form), form)

@@ -19,7 +19,8 @@ CLOSED = {"closed": True}
 
 async def put(store: PostgresStore, stream: str, count: int = 1, *, close: bool = False, root: str = "", request: str = "r") -> None:
     version = len(await store.read(stream))
-    events = [Event("updated", {"n": n, "big": 2**60}, {"correlation": request}) for n in range(count)]
+    data = [{"n": n, "big": 2**60, "only": f"{stream}@{version + n}"} for n in range(count)]
+    events = [Event("updated", each, {"correlation": request}) for each in data]
     if close:
         events[-1] = replace(events[-1], type="removed", metadata={"correlation": request, **CLOSED})
     await store.append([Write(stream, version, tuple(events), root)])
