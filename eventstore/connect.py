@@ -12,7 +12,7 @@ from asyncpg.connection import Connection
 # cancelled statement (57), a failing disk (58), a conflict or deadlock (40), a standby that was just promoted, an idle session's end.
 PASSING = ("53", "57", "58", "40001", "40P01", "25006", "25P03")
 
-KEEPALIVES = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3"}
+KEEPALIVES = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3", "tcp_user_timeout": "25000"}
 """By these Postgres notices within half a minute that a machine is gone without a word (its power, its network), and frees what the
 connections of there held, such as the projector's lock; by itself it would take over two hours. Unix sockets need none."""
 
