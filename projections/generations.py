@@ -26,6 +26,7 @@ SOURCES = (
     "projections/apply.py",
     "projections/fold.py",
     "projections/known.py",
+    "projections/leases.py",
     "projections/processes.py",
     "projections/rows.py",
     "projections/sql/schema.sql",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Any
 
 from commands.catalogue.model import Field, ResourceType
+from projections.rows import FOUND_BY, refers
 
 SHOW_REMOVED = 300.0
 """Seconds for which lists show what was removed, unless its removeTime comes first (setting api.show.removed.for.seconds)."""
@@ -87,17 +87,6 @@ def not_hidden(of: str, statement: Statement, seconds: float) -> str:
     """What lists show: what is not removed, and for a while what is."""
     since = f"now() - make_interval(secs => {statement.add(seconds, 'float8')})"
     return f"{of}.gone > now() and ({of}.removed is null or {of}.removed > {since})"
-
-
-FOUND_BY = frozenset({"publicValue"})
-"""Texts by which one of many is looked up, each time that somebody brings it: they stand in the column refs, too, as digests."""
-
-
-def refers(name: str, value: int | str) -> str:
-    """An entry of the column refs."""
-    if isinstance(value, int):
-        return f"{name}:{value}"
-    return f"{name}:{hashlib.blake2b(value.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
 
 
 def _order(query: Query, statement: Statement) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -10,7 +11,6 @@ import orjson
 
 from commands.resource import Resource
 from commands.snapshots import open_of
-from projections.query import FOUND_BY, refers
 
 COLUMNS = (
     "type", "id", "kind", "name", "uuid", "account", "removed", "gone", "refs", "root", "version", "position", "claimed", "row", "open",
@@ -21,6 +21,9 @@ FOREVER = datetime.max.replace(tzinfo=UTC)
 
 CLAIMED_FIELD = "computeFree"
 """Shown less what is claimed; the row itself holds the capacity."""
+
+FOUND_BY = frozenset({"publicValue"})
+"""Texts by which one of many is looked up, each time that somebody brings it: they stand in the column refs, too, as digests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,13 @@ def to_record(seen: Seen) -> tuple[Any, ...]:
         orjson.dumps(row).decode(),
         orjson.dumps(resource.open).decode(),
     )
+
+
+def refers(name: str, value: int | str) -> str:
+    """An entry of the column refs."""
+    if isinstance(value, int):
+        return f"{name}:{value}"
+    return f"{name}:{hashlib.blake2b(value.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
 
 
 class Record(Protocol):

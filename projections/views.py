@@ -21,8 +21,8 @@ from projections.generations import generation
 from projections.process_list import ProcessQuery, select_processes
 from projections.processes import PROCESS_COLUMNS, ProcessRow
 from projections.progress import Progress
-from projections.query import SHOW_REMOVED, Query, Statement, not_hidden, refers, select, visible
-from projections.rows import Seen, from_record
+from projections.query import SHOW_REMOVED, Query, Statement, not_hidden, select, visible
+from projections.rows import Seen, from_record, refers
 
 COLUMNS = "t.type, t.id, t.version, t.position, t.row::text as row, t.open::text as open, t.root, t.claimed"
 

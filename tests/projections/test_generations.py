@@ -1,9 +1,11 @@
-"""Views that nobody uses any more are dropped, and no others."""
+"""A generation is named by all the code that decides its rows; views that nobody uses any more are dropped, and no others."""
 
 from __future__ import annotations
 
+import ast
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from asyncpg.connection import Connection
@@ -15,6 +17,26 @@ from tests.projections.conftest import Cloud
 
 OLD = "views_000000000000"
 AT_ONCE = timedelta(0)
+
+
+def imported(file: Path) -> set[Path]:
+    """The modules of projections and commands that a file imports, but for the catalogue, which decides no rows."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{each.name}" for each in node.names)}
+    ours = {name for name in names if name.startswith(("projections.", "commands.")) and not name.startswith("commands.catalogue")}
+    files = {generations.ROOT / f"{name.replace('.', '/')}.py" for name in ours}
+    return {each for each in files if each.exists()}
+
+
+def test_whatever_the_fold_into_rows_imports_names_the_generation() -> None:
+    reached, fresh = set[Path](), {generations.ROOT / "projections" / "apply.py"}
+    while fresh:
+        reached |= fresh
+        fresh = {each for file in fresh for each in imported(file)} - reached
+    named = {str(each.relative_to(generations.ROOT)) for each in reached}
+    assert named - {"projections/errors.py"} == {each for each in generations.SOURCES if each.endswith(".py")} - {"commands/upcast.py"}
 
 
 @pytest.fixture
