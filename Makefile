@@ -22,7 +22,7 @@ check: .venv/.made-dev ## look at the code without running it: ruff, mypy --stri
 	@$(BIN)/mypy --strict
 	@$(BIN)/lint-imports --no-logo
 
-bench: .venv/.made-dev ## measure: the log, starts, lag, whole lives, lists, recovery; ARGS="starts lag" chooses
+bench: .venv/.made-dev ## measure: the log, starts, lag, whole lives, lists, recovery, subscribers; ARGS="starts lag" chooses
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
 lab: ## set up real Docker hosts on this machine for the tests (Debian, root); DOWN=1 removes them
