@@ -13,6 +13,7 @@ import pytest
 
 from commands import events
 from commands.registration_tokens import token
+from commands.snapshots import latest
 from eventstore import Event
 from eventstore.postgres import PostgresStore
 from gateway.access import credentials
@@ -113,12 +114,12 @@ async def test_a_password_is_kept_as_a_hash_that_nobody_reads(secure: Api) -> No
     assert (await secure.http.get("/v1", auth=("jane", "wrong"))).status_code == 401
     found = (await secure.http.get(f"/v1/credentials/{made['id']}", auth=admin)).json()
     assert found["secretValue"] is None
-    opened = await secure.commands.vault.opened((await secure.views.get("credential", number)).resource)  # type: ignore[union-attr]
+    opened = await secure.commands.vault.opened(await latest(secure.store, f"credential-{number}"))
     assert opened.row["secretValue"].startswith("scrypt$")
     assert (await secure.http.get("/v1", auth=("jane", opened.row["secretValue"]))).status_code == 401, "the hash itself opens nothing"
     changed = await secure.http.put(f"/v1/credentials/{made['id']}", json={"secretValue": "another"}, auth=admin)
     assert (changed.status_code, changed.json()["secretValue"]) == (200, None)
-    opened = await secure.commands.vault.opened((await secure.views.get("credential", number)).resource)  # type: ignore[union-attr]
+    opened = await secure.commands.vault.opened(await latest(secure.store, f"credential-{number}"))
     assert opened.row["secretValue"].startswith("scrypt$")
 
 
