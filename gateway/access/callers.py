@@ -48,6 +48,9 @@ CATCH_UP = 1.0
 AGENT_CATCH_UP = 5.0
 """The same, of an agent's key without an agent: what it then asks would be refused, and scripts don't ask again."""
 
+CLIENT_OVERRIDE = "api.allow.client.override"
+"""The setting under which a client (a proxy, rather) may say what its address and the server's URL are."""
+
 BURST_SECONDS = 5
 """What a key may ask at once is what it may ask in so many seconds."""
 
@@ -84,7 +87,7 @@ class Callers:
     async def _found(self, request: HTTPConnection) -> Caller:
         authorization = request.headers.get("authorization")
         if (given := presented(authorization)) is not None:
-            caller = await self._by_key(given, network_of(peer(request, trusts_proxies=bool(self._setting("api.allow.client.override")))))
+            caller = await self._by_key(given, network_of(peer(request, trusts_proxies=bool(self._setting(CLIENT_OVERRIDE)))))
             if caller is not None:
                 return caller
         if self._setting("api.auth.header.enabled") and (uuid := request.headers.get("x-account-uuid")):
