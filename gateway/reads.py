@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from commands.catalogue.model import Field, Link, ResourceType
+from commands.catalogue.model import Link, ResourceType
 from commands.catalogue.tasks import TASK
 from commands.errors import NotFound, Refused
 from commands.resource import Resource
@@ -169,7 +169,7 @@ class Reads:
         """Paged, sorted and with includes, but without filters."""
         listing = read_listing(target, self._request)
         if listing.sort is not None:
-            rows = _sorted(rows, listing.sort, listing.descending)
+            rows = _sorted(rows, listing)
         page = await self._written(target, rows[listing.offset : listing.offset + listing.limit], listing)
         return self._documents.collection(
             target,
@@ -230,8 +230,10 @@ class Reads:
             raise MethodNotAllowed("GET", type.plural)
 
 
-def _sorted(rows: list[Seen], field: Field, descending: bool) -> list[Seen]:
+def _sorted(rows: list[Seen], listing: Listing) -> list[Seen]:
     """As the views sort: nulls first, then by value, then by id; descending the other way round."""
+    field = listing.sort
+    assert field is not None
 
     def key(seen: Seen) -> tuple[bool, Any, int]:
         value = seen.resource.id if field.name == "id" else seen.shown.row.get(field.name)
@@ -240,4 +242,4 @@ def _sorted(rows: list[Seen], field: Field, descending: bool) -> list[Seen]:
             return (False, 0 if number else "", seen.resource.id)
         return (True, value if number else str(value), seen.resource.id)
 
-    return sorted(rows, key=key, reverse=descending)
+    return sorted(rows, key=key, reverse=listing.descending)
