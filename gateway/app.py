@@ -143,6 +143,8 @@ class Gateway:
         if read.method not in VERBS:
             raise MethodNotAllowed(read.method, "this")
         check_csrf(request, read.method)
+        if len(read.parts) > MOST_PARTS:
+            raise NotFound("there is nothing under this path")
         past = await asked_past(self._services, read)
         if past is not None:
             if self._settings_door(read) is not None:
@@ -184,7 +186,7 @@ class Gateway:
                 return await reads.resource(self._type(request, segment), text)
             case (segment, text, link):
                 return await reads.link(self._type(request, segment), text, link)
-        raise NotFound("there is nothing under this path")
+        raise AssertionError(f"{len(request.parts)} parts: _answer takes {MOST_PARTS} at most")
 
     async def _write(self, request: ApiRequest) -> Answer:
         if (settings := self._settings_door(request)) is not None:
@@ -206,8 +208,6 @@ class Gateway:
                 return await writes.update(self._type(request, segment), text)
             case "DELETE", (segment, text):
                 return await writes.delete(self._type(request, segment), text)
-        if len(request.parts) > MOST_PARTS:
-            raise NotFound("there is nothing under this path")
         if request.parts:
             self._type(request, request.parts[0])
         raise MethodNotAllowed(request.method, "this path")

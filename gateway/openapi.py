@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from commands.catalogue.filters import filters_of
 from commands.catalogue.model import Field, ResourceType
 from commands.setting_rows import SETTING
 from gateway.documents import WITHOUT_PROCESS, Documents
@@ -92,14 +91,14 @@ def _paths(documents: Documents, type: ResourceType) -> Json:
         one["put"] = _done(f"Change a {type.name}", 200, _shown(documents, type), _named(f"{type.name}.update"))
     if "DELETE" in methods.resource:
         one["delete"] = _done(f"Remove a {type.name}", 200, _shown(documents, type))
-    if type.actions and documents.caller.kind != "readAdmin":
+    if type.actions and documents.caller.acts(type):
         one["post"] = _acting(documents, type)
     paths = {link: all_of} if all_of else {}
     if one:
         identity = [_path("id", f"The id of a {type.name}, such as {type.prefix}5")]
         paths[f"{link}/{{id}}"] = {"parameters": identity, **one}
         paths |= {f"{link}/{{id}}/{name}": {"parameters": identity, **each} for name, each in _links(documents, type)}
-        if documents.caller.kind != "readAdmin" and methods.resource != ("GET",):
+        if documents.caller.acts(type) and methods.resource != ("GET",):
             for name in INTERVENTIONS:
                 done = _done(f"{name} of what is under way of a {type.name}, in any state", 202, _shown(documents, type), REASON)
                 paths[f"{link}/{{id}}/{name}"] = {"parameters": identity, "post": done}
@@ -138,7 +137,7 @@ def _links(documents: Documents, type: ResourceType) -> Iterable[tuple[str, Json
 
 
 def _listing(documents: Documents, type: ResourceType, *, filtered: bool = True) -> list[Json]:
-    filters = filters_of(type, user=documents.caller.user)
+    filters = documents.caller.filters(type)
     members = {
         name if modifier == "eq" else f"{name}_{modifier}": {"type": "string"}
         for name, modifiers in filters.items()
@@ -223,7 +222,7 @@ def _described(documents: Documents, types: Iterable[ResourceType]) -> list[Reso
 
 
 def _schemas(documents: Documents, type: ResourceType) -> Iterable[tuple[str, Json]]:
-    letters = {field.name: (field.user if documents.caller.user else field.admin) for field in type.fields.values()}
+    letters = {field.name: documents.caller.letters(type, field) for field in type.fields.values()}
     shown: Json = {}
     for field in type.fields.values():
         if field.name != "id" and not field.hidden and "r" in letters[field.name]:

@@ -15,15 +15,12 @@ from commands.errors import Refused
 from commands.service import Actor
 from eventstore import CommandKey
 from gateway.access.caller import Caller
-from gateway.access.callers import Callers
+from gateway.access.callers import CLIENT_OVERRIDE, Callers
 from gateway.bodies import Pairs, fields_of, pairs_of, parse_body, read_body
 
 Json = dict[str, Any]
 
 VERSION = "v1"
-
-CLIENT_OVERRIDE = "api.allow.client.override"
-"""The setting under which a client (a proxy, rather) may say what its address and the server's URL are."""
 
 _KEY = re.compile(r"[ -~]{1,255}")
 

@@ -8,11 +8,10 @@ A change is in the log before it is answered, and in force on this server with i
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 from commands.catalogue.fields import Submission, validated
-from commands.catalogue.ids import number_of
+from commands.catalogue.ids import named, number_of
 from commands.catalogue.model import ResourceType
 from commands.catalogue.secrets import MASK
 from commands.errors import NotFound
@@ -30,8 +29,6 @@ Json = dict[str, Any]
 
 ACTIVE_SETTING = "activeSetting"
 TYPES = (SETTING, ACTIVE_SETTING)
-
-_NAMED = re.compile(r"1[a-z]+!(.+)", re.IGNORECASE)
 
 
 class SettingsDoor:
@@ -80,10 +77,10 @@ class SettingsDoor:
     async def _create(self) -> Answer:
         answer = await Writes(self._services, self._request).create(self._type)
         await self._watch.look()
+        texts = {row.id: row.text for _, row in self._all() if row is not None}
         for document in answer.document.get("data", [answer.document]):
-            if is_secret(str(document.get("name"))):
-                row = next(row for active, row in self._all() if row is not None and row.id == number_of(document["id"], plain=True))
-                document["value"] = self._shown(row.name, row.text)
+            if is_secret(name := str(document.get("name"))):
+                document["value"] = self._shown(name, texts.get(number_of(document["id"], plain=True) or 0))
         return answer
 
     async def _update(self, active: Active, row: Row | None) -> Answer:
@@ -105,7 +102,7 @@ class SettingsDoor:
         """By name: of everything that is stored under it."""
         position = await self._before(row)
         if position is None:
-            rows = active.rows if _NAMED.fullmatch(self._request.parts[1]) or row is None else (row,)
+            rows = active.rows if named(self._request.parts[1]) or row is None else (row,)
             position = 0
             for index, each in enumerate(rows):
                 key = self._request.key if index == 0 else None
@@ -136,8 +133,7 @@ class SettingsDoor:
     def _found(self, text: str) -> tuple[Active, Row | None]:
         every = self._all()
         number = number_of(text, plain=self._request.plain_ids)
-        named = _NAMED.fullmatch(text)
-        name = named[1] if named else text if self._request.plain_ids else ""
+        name = named(text) or (text if self._request.plain_ids else "")
         if number is not None:
             found = [each for each in every if each[1] is not None and each[1].id == number]
         else:  # links are in small letters, whatever a name has

@@ -72,9 +72,9 @@ class Writes:
         if not self._request.items:
             raise Refused("MissingRequired", f"the array is empty: give at least one {type.name}")
         accepted = [{**await self._fields(type, item), **(preset or {})} for item in self._request.items]
-        wanted = [fields for each in accepted for fields in [each] * _count(type, each)]
-        if len(wanted) > MOST_AT_ONCE:
+        if sum(_count(type, each) for each in accepted) > MOST_AT_ONCE:
             raise Refused("MaxLimitExceeded", f"at most {MOST_AT_ONCE} can be created at once", "count")
+        wanted = [fields for each in accepted for fields in [each] * _count(type, each)]
         create = self._services.commands.create
         outcomes = await asyncio.gather(
             *(create(type.name, fields, self._request.actor, key) for fields, key in zip(wanted, self._keys(len(wanted)), strict=True))

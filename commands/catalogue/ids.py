@@ -8,7 +8,7 @@ from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.tasks import BY_NAME, BY_NUMBER, TASK
 
 _ID = re.compile(r"1[a-z]+!?([0-9]{1,18})", re.IGNORECASE)
-_NAMED = re.compile(r"1t!(.+)", re.IGNORECASE)
+_NAMED = re.compile(r"1[a-z]+!(.+)", re.IGNORECASE)
 _PLAIN = re.compile(r"[0-9]{1,18}")
 
 
@@ -32,6 +32,12 @@ def number_of(text: str, *, plain: bool = False) -> int | None:
     found = _ID.fullmatch(text)
     if found:
         return int(found[1])
-    if (named := _NAMED.fullmatch(text)) and (task := BY_NAME.get(named[1].lower())):
+    if (name := named(text)) is not None and (task := BY_NAME.get(name.lower())):
         return task.number
     return int(text) if plain and _PLAIN.fullmatch(text) else None
+
+
+def named(text: str) -> str | None:
+    """The name in an id of what has no number: 1as!engine.turns."""
+    found = _NAMED.fullmatch(text)
+    return found[1] if found else None

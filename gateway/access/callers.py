@@ -42,8 +42,14 @@ MOST_ALIKE = 10
 
 MOST_AGENTS = 100
 
-CATCH_UP = 2.0
-"""Seconds for which an unknown key or token, or an account whose agent is not known, waits for the views to hold all that is in the log."""
+CATCH_UP = 1.0
+"""Seconds for which an unknown key or token waits for the views to hold all that is in the log."""
+
+AGENT_CATCH_UP = 5.0
+"""The same, of an agent's key without an agent: what it then asks would be refused, and scripts don't ask again."""
+
+CLIENT_OVERRIDE = "api.allow.client.override"
+"""The setting under which a client (a proxy, rather) may say what its address and the server's URL are."""
 
 BURST_SECONDS = 5
 """What a key may ask at once is what it may ask in so many seconds."""
@@ -81,7 +87,7 @@ class Callers:
     async def _found(self, request: HTTPConnection) -> Caller:
         authorization = request.headers.get("authorization")
         if (given := presented(authorization)) is not None:
-            caller = await self._by_key(given, network_of(peer(request, trusts_proxies=bool(self._setting("api.allow.client.override")))))
+            caller = await self._by_key(given, network_of(peer(request, trusts_proxies=bool(self._setting(CLIENT_OVERRIDE)))))
             if caller is not None:
                 return caller
         if self._setting("api.auth.header.enabled") and (uuid := request.headers.get("x-account-uuid")):
@@ -192,7 +198,7 @@ class Callers:
         query = Query(type, filters=(Filter(type.fields["accountId"], "eq", account),), limit=MOST_AGENTS)
         rows = await views.rows(query)
         if not rows and views.progress.position < (head := await self._services.store.head()):
-            await views.wait_for(head, CATCH_UP)
+            await views.wait_for(head, AGENT_CATCH_UP)
             rows = await views.rows(query)
         return tuple(seen.resource.id for seen in rows if not seen.resource.removed)
 

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from commands.catalogue.filters import filters_of
 from commands.catalogue.model import Field, Methods, ResourceType
+from commands.catalogue.types.common import ALL, READ
 
 Filters = dict[str, tuple[str, ...]]
 
@@ -23,8 +24,6 @@ MADE_BY_CORRAL = frozenset({
 ONCE = frozenset({"uuid", "kind"})
 """Fields that are chosen on creation, and stay."""
 
-ALL = Methods(("GET", "POST"), ("GET", "PUT", "DELETE"))
-READ = Methods(("GET",), ("GET",))
 GET_POST = Methods(("GET", "POST"), ("GET",))
 
 

@@ -13,15 +13,13 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-import orjson
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from commands.errors import Refused
-from gateway.errors import error_document
 from gateway.request import base_url
+from gateway.responses import error_response
 
 NAMES = "api.host.names"
 """The setting of more names."""
@@ -52,12 +50,10 @@ class Origins:
         await self._app(scope, receive, send)
 
     async def _refuse(self, error: Refused, scope: Scope, receive: Receive, send: Send) -> None:
-        content, media = orjson.dumps(error_document(error)), "application/json; charset=utf-8"
         if scope["type"] == "websocket":
-            await WebSocket(scope, receive, send).send_denial_response(Response(content, error.status, media_type=media))
+            await WebSocket(scope, receive, send).send_denial_response(error_response(error, {}))
         else:
-            headers = self._headers(Request(scope, receive))
-            await Response(content, error.status, headers, media)(scope, receive, send)
+            await error_response(error, self._headers(Request(scope, receive)))(scope, receive, send)
 
 
 def check_host(request: HTTPConnection, settings: Mapping[str, Any], own: frozenset[str]) -> None:

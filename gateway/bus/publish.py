@@ -47,7 +47,6 @@ async def _answer(services: Services, hub: Hub, answer: names.AnswerName, said: 
     reply = {**said, "name": answer.subject, "context": {"stream": answer.stream} if answer.stream else None}
     if answer.agent is not None:
         reply["data"] = said["data"] or {}
-    if answer.agent is not None:
         hub.told_reply(reply)
     if hub.nats.connected:
         await hub.nats.publish(answer.subject, encoded(reply))

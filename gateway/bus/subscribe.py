@@ -110,18 +110,8 @@ async def _closed(socket: WebSocket) -> None:
 
 async def _until_over(subscriber: Subscriber, write: Coroutine[Any, Any, None], gone: Coroutine[Any, Any, None]) -> None:
     """Until all is written, or the client is gone; who does not even read the last words is left."""
-    ended = asyncio.Event()
-    remove = subscriber.on_end
-
-    def on_end(who: Subscriber) -> None:
-        remove(who)
-        ended.set()
-
-    subscriber.on_end = on_end
-    if subscriber.ended is not None:
-        ended.set()
     writing, leaving = asyncio.ensure_future(write), asyncio.ensure_future(gone)
-    ending = asyncio.ensure_future(ended.wait())
+    ending = asyncio.ensure_future(subscriber.over.wait())
     try:
         done, _ = await asyncio.wait({writing, leaving, ending}, return_when=asyncio.FIRST_COMPLETED)
         if ending in done and not writing.done():

@@ -48,6 +48,8 @@ class Subscriber:
         self.pings = 0
         self.ended: str | None = None
         """Why; None: it goes on."""
+        self.over = asyncio.Event()
+        """Set once it has ended."""
         self.too_slow = False
         self.on_end: Callable[[Subscriber], None] = lambda subscriber: None
         self._most_bytes = most_bytes
@@ -74,6 +76,7 @@ class Subscriber:
             self.ended = reason
             self._waiting.append(last_event(reason))
             self._news.set()
+            self.over.set()
             self.on_end(self)
 
     async def take(self) -> list[bytes]:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from commands.catalogue.filters import filters_of
 from commands.catalogue.model import Field, ResourceType
 from gateway.html.markup import Content, Html, fragment, tag
 from gateway.html.values import cell, pretty, shown, state_badge
@@ -59,7 +58,7 @@ def _creates(view: View, type: ResourceType | None, document: Json) -> Html | No
 
 
 def _filters(view: View, type: ResourceType | None, document: Json) -> Html | None:
-    known = {} if type is None or view.caller is None else filters_of(type, user=view.caller.user)
+    known = {} if type is None or view.caller is None else view.caller.filters(type)
     if not known or not document.get("sortLinks") or document.get("pagination") is None:
         return None
     chips: list[Content] = []

@@ -71,12 +71,6 @@ def pretty(value: Any) -> str:
     return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
 
 
-def path_of(url: str, base: str) -> str:
-    """A link of a document without its server: pages stay where they were loaded from."""
-    path = url.removeprefix(base)
-    return path if path.startswith("/") and not path.startswith("//") else "/v1"
-
-
 def _text(field: Field | None, value: str) -> Html:
     if field is not None and field.type == "date":
         return tag("time", value.replace("T", " ").removesuffix("Z"), datetime=value, title="UTC")

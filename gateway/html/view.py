@@ -9,7 +9,6 @@ from urllib.parse import parse_qsl, urlencode
 from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.model import ResourceType
 from gateway.access.caller import Caller
-from gateway.html.values import path_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +27,9 @@ class View:
         return self.catalogue.types.get(name) if isinstance(name, str) else None
 
     def href(self, url: Any) -> str:
-        return path_of(str(url), self.base)
+        """A link of a document without its server: pages stay where they were loaded from."""
+        path = str(url).removeprefix(self.base)
+        return path if path.startswith("/") and not path.startswith("//") else "/v1"
 
     def here(self, **changed: str | None) -> str:
         """This page with other parameters, None: without."""

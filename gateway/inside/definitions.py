@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from commands import handlers
 from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.dot import process_dot, resource_dot, told, transitions
+from commands.catalogue.ids import named
 from commands.catalogue.model import PHASES, Field, Logic, Phase, Process, ResourceType
 from commands.errors import NotFound
 from commands.fleet import Fleet
@@ -40,8 +40,6 @@ POINTS: dict[Phase, tuple[str, str]] = {
 """Phase -> how its extension point's key ends, and the field of a process definition that shows it."""
 
 SVG = "image/svg+xml"
-
-_NAMED = re.compile(r"1[a-z]+!(.+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +85,8 @@ class Definitions:
 
     def _named(self, type: ResourceType, text: str, known: Iterable[str]) -> str:
         """1pd!instance.start, in any letter case: links are in lower case. Documentation is asked for by the bare name, too."""
-        found = _NAMED.fullmatch(text)
         plain = self.request.plain_ids or type.name == DOCUMENTATION
-        wanted = found[1] if found else text if plain else ""
+        wanted = named(text) or (text if plain else "")
         for name in known:
             if name.lower() == wanted.lower():
                 return name

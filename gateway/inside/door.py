@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from commands.catalogue.model import ResourceType
-from commands.errors import NotFound
 from gateway.inside import definitions, process_instances
 from gateway.inside.definitions import Definitions
 from gateway.inside.process_instances import ProcessInstances
@@ -16,14 +15,10 @@ DEFINITIONS = frozenset({definitions.PROCESS, definitions.RESOURCE, definitions.
 
 INSIDE = DEFINITIONS | {process_instances.INSTANCE, process_instances.EXECUTION}
 
-MOST_PARTS = 3
-
 
 async def inside(services: Services, request: ApiRequest, type: ResourceType) -> Any:
     """The answer to a GET whose path begins with such a type, which its caller sees."""
     rest = request.parts[1:]
-    if len(request.parts) > MOST_PARTS:
-        raise NotFound("there is nothing under this path")
     if type.name in DEFINITIONS:
         return await (await Definitions.of(services, request)).read(type, rest)
     return await ProcessInstances(services, request).read(type, rest)

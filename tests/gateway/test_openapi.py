@@ -81,6 +81,29 @@ async def test_a_user_is_told_of_what_users_can_do(api: Api) -> None:
     assert "data" not in document["components"]["schemas"]["container"]["allOf"][1]["properties"]
 
 
+@pytest.mark.parametrize("kind", ["superadmin", "admin", "readAdmin", "user", "agent", "agentRegister"])
+async def test_every_kind_is_told_what_its_schemas_say(api: Api, kind: str) -> None:
+    _, key = await account_with_key(api, kind, "k")
+    document = (await api.http.get("/v1/openapi.json", auth=key)).json()
+    schemathesis.openapi.from_dict(document).validate()
+    paths, described = document["paths"], document["components"]["schemas"]
+    for schema in (await api.http.get("/v1/schemas", auth=key)).json()["data"]:
+        name = schema["id"]
+        if not CATALOGUE.type(name).stored:
+            continue
+        for purpose in ("create", "update"):
+            may = {field for field, its in schema["resourceFields"].items() if its[purpose]} - ({"id"} if purpose == "update" else set())
+            assert set(described[f"{name}.{purpose}"]["properties"]) == may, (name, purpose)
+        shown = set(described[name]["allOf"][1]["properties"]) - {"type"}
+        assert shown - {each for each in shown if each.endswith("TS")} <= set(schema["resourceFields"]), name
+        path = f"/v1/{schema['pluralName'].lower()}"
+        assert ("post" in paths.get(f"{path}/{{id}}", {})) == bool(schema["resourceActions"]), name
+        assert kind not in ("readAdmin", "agent") or f"{path}/{{id}}/retry" not in paths
+        listing = paths.get(path, {}).get("get", {}).get("parameters", [])
+        filters: Json = next((each["schema"]["properties"] for each in listing if each.get("name") == "filters"), {})
+        assert {each.partition("_")[0] for each in filters} == set(schema["collectionFilters"]), name
+
+
 @pytest.mark.timeout(180)
 async def test_whatever_is_asked_gets_an_answer_that_is_documented(api: Api) -> None:
     ids = await sampled(api)

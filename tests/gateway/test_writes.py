@@ -28,8 +28,9 @@ async def test_many_of_one_kind_at_once(api: Api) -> None:
     assert len({each["id"] for each in document["data"]}) == 3
     one = await api.post("/v1/containers", imageUuid="sim:1", count=1)
     assert one["type"] == "container"
-    response = await api.http.post("/v1/containers", json={"imageUuid": "sim:1", "count": 100_000})
-    assert response.json()["code"] == "MaxLimitExceeded"
+    for count in (100_000, 2**62):
+        response = await api.http.post("/v1/containers", json={"imageUuid": "sim:1", "count": count})
+        assert response.json()["code"] == "MaxLimitExceeded"
 
 
 async def test_an_empty_array_asks_for_nothing_and_is_refused(api: Api) -> None:

@@ -59,11 +59,17 @@ class OldAgent:
 async def an_old_agent(api: Api, *slow: str) -> AsyncIterator[OldAgent]:
     """Its host and pool are there when this is entered."""
     made = await api.post("/v1/agents", uri="event://old", uuid="old", kind="old", managedConfig=False)
-    async with subscribed(api.http, *COMMANDS, agent=made["id"]) as subscriber:
+    async with at_its_work(api, made["id"], *slow) as agent:
+        await until(api, made["id"].replace("1a", "agent-"), "active")
+        yield agent
+
+
+@asynccontextmanager
+async def at_its_work(api: Api, ident: str, *slow: str) -> AsyncIterator[OldAgent]:
+    async with subscribed(api.http, *COMMANDS, agent=ident) as subscriber:
         agent = OldAgent(subscriber, set(slow))
         working = asyncio.create_task(agent.work())
         try:
-            await until(api, made["id"].replace("1a", "agent-"), "active")
             yield agent
         finally:
             working.cancel()
@@ -153,22 +159,10 @@ async def test_an_agent_that_comes_back_is_asked_at_once(cloud: Api) -> None:
         pass
     ident = await run_one(cloud)
     await asyncio.sleep(1.5)
-    async with an_again(cloud) as agent:
+    [known] = (await cloud.get("/v1/agents", uuid="old"))["data"]
+    async with at_its_work(cloud, known["id"]) as agent:
         await until(cloud, stream_of(ident), "running", seconds=30)
         assert agent.names()[0] == "storage.image.activate"
-
-
-@asynccontextmanager
-async def an_again(api: Api) -> AsyncIterator[OldAgent]:
-    [known] = (await api.get("/v1/agents", uuid="old"))["data"]
-    async with subscribed(api.http, *COMMANDS, agent=known["id"]) as subscriber:
-        agent = OldAgent(subscriber, set())
-        working = asyncio.create_task(agent.work())
-        try:
-            yield agent
-        finally:
-            working.cancel()
-            await asyncio.wait({working}, timeout=5)
 
 
 @pytest.mark.timeout(120)
@@ -201,6 +195,15 @@ async def own_nats(tmp_path: Path) -> AsyncIterator[EmbeddedNats]:
         await server.stop()
 
 
+async def stopped(server: EmbeddedNats, cloud: Api) -> None:
+    """NATS is away, and the cloud knows it."""
+    await server.stop()
+    assert cloud.hub is not None
+    async with asyncio.timeout(LONG):
+        while cloud.hub.nats.connected:
+            await asyncio.sleep(0.02)
+
+
 @pytest.mark.timeout(180)
 async def test_with_nats_away_subscriptions_stay_outcomes_are_kept_and_all_goes_on_when_it_is_back(
     store: PostgresStore, database: str, own_nats: EmbeddedNats
@@ -211,11 +214,7 @@ async def test_with_nats_away_subscriptions_stay_outcomes_are_kept_and_all_goes_
         watcher = await stack.enter_async_context(subscribed(cloud.http, "resource.change"))
         ident = await run_one(cloud)
         image = await agent.subscriber.named("storage.image.activate", LONG)
-        await own_nats.stop()
-        assert cloud.hub is not None
-        async with asyncio.timeout(LONG):
-            while cloud.hub.nats.connected:
-                await asyncio.sleep(0.02)
+        await stopped(own_nats, cloud)
         for _ in range(2):  # it may be said twice
             assert (await agent.subscriber.answer(image, {"image": {"format": "touch"}})).status_code == 201
         asked = image["data"]["imageStoragePoolMap"]
@@ -238,11 +237,7 @@ async def test_without_nats_an_answer_counts_only_from_whom_it_was_asked(
         agent = await stack.enter_async_context(an_old_agent(cloud, "storage.image.activate"))
         await run_one(cloud)
         image = await agent.subscriber.named("storage.image.activate", LONG)
-        await own_nats.stop()
-        assert cloud.hub is not None
-        async with asyncio.timeout(LONG):
-            while cloud.hub.nats.connected:
-                await asyncio.sleep(0.02)
+        await stopped(own_nats, cloud)
         head = await store.head()
         partition, who, ask, stream = image["replyTo"].removeprefix("reply.").split(".")
         forged: list[dict[str, Any]] = [
@@ -268,11 +263,7 @@ async def test_without_nats_what_a_handler_answers_is_kept_too(store: PostgresSt
         await until(cloud, "externalHandler-1", "active")
         made = await cloud.post("/v1/accounts", name="x", kind="user")
         event = await handler.named("account.create;handler=demo")
-        await own_nats.stop()
-        assert cloud.hub is not None
-        async with asyncio.timeout(LONG):
-            while cloud.hub.nats.connected:
-                await asyncio.sleep(0.02)
+        await stopped(own_nats, cloud)
         assert (await handler.answer(event, {"+data": {"hello": "world"}})).status_code == 201
         created = await until(cloud, made["id"].replace("1a", "account-"), "active", "inactive")
         assert created.row["data"]["hello"] == "world"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -32,10 +33,11 @@ async def test_a_change_shows_the_resource_as_the_api_does(api: Api) -> None:
 async def test_many_changes_of_a_resource_are_told_as_one_and_the_last_is_always_told(api: Api) -> None:
     made = await api.post("/v1/hosts", name="0", kind="sim")
     async with subscribed(api.http, "resource.change") as subscriber:
+        began = time.monotonic()
         for number in range(1, 30):
             await api.http.put(f"/v1/hosts/{made['id']}", json={"name": str(number)})
         await subscriber.until(lambda event: event["resourceId"] == made["id"] and event["data"]["resource"]["name"] == "29")
-        assert len(of(subscriber, made["id"])) <= 29 // 2, "they are gathered"
+        assert len(of(subscriber, made["id"])) <= time.monotonic() - began + 1, "they are gathered for a second"
         states = of(subscriber, made["id"], "state.change")
         assert states == [], "nobody wanted to hear of states, and nothing moved one"
 

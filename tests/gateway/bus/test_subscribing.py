@@ -215,7 +215,7 @@ async def test_who_does_not_read_is_dropped_and_told_why_while_others_hear_on(ap
         big, sent = "x" * 200_000, 0
         async with asyncio.timeout(40):
             while len(api.hub) == 2:
-                await api.hub.publish(json.loads(json.dumps({"name": "big", "data": {"number": sent, "words": big}})))
+                await api.hub.publish({"name": "big", "data": {"number": sent, "words": big}})
                 sent += 1
                 while len(quick.heard) < sent:
                     await asyncio.sleep(0.001)

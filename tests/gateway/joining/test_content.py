@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from commands.config.sources import Sources, Unreadable
+from commands.config.sources import Item, Sources, Unreadable
 from gateway.errors import status_and_code
 from tests.support.http import Api
 
@@ -25,6 +25,12 @@ async def an_agent(api: Api, *items: str) -> int:
     return agent
 
 
+def configscripts(sources: Sources) -> Item:
+    item = sources.item("configscripts")
+    assert item is not None
+    return item
+
+
 def unpacked(answer: httpx.Response) -> dict[str, bytes]:
     assert answer.status_code == 200, answer.text
     with tarfile.open(fileobj=io.BytesIO(answer.content), mode="r:gz") as tar:
@@ -35,7 +41,7 @@ async def test_an_archive_holds_the_items_files_their_sums_and_the_version(api: 
     agent = await an_agent(api)
     answer = await api.http.get(ITEM, params={"agentId": f"1a{agent}"})
     files = unpacked(answer)
-    version = f"1-{Sources().item('configscripts').source}"  # type: ignore[union-attr]
+    version = f"1-{configscripts(Sources()).source}"
     root = f"configscripts-{version}"
     assert set(files) == {f"{root}/{name}" for name in ("config.sh", "version", "SHA1SUMS", "SHA1SUMSSUM")}
     assert files[f"{root}/version"].decode() == version
@@ -102,11 +108,9 @@ def test_an_item_that_can_not_be_read_is_told_with_its_file(tmp_path: Path) -> N
 def test_an_operators_own_item_is_served_in_the_place_of_corrals(tmp_path: Path) -> None:
     (tmp_path / "configscripts" / "deep").mkdir(parents=True)
     (tmp_path / "configscripts" / "deep" / "file").write_text("mine")
-    mine, ours = Sources(tmp_path).item("configscripts"), Sources().item("configscripts")
-    assert mine is not None
-    assert ours is not None
+    mine, ours = configscripts(Sources(tmp_path)), configscripts(Sources())
     assert set(mine.files) == {"deep/file"}
     assert mine.source != ours.source
     (tmp_path / "configscripts" / "deep" / "file").write_text("mine, changed")
-    assert Sources(tmp_path).item("configscripts").source != mine.source  # type: ignore[union-attr]
+    assert configscripts(Sources(tmp_path)).source != mine.source
     assert Sources(tmp_path).item("../configscripts") is None
