@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.cattle_client import cattle_client
 from tests.support.server import Server
+from tests.support.waiting import until
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +90,87 @@ def follow_links(cattle: Any, container: Any, host: Any) -> None:
     (listed,) = cattle.list_container(name="web", include=["hosts", "instanceHostMaps"])
     assert [each.id for each in listed.hosts] == [host.id]
     assert len(listed.instanceHostMaps) == 1
+
+
+OF_A_CONTAINER: Mapping[str, tuple[str, str, str, str]] = {
+    "nics": ("active", "inactive", "removed", "removed"),
+    "ports": ("active", "inactive", "inactive", "removed"),
+    "instanceLinks": ("active", "inactive", "inactive", "removed"),
+    "volumes": ("active", "inactive", "removed", "removed"),
+    "instanceHostMaps": ("active", "inactive", "inactive", "removed"),
+    "credentialInstanceMaps": ("active", "active", "active", "active"),
+}
+"""What is made for a container, by the links that lead there: its state while that runs, is stopped, removed and purged."""
+
+
+def test_what_is_made_for_a_container_lives_and_ends_with_it(cattle: Any) -> None:
+    key = cattle.wait_success(cattle.create_sshKey(name="mine"))
+    network, provider = a_network_with_services(cattle)
+    db = cattle.wait_success(cattle.create_container(imageUuid="sim:db", networkIds=[network.id], ports=["81"]))
+    web = cattle.wait_success(
+        cattle.create_container(
+            imageUuid="sim:web", networkIds=[network.id], ports=["8082:80"], instanceLinks={"db": db.id}, credentialIds=[key.id]
+        )
+    )
+    made = {link: one(web, link) for link in OF_A_CONTAINER}
+    everywhere = follow_what_is_shared(cattle, web, made["nics"], network, provider)
+    volume_map = one(made["volumes"], "volumeStoragePoolMaps")
+
+    for number, step in enumerate((lambda: web, web.stop, lambda: cattle.delete(web), lambda: cattle.reload(web).purge())):
+        cattle.wait_success(step())
+        seen = {link: cattle.wait_success(each).state for link, each in made.items()}
+        assert seen == {link: states[number] for link, states in OF_A_CONTAINER.items()}
+        assert {cattle.wait_success(each).state for each in everywhere} == {"active"}, "others use it, too"
+    assert cattle.wait_success(volume_map).state == "removed"
+
+
+def one(thing: Any, link: str) -> Any:
+    """The only one that the link leads to, once the lists, which may lag, hold it."""
+    [found] = until(getattr(thing, link), lambda page: len(page) > 0)
+    return found
+
+
+def a_network_with_services(cattle: Any) -> tuple[Any, Any]:
+    network = cattle.wait_success(cattle.create_hostOnlyNetwork(hostVnetUri="bridge://docker0", dynamicCreateVnet=True))
+    cattle.wait_success(cattle.create_subnet(networkId=network.id, networkAddress="10.42.0.0"))
+    provider = cattle.wait_success(cattle.create_agentInstanceProvider(networkId=network.id, agentInstanceImageUuid="sim:agent"))
+    for kind in ("dns", "dhcp", "link", "port", "hostNatGateway", "metadata", "ipsecTunnel"):
+        cattle.wait_success(cattle.create(f"{kind}Service", networkId=network.id, networkServiceProviderId=provider.id))
+    return network, provider
+
+
+def follow_what_is_shared(cattle: Any, web: Any, nic: Any, network: Any, provider: Any) -> list[Any]:
+    """An address, and what ties it to the nic; the network's segment on the host; the agent that serves it, in an instance of its own."""
+    address = one(nic, "ipAddresses")
+    assert address.address == web.primaryIpAddress
+    assert nic.network().id == network.id
+    address_map = one(nic, "ipAddressNicMaps")
+    vnet = nic.vnet()
+    on_host, on_subnet = one(vnet, "hostVnetMaps"), one(vnet, "subnetVnetMaps")
+    assert on_host.hostId == web.hosts()[0].id
+    assert on_subnet.subnetId == address.subnetId
+    serving = one(provider, "networkServiceProviderInstanceMaps")
+    agent = cattle.wait_success(serving.instance()).agentId
+    agent = cattle.wait_success(cattle.by_id_agent(agent))
+    assert {each.name for each in agent.configItemStatuses()} >= {"dnsmasq", "hosts", "iptables", "metadata", "ipsec"}
+    assert address.address in [each.item for each in cattle.list_resourcePool(ownerType="ipAddress")]
+    return [address, address_map, vnet, on_host, on_subnet, serving, agent, *web.image().imageStoragePoolMaps()]
+
+
+def test_what_an_agent_tells_of_is_made_and_has_a_life_of_its_own(cattle: Any) -> None:
+    agent = cattle.wait_success(cattle.create_agent(uri="sim://more", managedConfig=False))
+    host, pool = one(agent, "hosts"), one(agent, "storagePools")
+    tie = one(host, "storagePoolHostMaps")
+    physical = host.physicalHost()
+    assert (tie.storagePoolId, pool.agentId, physical.kind) == (pool.id, agent.id, "sim")
+    for each in (host, pool, tie, physical):
+        thing = cattle.wait_success(each)
+        assert thing.state == "active"
+        for action in ("deactivate", "activate", "deactivate", "remove", "restore", "remove", "purge"):
+            thing = cattle.wait_success(cattle.action(thing, action))
+        assert thing.state == "purged"
+    agent = cattle.wait_success(agent.deactivate())
+    assert cattle.wait_success(agent.remove()).state == "removed"
 
 
 def test_a_list_is_walked_page_by_page(cattle: Any) -> None:
