@@ -16,6 +16,7 @@ from commands.bus import Bus
 from commands.endings import Endings
 from commands.errors import Refused
 from commands.fleet import Fleet
+from commands.inventory import InventoryWatch
 from commands.logic.agent_instances import is_delegate
 from commands.service import Actor, Commands
 from eventstore import Unavailable
@@ -49,6 +50,7 @@ class PresenceWatch:
         self._news = asyncio.Event()
         self._heard_over: dict[int, int] = {}
         """Agent -> the bus's connection that it was heard over last."""
+        self._inventory = InventoryWatch(bus, commands, fleet, mine)
         bus.on_presence = self._heard
 
     def _heard(self, presence: Presence) -> None:
@@ -65,8 +67,9 @@ class PresenceWatch:
             self._news.set()
 
     def ask(self) -> None:
-        """Agents that were not heard lately are asked with the next look."""
+        """Agents that were not heard lately are asked with the next look, and all of them what they have."""
         self._asked = True
+        self._inventory.ask()
 
     async def run(self) -> None:
         """Watches until it is cancelled."""
@@ -74,6 +77,7 @@ class PresenceWatch:
             group.create_task(self._count_silence())
             group.create_task(self._compare())
             group.create_task(self._lose_hosts())
+            group.create_task(self._inventory.run())
 
     async def _compare(self) -> None:
         """Holds the newest heartbeat of each agent against the log."""

@@ -31,7 +31,7 @@ REPLAY, PURGE, PING, MONITOR, RETRY, CLEANUP = (
 TASKS = (
     Task(1, REPLAY, 0, "everything that is open takes a turn; by itself it does every 30 s, for whatever wake-up was lost"),
     Task(2, PURGE, 0, "what is due is purged; looked for every second anyway"),
-    Task(3, PING, 0, "agents that have not been heard lately are asked whether they are there, and not only after 30 s"),
+    Task(3, PING, 0, "agents that have not been heard lately are asked whether they are there; all of them what hosts and pools they have"),
     Task(5, MONITOR, 0, "whoever waits for others looks again; done with every change anyway"),
     Task(6, RETRY, 0, "what is unanswered is sent again; done 1 to 15 s after it was sent anyway"),
     Task(10, CLEANUP, 86400, "executions that ended over seven days ago are forgotten"),

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 
 from commands.answers import Misread, free
 from commands.catalogue.fields import number_in
+from commands.catalogue.model import Catalogue
+from commands.fleet import Fleet
 from commands.inorder import KNOWS
 from commands.placement import CAPACITY
 from commands.resource import Json, Resource
@@ -13,6 +15,9 @@ from commands.turn import Failure, Turn
 
 WORDS = ("uuid", "type", "kind", "name", "hostUuid", "physicalHostUuid")
 """What an element of an inventory says in text."""
+
+KINDS = ("physicalHost", "host", "storagePool")
+"""What is made of it, in this order."""
 
 
 def take_inventory(turn: Turn, agent: Resource) -> None:
@@ -24,26 +29,43 @@ def take_inventory(turn: Turn, agent: Resource) -> None:
     knows_epochs = reply.get("epochs") is True
     if knows_epochs != ((agent.row.get("data") or {}).get(KNOWS) is True):
         turn.merge(agent.stream, {"+data": {KNOWS: knows_epochs}})
-    elements = [each for each in reply.get("resources") or () if isinstance(each, dict) and each.get("uuid")]
-    named = (agent.row.get("data") or {}).get("agentResourcesAccountId")
-    account = number_in("account", named) or agent.row.get("accountId")
-    common: Json = {"agentId": agent.id, "accountId": account}
-    for each in _of(elements, "physicalHost"):
-        _find_or_create(turn, "physicalHost", each, {"accountId": account, "agentId": agent.id})
-    for each in _of(elements, "host"):
-        physical = _find(turn, "physicalHost", each.get("physicalHostUuid"))
-        capacity = {"computeFree": CAPACITY, "computeTotal": CAPACITY}
-        host = _find_or_create(turn, "host", each, {**common, **capacity, "physicalHostId": physical.id if physical else None})
-        if physical is not None and host.row.get("physicalHostId") != physical.id:
-            turn.change(host, {"physicalHostId": physical.id})
-    for each in _of(elements, "storagePool"):
-        host_of_pool = _find(turn, "host", each.get("hostUuid"))
-        if host_of_pool is None:
+    elements = elements_of(reply)
+    make_new(turn, turn.fleet, agent, elements)
+    for host, physical in moved(turn, turn.fleet, elements):
+        turn.change(host, {"physicalHostId": physical})
+
+
+def make_new(turn: Turn, fleet: Fleet, agent: Resource, elements: Iterable[Json], *, run: bool = True) -> list[Resource]:
+    """What no row has the uuid of, and what ties pools to hosts. `run`: as far as its create goes in this turn. Raises Failure."""
+    made = []
+    for each in elements:
+        kind = each["type"]
+        host, physical = _find(turn, fleet, "host", each.get("hostUuid")), _find(turn, fleet, "physicalHost", each.get("physicalHostUuid"))
+        if kind == "storagePool" and host is None:
             raise Failure(f"agent {agent.name} reports pool {each['uuid']} for host {each.get('hostUuid')!r}, which it does not report")
-        known = _find(turn, "storagePool", each["uuid"])
-        pool = known or _find_or_create(turn, "storagePool", each, common)
-        if known is None or host_of_pool.stream not in turn.fleet.resources:  # a new host, in the place of one that is purged
-            turn.create("storagePoolHostMap", {"storagePoolId": pool.id, "hostId": host_of_pool.id})
+        known = _find(turn, fleet, kind, each["uuid"])
+        if known is None:
+            row = _row(turn.catalogue, agent, kind, each)
+            if kind == "host":
+                row["physicalHostId"] = physical.id if physical else None
+            made.append(turn.create(kind, row, kind=each.get("kind") or kind, run=run))
+        in_place = host is not None and host.stream not in fleet.resources  # of a host that is purged
+        if kind == "storagePool" and host is not None and (known is None or in_place):
+            turn.create("storagePoolHostMap", {"storagePoolId": (known or made[-1]).id, "hostId": host.id}, run=run)
+    return made
+
+
+def moved(turn: Turn | None, fleet: Fleet, elements: Iterable[Json]) -> list[tuple[Resource, int]]:
+    """Hosts, and the physical hosts that they are said to be on now."""
+    told = ((each, _find(turn, fleet, "physicalHost", each.get("physicalHostUuid"))) for each in elements if each["type"] == "host")
+    hosts = ((_find(turn, fleet, "host", each["uuid"]), physical) for each, physical in told if physical is not None)
+    return [(host, physical.id) for host, physical in hosts if host is not None and host.row.get("physicalHostId") != physical.id]
+
+
+def elements_of(reply: Json) -> list[Json]:
+    """What it tells of, each with a uuid; what others hang on comes first."""
+    elements = [each for each in reply.get("resources") or () if isinstance(each, dict) and each.get("uuid")]
+    return [each for kind in KINDS for each in _of(elements, kind)]
 
 
 def wrong_inventory(reply: Json) -> str | None:
@@ -67,23 +89,24 @@ def _of(elements: Iterable[Json], kind: str) -> list[Json]:
     return [each for each in elements if each.get("type") == kind]
 
 
-def _find(turn: Turn, type_name: str, uuid: str | None) -> Resource | None:
+def _find(turn: Turn | None, fleet: Fleet, type_name: str, uuid: str | None) -> Resource | None:
+    """One that this turn makes, or one that there is."""
     if not uuid:
         return None
-    here = next((each for each in turn.resources.values() if each.type == type_name and each.row.get("uuid") == uuid), None)
-    return here or turn.fleet.by_uuid(type_name, uuid)
+    here = (each for each in (turn.resources.values() if turn else ()) if each.type == type_name and each.row.get("uuid") == uuid)
+    return next(here, None) or fleet.by_uuid(type_name, uuid)
 
 
-def _find_or_create(turn: Turn, type_name: str, element: Json, row: Json) -> Resource:
-    found = _find(turn, type_name, element["uuid"])
-    if found is not None:
-        return found
-    named = {"uuid": element["uuid"], "name": element.get("name"), "data": _described(turn, type_name, element)}
-    return turn.create(type_name, {**row, **named}, kind=element.get("kind") or type_name)
+def _row(catalogue: Catalogue, agent: Resource, type_name: str, element: Json) -> Json:
+    named = (agent.row.get("data") or {}).get("agentResourcesAccountId")
+    row: Json = {"agentId": agent.id, "accountId": number_in("account", named) or agent.row.get("accountId")}
+    if type_name == "host":
+        row |= {"computeFree": CAPACITY, "computeTotal": CAPACITY}
+    return {**row, "uuid": element["uuid"], "name": element.get("name"), "data": _described(catalogue, type_name, element)}
 
 
-def _described(turn: Turn, type_name: str, element: Json) -> Json:
+def _described(catalogue: Catalogue, type_name: str, element: Json) -> Json:
     try:
-        return free(turn.catalogue, turn.catalogue.type(type_name), element.get("data") or {})
+        return free(catalogue, catalogue.type(type_name), element.get("data") or {})
     except Misread as wrong:
         raise Failure(f"the agent reports {type_name} {element['uuid']}, whose data can't be taken in: {wrong}") from None

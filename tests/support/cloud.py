@@ -41,6 +41,8 @@ class ScriptedAgent:
     nats: Client
     hosts: int = 1
     behave: Behaviour = obliging
+    inventory: dict[str, Any] | None = None
+    """What it answers to pings, if not just its hosts."""
     heard: list[Message] = field(default_factory=list)
     subscription: Subscription = field(init=False)
 
@@ -53,7 +55,7 @@ class ScriptedAgent:
         message = Message.decode(raw.data)
         self.heard.append(message)
         if message.name == "ping":
-            await self.answer(message, sim_inventory(self.hosts))
+            await self.answer(message, self.inventory or sim_inventory(self.hosts))
             return
         answer = await self.behave(message)
         if isinstance(answer, str):
