@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from commands.answers import Misread, free
+from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.fields import number_in
-from commands.catalogue.model import Catalogue
 from commands.fleet import Fleet
 from commands.inorder import KNOWS
 from commands.placement import CAPACITY

@@ -11,7 +11,7 @@ import cattle
 import pytest
 
 from commands.catalogue.builtin import CATALOGUE
-from gateway.kinds import KINDS
+from gateway.access.kinds import KINDS
 from tests.flows.everything import Everything, actions, client_of, follow, next_action, refused
 from tests.gateway.samples import REFERS, body_of, createable
 from tests.support.cattle_client import cattle_client
