@@ -46,6 +46,7 @@ class InventoryWatch:
     def __init__(self, bus: Bus, commands: Commands, fleet: Fleet, mine: Callable[[str], bool]) -> None:
         self._bus, self._commands, self._fleet, self._mine = bus, commands, fleet, mine
         self._due: dict[int, float] = {}
+        self._all = False
         self._asked: dict[str, tuple[int, float]] = {}
         """Ping -> the agent, and until when its answer counts."""
         self._answers: asyncio.Queue[tuple[int, Message]] = asyncio.Queue()
@@ -53,7 +54,7 @@ class InventoryWatch:
 
     def ask(self) -> None:
         """All agents with the next look."""
-        self._due = dict.fromkeys(self._due, 0.0)
+        self._all = True
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -62,17 +63,20 @@ class InventoryWatch:
 
     async def _ask_who_is_due(self) -> None:
         while True:
+            await asyncio.sleep(LOOK)
+            if not self._bus.connected:
+                continue
             now = asyncio.get_running_loop().time()
             self._asked = {ident: asked for ident, asked in self._asked.items() if asked[1] > now}
             agents = {each.id: each for each in self._fleet.all("agent") if self._is_asked(each)}
             every = self._commands.settings[EVERY] * PRESENCE_SECONDS
+            at_once, self._all = self._all, False
             due = {number: self._due.get(number, now + every) for number in agents}
             for number, at in due.items():
-                if at <= now and (every or at == 0.0) and self._bus.connected:
+                if at_once or (every and at <= now):
                     due[number] = now + every
                     await self._ask(agents[number], now)
             self._due = due
-            await asyncio.sleep(LOOK)
 
     def _is_asked(self, agent: Resource) -> bool:
         """One in an instance brings nothing, and is reached through its host's."""

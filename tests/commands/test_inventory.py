@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from commands.inventory import EVERY
+from commands import executions
+from commands.catalogue.tasks import BY_NAME, PING
+from commands.inventory import EVERY, LOOK
+from commands.service import Actor
 from eventstore.memory import MemoryStore
 from tests.support.cloud import Cloud, a_running_cloud
 from tests.support.story import sim_inventory
@@ -76,4 +79,13 @@ async def test_an_answer_that_is_rubbish_or_lacks_a_host_changes_nothing_and_it_
                     await asyncio.sleep(0.05)
         assert len(cloud.engine.fleet.resources) == known
         cloud.agent.inventory = more(METAL)
+        await until_there(cloud, "physicalHost", "metal")
+
+
+async def test_the_task_that_pings_asks_all_at_once_whatever_the_schedule(nats_url: str) -> None:
+    async with a_running_cloud(MemoryStore(), nats_url, settings={EVERY: 0}) as cloud:
+        cloud.agent.inventory = more(METAL)
+        await asyncio.sleep(3 * LOOK)
+        assert cloud.engine.fleet.by_uuid("physicalHost", "metal") is None, "it is asked when it becomes active alone"
+        await executions.begin(cloud.commands, BY_NAME[PING].number, Actor())
         await until_there(cloud, "physicalHost", "metal")
