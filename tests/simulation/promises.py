@@ -18,7 +18,7 @@ from eventstore.memory import MemoryStore
 from tests.simulation import sealed
 from tests.simulation.broken import Broken
 from tests.simulation.database import Landed
-from tests.simulation.hosts import Machine
+from tests.simulation.hosts import REMOVED, Machine
 from tests.simulation.in_force import InForce
 
 STOPPING_VERBS = frozenset({
@@ -92,6 +92,8 @@ class Promises:
         present = self.resources.get(event.stream) or empty(event.stream)
         if event.type == events.STEP_FAILED:
             self._check_error(present, event)
+        elif event.type == events.STEP_SUCCEEDED:
+            self._check_gone(present, event)
         if event.position != len(self.log) + 1:
             raise Broken(f"position {event.position} follows {len(self.log)}")
         if event.version != present.version + 1:
@@ -112,6 +114,17 @@ class Promises:
         for asked in (each for bracket in present.open.values() for each in bracket.asked.values()):
             if asked.id == event.data["id"] and asked.command != "ping" and (asked.agent, asked.command) not in self.errors:
                 raise Broken(f"{event.id} says that {asked.command} failed, and agent {asked.agent} never said so: {event.data['error']}")
+
+    def _check_gone(self, present: Resource, event: Recorded) -> None:
+        """What the log says is removed is gone, unless a newer command came to it since."""
+        for asked in (each for bracket in present.open.values() for each in bracket.asked.values()):
+            if asked.id != event.data["id"] or asked.command != "compute.instance.remove":
+                continue
+            uuid = self.resources[f"instance-{present.row['instanceId']}"].row["uuid"]
+            [machine] = (each for each in self.machines if each.number == asked.agent)
+            box = machine.boxes.get(uuid)
+            if box is not None and box.state != REMOVED and self._newest[machine.name, uuid][0] <= asked.epoch:
+                raise Broken(f"{event.id} says that {asked.command} is done, and {machine.name} has a box of {uuid} that is {box.state}")
 
     def _check_handlers(self, present: Resource, event: Recorded) -> None:
         bracket = next((each for each in present.open.values() if each.pid == event.data.get("pid")), None)

@@ -82,15 +82,17 @@ def _boxes(promises: Promises) -> list[str]:
 
 
 def _places(resources: dict[str, Resource]) -> list[str]:
-    """What is running has one live map, which is active, to a host that lives, and what it began to run with is active still."""
+    """What is running has one live map, which is active, to a host that lives, and what it began to run with is active still: or its
+    stop failed (an external handler refused it), and an operator has the word."""
     found: list[str] = []
     for instance in (each for each in _of(resources, "instance") if each.state == "running"):
         maps = [each for each in _of(resources, "instanceHostMap") if each.row.get("instanceId") == instance.id and not each.removed]
         hosts = [resources.get(f"host-{each.row.get('hostId')}") for each in maps]
         if [each.state for each in maps] != ["active"] or any(host is None or host.removed for host in hosts):
             found.append(f"{instance.stream} is running with {[(each.stream, each.state, each.row.get('hostId')) for each in maps]}")
-        idle = [each for each in runs_with(instance, resources) if each.state != "active"]
-        found += [f"{instance.stream} is running, and {each.stream} is {each.state}" for each in idle]
+        lost = [each for each in runs_with(instance, resources) if each.state != "active"]
+        if lost and instance.failed != "instance.stop":
+            found.append(f"{instance.stream} is running without {[(each.stream, each.state) for each in lost]}")
     return found
 
 

@@ -20,11 +20,8 @@ CORES = max(1, min(os.cpu_count() or 1, 8))
 LONGEST = 1200.0
 """Seconds that a process may take, on a machine that is busy with other things."""
 
-FOUND_WITHIN = {
-    "unfenced-log": 200, "forgetful-log": 400, "generous-log": 400, "blank-ledger": 200, "a-vnet-each-time": 100, "eager-handlers": 200,
-    "looks-away": 200, "deaf-machine": 400,
-}  # fmt: skip
-"""Seeds within which a mutation is found; the others are found at once."""
+FOUND_WITHIN = 300
+"""Seeds, for every mutation: the one that is found most seldom shows in one story of forty, so that what is drawn may well change."""
 BY_HAND = {"partly-read"}
 """Found too seldom to be looked for each time (one story in some hundreds)."""
 
@@ -67,7 +64,7 @@ def test_a_seed_is_the_same_story_every_time(seed: str) -> None:
 @pytest.mark.timeout(LONGEST + 60)
 @pytest.mark.parametrize("mutation", sorted(set(MUTATIONS) - BY_HAND))
 def test_what_is_broken_on_purpose_is_found(mutation: str) -> None:
-    process = simulate("--mutation", mutation, "--seeds", f"0:{FOUND_WITHIN.get(mutation, 40)}", "--most", "1")
+    process = simulate("--mutation", mutation, "--seeds", f"0:{FOUND_WITHIN}", "--most", "1")
     output = ended(process)
     assert process.returncode == 1, output
     assert "FAILED: " in output
