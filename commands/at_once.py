@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from commands import handlers
+from commands import handlers, remaining
 from commands.fleet import Fleet
 from commands.resource import Resource
 from commands.snapshots import form, resumed
@@ -53,9 +53,9 @@ async def _landed(store: Store, vault: Vault, root: str, take_turn: TakeTurn) ->
     turn = await take_turn(resources, fleet)
     if not (writes := turn.writes()):
         return True
-    work, done = turn.work()
+    work, done = remaining.work(turn)
     try:
-        await store.append(await vault.sealed(writes), unchanged=turn.untouched(), whole=[root], work=work, done=done)
+        await store.append(await vault.sealed(writes), unchanged=remaining.untouched(turn), whole=[root], work=work, done=done)
     except (WrongVersion, Taken):
         return False
     return True

@@ -128,7 +128,7 @@ class Dispatch:
 
     def ready(self, root: str, world: World) -> list[Waiting]:
         """Forgets the root's commands that are answered or given up. -> those to be sent now; others wait until there is room."""
-        mine = (each for each in world.resources.values() if (each.root or each.stream) == root)
+        mine = (each for each in world.resources.values() if each.root == root)
         found, behind = in_order(world, mine)
         waiting = {each[2].id: each for each in found}
         self._note_order(root, behind)

@@ -306,6 +306,15 @@ class Draft(World):
 
     # --- lookups ---
 
+    @property
+    def drafted(self) -> set[str]:
+        """The streams that this writes to."""
+        return {stream for stream, drafts in self._drafts.items() if drafts}
+
+    def ours(self) -> list[Resource]:
+        """What the root holds, as it is just now: what is looked at of others is beside it."""
+        return [each for each in self.resources.values() if each.root == self.root]
+
     def root_of(self, stream: str) -> str:
         return self._roots.get(stream) or self.resources[stream].root or stream
 

@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from agents.wire import partition_of
-from commands import events
+from commands import events, remaining
 from commands.agenda import Agenda
 from commands.alarms import BROKEN_SECONDS, Alarms
 from commands.announce import Announcer
@@ -310,9 +310,9 @@ class Engine:
         try:
             writes = await self.vault.sealed(writes)
             reach_all("before", "append", moments)
-            work, done = turn.work()
+            work, done = remaining.work(turn)
             ends = bool(done) or any(each.root == turn.root for each in work)  # or rests
-            unchanged, whole = (turn.untouched(), [turn.root]) if ends else (None, [])
+            unchanged, whole = (remaining.untouched(turn), [turn.root]) if ends else (None, [])
             appended = await self.store.append(writes, unchanged=unchanged, whole=whole, lease=lease, work=work, done=done)
         finally:
             for claim in claims:  # whether it landed or not is for the log to say

@@ -157,7 +157,7 @@ class Intake(Draft):
 
     def _is_gone(self, resource: Resource) -> bool:
         """Neither it nor the root that it was part of comes back, and nothing else is in its place."""
-        root = self.resources.get(resource.root or resource.stream, resource)
+        root = self.resources.get(resource.root, resource)
         kind = self.catalogue.type(resource.type)
         return resource.state in GONE and root.state in NEVER_BACK and same(kind, resource, self.resources.values()) is None
 
@@ -218,7 +218,7 @@ class Intake(Draft):
         """What no process waits for is asked until it is answered, its time is over, or nobody is there to be asked any more."""
         before = woken, _ = self._cause, self._correlation
         for stream, resource in list(self.resources.items()):
-            for asked in resource.asides.values() if (resource.root or stream) == self.root else ():
+            for asked in resource.asides.values() if resource.root == self.root else ():
                 old = asked.at is not None and self.now - asked.at > ASIDE_LASTS
                 if asked.id in self.triggers.silent or old:
                     error = f"agent {asked.agent} has not answered {asked.command}: it is asked no more, as nothing waits for it"
@@ -241,7 +241,7 @@ class Intake(Draft):
     def put_to_rest(self) -> None:
         """Where nothing is under way any more, no state may say otherwise: what an interruption left between two states is put to rest,
         and what its agent may have done is undone."""
-        mine = [each for each in self.resources.values() if (each.root or each.stream) == self.root]
+        mine = self.ours()
         if any(each.open for each in mine):
             return
         for each in mine:
@@ -261,7 +261,7 @@ class Intake(Draft):
         """Parks and resumes what waits, and says how far it is. After the steps."""
         self._park_silent()
         for stream, resource in list(self.resources.items()):
-            if (resource.root or stream) == self.root:
+            if resource.root == self.root:
                 for bracket in list(resource.open.values()):
                     self._tell_parked(stream, bracket)
                     self._tell_progress(stream, bracket)

@@ -16,17 +16,16 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, assert_never
 
-from agents.wire import partition_of
-from commands import asking, calls, events, purges
+from commands import asking, calls, events, nesting, purges
 from commands.catalogue.catalogue import Catalogue
-from commands.catalogue.model import Ask, Await, Checkpoint, Child, Decide, Join, Own, Process, Step, Target
+from commands.catalogue.model import Ask, Await, Checkpoint, Child, Decide, Join, Own, Process, Step
 from commands.errors import Failure
 from commands.fleet import Fleet
 from commands.intake import Answer, Intake, Triggers
 from commands.resource import Json, Resource
 from commands.unanswered import only_asked
 from commands.world import World
-from eventstore import Claim, Work
+from eventstore import Claim
 
 __all__ = ["Answer", "Failure", "NeedIds", "NeedRoot", "Others", "Triggers", "Turn"]
 
@@ -75,7 +74,8 @@ class Turn(Intake):
         and again; a step that can't be run fails its process, and what ends a thing does without it."""
         super().__init__(catalogue, resources, fleet, triggers=triggers, **surroundings)
         self._others, self._last_resort = others, last_resort
-        self._waited_for = only_asked(each for each in resources.values() if (each.root or each.stream) == self.root)
+        self.waited_for = only_asked(self.ours())
+        """The one agent whose answers were all that its root waited for before."""
         self._watched: set[str] = set()
         self._delegating: set[str] = set()
 
@@ -106,34 +106,8 @@ class Turn(Intake):
         self.wake_at = self.now  # whoever begins again tries it again
         for stream in list(self.resources):
             for bracket in list(self.resources[stream].open.values()):
-                if (self.resources[stream].root or stream) == self.root and bracket.parked != reason:
+                if self.resources[stream].root == self.root and bracket.parked != reason:
                     self.emit(stream, events.PROCESS_PARKED, {"pid": bracket.pid, "id": "", "reason": reason})
-
-    def untouched(self) -> dict[str, int]:
-        """The root's other streams, with the versions at which this turn found nothing to do in them. For an append that declares the
-        root's work done: a command that came to one of them meanwhile must not lose its work row by it."""
-        mine = (each for each in self.resources.values() if (each.root or each.stream) == self.root)
-        return {each.stream: each.version for each in mine if not self._drafts.get(each.stream)}
-
-    def work(self) -> tuple[list[Work], list[str]]:
-        """(roots that have something left to do, roots that have not) after this turn, as far as it changes anything."""
-        touched = {self.root_of(stream) for stream in self._drafts} - {self.root}
-        todo = [
-            Work(root, partition_of(root))
-            for root in sorted(touched)
-            if any(self.resources[stream].open for stream in self._drafts if self.root_of(stream) == root)
-        ]
-        mine = [each for each in self.resources.values() if (each.root or each.stream) == self.root]
-        if any(each.undoing or each.asides for each in mine):  # it may have been done already when a late answer came
-            return [*todo, Work(self.root, partition_of(self.root))], []
-        if any(each.open for each in mine):
-            waits_for = None if self.waits_for or self.wake_at else only_asked(mine)
-            if waits_for == self._waited_for:  # its row says so, or (where it waited for more then) that it is to have a turn
-                return todo, []
-            return [*todo, Work(self.root, partition_of(self.root), waits_for=waits_for)], []
-        if due := purges.next_due(self, mine):
-            return [*todo, Work(self.root, partition_of(self.root), due)], []
-        return todo, [self.root]
 
     # --- what steps call ---
 
@@ -182,7 +156,6 @@ class Turn(Intake):
         """A process of another root, seen through `elsewhere`, unless it is under way there. Nobody waits for it."""
         if process.field not in resource.open:
             self.resources[resource.stream] = resource
-            self._roots[resource.stream] = resource.root or resource.stream
             self.begin(resource.stream, process)
 
     def wait_for(self, stream: str, until: datetime) -> None:
@@ -274,17 +247,17 @@ class Turn(Intake):
                 else:
                     children = self.children(step.type, step.via, resource.id, step.removed)
                 wanted = [each for each in children if step.when is None or step.when(each)]
-                outcomes = [self._nested(each.stream, step.process, pid, step.ignore_invalid) for each in wanted]
+                outcomes = [nesting.nested(self, each.stream, step.process, pid, step.ignore_invalid) for each in wanted]
                 return all(outcomes)
             case Own():
                 under_way = resource.open.get(self.catalogue.process(step.process).field)
                 begun = under_way is not None and step.process in (under_way.process, under_way.origin)
                 if not begun and step.when is not None and not step.when(self, resource):
                     return True
-                return self._nested(stream, step.process, pid, False)
+                return nesting.nested(self, stream, step.process, pid)
             case Join():
-                joined = [self._join(stream, pid, target, step.process) for target in step.targets(self, resource)]
-                return all(joined)
+                outcomes = [nesting.joined(self, stream, pid, target, step.process) for target in step.targets(self, resource)]
+                return all(outcomes)
             case Ask():
                 return asking.ask(self, stream, pid, step)
             case Checkpoint():
@@ -295,60 +268,6 @@ class Turn(Intake):
                 return step.until(self, resource)
             case _:
                 assert_never(step)
-
-    def _nested(self, stream: str, name: str, parent: str, ignore_invalid: bool) -> bool:
-        """A process on a resource of this root, inside ours."""
-        process = self.catalogue.process(name)
-        resource = self.resources[stream]
-        other = resource.open.get(process.field)
-        if other is not None and other.parent is None and name not in (other.process, other.origin) and not self.accepts(resource, process):
-            if self.advance(stream, other.pid) is None:  # somebody's own command to it (an update, say): it ends first
-                return False
-            resource = self.resources[stream]
-        bracket = resource.open.get(process.field)
-        state = resource.row.get(process.field) or ""
-        if bracket is not None and name in (bracket.process, bracket.origin):
-            pid = bracket.pid
-        elif state in process.dones and state not in process.start and bracket is None:
-            return True
-        elif self.accepts(resource, process):
-            pid = self.begin(stream, process, parent=parent)
-        elif ignore_invalid:
-            return True
-        else:
-            raise Failure(f"{resource.name} is {state}: {name} is not possible")
-        outcome = self.advance(stream, pid)
-        self._pid = parent
-        if outcome is not None and outcome.startswith("failed: "):
-            raise Failure(outcome.removeprefix("failed: "))
-        return outcome == "done"
-
-    def _join(self, stream: str, pid: str, target: Target, name: str) -> bool:
-        """A process on a shared resource: done, under way, failed since we joined it, or to be started."""
-        process = self.catalogue.process(name)
-        resource = self.get(target.type, target.id)
-        if resource is None:
-            if target.create is None:
-                raise Failure(f"{target.type} {target.id} does not exist")
-            claims = (Claim(*target.claim),) if target.claim else ()
-            resource = self.create(target.type, dict(target.create), claims=claims)
-        joined = resource.stream
-        if joined in self.triggers.failed:
-            raise Failure(self.triggers.failed[joined])
-        under_way = resource.open.get(process.field)
-        if under_way is None:
-            state = resource.row.get(process.field) or ""
-            if state in process.dones:
-                return True
-            if not self.accepts(resource, process):
-                raise Failure(f"{resource.name} is {state}: {name} is not possible")
-            self._roots.setdefault(joined, resource.root or joined)
-            self.begin(joined, process)
-        elif under_way.retried < asking.retried(self, stream, pid):
-            data = {"pid": under_way.pid, "process": under_way.process, "field": process.field, "reason": f"for {stream}"}
-            self.emit(joined, events.PROCESS_RETRIED, data)
-        self.joined.setdefault(pid, []).append((joined, process.field))
-        return False
 
     # --- ends ---
 
@@ -387,7 +306,7 @@ class Turn(Intake):
         for stream in list(self.resources):
             for process in self.catalogue.looked_after(self.resources[stream].type):
                 resource = self.resources[stream]
-                mine = (resource.root or stream) == self.root and process.field not in resource.open
+                mine = resource.root == self.root and process.field not in resource.open
                 if mine and process.at_rest is not None and resource.row.get(process.field) in process.dones:
                     self._cause = before or f"{stream}@{resource.version}"  # where it came to rest
                     process.at_rest(self, resource)
@@ -397,7 +316,7 @@ class Turn(Intake):
         for stream in list(self.resources):
             resource = self.resources[stream]
             due = purges.due_at(resource)
-            if due is None or due > self.now or (resource.root or stream) != self.root:
+            if due is None or due > self.now or resource.root != self.root:
                 continue
             process = self.catalogue.process_of(resource.type, "purge")
             if process is not None and not resource.open and resource.state in process.start and not purges.waits(self, resource):

@@ -10,6 +10,7 @@ from commands import events
 from commands.decide import Delete, Run, Update
 from commands.errors import Conflict
 from commands.interventions import Cancel, ForceRemove, Retry
+from commands.remaining import work
 from commands.turn import Triggers
 from tests.support.story import Ask, Story, a_cloud
 
@@ -410,11 +411,11 @@ def test_an_undo_keeps_its_root_at_work_although_nothing_is_under_way() -> None:
     story, undo = late_undo()
     turn = story.turn(INSTANCE, {each.stream: each for each in story.resources().values() if each.root == INSTANCE})
     turn.run()
-    assert [work.root for work in turn.work()[0]] == [INSTANCE]
+    assert [each.root for each in work(turn)[0]] == [INSTANCE]
     story.answer(undo)
     turn = story.turn(INSTANCE, {each.stream: each for each in story.resources().values() if each.root == INSTANCE})
     turn.run()
-    assert turn.work() == ([], [INSTANCE])
+    assert work(turn) == ([], [INSTANCE])
 
 
 @pytest.mark.parametrize("gone", ["host-1", "agent-1"])

@@ -12,6 +12,7 @@ from commands.catalogue.builtin import CATALOGUE
 from commands.decide import Delete, Run
 from commands.engine import Engine
 from commands.fleet import Fleet
+from commands.remaining import untouched, work
 from commands.resource import fold, fold_all
 from commands.roots import Roots, as_asked
 from commands.settings import DEFAULTS
@@ -203,8 +204,8 @@ def test_work_is_done_only_if_nobody_wrote_to_what_the_turn_left_alone() -> None
     [ask] = story.asks()
     turn = story.turn(INSTANCE, resources, Triggers())
     turn.run()
-    assert turn.work() == ([], [])
-    assert turn.untouched() == {stream: each.version for stream, each in resources.items()}
+    assert work(turn) == ([], [])
+    assert untouched(turn) == {stream: each.version for stream, each in resources.items()}
 
 
 # --- what the engine remembers ---

@@ -8,6 +8,7 @@ import pytest
 
 from commands.decide import Delete, Run, Update
 from commands.interventions import ForceRemove
+from commands.remaining import work
 from tests.support.story import Ask, Story, a_cloud
 
 POOL_MAP = ("imageStoragePoolMap.imageId+storagePoolId", "[1,1]")
@@ -134,7 +135,7 @@ def left_the_pool() -> tuple[Story, Ask]:
 
 def work_of(story: Story, root: str) -> bool:
     """Whether the log keeps it as having something left to do just now."""
-    todo, _ = story.turn(root, {root: story.resource(root)}).work()
+    todo, _ = work(story.turn(root, {root: story.resource(root)}))
     return any(each.root == root and each.due is None for each in todo)
 
 
