@@ -5,7 +5,6 @@ It needs only the store: with NATS, engines and projectors down it still accepts
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,8 +21,9 @@ from commands.ids import Ids
 from commands.interventions import Intervention
 from commands.keys import KeyPair, rsa_key_pair
 from commands.logic import pools
-from commands.logic.storage import IMAGE_DRIVERS, register_image, unregistrable
-from commands.placement import CAPACITY, MOST_CAPACITY
+from commands.logic.storage import register_image
+from commands.new_rows import NewRows
+from commands.placement import MOST_CAPACITY
 from commands.resource import Json, Resource, empty, evolve, fold, split_stream
 from commands.snapshots import latest
 from commands.surroundings import REAL, Surroundings
@@ -33,8 +33,6 @@ from eventstore import BadData, CommandKey, KeyReused, Recorded, Repeated, Store
 
 TRIES = 20
 """How often a decision is taken again because its stream moved."""
-
-PURGED = ("purging", "purged")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,20 +66,18 @@ class Commands:
         self.store = store
         self.surroundings = surroundings
         self.vault = vault or Vault(store, catalogue, chance=self.surroundings.secret)
-        self._new_key_pair = new_key_pair
         self.catalogue = catalogue
         self.settings = settings
         self._ids = Ids(store)
         self._no_fleet = Fleet()
-        self._images: dict[str, str] = {}
-        """Image uuid -> stream, of those asked for. One that is purged has its uuid no more."""
+        self._new_rows = NewRows(store, catalogue, settings, new_key_pair, surroundings.secret)
 
     async def create(self, type_name: str, fields: Json, actor: Actor, key: CommandKey | None = None) -> Outcome:
         """POST of a collection: a row in state requested, and its create process begun."""
-        row = await self._with_keys(type_name, self._with_defaults(type_name, fields, actor))
-        root = await self._root_of_owner(type_name, row)
+        row = await self._new_rows.with_keys(type_name, self._new_rows.with_defaults(type_name, fields, actor.account))
+        root = await self._new_rows.root_of_owner(type_name, row)
         for _ in range(TRIES):
-            image = await self._image_of(type_name, row) if "imageUuid" in self.catalogue.type(type_name).fields else None
+            image = await self._new_rows.image_of(type_name, row) if "imageUuid" in self.catalogue.type(type_name).fields else None
 
             def create(turn: Turn, image: Resource | None = image) -> str:
                 mine = dict(row)
@@ -107,7 +103,7 @@ class Commands:
             wanted["computeFree"] = min(int(wanted["computeFree"]) + used, MOST_CAPACITY)
         is_key = self.catalogue.root_type(type_name).name == "credential" and "secretValue" in wanted
         if is_key and (await latest(self.store, f"credential-{number}")).kind in passwords.HASHED:
-            wanted = await self._with_hash(wanted)
+            wanted = await self._new_rows.with_hash(wanted)
         return await self._change(type_name, number, Update(wanted), actor, key, 200)
 
     async def delete(self, type_name: str, number: int, actor: Actor, key: CommandKey | None = None) -> Outcome:
@@ -174,95 +170,6 @@ class Commands:
         """Appends what a turn of our own drafts (it says which stream the outcome is about). For what Corral does by itself.
         `about`: the resource that it changes, as it is."""
         return await self._append(draft, {about.stream: about} if about is not None else {}, actor, key, 200)
-
-    # --- a new row ---
-
-    def _with_defaults(self, type_name: str, fields: Json, actor: Actor) -> Json:
-        kind = self.catalogue.type(type_name)
-        row = dict(fields)
-        for field in kind.fields.values():  # what comes by the API has them already; what Corral creates itself has them from here
-            if field.default is not None and field.store in ("col", "fld"):
-                row.setdefault(field.name, field.default)
-        if "accountId" in kind.fields and row.get("accountId") is None and type_name != "agent" and actor.account is not None:
-            row["accountId"] = actor.account
-        if "zoneId" in kind.fields:
-            row.setdefault("zoneId", 1)
-        if self.catalogue.root_type(type_name).name == "host":
-            row.setdefault("computeFree", CAPACITY)
-            row.setdefault("computeTotal", CAPACITY)
-        return row
-
-    async def _with_keys(self, type_name: str, row: Json) -> Json:
-        """A new sshKey without a value gets a pair, a password becomes its hash. Both take a while and chance: turns are quick and pure."""
-        if self.catalogue.root_type(type_name).name != "credential":
-            return row
-        kind = row.get("kind") or type_name
-        if kind in passwords.HASHED:
-            return await self._with_hash(row)
-        if kind != "sshKey" or row.get("publicValue"):
-            return row
-        pair = await asyncio.to_thread(self._new_key_pair)
-        return {**row, "publicValue": pair.public, "secretValue": pair.secret}
-
-    async def _with_hash(self, row: Json) -> Json:
-        if not isinstance(row.get("secretValue"), str):
-            return row
-        return {**row, "secretValue": await asyncio.to_thread(passwords.hashed, row["secretValue"], self.surroundings.secret)}
-
-    async def _root_of_owner(self, type_name: str, row: Json) -> str:
-        """A row that belongs to another (a volume's map to a pool) shares that one's root."""
-        kind = self.catalogue.root_type(type_name)
-        if kind.owner is None:
-            return ""
-        if row.get(kind.owner) is None:
-            raise Refused("MissingRequired", f"a {type_name} belongs to what its {kind.owner} names", kind.owner)
-        stream = f"{kind.fields[kind.owner].reference}-{row[kind.owner]}"
-        owner = await latest(self.store, stream)
-        if not owner.exists:
-            raise Refused("InvalidReference", f"there is no {stream.replace('-', ' ')}", kind.owner)
-        return owner.root
-
-    async def _image_of(self, type_name: str, row: Json) -> Resource | None:
-        """The image that imageId or imageUuid names; None when a driver may register it by its uuid."""
-        if row.get("imageId") is not None:
-            stream = f"image-{row['imageId']}"
-            found = await self._image(stream, type_name, "imageId")
-            if found is None:
-                raise Refused("InvalidReference", f"there is no {stream.replace('-', ' ')} any more: it is purged", "imageId")
-            return found
-        uuid_given = row.get("imageUuid")
-        if not uuid_given:
-            if self.settings["api.instance.require.image"]:
-                message = "an instance needs an image: give imageUuid (e.g. docker:nginx) or imageId"
-                raise Refused("MissingRequired", message, "imageUuid")
-            return None
-        if (known := self._images.get(uuid_given)) and (image := await self._image(known, type_name, "imageUuid")) is not None:
-            return image
-        holder = await self.store.holder("image.uuid", uuid_given)
-        if holder is not None and (image := await self._image(holder, type_name, "imageUuid")) is not None:
-            self._images[uuid_given] = holder
-            return image
-        if reason := unregistrable(str(uuid_given)):
-            raise Refused("InvalidReference", reason, "imageUuid")
-        self._check_kind(IMAGE_DRIVERS[str(uuid_given).partition(":")[0]], type_name)
-        return None
-
-    async def _image(self, stream: str, type_name: str, field: str) -> Resource | None:
-        """None: it is purged. Raises Refused for one that can't be used."""
-        image = await latest(self.store, stream)
-        if not image.exists:
-            raise Refused("InvalidReference", f"there is no {stream.replace('-', ' ')}", field)
-        if image.state in PURGED:
-            return None
-        if image.removed or image.state == "removing":
-            message = f"image {image.id} ({image.name}) is {image.state}: restore it, or purge it and its uuid is free for another"
-            raise Refused("InvalidReference", message, field)
-        self._check_kind(image.row.get("instanceKind"), type_name)
-        return image
-
-    def _check_kind(self, wanted: str | None, type_name: str) -> None:
-        if wanted and wanted != type_name:
-            raise Refused("InvalidImageInstanceKind", f"the image is for a {wanted}, not for a {type_name}", "imageUuid")
 
     # --- appending ---
 
