@@ -18,13 +18,13 @@ from typing import Any
 import structlog
 
 from agents.wire import partition_of
-from commands import events, remaining
+from commands import conflicts, events, remaining
 from commands.agenda import Agenda
 from commands.alarms import BROKEN_SECONDS, Alarms
 from commands.announce import Announcer
 from commands.bus import Bus
 from commands.catalogue.catalogue import Catalogue
-from commands.claimed import PREFIXES, leased
+from commands.claimed import PREFIXES
 from commands.correspondence import Correspondence
 from commands.dispatch import Dispatch
 from commands.endings import Endings
@@ -46,12 +46,9 @@ from commands.turn import Answer, NeedIds, NeedRoot, Others, Triggers, Turn
 from commands.vault import Vault
 from commands.vitals import Vitals
 from commands.wakeups import Wakeups
-from eventstore import ArchiveAway, Claim, Full, Lease, LostLease, Recorded, Store, Taken, Unavailable, Write, WrongVersion
+from eventstore import ArchiveAway, Full, Lease, LostLease, Recorded, Store, Taken, Unavailable, Write, WrongVersion
 
 log = structlog.get_logger("corral.engine")
-
-BELIEVED_SECONDS = 1.0
-"""How long a refusal (no capacity, taken) is believed more than the fleet, which sees by then what it lagged behind."""
 
 MAX_CONFLICTS = 50
 """Turns taken again for conflicts until the engine says that something is wrong with the root."""
@@ -200,8 +197,8 @@ class Engine:
 
     async def _take_turn(self, root: str, triggers: Triggers) -> None:
         """Decides and appends until it is in the log, then sends. Conflicts reload; an absent database is waited for."""
-        conflicts = 0
-        while conflicts < MAX_CONFLICTS:
+        times = 0
+        while times < MAX_CONFLICTS:
             lease = self._partitions.held.get(partition_of(root))
             if lease is None or not self._is_ours(root):
                 return
@@ -218,15 +215,13 @@ class Engine:
             try:
                 recorded = await self._append(turn, writes, lease, triggers)
             except WrongVersion as conflict:
-                conflicts += 1
+                times += 1
                 self._roots.forget(root)
                 self._roots.forget(conflict.stream)  # where it is another root, which was looked at
-                await self._catch_up_with(conflict.stream)
+                await conflicts.catch_up(self.fleet, self.store, conflict.stream)
             except (Taken, Full) as conflict:
-                conflicts += 1
-                self._believe(conflict)
-                if isinstance(conflict, Full) or not leased(conflict.scope):  # else another address does as well, at once
-                    await asyncio.sleep(min(0.005 * 2**conflicts, 1.0))  # the follower learns of the holder meanwhile
+                times += 1
+                await conflicts.believe(self.fleet, conflict, times)
             except LostLease:
                 if self._partitions.held.get(partition_of(root)) is lease:  # not one that was taken anew meanwhile
                     self._partitions.drop(partition_of(root))
@@ -236,20 +231,23 @@ class Engine:
                 self._roots.forget(root)
                 await asyncio.sleep(0.2)
             else:
-                for event in recorded:
-                    self._roots.follow(event)
-                self.fleet.apply(recorded, ahead=True)
-                for event in recorded:
-                    if event.root != root and event.type == events.PROCESS_STARTED:
-                        self.schedule(event.root, cause=event.id)  # what we join; to the follower it is no news any more
-                for moment in (answer.command for answer in triggers.answers):
-                    reach_all("after", "reply", [moment])
+                self._take_in(root, recorded)
+                reach_all("after", "reply", (answer.command for answer in triggers.answers))
                 await self._correspondence.send(root, self._roots.get(root) or await self._load(root), recorded)
                 self._alarms.works(root)
                 return
         self._roots.forget(root)
         self._dispatch.revive(root)
         log.error("A root conflicts again and again; it is tried again with the next work poll", action="conflicts", root=root)
+
+    def _take_in(self, root: str, recorded: list[Recorded]) -> None:
+        """What the root's turn appended, before the follower comes to it: to that it is no news any more."""
+        for event in recorded:
+            self._roots.follow(event)
+        self.fleet.apply(recorded, ahead=True)
+        for event in recorded:
+            if event.root != root and event.type == events.PROCESS_STARTED:
+                self.schedule(event.root, cause=event.id)  # what it joins
 
     async def _park_broken(self, root: str, error: Exception) -> None:
         """A turn that can't be taken is Corral's own fault: people are told on the resource, and it is tried again by and by."""
@@ -339,24 +337,6 @@ class Engine:
             self._wakeups.news.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wakeups.news.wait(), 1.0)
-
-    async def _catch_up_with(self, stream: str) -> None:
-        """The fleet lags behind the log for this stream: reads what it misses."""
-        if not self.fleet.knows(stream):
-            return
-        present = self.fleet.resources.get(stream)
-        self.fleet.apply(await patiently(lambda: self.store.read(stream, present.version if present else 0)), ahead=True)
-
-    def _believe(self, conflict: Taken | Full) -> None:
-        """What the log refused tells of what the fleet has not seen yet."""
-        later = asyncio.get_running_loop().call_later
-        if isinstance(conflict, Full):
-            self.fleet.full(conflict.scope, conflict.used)
-            later(BELIEVED_SECONDS, self.fleet.forget_full, conflict.scope)
-        elif leased(conflict.scope):
-            taken = Claim(conflict.scope, conflict.item)
-            self.fleet.note(taken)
-            later(BELIEVED_SECONDS, self.fleet.unclaim, taken)
 
     # --- partitions ---
 
