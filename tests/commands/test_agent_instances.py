@@ -16,8 +16,8 @@ from commands.vault import Vault
 from commands.world import World
 from eventstore import Event, Write
 from eventstore.memory import MemoryStore
-from tests.commands.test_networks import a_network, claims_on
 from tests.support.cloud import Cloud, a_running_cloud
+from tests.support.networks import a_network, claims_on
 from tests.support.story import Story, a_cloud
 
 AGENT = "instance-2"

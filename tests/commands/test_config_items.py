@@ -5,7 +5,7 @@ from __future__ import annotations
 from commands.decide import Run, Update
 from commands.logic import config_items
 from commands.world import World
-from tests.commands.test_networks import a_network
+from tests.support.networks import a_network
 from tests.support.story import Story, a_cloud
 
 BASE = {"agent-instance-scripts", "agent-instance-startup", "configscripts", "monit", "node-services", "services"}

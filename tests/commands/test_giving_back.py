@@ -12,7 +12,7 @@ from commands.resource import held_after
 from commands.snapshots import frozen, thawed
 from eventstore import Claim, Release
 from tests.commands.test_links import with_link_service
-from tests.commands.test_networks import a_network, apart, claims_on, of_type, on_network
+from tests.support.networks import a_network, apart, claims_on, of_type, on_network
 from tests.support.story import Story, a_cloud
 
 CHANGED: dict[str, tuple[str, dict[str, int]]] = {

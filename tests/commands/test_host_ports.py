@@ -9,7 +9,7 @@ from commands.interventions import ForceRemove
 from commands.payload import instance_map
 from commands.resource import Resource
 from commands.world import World
-from tests.commands.test_networks import a_network, claims_on, of_type
+from tests.support.networks import a_network, claims_on, of_type
 from tests.support.story import Ask, Story, a_cloud
 
 ACTIVATE = "compute.instance.activate"

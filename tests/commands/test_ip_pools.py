@@ -5,7 +5,7 @@ from __future__ import annotations
 from commands.decide import Delete, Run
 from commands.logic import pools
 from commands.resource import Resource
-from tests.commands.test_networks import a_network, claims_on, of_type, on_network
+from tests.support.networks import a_network, claims_on, of_type, on_network
 from tests.support.story import Story, a_cloud
 
 

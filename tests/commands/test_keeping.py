@@ -9,7 +9,7 @@ import pytest
 from commands.decide import Command, Delete, Run, decide
 from commands.errors import Conflict
 from commands.interventions import Cancel, ForceRemove
-from tests.commands.test_networks import a_network, of_type, on_network
+from tests.support.networks import a_network, of_type, on_network
 from tests.support.story import Story, a_cloud
 
 INSTANCE, MAP, VOLUME, VOLUME_MAP = "instance-1", "instanceHostMap-1", "volume-1", "volumeStoragePoolMap-1"

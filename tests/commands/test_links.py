@@ -10,7 +10,7 @@ from commands.decide import Delete, Run, Update
 from commands.payload import instance_map
 from commands.resource import Resource
 from commands.world import World
-from tests.commands.test_networks import a_network, claims_on, of_type
+from tests.support.networks import a_network, claims_on, of_type
 from tests.support.story import Story, a_cloud
 
 TIMEOUT = "Timeout waiting for instance link db : Timeout waiting for instance link db"

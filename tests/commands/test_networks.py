@@ -1,4 +1,4 @@
-"""Nics: their addresses, macs and vnets, from an instance's create to its purge; and what happens when a range runs out."""
+"""Nics: their addresses and macs, from an instance's create to its purge; and what happens when a range runs out."""
 
 from __future__ import annotations
 
@@ -10,41 +10,11 @@ from commands.catalogue.subnets import computed
 from commands.decide import Delete, Run, Update
 from commands.interventions import ForceRemove
 from commands.payload import instance_map
-from commands.resource import Resource
 from commands.world import World
+from tests.support.networks import a_network, claims_on, of_type, on_network
 from tests.support.story import Ask, Story, a_cloud
 
 NO_ADDRESS = "Failed to allocate IP from subnet : IP allocation error"
-
-
-def a_network(story: Story, kind: str = "network", address: str = "192.168.3.42", dynamic: bool = False, **subnet: Any) -> int:
-    network = story.create(kind, kind=kind, accountId=1, **({"dynamicCreateVnet": True} if dynamic else {}))
-    story.create("subnet", networkId=network.id, networkAddress=address, accountId=1, **subnet)
-    return network.id
-
-
-def on_network(story: Story, number: int = 1, **fields: Any) -> Resource:
-    """A container on a network, as far as obliging agents bring it."""
-    made = story.create("container", imageId=1, accountId=1, networkIds=[number], **fields)
-    story.answer_all()
-    return story.resource(made.stream)
-
-
-def of_type(story: Story, type_name: str) -> list[Resource]:
-    return sorted((each for each in story.resources().values() if each.type == type_name), key=lambda each: each.id)
-
-
-def claims_on(story: Story, scope: str) -> dict[str, str]:
-    """Item -> holder, as the log tells."""
-    held: dict[str, str] = {}
-    for event in story.log:
-        for release in event.releases:
-            if release.scope == scope and held.get(release.item) == event.stream:
-                del held[release.item]
-        for claim in event.claims:
-            if claim.scope == scope:
-                assert held.setdefault(claim.item, event.stream) == event.stream, f"{claim.item} is held twice"
-    return held
 
 
 @pytest.mark.parametrize(
@@ -328,128 +298,6 @@ def test_an_instance_may_read_about_itself_where_a_network_has_a_config_drive() 
     assert (described["meta-data"]["hostname"], described["meta-data"]["local-ipv4"]) == ("web", address)
     assert described["meta-data"]["instance-id"] == "1i1"
     assert "metadata" not in (story.resource("instance-1").row["data"])
-
-
-# --- vnets ---
-
-
-def test_a_nic_gets_the_single_vnet_of_its_subnet() -> None:
-    story = a_cloud()
-    number = a_network(story)
-    story.create("vnet", networkId=number, uri="x://", accountId=1)
-    story.create("subnetVnetMap", subnetId=1, vnetId=1)
-    on_network(story)
-    assert story.only("nic").row["vnetId"] == 1
-
-
-def test_of_several_vnets_a_nic_gets_the_one_that_its_host_reaches() -> None:
-    story = a_cloud(hosts=2)
-    number = a_network(story)
-    for vnet, host in ((1, 2), (2, 1)):
-        story.create("vnet", networkId=number, uri="x://", accountId=1)
-        story.create("subnetVnetMap", subnetId=1, vnetId=vnet)
-        story.create("hostVnetMap", hostId=host, vnetId=vnet)
-    made = on_network(story, requestedHostId=2)
-    assert made.state == "running"
-    assert story.only("nic").row["vnetId"] == 1
-
-
-def test_an_instance_goes_where_its_subnets_vnet_is_reached_and_the_reason_says_so_elsewhere() -> None:
-    story = apart(a_cloud(hosts=3))
-    number = a_network(story)
-    story.create("vnet", networkId=number, uri="x://", accountId=1)
-    story.create("subnetVnetMap", subnetId=1, vnetId=1)
-    story.create("hostVnetMap", hostId=3, vnetId=1)
-    assert on_network(story).state == "running"
-    assert story.only("instanceHostMap").row["hostId"] == 3
-    refused = on_network(story, requestedHostId=1)
-    message = refused.fields["transitioningMessage"]
-    assert message.startswith("Failed to find a placement : ")
-    assert "host 1: nic 0: no vnet of subnet 1 reaches it" in message
-    assert "host 2: the request names other hosts" in message
-
-
-def test_a_host_on_the_same_physical_host_will_do_too() -> None:
-    story = a_cloud(hosts=2)
-    number = a_network(story)
-    story.create("vnet", networkId=number, uri="x://", accountId=1)
-    story.create("subnetVnetMap", subnetId=1, vnetId=1)
-    story.create("hostVnetMap", hostId=2, vnetId=1)
-    assert on_network(story, requestedHostId=1).state == "running"
-
-
-def test_a_vnet_without_subnets_can_be_used_nowhere() -> None:
-    story = a_cloud()
-    number = a_network(story)
-    story.create("vnet", networkId=number, uri="x://", accountId=1)
-    made = story.create("container", imageId=1, accountId=1, vnetIds=[1])
-    story.answer_all()
-    assert "nic 0: no subnet of its network runs on vnet 1" in story.resource(made.stream).fields["transitioningMessage"]
-
-
-def apart(story: Story) -> Story:
-    """Each host on a physical host of its own."""
-    for host in of_type(story, "host"):
-        physical = story.create("physicalHost", accountId=1)
-        story.command(host.stream, Update({"physicalHostId": physical.id}))
-    return story
-
-
-def test_a_host_only_network_makes_a_vnet_for_each_host_that_is_used_and_no_more() -> None:
-    story = apart(a_cloud(hosts=2))
-    a_network(story, kind="hostOnlyNetwork", dynamic=True)
-    for host in (1, 2, 1, 2):
-        assert on_network(story, requestedHostId=host).state == "running"
-    assert [each.row["uri"] for each in of_type(story, "vnet")] == ["host:///"] * 2
-    assert [each.row["vnetId"] for each in of_type(story, "nic")] == [1, 2, 1, 2]
-    assert {(each.row["hostId"], each.row["vnetId"]) for each in of_type(story, "hostVnetMap")} == {(1, 1), (2, 2)}
-    assert {(each.row["subnetId"], each.row["vnetId"]) for each in of_type(story, "subnetVnetMap")} == {(1, 1), (1, 2)}
-    assert {each.state for each in story.resources().values() if each.type in ("vnet", "hostVnetMap", "subnetVnetMap")} == {"active"}
-
-
-def test_hosts_of_one_physical_host_share_a_vnet() -> None:
-    story = a_cloud(hosts=2)
-    a_network(story, kind="hostOnlyNetwork", cidrSize=24)
-    for host in (1, 2):
-        on_network(story, requestedHostId=host)
-    assert [each.row["vnetId"] for each in of_type(story, "nic")] == [1, 1]
-    assert {(each.row["hostId"], each.row["vnetId"]) for each in of_type(story, "hostVnetMap")} == {(1, 1), (2, 1)}
-
-
-def test_a_host_only_network_has_its_own_uri_and_its_removed_vnet_is_replaced() -> None:
-    story = a_cloud()
-    network = story.create("hostOnlyNetwork", kind="hostOnlyNetwork", accountId=1, hostVnetUri="bridge://docker0", dynamicCreateVnet=True)
-    story.create("subnet", networkId=network.id, networkAddress="10.42.0.0", cidrSize=16, accountId=1)
-    on_network(story)
-    assert story.only("vnet").row["uri"] == "bridge://docker0"
-    story.command("vnet-1", Run("deactivate"))
-    story.command("vnet-1", Delete())
-    on_network(story)
-    assert [each.row["vnetId"] for each in of_type(story, "nic")] == [1, 2]
-
-
-def test_a_nic_finds_its_host_only_vnet_again_after_the_map_to_it_is_gone() -> None:
-    story = a_cloud()
-    a_network(story, kind="hostOnlyNetwork")
-    on_network(story)
-    story.command("hostVnetMap-1", Run("deactivate"))
-    story.command("hostVnetMap-1", Delete())
-    assert on_network(story).state == "running"
-    assert len(of_type(story, "vnet")) == 1
-    assert len(of_type(story, "hostVnetMap")) == 2
-
-
-def test_a_vnet_and_its_maps_that_were_removed_by_force_are_replaced() -> None:
-    story = a_cloud()
-    a_network(story, kind="hostOnlyNetwork")
-    on_network(story)
-    for stream in ("vnet-1", "hostVnetMap-1", "subnetVnetMap-1"):
-        story.command(stream, ForceRemove("a mistake"))
-    story.pass_time(1)
-    assert {story.resource(each).state for each in ("vnet-1", "hostVnetMap-1", "subnetVnetMap-1")} == {"purged"}
-    assert not {holder for (scope, _), holder in story.claims().items() if "vnet" in scope} & {"vnet-1", "hostVnetMap-1", "subnetVnetMap-1"}
-    assert on_network(story).state == "running"
-    assert [each.row["vnetId"] for each in of_type(story, "nic")] == [1, 2]
 
 
 def test_an_address_that_was_removed_by_force_is_free_for_another() -> None:
