@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import itertools
 from collections import deque
@@ -49,6 +50,8 @@ class Agenda:
         """Root -> its place in the order in which they came, kept until nothing is under way in it."""
         self._next_place = itertools.count()
         self.running: set[str] = set()
+        self.moved = asyncio.Event()
+        """Set whenever a turn is over, or what waits is no more."""
 
     @property
     def at_work(self) -> int:
@@ -109,6 +112,7 @@ class Agenda:
         """Its turn is over. `under_way`: whether it has an end to come to yet. `waits`: for people, or for what is another root's to do:
         it makes room then, so that whatever it waits for finds some."""
         self.running.discard(root)
+        self.moved.set()
         if root in self._news:
             self._ready.append(root)
         elif not under_way or waits:
@@ -126,6 +130,7 @@ class Agenda:
         heapq.heapify(self._queue)
         self._ready = deque(root for root in self._ready if not which(root))
         self._at_work = {root for root in self._at_work if not which(root)}
+        self.moved.set()
         self.admit()
 
     def admit(self) -> None:

@@ -344,8 +344,10 @@ class Engine:
         await self._bus.listen(partition)
 
     async def _drained(self, partition: int) -> None:
-        while any(partition_of(root) == partition for root in self._agenda.running):  # noqa: ASYNC110 - turns end within milliseconds
-            await asyncio.sleep(0.005)
+        """Its turns are over. (How long that may take is for the partitions to say.)"""
+        while any(partition_of(root) == partition for root in self._agenda.running):
+            self._agenda.moved.clear()
+            await self._agenda.moved.wait()
 
     def _lost(self, partition: int) -> None:
         self._agenda.forget(lambda root: partition_of(root) == partition)

@@ -159,13 +159,14 @@ class Wakeups:
 
     async def _take_up(self, roots: list[str]) -> None:
         """Some of many: the next wait until half of these had their turn (or take too long), so that what is new never waits for all."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + TAKEN_UP_SECONDS
         for root in roots:
             if not self._rests(root):
                 self._schedule(root)
-        while sum(map(self._agenda.is_next, roots)) > len(roots) // 2 and loop.time() < deadline:  # noqa: ASYNC110 - turns end soon
-            await asyncio.sleep(0.002)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(TAKEN_UP_SECONDS):
+                while sum(map(self._agenda.is_next, roots)) > len(roots) // 2:
+                    self._agenda.moved.clear()
+                    await self._agenda.moved.wait()
         for root in roots:
             if not self._agenda.is_next(root):
                 self.know(root)
