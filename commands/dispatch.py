@@ -166,10 +166,6 @@ class Dispatch:
         self._places.wait(agent, since, root)
         self._places.fill(agent)
 
-    def waits(self, root: str) -> bool:
-        """Whether something that it asks waits for a place."""
-        return self._places.waits(root)
-
     def rests(self, root: str) -> bool:
         """Whether it waits for a place, and nothing of it is under way."""
         return self._places.waits(root) and root not in self._by_root
@@ -348,8 +344,7 @@ class Dispatch:
         task = asyncio.ensure_future(self._bus.publish(each.subject, each.payload, each.reply))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
-        if each.command:
-            task.add_done_callback(lambda _: reach_all("after", "publish", [each.command]))
+        task.add_done_callback(lambda _: reach_all("after", "publish", [each.command]))
 
     def forget(self, ask: str) -> None:
         """It is answered, or given up, or can't be sent."""

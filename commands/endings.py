@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -87,8 +88,7 @@ class Endings:
         there = {uuid for uuid, state in presence.instances.items() if state == RUNNING}
         hosts = [host for host in self._fleet.all("host") if host.row.get("agentId") == presence.agent]
         placed = [stream for host in hosts for stream in self._fleet.holders(scope(host))]
-        unknown = [stream for stream in placed if stream not in self._known][:MOST_AT_ONCE]
-        await asyncio.gather(*(self._learn(stream) for stream in unknown))
+        await self._learn(placed)
         ended: list[str] = []
         for stream in placed:
             known = self._known.get(stream)
@@ -104,7 +104,12 @@ class Endings:
             reason = f"it ended by itself: agent {presence.agent} does not see it run any more"
             await self._end(stream, self._missed.pop(stream), reason)
 
-    async def _learn(self, stream: str) -> None:
+    async def _learn(self, streams: Iterable[str]) -> None:
+        """Those that are not known yet."""
+        unknown = [stream for stream in streams if stream not in self._known]
+        await asyncio.gather(*(self._read(stream) for stream in unknown[:MOST_AT_ONCE]))
+
+    async def _read(self, stream: str) -> None:
         recorded = await self._commands.store.read(stream)
         instance = fold(stream, recorded)
         if recorded and stream not in self._known:
@@ -113,7 +118,7 @@ class Endings:
     async def lose(self, host: Resource) -> None:
         """Whoever removes a host says that nothing runs there any more. Raises Unavailable."""
         placed = self._fleet.holders(scope(host))
-        await asyncio.gather(*(self._learn(stream) for stream in [each for each in placed if each not in self._known][:MOST_AT_ONCE]))
+        await self._learn(placed)
         running = [stream for stream in placed if stream in self._known and self._known[stream].state == RUNNING]
         for stream in running[:MOST_AT_ONCE]:
             reason = f"it ended with its host: {host.stream.replace('-', ' ')} was removed"

@@ -13,7 +13,7 @@ import structlog
 from commands.in_force import Row, Settings
 from commands.resource import Resource
 from commands.setting_rows import SETTING, stored_text
-from commands.snapshots import folded_on, form, thawed
+from commands.snapshots import form, resumed
 from commands.vault import PURGED, Vault
 from eventstore import Store, StoreError
 
@@ -51,8 +51,7 @@ class SettingsWatch:
             if await self._store.head() == self._position:
                 return
             loaded = await self._store.load((SETTING,), (), form())
-            rows = folded_on({each.stream: thawed(each) for each in loaded.snapshots}, loaded.events)
-            changed = self.settings.take(await self._rows(rows.values()))
+            changed = self.settings.take(await self._rows(resumed(loaded).values()))
             self._position = loaded.position
         if changed:
             for listener in self._listeners:

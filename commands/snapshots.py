@@ -15,7 +15,7 @@ import orjson
 from pydantic import TypeAdapter
 
 from commands.resource import Json, Open, Resource, empty, evolve, split_stream
-from eventstore import Recorded, Resumed, Snapshot, Store
+from eventstore import Loaded, Recorded, Resumed, Snapshot, Store
 
 ROOT = Path(__file__).parents[1]
 
@@ -56,7 +56,7 @@ def open_of(value: Json) -> Open:
     return _OPEN.validate_python(value)
 
 
-def resumed(found: Resumed) -> dict[str, Resource]:
+def resumed(found: Resumed | Loaded) -> dict[str, Resource]:
     """stream -> resource: each from its snapshot on."""
     return folded_on({each.stream: thawed(each) for each in found.snapshots}, found.events)
 

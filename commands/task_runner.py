@@ -22,7 +22,7 @@ from commands.catalogue.fields import parsed_date
 from commands.catalogue.tasks import BY_NAME, CLEANUP, TASK_INSTANCE, TASKS
 from commands.executions import SCOPE
 from commands.service import Actor, Commands
-from commands.snapshots import folded_on, form, thawed
+from commands.snapshots import form, resumed
 from eventstore import Lease, StoreError, Unavailable
 
 log = structlog.get_logger("corral.tasks")
@@ -105,9 +105,8 @@ class TaskRunner:
 
     async def _clean_up(self) -> None:
         loaded = await self._commands.store.load((TASK_INSTANCE,), (), form())
-        rows = folded_on({each.stream: thawed(each) for each in loaded.snapshots}, loaded.events).values()
         before = self._commands.store.now() - KEPT
-        for row in rows:
+        for row in resumed(loaded).values():
             ended = row.row.get("endTime")
             if not row.removed and isinstance(ended, str) and parsed_date(ended) < before:
                 await self._commands.delete(TASK_INSTANCE, row.id, Actor(correlation=f"corral:task-{CLEANUP}"))

@@ -11,7 +11,6 @@ from commands import events, purges
 from commands.catalogue.builtin import CATALOGUE
 from commands.fleet import Fleet
 from commands.resource import Open, Resource, empty, evolve
-from commands.service import Commands
 from commands.world import World
 from eventstore import Claim, Recorded
 from eventstore.memory import MemoryStore
@@ -25,10 +24,6 @@ STOPPING_VERBS = frozenset({
     "stop", "restart", "remove", "delete", "purge", "deactivate", "create", "start", "restore", "cancel", "retry", "force-remove",
 })  # fmt: skip
 """Commands that may end a container: those that say so, and those whose failure is undone (create, start)."""
-
-
-IDEMPOTENT = hasattr(Commands, "before")
-"""Whether a repeated request is answered as the first was, also when the first changed the state by which it is judged."""
 
 
 @dataclass(slots=True)
@@ -241,11 +236,11 @@ class Promises:
         if position > len(self.log):
             raise Broken(f"the command {key} was acknowledged at {position}, and the log ends at {len(self.log)}")
         landed = self.landed_keys.get(key)
-        if IDEMPOTENT and landed is not None and landed != position:
+        if landed is not None and landed != position:
             raise Broken(f"the command {key} is in the log at {landed}, and was acknowledged at {position}")
 
     def refused(self, key: str, why: str) -> None:
-        if IDEMPOTENT and key in self.landed_keys:
+        if key in self.landed_keys:
             raise Broken(f"the command {key} is in the log at {self.landed_keys[key]}, and its client was told: {why}")
 
 

@@ -30,18 +30,14 @@ class Request:
     async def carry_out(self, commands: Commands, account: int) -> Outcome:
         """As the gateway does it: the key is looked up first, and again after a refusal."""
         key = CommandKey(str(account), self.key, self.told)
-        if (before := await self._before(commands, key)) is not None:
+        if (before := await commands.before(key, self.type_name, self.number)) is not None:
             return before
         try:
             return await self._carry_out(commands, Actor(account, self.key), key)
         except Refused:
-            if (before := await self._before(commands, key)) is not None:
+            if (before := await commands.before(key, self.type_name, self.number)) is not None:
                 return before
             raise
-
-    async def _before(self, commands: Commands, key: CommandKey) -> Outcome | None:
-        look = getattr(commands, "before", None)
-        return None if look is None else await look(key, self.type_name, self.number)
 
     async def _carry_out(self, commands: Commands, actor: Actor, key: CommandKey) -> Outcome:
         given: dict[str, Any] = dict(self.given)
