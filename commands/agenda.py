@@ -1,4 +1,4 @@
-"""The engine's agenda: which roots have something to take in, in what order they take turns, and how many are at work at once. Pure.
+"""The engine's agenda: which roots have something to take in, in what order they take turns, and how many are at work at once.
 
     add -> (room among those at work?) -> ready -> taken: running -> done: at work while it waits for an answer
               `-> queued, the first come first ^                        |-> parked, or waiting for another root: no longer at work,
