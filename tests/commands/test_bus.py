@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
 
 import nats
@@ -13,20 +12,15 @@ from agents.connection import connect, disconnect
 from agents.wire import Message, Presence, presence_subject, reply_subject
 from commands.bus import Bus
 from deploy.embedded import EmbeddedNats, hold
+from tests.support.waiting import happens
 
 NOBODY = "nats://127.0.0.1:1"
-
-
-async def until(true: Callable[[], object], seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
-        while not true():
-            await asyncio.sleep(0.01)
 
 
 async def test_of_several_addresses_the_one_that_answers_is_used(nats_url: str) -> None:
     bus = Bus(f"{NOBODY}, {nats_url}")
     await bus.start()
-    await until(lambda: bus.connected)
+    await happens(lambda: bus.connected)
     await bus.close()
     client = await asyncio.wait_for(connect(f"{nats_url},{NOBODY}", "test"), 20)
     assert client.is_connected
@@ -38,7 +32,7 @@ async def test_a_heartbeat_counts_only_on_the_subject_of_its_agent(nats_url: str
     seen: list[tuple[int, str]] = []
     bus.on_presence = lambda presence: seen.append((presence.agent, presence.uuid))
     await bus.start()
-    await until(lambda: bus.connections == 1)
+    await happens(lambda: bus.connections == 1)
     client = await nats.connect(nats_url)
 
     async def own_one_heard() -> bool:
@@ -70,14 +64,14 @@ async def test_what_was_listened_to_before_nats_came_and_while_it_was_away_is_he
         assert not bus.connected
         await bus.listen(1)
         await server.start()
-        await until(lambda: bus.connections == 1)
+        await happens(lambda: bus.connections == 1)
         await bus.listen(2)
         await server.stop()
-        await until(lambda: not bus.connected)
+        await happens(lambda: not bus.connected)
         await bus.listen(3)
         bus.ignore(1)
         await server.start()
-        await until(lambda: bus.connections == 2)
+        await happens(lambda: bus.connections == 2)
 
         async def everything_said() -> bool:
             for partition in (1, 2, 3):

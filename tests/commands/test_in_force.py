@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
@@ -17,6 +16,7 @@ from commands.settings import DEFAULTS, BadValue
 from commands.settings_watch import SettingsWatch
 from eventstore import Store, Unavailable
 from tests.support.http import background
+from tests.support.waiting import happens
 
 TURNS, PROCESSES = "engine.turns", "engine.processes"
 
@@ -96,12 +96,12 @@ async def test_a_change_is_seen_everywhere_and_whoever_listens_is_told_once(stor
         watch.on_change(partial(lambda settings: told.append(settings[TURNS]), watch.settings))
     async with background(watches[0].run()), background(watches[1].run()):
         number = await stored(commands, TURNS, "5")
-        await until(lambda: told == [5, 5])
+        await happens(lambda: told == [5, 5])
         await commands.update(SETTING, number, {"value": "6"}, Actor(1))
-        await until(lambda: told == [5, 5, 6, 6])
+        await happens(lambda: told == [5, 5, 6, 6])
         await commands.create("data", {"name": "other"}, Actor(1))  # the log grows, and nothing changes
         await commands.delete(SETTING, number, Actor(1))
-        await until(lambda: told[4:] == [DEFAULTS[TURNS]] * 2)
+        await happens(lambda: told[4:] == [DEFAULTS[TURNS]] * 2)
     again = SettingsWatch(store, commands.vault, Settings())
     await again.look()
     assert dict(again.settings) == DEFAULTS, "what was deleted stays deleted"
@@ -119,16 +119,17 @@ async def test_a_secret_is_sealed_in_the_log_and_open_in_force(store: Store) -> 
 async def test_while_the_database_is_away_what_was_in_force_stays(store: Store) -> None:
     commands = Commands(store, CATALOGUE, DEFAULTS)
     await stored(commands, TURNS, "5")
-    watch = SettingsWatch(Away(store), commands.vault, Settings(), pause=0.01)
+    database = Away(store)
+    watch = SettingsWatch(cast(Store, database), commands.vault, Settings(), pause=0.01)
     await watch.look()
-    watch._store.away = True  # type: ignore[attr-defined]
+    database.away = True
     with capture_logs() as logs:
         async with background(watch.run()):
-            await until(lambda: any(each.get("action") == "settings-wait" for each in logs))
+            await happens(lambda: any(each.get("action") == "settings-wait" for each in logs))
             assert watch.settings[TURNS] == 5
             await stored(commands, TURNS, "6")
-            watch._store.away = False  # type: ignore[attr-defined]
-            await until(lambda: watch.settings[TURNS] == 6)
+            database.away = False
+            await happens(lambda: watch.settings[TURNS] == 6)
 
 
 class Away:
@@ -141,9 +142,3 @@ class Away:
         if self.away:
             raise Unavailable("the database is away")
         return getattr(self._inner, name)
-
-
-async def until(happened: Any) -> None:
-    async with asyncio.timeout(20):
-        while not happened():
-            await asyncio.sleep(0.01)

@@ -78,7 +78,7 @@ async def test_what_is_wrong_with_one_root_is_no_others_to_know(error: Exception
     store.wrong["instance-3"] = error
     loading = Loading(store)
     answers = await asyncio.gather(*(loading.read(f"instance-{number}") for number in range(5)), return_exceptions=True)
-    assert [answer if isinstance(answer, Exception) else len(answer.events) for answer in answers] == [2, 2, 2, error, 2]  # type: ignore[union-attr]
+    assert [answer if isinstance(answer, BaseException) else len(answer.events) for answer in answers] == [2, 2, 2, error, 2]
 
 
 async def test_closing_while_a_batch_is_read_singly_cancels_those_who_wait() -> None:

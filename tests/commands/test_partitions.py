@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -13,6 +13,7 @@ from agents.wire import PARTITIONS
 from commands.partitions import LEASE_SECONDS, Partitions, fair_share
 from eventstore import Event, LostLease, Store, Write
 from eventstore.memory import MemoryStore
+from tests.support.waiting import happens
 
 
 @dataclass
@@ -57,12 +58,6 @@ async def at_work(store: Store, name: str, *, farewell: bool = True) -> AsyncIte
             await member.partitions.give_up()
 
 
-async def until(true: Callable[[], bool], seconds: float = 20) -> None:
-    async with asyncio.timeout(seconds):
-        while not true():
-            await asyncio.sleep(0.01)
-
-
 @pytest.mark.parametrize(("engines", "shares"), [(1, [16]), (2, [8, 8]), (3, [6, 5, 5]), (5, [4, 3, 3, 3, 3]), (17, [1] * 16 + [0])])
 def test_shares_differ_by_one_at_most_and_are_all_there_is(engines: int, shares: list[int]) -> None:
     names = [f"e{number:02}" for number in range(engines)]
@@ -78,28 +73,28 @@ async def test_engines_share_alike_as_they_come_and_take_over_as_they_go() -> No
     store = MemoryStore()
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(at_work(store, "first"))
-        await until(lambda: len(first.held) == PARTITIONS)
+        await happens(lambda: len(first.held) == PARTITIONS)
         second = await stack.enter_async_context(at_work(store, "second"))
-        await until(lambda: len(first.held) == len(second.held) == 8)
+        await happens(lambda: len(first.held) == len(second.held) == 8)
         async with at_work(store, "third") as third:
-            await until(lambda: {len(each.held) for each in (first, second, third)} == {5, 6})
+            await happens(lambda: {len(each.held) for each in (first, second, third)} == {5, 6})
             assert first.held | second.held | third.held == set(range(PARTITIONS))
-        await until(lambda: len(first.held) == len(second.held) == 8)
+        await happens(lambda: len(first.held) == len(second.held) == 8)
         assert first.held.isdisjoint(second.held)
 
 
 async def test_a_partition_with_a_turn_under_way_is_handed_over_after_it() -> None:
     store = MemoryStore()
     async with at_work(store, "first") as first:
-        await until(lambda: len(first.held) == PARTITIONS)
+        await happens(lambda: len(first.held) == PARTITIONS)
         first.busy = {15}
         async with at_work(store, "second") as second:
-            await until(lambda: not first.partitions.serves(15))
+            await happens(lambda: not first.partitions.serves(15))
             assert 15 in first.held, "no more turns begin, and it is still held for the one under way"
             lease = first.partitions.held[15]
             await store.append([Write("a-1", 0, (Event("created", {}),))], lease=lease)
             first.busy = set()
-            await until(lambda: 15 in second.held)
+            await happens(lambda: 15 in second.held)
             with pytest.raises(LostLease):
                 await store.append([Write("a-1", 1, (Event("updated", {}),))], lease=lease)
 
@@ -108,9 +103,9 @@ async def test_what_a_dead_engine_held_is_shared_by_the_others_once_its_leases_e
     store = MemoryStore()
     async with at_work(store, "first") as first, at_work(store, "second") as second:
         async with at_work(store, "third", farewell=False) as third:
-            await until(lambda: {len(each.held) for each in (first, second, third)} == {5, 6})
+            await happens(lambda: {len(each.held) for each in (first, second, third)} == {5, 6})
         died = asyncio.get_running_loop().time()
-        await until(lambda: len(first.held) == len(second.held) == 8)
+        await happens(lambda: len(first.held) == len(second.held) == 8)
         took = asyncio.get_running_loop().time() - died
         assert took > LEASE_SECONDS / 2, "not before its leases ended"
 
@@ -119,9 +114,9 @@ async def test_an_engine_that_starts_again_by_its_name_has_its_partitions_at_onc
     store = MemoryStore()
     async with at_work(store, "first") as other:
         async with at_work(store, "second", farewell=False) as before:
-            await until(lambda: len(other.held) == len(before.held) == 8)
+            await happens(lambda: len(other.held) == len(before.held) == 8)
         async with at_work(store, "second") as after:
-            await until(lambda: len(after.held) == 8, 2)
+            await happens(lambda: len(after.held) == 8, 2)
             assert after.held == before.held
             with pytest.raises(LostLease):
                 await store.append([Write("a-1", 0, (Event("created", {}),))], lease=next(iter(before.partitions.held.values())))
@@ -129,7 +124,7 @@ async def test_an_engine_that_starts_again_by_its_name_has_its_partitions_at_onc
 
 async def test_an_engine_is_not_sure_of_leases_that_it_could_not_renew_in_time() -> None:
     async with at_work(MemoryStore(), "first") as member:
-        await until(lambda: len(member.held) == PARTITIONS)
+        await happens(lambda: len(member.held) == PARTITIONS)
         assert member.partitions.sure
     assert member.held, "it does not know of any other"
     await asyncio.sleep(LEASE_SECONDS)

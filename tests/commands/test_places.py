@@ -116,7 +116,7 @@ def test_never_more_than_set_are_in_flight_and_all_have_their_turn(steps: list[t
             mine.leave(ask)
         elif what == "forget":
             wants.pop(root, None)
-            mine.forget(lambda each, root=root: each == root)  # type: ignore[misc]
+            mine.forget(root.__eq__)
         settle()
         for each in {1, 2, 3}:
             assert sum(agent == each for agent in in_flight.values()) <= most

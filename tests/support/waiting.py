@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -18,3 +19,10 @@ def until(look: Callable[[], T], right: Callable[[T], bool], seconds: float = 60
             return seen
         assert time.monotonic() < deadline, f"not so after {seconds:.0f} s: {seen}"
         time.sleep(0.05)
+
+
+async def happens(true: Callable[[], object], seconds: float = 20.0) -> None:
+    """The same for what goes on in this very event loop."""
+    async with asyncio.timeout(seconds):
+        while not true():
+            await asyncio.sleep(0.01)
