@@ -20,8 +20,8 @@ CORES = max(1, min(os.cpu_count() or 1, 8))
 LONGEST = 1200.0
 """Seconds that a process may take, on a machine that is busy with other things."""
 
-FOUND_WITHIN = 300
-"""Seeds, for every mutation: the one that is found most seldom shows in one story of forty, so that what is drawn may well change."""
+FOUND_WITHIN = 1000
+"""Seeds, for every mutation: the one that is found most seldom shows in one story of a hundred, and what is drawn may well change."""
 BY_HAND = {"partly-read"}
 """Found too seldom to be looked for each time (one story in some hundreds)."""
 
