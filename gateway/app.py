@@ -26,7 +26,7 @@ from gateway.history.past import asked_past
 from gateway.html.door import check_csrf, files, page_response, wants_page
 from gateway.inside.door import INSIDE, inside
 from gateway.joining.door import Door as JoiningDoor
-from gateway.openapi import OPENAPI, openapi
+from gateway.openapi.document import OPENAPI, openapi
 from gateway.reads import Reads
 from gateway.request import VERBS, ApiRequest, base_url, client_ip, path_parts, read_request
 from gateway.responses import File, error_response, json_response
@@ -59,6 +59,7 @@ def build_app(services: Services, hub: Hub | None = None) -> Starlette:
             files(),
             Route("/{path:path}", gateway.api, methods=every),
         ],
+        exception_handlers={404: gateway.nothing},
         middleware=[Middleware(Origins, services.settings, services.names, gateway.headers)],
     )
 
@@ -91,6 +92,11 @@ class Gateway:
         if isinstance(file := answer.document, File):
             return Response(file.content, answer.status, {**headers, **file.headers}, media_type=file.media)
         return await self._shown(request, answer.document, answer.status, headers)
+
+    async def nothing(self, request: Request, error: Exception) -> Response:
+        """What no route has: a path with a line break, say, or a file that is not there."""
+        document = error_document(NotFound("there is nothing under this path"))
+        return await self._shown(request, document, 404, self.headers(request))
 
     async def _shown(self, request: Request, document: Any, status: int, headers: dict[str, str]) -> Response:
         """As JSON, or as the page that a browser gets."""
