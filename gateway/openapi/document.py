@@ -88,7 +88,8 @@ def _paths(documents: Documents, type: ResourceType) -> Json:
     all_of: Json = {}
     one: Json = {}
     if "GET" in methods.collection:
-        all_of["get"] = told(f"List {type.plural}", collection(_listed(documents, type)), parameters=_listing(documents, type))
+        asked = [*_listing(documents, type), *_then(type)]
+        all_of["get"] = told(f"List {type.plural}", collection(_listed(documents, type)), parameters=asked)
     if "POST" in methods.collection:
         body = {"oneOf": [named(f"{type.name}.create"), {"type": "array", "items": named(f"{type.name}.create"), "minItems": 1}]}
         shown = {"anyOf": [_shown(documents, type), collection(_shown(documents, type))]}
