@@ -9,7 +9,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
 from commands.catalogue.model import ResourceType
@@ -23,7 +23,7 @@ from gateway.documents import Documents
 from gateway.errors import MethodNotAllowed, error_document, error_headers
 from gateway.history.log import Log
 from gateway.history.past import asked_past
-from gateway.html.door import check_csrf, files, page_response, wants_page
+from gateway.html.door import check_csrf, files, page_response, to_ui, wants_page
 from gateway.inside.door import INSIDE, inside
 from gateway.joining.door import Door as JoiningDoor
 from gateway.openapi.document import OPENAPI, openapi
@@ -78,6 +78,8 @@ class Gateway:
     async def api(self, request: Request) -> Response:
         headers = self.headers(request)
         try:
+            if (elsewhere := to_ui(request, self._services)) is not None:
+                return RedirectResponse(elsewhere, 302, headers)
             check_csrf(request, request.method)
             if self.bus is not None and self.bus.is_for(request):
                 return await self.bus.answer(request, headers["X-Correlation-Id"], headers)
