@@ -149,7 +149,7 @@ class Gateway:
         _check_version(path_parts(request))
         read = await read_request(request, self.callers, self._services.settings, correlation)
         if read.method not in VERBS:
-            raise MethodNotAllowed(read.method, "this")
+            raise MethodNotAllowed(read.method, "this path")
         check_csrf(request, read.method)
         past = await asked_past(self._services, read)
         if past is not None:

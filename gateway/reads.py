@@ -31,6 +31,8 @@ from projections.selection import in_order
 
 Json = dict[str, Any]
 
+SUBSCRIBE = "subscribe"
+
 MOST_INCLUDED_THEN = 20
 """Resources of a page of the past with include=: what each was linked to is looked for by itself."""
 
@@ -61,6 +63,8 @@ class Reads:
             return await authorized_keys(self._services)
         if type.name == "schema":
             return self._documents.collection(type, schemas(self._documents))
+        if type.name == SUBSCRIBE:
+            raise Refused("Method not allowed", "a GET of subscribe opens a WebSocket: without an upgrade, POST it", status=405)
         if not type.stored:
             raise MethodNotAllowed("GET", type.plural)
         listing = read_listing(type, self._request)
@@ -118,7 +122,7 @@ class Reads:
         if type.name == "schema":
             return self._schema(text)
         if not type.stored:
-            raise NotFound(f"{type.plural} are not kept")
+            raise NotFound(f"no {type.name} is kept: there is none to be found by an id")
         resource = await self._found(type, text)
         included = await self._included(type, [resource])
         return self._documents.resource(resource, included[resource.id])
