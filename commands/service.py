@@ -284,7 +284,7 @@ class Commands:
 
 
 def _conflict(taken: Taken) -> Conflict:
-    return Conflict(f"{taken.scope} {taken.item} is already that of {taken.holder}: choose another")
+    return Conflict(f"{taken.scope} {taken.item!r} is already that of {taken.holder}: choose another")
 
 
 def _reused(reused: KeyReused) -> Refused:

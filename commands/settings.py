@@ -60,6 +60,8 @@ _MAC_PREFIX = rf"{_FIRST_OCTET}:{_OCTET}:{_OCTET}"
 
 _HOST = r"[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?"
 _URL = r"https?://[!-&(-~]+"  # without a quote, as shells read it
+_PATH = r"/([^/\s\"'<>\\][^\s\"'<>\\]*)?"  # and no other host's, as //host is
+_PLACE = rf"(https?://[A-Za-z0-9.:_-]+)?{_PATH}"
 
 SETTINGS: dict[str, Setting] = {
     "agent.config.items": Text(
@@ -90,6 +92,11 @@ SETTINGS: dict[str, Setting] = {
     "api.allow.client.override": YesNo(False),
     # Names under which the API is reached, beside addresses and localhost: without keys it answers to no others.
     "api.host.names": Text("", rf"|{_HOST}( *, *{_HOST})*", "host names with commas between them, such as corral.example"),
+    # What HTML pages load: a script of another's shows them its own way. None: Corral's.
+    "api.ui.js.url": Text("", rf"|{_PLACE}", "a script's URL, or its path on this server"),
+    "api.ui.css.url": Text("", rf"|{_PLACE}", "a style sheet's URL, or its path on this server"),
+    "api.redirect.to.ui": YesNo(False),
+    "api.redirect.ui.path": Text("/static/", _PATH, "a path on this server, such as /static/"),
     "api.show.removed.for.seconds": Number(300, 0, TEN_YEARS),
     "account.by.key.credential.types": Text(
         "agentApiKey,apiKey,usernamePassword", r"[A-Za-z]+( *, *[A-Za-z]+)*", "kinds of credentials with commas between them",

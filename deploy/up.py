@@ -32,7 +32,7 @@ from deploy.local import LocalHosts
 from deploy.logs import configure
 from deploy.master import FILE, master_keys
 from deploy.settings import NEEDS_NATS, SECURITY, BadSetting, Role, Settings
-from deploy.web import PortTaken, TlsUnusable, allow_many_connections, bind
+from deploy.web import PortTaken, TlsUnusable, allow_many_connections, bind, check_tls
 from deploy.wiring import Addresses, NotAlone, server
 from eventstore import NewerSchema, Unavailable
 from projections.errors import ViewsUnavailable
@@ -71,6 +71,8 @@ async def _serve(settings: Settings) -> None:
     stop = _Stop()
     began = time.monotonic()
     say = Console(highlight=False, soft_wrap=True)
+    if settings.tls_certificate is not None and settings.tls_key is not None:
+        check_tls(settings.tls_certificate, settings.tls_key)
     listener = bind(settings.listen, settings.port) if settings.has(Role.GATEWAY) else None
     with hold(settings.home) as home:
         async with AsyncExitStack() as stack:

@@ -44,6 +44,26 @@ def bind(address: str, port: int) -> socket.socket:
     return listener
 
 
+def check_tls(certificate: Path, key: Path) -> None:
+    """Raises TlsUnusable, saying which of the two is wrong and how."""
+    for name, path in (("CORRAL_TLS_CERTIFICATE", certificate), ("CORRAL_TLS_KEY", key)):
+        try:
+            path.read_bytes()
+        except OSError as error:
+            raise TlsUnusable(f"{path} can't be read: {error.strerror}. Set {name} to a PEM file that can") from error
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_verify_locations(certificate)
+    except ssl.SSLError as error:
+        raise TlsUnusable(f"{certificate} is no certificate in PEM form: set CORRAL_TLS_CERTIFICATE to one, its chain behind it") from error
+    try:
+        context.load_cert_chain(certificate, key, password=lambda: "")  # asked for one, OpenSSL would ask the terminal
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise TlsUnusable(f"the key {key} is not that of the certificate {certificate}: set CORRAL_TLS_KEY to its own") from error
+        raise TlsUnusable(f"{key} is no private key in PEM form without a password: set CORRAL_TLS_KEY to one") from error
+
+
 KEEP_ALIVE = 75
 """Seconds for which an idle connection stays open: longer than clients and proxies usually keep theirs, so that the server never closes one
 on which a request is under way (on a busy machine 5 s did)."""
@@ -60,7 +80,7 @@ class Web(uvicorn.Server):
     """Serves an app on a bound socket until stop()."""
 
     def __init__(self, app: Starlette, listener: socket.socket, certificate: Path | None = None, key: Path | None = None) -> None:
-        """`certificate` and `key`: PEM files, for HTTPS. Raises TlsUnusable."""
+        """`certificate` and `key`: PEM files, for HTTPS (check_tls)."""
         super().__init__(
             uvicorn.Config(
                 app, log_config=None, access_log=False, lifespan="off", loop="none", http="httptools", ws="websockets-sansio",
@@ -68,11 +88,7 @@ class Web(uvicorn.Server):
                 ssl_certfile=certificate, ssl_keyfile=key,
             )
         )
-        try:
-            self.config.load()
-        except (OSError, ssl.SSLError) as error:
-            what = f"the certificate {certificate} with the key {key}"
-            raise TlsUnusable(f"{what} can't be used: {error}. Set CORRAL_TLS_CERTIFICATE and CORRAL_TLS_KEY to PEM files") from error
+        self.config.load()
         self._listener = listener
         self.stopping = app.state.stopping = asyncio.Event()  # ends the streams that would go on for ever
 

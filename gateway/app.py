@@ -9,7 +9,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route, WebSocketRoute
 
 from commands.catalogue.model import ResourceType
@@ -23,10 +23,10 @@ from gateway.documents import Documents
 from gateway.errors import MethodNotAllowed, error_document, error_headers
 from gateway.history.log import Log
 from gateway.history.past import asked_past
-from gateway.html.door import check_csrf, files, page_response, wants_page
+from gateway.html.door import check_csrf, files, page_response, to_ui, wants_page
 from gateway.inside.door import INSIDE, inside
 from gateway.joining.door import Door as JoiningDoor
-from gateway.openapi import OPENAPI, openapi
+from gateway.openapi.document import OPENAPI, openapi
 from gateway.reads import Reads
 from gateway.request import VERBS, ApiRequest, base_url, client_ip, path_parts, read_request
 from gateway.responses import File, error_response, json_response
@@ -59,6 +59,7 @@ def build_app(services: Services, hub: Hub | None = None) -> Starlette:
             files(),
             Route("/{path:path}", gateway.api, methods=every),
         ],
+        exception_handlers={404: gateway.nothing},
         middleware=[Middleware(Origins, services.settings, services.names, gateway.headers)],
     )
 
@@ -77,6 +78,8 @@ class Gateway:
     async def api(self, request: Request) -> Response:
         headers = self.headers(request)
         try:
+            if (elsewhere := to_ui(request, self._services)) is not None:
+                return RedirectResponse(elsewhere, 302, headers)
             check_csrf(request, request.method)
             if self.bus is not None and self.bus.is_for(request):
                 return await self.bus.answer(request, headers["X-Correlation-Id"], headers)
@@ -91,6 +94,11 @@ class Gateway:
         if isinstance(file := answer.document, File):
             return Response(file.content, answer.status, {**headers, **file.headers}, media_type=file.media)
         return await self._shown(request, answer.document, answer.status, headers)
+
+    async def nothing(self, request: Request, error: Exception) -> Response:
+        """What no route has: a path with a line break, say, or a file that is not there."""
+        document = error_document(NotFound("there is nothing under this path"))
+        return await self._shown(request, document, 404, self.headers(request))
 
     async def _shown(self, request: Request, document: Any, status: int, headers: dict[str, str]) -> Response:
         """As JSON, or as the page that a browser gets."""
@@ -141,7 +149,7 @@ class Gateway:
         _check_version(path_parts(request))
         read = await read_request(request, self.callers, self._services.settings, correlation)
         if read.method not in VERBS:
-            raise MethodNotAllowed(read.method, "this")
+            raise MethodNotAllowed(read.method, "this path")
         check_csrf(request, read.method)
         if len(read.parts) > MOST_PARTS:
             raise NotFound("there is nothing under this path")

@@ -12,7 +12,7 @@ from commands.errors import NotFound, Refused
 from commands.resource import Resource
 from gateway.documents import Documents, by_name, hidden_from_lists
 from gateway.errors import MethodNotAllowed
-from gateway.history.past import AT, PastRows
+from gateway.history.past import PastRows
 from gateway.history.sight import Sight
 from gateway.history.why import why
 from gateway.listing import Listing, read_listing
@@ -25,15 +25,16 @@ from gateway.services import Services
 from gateway.ssh_keys import AUTHORIZED, PEM, authorized_keys, pem
 from gateway.tasks import tasks
 from projections.errors import TooSlow
-from projections.query import Query
+from projections.query import Filter, Query
 from projections.rows import Seen
+from projections.selection import in_order
 
 Json = dict[str, Any]
 
-NO_PAST_LISTS = (
-    "a whole list is there for now alone: at= takes a resource (/v1/containers/1i5?at=120) or what a link of one leads to"
-    " (/v1/accounts/1a1/instances?at=120). For everything as it was: corral replay --to"
-)
+SUBSCRIBE = "subscribe"
+
+MOST_INCLUDED_THEN = 20
+"""Resources of a page of the past with include=: what each was linked to is looked for by itself."""
 
 MOST_OPENED = 10_000
 """Resources whose secrets are opened for one list that is filtered by them: they have no index."""
@@ -62,10 +63,10 @@ class Reads:
             return await authorized_keys(self._services)
         if type.name == "schema":
             return self._documents.collection(type, schemas(self._documents))
+        if type.name == SUBSCRIBE:
+            raise Refused("Method not allowed", "a GET of subscribe opens a WebSocket: without an upgrade, POST it", status=405)
         if not type.stored:
             raise MethodNotAllowed("GET", type.plural)
-        if self._past is not None:
-            raise Refused("InvalidOption", NO_PAST_LISTS, AT)
         listing = read_listing(type, self._request)
         rows: list[Seen] = []
         if not listing.nothing:
@@ -95,6 +96,8 @@ class Reads:
         if query.root.name == TASK:
             return tasks(query)
         secret = [each for each in query.filters if needs_opening(each)]
+        if self._past is not None:
+            return await self._past_rows(self._past, query, secret)
         if not secret:
             return await self._services.views.rows(query)
         others = tuple(each for each in query.filters if each not in secret)
@@ -105,13 +108,21 @@ class Reads:
         end = None if query.limit is None else query.offset + query.limit
         return (await matching(rows, secret, self._services.vault))[query.offset : end]
 
+    async def _past_rows(self, past: PastRows, query: Query, secret: list[Filter]) -> list[Seen]:
+        if self._request.param("include") is not None and (query.limit or 0) > MOST_INCLUDED_THEN + 1:
+            raise Refused("InvalidOption", f"a list of the past with include= takes limit={MOST_INCLUDED_THEN} at most", "limit")
+        rows = await past.rows(replace(query, filters=tuple(each for each in query.filters if each not in secret)))
+        if secret:
+            rows = await matching(rows, secret, self._services.vault)
+        return await past.page(query.root, in_order(rows, query.sort, descending=query.descending), query.offset, query.limit)
+
     async def resource(self, type: ResourceType, text: str) -> Json:
         """GET /v1/containers/1i5"""
         self._allow(type, self._request.caller.methods(type).resource)
         if type.name == "schema":
             return self._schema(text)
         if not type.stored:
-            raise NotFound(f"{type.plural} are not kept")
+            raise NotFound(f"no {type.name} is kept: there is none to be found by an id")
         resource = await self._found(type, text)
         included = await self._included(type, [resource])
         return self._documents.resource(resource, included[resource.id])
@@ -169,7 +180,7 @@ class Reads:
         """Paged, sorted and with includes, but without filters."""
         listing = read_listing(target, self._request)
         if listing.sort is not None:
-            rows = _sorted(rows, listing)
+            rows = in_order(rows, listing.sort, descending=listing.descending)
         page = await self._written(target, rows[listing.offset : listing.offset + listing.limit], listing)
         return self._documents.collection(
             target,
@@ -228,18 +239,3 @@ class Reads:
     def _allow(self, type: ResourceType, methods: Sequence[str]) -> None:
         if "GET" not in methods:
             raise MethodNotAllowed("GET", type.plural)
-
-
-def _sorted(rows: list[Seen], listing: Listing) -> list[Seen]:
-    """As the views sort: nulls first, then by value, then by id; descending the other way round."""
-    field = listing.sort
-    assert field is not None
-
-    def key(seen: Seen) -> tuple[bool, Any, int]:
-        value = seen.resource.id if field.name == "id" else seen.shown.row.get(field.name)
-        number = field.reference or field.type in ("int", "boolean")
-        if value is None or (number and not isinstance(value, int)):
-            return (False, 0 if number else "", seen.resource.id)
-        return (True, value if number else str(value), seen.resource.id)
-
-    return sorted(rows, key=key, reverse=listing.descending)

@@ -5,6 +5,7 @@ It answers as projections.views does for the present. A position is of the past 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
@@ -13,10 +14,14 @@ from commands.catalogue.model import Link, ResourceType
 from commands.resource import Resource, fold_all, split_stream
 from eventstore import Recorded, Store
 from projections import leases
+from projections.errors import TooSlow
 from projections.fold import Picture
-from projections.history import resource_at
+from projections.history import read_to, resource_at
 from projections.query import SHOW_REMOVED
 from projections.rows import CLAIMED_FIELD, Seen, parsed_time
+
+LIST_SECONDS = 4.0
+"""For so long the log is folded for a list."""
 
 SHARES = "instanceHostMap"
 """Whose events claim the shares of a host's capacity."""
@@ -36,6 +41,20 @@ class Past:
             return await self._lease(number)
         resource = await resource_at(self._store, f"{type_name}-{number}", self.position)
         return await self._seen(resource) if resource is not None else None
+
+    async def listed(self, root: ResourceType) -> list[Seen]:
+        """All resources of a root type that lists then showed, by number. Raises TooSlow: there is no index for it, the log is folded."""
+        needs_all = root.name == leases.TYPE or CLAIMED_FIELD in root.fields  # claims stand in others' events
+        picture, began, streams = Picture(), time.monotonic(), f"{root.name}-"
+        async for batch in read_to(self._store, self.position):
+            picture.fold(batch if needs_all else [event for event in batch if event.stream.startswith(streams)])
+            if time.monotonic() - began > LIST_SECONDS and batch[-1].position < self.position:
+                raise TooSlow(
+                    f"a list of the past is folded from the log, and {LIST_SECONDS:g} s were enough for {batch[-1].position:,} of "
+                    f"{self.position:,} events: ask for one resource (/v1/containers/1i5?at=...), or use corral replay --to"
+                )
+        found = (seen for stream, seen in picture.rows.items() if stream.startswith(streams) and seen.resource.exists)
+        return sorted((seen for seen in found if self._is_listed(seen.resource)), key=lambda seen: seen.resource.id)
 
     async def linked(self, link: Link, sources: Sequence[Resource]) -> dict[int, list[Seen]]:
         """What a many or map link of these leads to, by their number, in order of id.
@@ -67,6 +86,9 @@ class Past:
             events = await self._store.read_having(root.name, {"data": {"changes": {via: source.id}}}, self.position)
         then = fold_all(events).values()
         return sorted((each for each in then if each.row.get(via) == source.id and _is(each, type)), key=lambda each: each.id)
+
+    def _is_listed(self, resource: Resource) -> bool:
+        return not self._hidden(resource) and resource.row.get("visible") is not False
 
     def _hidden(self, resource: Resource) -> bool:
         """What lists did not show then."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from commands.catalogue.model import Link, ResourceType
 from commands.catalogue.secrets import is_sealed, replaced, secrets_of
+from commands.catalogue.tasks import TASK
 from commands.errors import Refused
 from commands.resource import Resource
 from commands.snapshots import latest
@@ -16,10 +17,13 @@ from eventstore import Store
 from gateway.access.caller import Caller
 from gateway.request import ApiRequest
 from gateway.services import Services
+from gateway.tasks import task
 from projections.history import position_of
 from projections.moments import allowed, read_moment
 from projections.past import Past, time_of
+from projections.query import Query
 from projections.rows import Seen
+from projections.selection import matches
 
 AT = "at"
 
@@ -67,8 +71,26 @@ class PastRows:
 
     async def get(self, root: ResourceType, number: int) -> Seen | None:
         """None: it did not exist yet, or its caller may not see it."""
+        if root.name == TASK:
+            return task(number)
         seen = await self._past.get(root.name, number)
         return None if seen is None else await self._shown(root, seen)
+
+    async def rows(self, query: Query) -> list[Seen]:
+        """What a list then had, all pages of it and in no order: `page` has it for the caller. Raises TooSlow."""
+        found = await self._past.listed(query.root)
+        return [seen for seen in found if query.kind in (None, seen.resource.kind) and matches(seen, query.filters)]
+
+    async def page(self, root: ResourceType, rows: Sequence[Seen], offset: int, limit: int | None) -> list[Seen]:
+        """Of those that the caller may see. Each is looked up in the present, too: so only as far as the page goes."""
+        end = len(rows) if limit is None else offset + limit
+        shown: list[Seen] = []
+        for seen in rows:
+            if len(shown) >= end:
+                break
+            if (visible := await self._shown(root, seen)) is not None:
+                shown.append(visible)
+        return shown[offset:]
 
     async def get_many(self, root: ResourceType, numbers: Sequence[int]) -> dict[int, Seen]:
         found = {number: await self.get(root, number) for number in numbers}

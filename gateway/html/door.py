@@ -28,12 +28,13 @@ from projections.errors import ViewsError
 COOKIE = "CSRF"
 HEADER = "X-API-CSRF"
 
-POLICY = "; ".join(
-    (
-        "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'", "connect-src 'self'",
-        "form-action 'self'", "base-uri 'none'", "frame-ancestors 'none'",
-    )
-)  # fmt: skip
+SCRIPT, STYLE = "api.ui.js.url", "api.ui.css.url"
+"""Settings: what pages load instead of the files below."""
+
+POLICY = {
+    "default-src": "'none'", "script-src": "'self'", "style-src": "'self'", "img-src": "'self'", "connect-src": "'self'",
+    "form-action": "'self'", "base-uri": "'none'", "frame-ancestors": "'none'",
+}  # fmt: skip
 """Nothing but the files below: what somebody wrote into a name can't run, load or send anything, even if it came through unescaped."""
 
 _HEX = re.compile(r"[0-9a-f]{8,128}")
@@ -92,9 +93,12 @@ async def page_response(
         request.url.query,
         headers.get("X-API-Schemas", ""),
         headers.get("X-Corral-Position"),
+        script=str(services.settings[SCRIPT]),
+        style=str(services.settings[STYLE]),
+        nonce=secrets.token_urlsafe(16),
     )
     shown = {
-        "Content-Security-Policy": POLICY,
+        "Content-Security-Policy": policy(view),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "same-origin",
         "Cache-Control": "no-store",  # the same URL is JSON for others, and it is a moment's state
@@ -104,6 +108,28 @@ async def page_response(
     if not _HEX.fullmatch(request.cookies.get(COOKIE, "")):
         response.set_cookie(COOKIE, secrets.token_hex(16), samesite="strict", secure=request.url.scheme == "https")
     return response
+
+
+def policy(view: View) -> str:
+    """POLICY, with what the settings have pages load, and what that may load from where it is."""
+    chosen = dict(POLICY)
+    theirs = {origin for url in (view.script, view.style) if url.startswith("http") and (origin := "/".join(url.split("/")[:3]))}
+    beside = " ".join(sorted(theirs))
+    if view.script:
+        chosen["script-src"] += f" 'nonce-{view.nonce}' {beside}"
+        chosen["style-src"] += f" 'unsafe-inline' {beside}"
+        chosen["img-src"] += f" data: {beside}"
+        chosen["font-src"] = f"'self' data: {beside}"
+    elif beside:
+        chosen["style-src"] += f" {beside}"
+    return "; ".join(f"{name} {value.rstrip()}" for name, value in chosen.items())
+
+
+def to_ui(request: Request, services: Services) -> str | None:
+    """Where a browser that asks for / is sent, if somewhere else (settings api.redirect.to.ui, api.redirect.ui.path)."""
+    if path_parts(request) or request.method not in ("GET", "HEAD") or not from_browser(request):
+        return None
+    return str(services.settings["api.redirect.ui.path"]) if services.settings["api.redirect.to.ui"] else None
 
 
 async def _caller(request: Request, callers: Callers) -> Caller | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 import orjson
@@ -33,10 +33,20 @@ def fragment(*content: Content) -> Html:
 
 def data_block(identity: str, value: Any) -> Html:
     """Data for scripts: not run, and unable to end its own element."""
+    return Html(f'<script type="application/json" id="{html.escape(identity)}">{_json(value)}</script>')
+
+
+def script_block(variables: Mapping[str, Any], nonce: str) -> Html:
+    """Data as variables of a script, which runs where the page's policy names the nonce."""
+    text = "".join(f"var {name} = {_json(value)};\n" for name, value in variables.items())
+    return Html(f'<script nonce="{html.escape(nonce)}">\n{text}</script>')
+
+
+def _json(value: Any) -> str:
     text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
-    for mark in "<>&":
+    for mark in "<>&\u2028\u2029":
         text = text.replace(mark, f"\\u{ord(mark):04x}")
-    return Html(f'<script type="application/json" id="{html.escape(identity)}">{text}</script>')
+    return text
 
 
 def page(head: Html, body: Html) -> bytes:

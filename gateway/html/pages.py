@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from commands.catalogue.model import ResourceType
 from gateway.html import lists
-from gateway.html.markup import Content, Html, data_block, fragment, page, tag
+from gateway.html.markup import Content, Html, data_block, fragment, page, script_block, tag
 from gateway.html.values import pretty, shown, state_badge
 from gateway.html.view import View
 
@@ -26,13 +26,15 @@ SAID_ELSEWHERE = frozenset(
 
 def page_of(view: View, document: Any) -> bytes:
     title, content = _content(view, document)
+    if view.script:
+        return _frame(view, document)
     head = fragment(
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("meta", name="color-scheme", content="light dark"),
         tag("title", f"{title} · Corral"),
         tag("link", rel="icon", href=f"{STATIC}/icon.svg"),
-        tag("link", rel="stylesheet", href=f"{STATIC}/corral.css"),
+        tag("link", rel="stylesheet", href=view.style or f"{STATIC}/corral.css"),
         tag("script", type="module", src=f"{STATIC}/corral.js"),
     )
     body = fragment(
@@ -43,6 +45,17 @@ def page_of(view: View, document: Any) -> bytes:
         data_block("document", document),
     )
     return page(head, body)
+
+
+def _frame(view: View, document: Any) -> bytes:
+    """For a script that is not ours, as Cattle has it: the script finds the schemas' URL and the document in two variables."""
+    head = fragment(
+        tag("meta", charset="utf-8"),
+        tag("link", rel="stylesheet", href=view.style) if view.style else None,
+        script_block({"schemas": view.schemas, "data": document}, view.nonce),
+        tag("script", src=view.script),
+    )
+    return page(head, tag("body"))
 
 
 def _content(view: View, document: Any) -> tuple[str, Html]:

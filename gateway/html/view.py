@@ -22,6 +22,10 @@ class View:
     query: str
     schemas: str
     position: str | None
+    script: str = ""
+    """What shows the page instead of us (setting api.ui.js.url)."""
+    style: str = ""
+    nonce: str = ""
 
     def type(self, name: Any) -> ResourceType | None:
         return self.catalogue.types.get(name) if isinstance(name, str) else None

@@ -151,7 +151,7 @@ async def test_the_same_idempotency_key_has_one_effect_and_one_answer(store: Sto
 async def test_a_uuid_that_another_has_is_a_conflict(store: Store, nats_url: str) -> None:
     async with a_running_cloud(store, nats_url) as cloud:
         await cloud.create("host", uuid="mine", kind="sim")
-        with pytest.raises(Conflict, match="mine is already that of host-"):
+        with pytest.raises(Conflict, match="'mine' is already that of host-"):
             await cloud.commands.create("host", {"uuid": "mine", "kind": "sim"}, Actor(1))
 
 

@@ -162,7 +162,7 @@ async def test_a_row_that_a_name_is_changed_to_must_be_free(store: Store, nats_u
     async with a_running_cloud(store, nats_url) as cloud:
         await cloud.create("configItem", name="one")
         second = await cloud.create("configItem", name="two")
-        with pytest.raises(Conflict, match=r"configItem\.name one is already that of configItem-1"):
+        with pytest.raises(Conflict, match=r"configItem\.name 'one' is already that of configItem-1"):
             await cloud.commands.update("configItem", second.id, {"name": "one"}, cloud.actor)
         with pytest.raises(Conflict):
             await cloud.create("configItem", name="one")

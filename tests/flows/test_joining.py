@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.deploy.test_security import certificate
 from tests.support.server import Server
 from tests.support.waiting import until
 
@@ -154,3 +157,26 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+@pytest.mark.timeout(200)
+def test_a_machine_joins_over_https_with_the_servers_certificate_and_not_without(home: Path, tmp_path: Path) -> None:
+    cert, private = certificate(tmp_path)
+    server = Server(home, hosts="none", tls_certificate=str(cert), tls_key=str(private), set="api.security.enabled=true")
+    with server, ended(tmp_path) as agent:
+        key = json.loads((home / "admin.key").read_bytes())
+        trusting = ssl.create_default_context(cafile=str(cert))
+        url = server.url.replace("http://", "https://")
+        with httpx.Client(base_url=url, verify=trusting, auth=(key["access"], key["secret"]), timeout=20) as http:
+            made = http.post("/v1/registrationtokens").json()
+            until(lambda: http.get(made["links"]["self"]).json(), lambda seen: "token" in seen)
+            given = http.get(f"{made['links']['self']}/command").text.strip()
+            command = f"set -o pipefail; {given} -s -- --sim"
+            assert f"curl -sS '{url}/v1/scripts/" in command
+            assert "certificate" in shell(command, tmp_path, status=60, variables={"CORRAL": str(CORRAL), "CORRAL_HOME": str(tmp_path)})
+            mine = {"CORRAL": str(CORRAL), "CORRAL_HOME": str(tmp_path), "CURL_CA_BUNDLE": str(cert), "CORRAL_CA": str(cert)}
+            assert "This machine has joined" in shell(command, tmp_path, variables=mine)
+            [host] = until(lambda: http.get("/v1/hosts", params={"state": "active"}).json()["data"], lambda seen: len(seen) == 1)
+            assert host["accountId"] == made["accountId"]
+            until(lambda: http.get("/v1/configitemstatuses").json()["data"], lambda seen: {each["appliedVersion"] for each in seen} == {1})
+            assert (agent / "config" / "configscripts" / "config.sh").exists()

@@ -91,3 +91,13 @@ async def test_each_refusal_has_its_status_and_says_why(api: Api, subtests: pyte
             assert error["message"], "a refusal says why"
             assert error["detail"] is None
             assert response.headers["X-API-Schemas"] == f"{api.url}/v1/schemas"
+
+
+async def test_what_no_route_has_is_a_document_too(api: Api) -> None:
+    for path in ("/v1/configcontent/a%0Ab", "/%0A", "/v1/networks/1n1%0D%0A/x", "/static/corral/none.js"):
+        for method in ("GET", "PUT"):
+            answer = await api.http.request(method, path)
+            assert answer.status_code in (404, 405), path
+            if answer.status_code == 404:
+                assert (answer.json()["type"], answer.json()["code"]) == ("error", "Not Found"), path
+                assert answer.headers["X-API-Schemas"]

@@ -150,6 +150,28 @@ async def test_two_agents_cannot_have_one_uri(api: Api) -> None:
     assert made["uri"].startswith("ssh://root@")
 
 
+async def test_what_cattle_passes_over_or_refuses_is_as_there(api: Api) -> None:
+    """A used uuid breaks a constraint of the database there, which is a conflict; what can't be written or is not known is passed over."""
+    first = await api.post("/v1/networks", uuid="mine", name="a")
+    second = await api.http.post("/v1/networks", json={"uuid": "mine"})
+    assert (second.status_code, second.json()["code"]) == (409, "Conflict")
+    assert "'mine' is already that of network-" in second.json()["message"]
+    same = await api.http.put(first["links"]["self"], json={"state": "active", "uuid": "other", "id": "1n7", "nothing": [1]})
+    assert (same.status_code, same.json()["uuid"], same.json()["state"]) == (200, "mine", first["state"])
+    await api.settled()
+    listed = await api.get("/v1/networks", sort="nothing", order="up", limit="many", marker="m-1", nothing="x", name_nothing="x")
+    assert [each["id"] for each in listed["data"]] == [first["id"]]
+    assert (listed["sort"], listed["pagination"]["limit"]) == (None, 100)
+    host = f"/v1/hosts/1h{await api.add('host', name='h')}"
+    on_map = await api.http.post(f"{host}/instances", json={"name": "x"})
+    assert (on_map.status_code, on_map.json()["code"]) == (405, "Method not allowed"), "there is no key to be set to the host"
+    await api.settled()
+    assert "createDefaults" in (shown := await api.get(f"{host}/instances"))
+    assert shown["createDefaults"] == {}
+    waiting = await api.http.get("/v1/subscribe")
+    assert (waiting.status_code, "WebSocket" in waiting.json()["message"]) == (405, True)
+
+
 CLAIMED = {"X-API-request-url": "https://cloud.example/base/v1/hosts", "X-API-client-ip": "10.1.2.3"}
 
 

@@ -168,3 +168,18 @@ def test_secrets_are_compared_in_a_time_that_tells_nothing(monkeypatch: pytest.M
     for given in ("", "s", "secres", "secret" * 1000, "\udc00"):
         assert not credentials.same("secret", given)
     assert {(len(one), len(other)) for one, other in compared} == {(32, 32)}, "neither a beginning nor a length shows"
+
+
+@pytest.mark.parametrize(("believed", "answers"), [(False, [401, 401, 429, 429]), (True, [401, 401, 401, 401])])
+async def test_who_is_no_proxy_guesses_no_more_often_as_many_others(
+    store: PostgresStore, database: str, believed: bool, answers: list[int]
+) -> None:
+    """Nor does it help to come from elsewhere under another's name, where no setting says that proxies may."""
+    settings = {**SECURE, "api.failed.logins.per.minute": 2, "api.allow.client.override": believed}
+    async with serving(store, database, settings=settings) as api:
+        transport = httpx.AsyncHTTPTransport(local_address="127.0.0.2")  # what comes from 127.0.0.1 is a proxy's
+        async with httpx.AsyncClient(transport=transport, base_url=api.url, timeout=20) as http:
+            names = [{"X-Forwarded-For": f"203.0.113.{number}"} for number in range(4)]
+            asked = [await http.get("/v1", auth=("guess", str(number)), headers=name) for number, name in enumerate(names)]
+            assert [each.status_code for each in asked] == answers
+            assert asked[3].headers["X-API-Client-IP"] == "203.0.113.3"

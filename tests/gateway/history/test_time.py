@@ -12,7 +12,7 @@ from commands import events
 from eventstore import Event, Write
 from eventstore.archiving import archive_before
 from eventstore.postgres import PostgresStore
-from projections import causes
+from projections import causes, history, past
 from tests.gateway.access.test_access import account_with_key
 from tests.support.http import Api, serving
 
@@ -82,13 +82,10 @@ async def test_a_position_beyond_the_end_is_refused_with_where_that_is(api: Api)
     assert refused.headers["X-Corral-Position"] == str(head), "errors tell of a position, too"
 
 
-async def test_the_past_is_only_read_and_not_in_whole_lists(api: Api) -> None:
+async def test_the_past_is_only_read(api: Api) -> None:
     for method, path in (("POST", "/v1/hosts?at=1"), ("PUT", "/v1/accounts/1a1?at=1"), ("DELETE", "/v1/accounts/1a1?at=1")):
         refused = await api.http.request(method, path, json={})
         assert (refused.status_code, refused.json()["fieldName"]) == (422, "at"), method
-    refused = await api.http.get("/v1/containers?at=1")
-    assert (refused.status_code, refused.json()["code"]) == (422, "InvalidOption")
-    assert "/instances?at=" in refused.json()["message"]
     assert (await api.http.get("/v1/schemas/container?at=1")).status_code == 200
     for path in ("/v1/settings?at=1", "/v1/activesettings/1as!engine.turns?at=1"):
         assert (await api.http.get(path)).json()["fieldName"] == "at", "settings are there for now alone"
@@ -192,3 +189,85 @@ async def test_why_is_the_chain_of_causes_and_to_each_what_they_may_see_of_it(st
         theirs = (await api.http.get(f"{path}/why", auth=key)).json()
         assert (theirs["state"], theirs["chain"]) == ("removed", [])
         assert (await api.http.get(f"{path}/why")).headers["X-Corral-Position"]
+
+
+QUESTIONS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("containers", {}),
+    ("instances", {"sort": "name", "order": "desc"}),
+    ("instances", {"limit": 2, "sort": "name"}),
+    ("instances", {"limit": 2, "marker": "m2"}),
+    ("instances", {"kind": "virtualMachine"}),
+    ("containers", {"name_like": "a%"}),
+    ("containers", {"name_notlike": "_"}),
+    ("containers", {"name_prefix": "b"}),
+    ("containers", {"name_null": ""}),
+    ("containers", {"name_notnull": "", "sort": "id", "order": "desc"}),
+    ("containers", {"name_ne": "a"}),
+    ("containers", {"state": "requested"}),
+    ("containers", {"id_gt": "1i1"}),
+    ("containers", {"imageId": "1i1"}),
+    ("containers", {"created_lte": "2100-01-01T00:00:00Z", "sort": "created"}),
+    ("containers", {"memoryMb_gte": "64"}),
+    ("containers", {"include": "image", "limit": 20}),
+    ("hosts", {"sort": "computeFree"}),
+    ("images", {"isPublic": "true"}),
+    ("networks", {"name": "nobody's"}),
+    ("credentials", {"publicValue_notnull": "", "kind": "apiKey"}),
+    ("tasks", {"name_like": "p%", "sort": "name", "order": "desc"}),
+    ("accounts", {"uuid": "admin"}),
+)
+"""Lists, and what they are asked by."""
+
+
+async def test_a_whole_list_of_the_past_is_what_the_list_was_then(api: Api) -> None:
+    for name in ("a", "b", "ab", None):
+        await api.post("/v1/containers", imageUuid="sim:1", name=name)
+    await api.post("/v1/virtualmachines", imageUuid="sim:1", memoryMb=64)
+    await api.add("host", name="h", computeFree=7)
+    await account_with_key(api, "user", "u")
+    then = await api.store.head()
+    listed = [await api.get(f"/v1/{type}", **asked) for type, asked in QUESTIONS]
+    await api.post("/v1/containers", imageUuid="sim:1", name="later")
+    for each in (await api.get("/v1/containers"))["data"]:
+        await api.http.put(each["links"]["self"], json={"name": "changed"})
+    await api.settled()
+    for (type, asked), before in zip(QUESTIONS, listed, strict=True):
+        shown = await api.get(f"/v1/{type}", at=then, **asked)
+        assert [each["id"] for each in shown["data"]] == [each["id"] for each in before["data"]], (type, asked)
+        assert [each.get("name") for each in shown["data"]] == [each.get("name") for each in before["data"]], (type, asked)
+        assert (shown["filters"], shown["pagination"]["partial"]) == (before["filters"], before["pagination"]["partial"])
+        assert all(each["actions"] == {} and each["links"]["self"].endswith(f"?at={then}") for each in shown["data"])
+        assert shown["createTypes"] == {}
+        if following := shown["pagination"]["next"]:
+            assert f"at={then}" in following
+    assert (await api.get("/v1/containers", at=0))["data"] == []
+    [link] = {each["links"]["self"] for each in (await api.get("/v1/tasks", at=then, name="agent.ping"))["data"]}
+    assert (await api.http.get(link)).json()["name"] == "agent.ping"
+
+
+async def test_a_user_finds_in_the_past_what_was_theirs_and_is(api: Api) -> None:
+    mine, key = await account_with_key(api, "user", "u")
+    theirs, _ = await account_with_key(api, "user", "t")
+    owners = (("kept", mine), ("given", mine), ("got", theirs))
+    kept, given, got = [await api.add("network", name=name, accountId=owner) for name, owner in owners]
+    then = await api.store.head()
+    for number, owner in ((given, theirs), (got, mine)):
+        await api.happened(f"network-{number}", Event(events.UPDATED, {"changes": {"accountId": owner}}))
+    await api.settled()
+    shown = (await api.http.get(f"/v1/networks?at={then}&limit=1", auth=key)).json()
+    assert ([each["id"] for each in shown["data"]], shown["pagination"]["partial"]) == ([f"1n{kept}"], False)
+    for secret in ("secretValue", "secretValue_like"):
+        found = (await api.http.get("/v1/credentials", params={"at": then, secret: "secret-u"}, auth=key)).json()["data"]
+        assert [each["publicValue"] for each in found] in ([], ["key-u"])
+
+
+async def test_a_list_of_a_past_that_is_too_long_says_how_far_it_came(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    await renamed(api)
+    then = await api.store.head()
+    monkeypatch.setattr(past, "LIST_SECONDS", 0.0)
+    monkeypatch.setattr(history, "BATCH", 2)
+    refused = await api.http.get(f"/v1/containers?at={then}")
+    assert (refused.status_code, refused.json()["code"]) == (503, "QueryTooSlow")
+    assert f"2 of {then}" in refused.json()["message"]
+    many = await api.http.get(f"/v1/containers?at={then}&include=image")
+    assert (many.status_code, many.json()["code"], many.json()["fieldName"]) == (422, "InvalidOption", "limit")

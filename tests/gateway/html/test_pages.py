@@ -11,7 +11,8 @@ import httpx
 import pytest
 
 from commands.catalogue.builtin import CATALOGUE
-from tests.support.http import Api
+from eventstore.postgres import PostgresStore
+from tests.support.http import Api, serving
 
 FIREFOX = {
     "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
@@ -213,3 +214,41 @@ async def test_secrets_are_folded_away_and_in_no_list(api: Api) -> None:
     assert "whisper" not in (await page(api, "/v1/credentials")).text
     one = await api.http.get(path, headers=FIREFOX)
     assert "<details><summary>a secret</summary><code>whisper</code></details>" in one.text
+
+
+async def test_the_settings_have_pages_shown_by_another_script(store: PostgresStore, database: str) -> None:
+    settings = {"api.ui.js.url": "https://ui.example:8443/ui.js", "api.ui.css.url": "/static/corral/corral.css"}
+    async with serving(store, database, settings=settings) as api:
+        await api.post("/v1/networks", name=NASTY)
+        await api.settled()
+        answer = await api.http.get("/v1/networks", headers=FIREFOX)
+        read = Read(answer.text)
+        assert read.links == ["/static/corral/corral.css", "https://ui.example:8443/ui.js"]
+        variables = dict(re.findall(r"^var (\w+) = (.*);$", answer.text, re.MULTILINE))
+        assert json.loads(variables["schemas"]) == f"{api.url}/v1/schemas"
+        assert json.loads(variables["data"]) == await api.get("/v1/networks")
+        [nonce] = [each["nonce"] for name, each in read.elements if name == "script" and "nonce" in each]
+        assert f"script-src 'self' 'nonce-{nonce}' https://ui.example:8443;" in answer.headers["Content-Security-Policy"]
+        assert "CSRF=" in answer.headers["Set-Cookie"]
+        missing = await api.http.get("/v1/nothing", headers=FIREFOX)
+        assert (missing.status_code, '"code":"Not Found"' in missing.text) == (404, True)
+
+
+async def test_a_style_sheet_of_another_place_may_be_loaded_and_nothing_else(store: PostgresStore, database: str) -> None:
+    async with serving(store, database, settings={"api.ui.css.url": "http://ui.example/ui.css"}) as api:
+        answer = await api.http.get("/v1", headers=FIREFOX)
+        assert "http://ui.example/ui.css" in Read(answer.text).links
+        policy = answer.headers["Content-Security-Policy"]
+        assert "style-src 'self' http://ui.example;" in policy
+        assert "script-src 'self';" in policy
+        for wrong in ("javascript:alert(1)", "//ui.example/x.js", "/\\ui.example/x.js", 'http://ui.example/"x', "ui.js"):
+            refused = await api.http.put("/v1/settings/1as!api.ui.js.url", json={"value": wrong})
+            assert (refused.status_code, refused.json()["code"]) == (422, "InvalidFormat"), wrong
+
+
+async def test_browsers_that_ask_for_the_root_are_sent_where_the_settings_say(store: PostgresStore, database: str) -> None:
+    async with serving(store, database, settings={"api.redirect.to.ui": True, "api.redirect.ui.path": "/static/corral/"}) as api:
+        sent = await api.http.get("/", headers=FIREFOX)
+        assert (sent.status_code, sent.headers["Location"]) == (302, "/static/corral/")
+        assert (await api.get("/"))["resourceType"] == "apiVersion"
+        assert (await api.http.get("/v1", headers=FIREFOX)).status_code == 200

@@ -1,0 +1,1 @@
+"""/v1/openapi.json: the API as an OpenAPI document."""

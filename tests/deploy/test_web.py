@@ -1,0 +1,75 @@
+"""HTTPS that can't be served is said at the start; and whose word counts for where a request came from."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from deploy.web import TlsUnusable, Web, bind, check_tls
+from tests.deploy.test_security import certificate
+from tests.support.http import background
+from tests.support.server import Server
+
+
+def unusable(folder: Path) -> list[tuple[Path, Path, str]]:
+    """-> certificate, key, and what is said of them"""
+    cert, key = certificate(folder)
+    (folder / "other").mkdir()
+    _, another = certificate(folder / "other")
+    text, locked = folder / "text.pem", folder / "locked.pem"
+    text.write_text("no PEM")
+    locked.write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIGf\n-----END ENCRYPTED PRIVATE KEY-----\n")
+    return [
+        (folder / "none.pem", key, f"{folder / 'none.pem'} can't be read: No such file or directory. Set CORRAL_TLS_CERTIFICATE"),
+        (cert, folder / "none.pem", "none.pem can't be read: No such file or directory. Set CORRAL_TLS_KEY"),
+        (folder, key, "can't be read: Is a directory. Set CORRAL_TLS_CERTIFICATE"),
+        (text, key, "text.pem is no certificate in PEM form"),
+        (key, key, "k.pem is no certificate in PEM form"),
+        (cert, text, "text.pem is no private key in PEM form without a password"),
+        (cert, locked, "locked.pem is no private key in PEM form without a password"),
+        (cert, another, "k.pem is not that of the certificate"),
+    ]
+
+
+def test_a_certificate_or_key_that_cannot_be_used_is_named_with_what_is_wrong(tmp_path: Path) -> None:
+    for cert, key, said in unusable(tmp_path):
+        with pytest.raises(TlsUnusable, match=re.escape(said)):
+            check_tls(cert, key)
+    check_tls(tmp_path / "c.pem", tmp_path / "k.pem")
+
+
+@pytest.mark.timeout(120)
+def test_a_server_that_cannot_serve_https_says_so_and_ends_before_it_made_anything(tmp_path: Path) -> None:
+    cert, key, said = unusable(tmp_path)[-1]
+    server = Server(tmp_path / "home", tls_certificate=str(cert), tls_key=str(key))
+    server.launch()
+    assert server.status(60) == 1
+    assert f"Corral can't start: the key {key}" in (told := server.said().replace("\n", " ")), told
+    assert said in told
+    assert not (tmp_path / "home").exists()
+
+
+FORWARDED = {"X-Forwarded-For": "203.0.113.7", "X-Forwarded-Proto": "https"}
+
+
+async def test_only_a_proxy_of_this_machine_is_believed_about_who_it_speaks_for() -> None:
+    async def seen(request: Request) -> Response:
+        return JSONResponse([request.client.host if request.client else None, request.url.scheme])
+
+    with bind("127.0.0.1", 0) as listener:
+        web = Web(Starlette(routes=[Route("/", seen)]), listener)
+        async with background(web.run_until_stopped()):
+            await web.ready()
+            for mine, told in (("127.0.0.1", ["203.0.113.7", "https"]), ("127.0.0.2", ["127.0.0.2", "http"])):
+                transport = httpx.AsyncHTTPTransport(local_address=mine)
+                async with httpx.AsyncClient(transport=transport, base_url=f"http://127.0.0.1:{web.port}", timeout=20) as http:
+                    assert (await http.get("/", headers=FORWARDED)).json() == told, mine
+                    assert (await http.get("/")).json() == [mine, "http"]
+            web.stop()
