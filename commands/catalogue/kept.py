@@ -13,7 +13,6 @@ from commands.catalogue.model import ResourceType
 
 KEPT: Mapping[str, frozenset[str]] = {
     "agent": frozenset({"config", "delegate", "knowsEpochs"}),
-    "externalHandlerProcess": frozenset({"leftName"}),
     "genericObject": frozenset({"agentId"}),
     "hostIpAddressMap": frozenset({"address"}),
     "instance": frozenset({"hostPorts", "ipsec", "ipsecPorts", "metadataAttach", "runsWith"}),

@@ -97,12 +97,6 @@ def holds_nothing(turn: Turn, instance: Resource) -> None:
             turn.follow_up(each, "instancehostmap.deactivate", instance, f"{instance.name} is stopped")
 
 
-def has_maps(turn: Turn, volume: Resource) -> None:
-    """A volume of an instance is not active where it is nowhere: its next activation puts it somewhere."""
-    if volume.row.get("instanceId") is not None and not turn.children("volumeStoragePoolMap", "volumeId", volume.id):
-        turn.follow_up(volume, "volume.deactivate", volume, f"{volume.name} is in no storage pool")
-
-
 # --- the maps' own processes ---
 
 
