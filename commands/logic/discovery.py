@@ -21,7 +21,7 @@ KINDS = ("physicalHost", "host", "storagePool")
 
 
 def take_inventory(turn: Turn, agent: Resource) -> None:
-    """After a ping that was answered in this turn: what it names is created where no row has its uuid, whatever its state."""
+    """After a ping that was answered in this turn: what it names is created where no row has its uuid, unless that one is purged."""
     bracket = agent.open.get("state")
     reply = turn.answered.get(bracket.pid) if bracket else None
     if reply is None:
