@@ -97,7 +97,7 @@ def _revive(turn: Turn, nic: Resource, instance: Resource, vnet: int, provider: 
     if serving is not None and serving.state == "stopped":
         turn.begin_elsewhere(serving, turn.catalogue.process("instance.start"))
     elif serving is not None and serving.removed:
-        turn.merge(present.stream, {"+data": {VNET: None}}, releases=(Release(scope(vnet), provider.stream),))
+        leave_vnet(turn, present)
         _build(turn, nic, instance, vnet, provider)
 
 
