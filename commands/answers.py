@@ -91,7 +91,7 @@ def free(catalogue: Catalogue, kind: ResourceType, data: Any) -> Json:
     """What is to be merged into a row's data. Raises Misread."""
     if not isinstance(data, dict):
         raise Misread(f"data is {_called(data)}, and not a map")
-    read = from_outside(kind, data)
+    read = from_outside(kind, data, answer=True)
     for name in ("fields", "+fields"):
         if name in read:
             if not isinstance(read[name], dict):

@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Iterable
 
-from commands.catalogue.builtin import asks_of
+from commands.catalogue.builtin import commands_of
 from commands.catalogue.catalogue import Catalogue
 
 VARIABLE = "CORRAL_FAILPOINT"
@@ -32,7 +32,7 @@ def reach_all(when: str, what: str, names: Iterable[str]) -> None:
 def of_process(catalogue: Catalogue, process: str) -> list[str]:
     """Before and after every append, publish and reply of a process: append-<command>, publish-<command>, reply-<command>;
     append-accepted and append-<done state> for the first and the last append."""
-    commands = asks_of(catalogue, process)
+    commands = commands_of(catalogue, process)
     described = catalogue.process(process)
     last = catalogue.process(described.delegate) if described.delegate else described
     moments = [f"append-{process}"]

@@ -91,7 +91,7 @@ def priority_of(handler: Resource) -> int:
 
 
 def on_error(handler: Resource) -> str | None:
-    given = (handler.row.get("data") or {}).get("onError")
+    given = handler.data.get("onError")
     return str(given) if given else None
 
 

@@ -24,7 +24,7 @@ def knows_epochs(agent: Resource | None) -> bool:
     """An agent of Corral's own says so; one that registered with an `event://` address and does not say it hears over HTTP."""
     if agent is None or not str(agent.row.get("uri") or "").startswith("event://"):
         return True
-    return (agent.row.get("data") or {}).get(KNOWS) is True
+    return agent.data.get(KNOWS) is True
 
 
 def in_order(world: World, mine: Iterable[Resource]) -> tuple[list[Waiting], dict[str, str]]:

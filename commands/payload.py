@@ -82,7 +82,7 @@ def _port(world: World, port: Resource) -> Json:
 
 def _link(world: World, link: Resource) -> Json:
     """The target is of another root: what an agent needs of it, the link itself has kept."""
-    target = (link.row.get("data") or {}).get(links.TARGET)
+    target = link.data.get(links.TARGET)
     return {**_tree(world, link), "targetInstance": {**_map(target), "type": "instance"} if target else None}
 
 

@@ -49,7 +49,7 @@ def waits(world: World, resource: Resource) -> bool:
 
 def unconfirmed(each: Resource) -> bool:
     """Removed by force, and what it stood for may be there still."""
-    return FORCED in (each.row.get("data") or {}) and each.state in ("removed", "restoring", "purging")
+    return FORCED in each.data and each.state in ("removed", "restoring", "purging")
 
 
 def put_off(now: datetime) -> Json:

@@ -17,7 +17,7 @@ def reply_changes(draft: Draft, resource: Resource, data: Json) -> Json:
     if "+data" in data:
         changes = composed(changes, {"+data": data["+data"]})
     if "data" in data:  # the whole map, but for what Corral keeps there
-        kept = {name: value for name, value in (resource.row.get("data") or {}).items() if name in kept_of(kind)}
+        kept = {name: value for name, value in resource.data.items() if name in kept_of(kind, answer=True)}
         changes = composed(changes, {"data": {**data["data"], **kept}})
     return changes
 

@@ -153,10 +153,15 @@ class Resource:
         return self.row.get("removed") is not None
 
     @property
+    def data(self) -> Json:
+        """The free map: what is no column, and the fields."""
+        data = self.row.get("data")
+        return data if isinstance(data, dict) else {}
+
+    @property
     def fields(self) -> Json:
         """The values that have no column of their own."""
-        data = self.row.get("data")
-        fields = data.get("fields") if isinstance(data, dict) else None
+        fields = self.data.get("fields")
         return fields if isinstance(fields, dict) else {}
 
     @property

@@ -189,7 +189,7 @@ class LocalHosts:
                 await asyncio.sleep(1.0)
 
     def _simulated(self, agent: Resource) -> Driver:
-        return SimulatedDriver(agent.row["uuid"], data=agent.row.get("data") or {}, configuration=Configuration(self._keys, tls=self._tls))
+        return SimulatedDriver(agent.row["uuid"], data=agent.data, configuration=Configuration(self._keys, tls=self._tls))
 
     async def _keys(self, number: int) -> Credentials | None:
         """Those of an agent's account, so that it is known as any other agent."""

@@ -96,8 +96,7 @@ def counts(picture: Picture, called: Callable[[Resource], str] = lambda resource
 def flat(resource: Resource) -> Json:
     """The row as people know it: columns, the fields without a column beside them, other data as data.<key>; nulls left out."""
     row = {name: value for name, value in resource.row.items() if name != "data"}
-    data = resource.row.get("data") or {}
-    row.update({f"data.{name}": value for name, value in data.items() if name != "fields"})
+    row.update({f"data.{name}": value for name, value in resource.data.items() if name != "fields"})
     row.update(resource.fields)
     return {name: value for name, value in row.items() if value is not None}
 

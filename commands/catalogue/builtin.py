@@ -10,7 +10,7 @@ from commands.catalogue.types import TYPES
 CATALOGUE = Catalogue(TYPES, PROCESSES)
 
 
-def asks_of(catalogue: Catalogue, process: str) -> list[str]:
+def commands_of(catalogue: Catalogue, process: str) -> list[str]:
     """Every command that a process sends on its usual way, its nested, joined and delegated ones included, in order of the steps."""
     found: list[str] = []
     seen: set[str] = set()

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 
 from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.check import about
-from commands.catalogue.model import PHASES, Action, CatalogueError, Link, Logic, Phase, Process, ResourceType, Step
+from commands.catalogue.model import PHASES, PRIORITIES, Action, CatalogueError, Link, Logic, Phase, Process, ResourceType, Step
 from commands.catalogue.shapes import check_process, check_step, must_be
 
-DEFAULT_PRIORITY = 1000
-BUILT_IN_PRIORITY = 2000
+DEFAULT_PRIORITY = PRIORITIES["specific"]
+BUILT_IN_PRIORITY = PRIORITIES["default"]
 """Where the steps that a process has by itself stand: smaller ones run before them, all others after them."""
 
 _NAME = re.compile(r"[a-z][A-Za-z0-9]*")

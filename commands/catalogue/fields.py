@@ -150,15 +150,19 @@ def number_in(type: str, given: Any) -> int | None:
 
 def _references(type: str, given: Any) -> Iterator[tuple[str, Any]]:
     """The ids in a value that is to be of a type: (type that it refers to, id)."""
-    kind, bracket, inner = type.partition("[")
-    if not bracket:
-        return
-    if kind == "reference" and isinstance(given, str | int) and not isinstance(given, bool):
-        yield inner[:-1], given
-    elif kind in ("array", "map"):
+    form, inner = _form(type)
+    if form == "reference" and isinstance(given, str | int) and not isinstance(given, bool):
+        yield inner, given
+    elif form in ("array", "map"):
         inside = given.values() if isinstance(given, dict) else given if isinstance(given, list) else [given]
         for each in inside:
-            yield from _references(inner[:-1], each)
+            yield from _references(inner, each)
+
+
+def _form(type: str) -> tuple[str, str]:
+    """array[reference[host]] -> ("array", "reference[host]"); int -> ("int", "")."""
+    form, _, inner = type.partition("[")
+    return form, inner[:-1]
 
 
 def converted(field: Field, given: Any, named: Named) -> Any:
@@ -168,25 +172,21 @@ def converted(field: Field, given: Any, named: Named) -> Any:
 
 def _converted(field: Field, type: str, given: Any, named: Named) -> Any:
     """Of `type`, which is the field's type or, for an element, the part in its brackets."""
-    if type.startswith("array[") and given is not None:
-        element = type[len("array[") : -1]
-        return [_converted(field, element, each, named) for each in (given if isinstance(given, list) else [given])]
-    if type.startswith("map["):
-        if given is None or given == "":
-            return None
-        if not isinstance(given, dict):
-            raise Refused("InvalidFormat", f"{field.name} must be a map", field.name)
-        element = type[len("map[") : -1]
-        return {str(key): _converted(field, element, value, named) for key, value in given.items()}
-    if given is None:
+    form, inner = _form(type)
+    if given is None or (form == "map" and given == ""):
         return None
-    if type.startswith("reference["):
-        target = type[len("reference[") : -1]
-        number = named(target, given) if isinstance(given, str | int) and not isinstance(given, bool) else None
-        if number is None:
-            raise Refused("InvalidReference", f"there is no {target} {given!r}", field.name)
-        return number
-    match type:
+    match form:
+        case "array":
+            return [_converted(field, inner, each, named) for each in (given if isinstance(given, list) else [given])]
+        case "map":
+            if not isinstance(given, dict):
+                raise Refused("InvalidFormat", f"{field.name} must be a map", field.name)
+            return {str(key): _converted(field, inner, value, named) for key, value in given.items()}
+        case "reference":
+            number = named(inner, given) if isinstance(given, str | int) and not isinstance(given, bool) else None
+            if number is None:
+                raise Refused("InvalidReference", f"there is no {inner} {given!r}", field.name)
+            return number
         case "json":
             return given
         case "int":

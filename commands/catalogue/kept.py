@@ -13,12 +13,11 @@ from commands.catalogue.model import ResourceType
 
 KEPT: Mapping[str, frozenset[str]] = {
     "agent": frozenset({"config", "delegate", "knowsEpochs"}),
-    "externalHandlerProcess": frozenset({"leftName"}),
     "genericObject": frozenset({"agentId"}),
     "hostIpAddressMap": frozenset({"address"}),
     "instance": frozenset({"hostPorts", "ipsec", "ipsecPorts", "metadataAttach", "runsWith"}),
     "instanceHostMap": frozenset({"deallocated"}),
-    "instanceLink": frozenset({"linkPorts", "linkService", "target"}),
+    "instanceLink": frozenset({"linkPorts", "target"}),
     "ipAddress": frozenset({"innerAddress", "leased", "releaseOnChildPurge"}),
     "ipAssociation": frozenset({"address"}),
     "networkService": frozenset({"ipsecKey"}),
@@ -35,8 +34,14 @@ KEPT_FIELDS: Mapping[str, frozenset[str]] = {"network": frozenset({"macPrefix"})
 """The same of data.fields. (No client sets what is computed, either.)"""
 
 
-def kept_of(type: ResourceType) -> frozenset[str]:
-    return KEPT.get(type.parent or type.name, frozenset()) | KEPT_OF_ALL
+NOT_ANSWERED: Mapping[str, frozenset[str]] = {"agent": frozenset({"agentResourcesAccountId", "registrationKey"})}
+"""What clients may give there, and no answer of an agent or a handler changes: whose the things are that an agent reports."""
+
+
+def kept_of(type: ResourceType, *, answer: bool = False) -> frozenset[str]:
+    """`answer`: from what an agent or a handler says."""
+    root = type.parent or type.name
+    return KEPT.get(root, frozenset()) | KEPT_OF_ALL | (NOT_ANSWERED.get(root, frozenset()) if answer else frozenset())
 
 
 def is_kept_field(type: ResourceType, name: str) -> bool:
@@ -44,7 +49,7 @@ def is_kept_field(type: ResourceType, name: str) -> bool:
     return name in KEPT_FIELDS.get(type.parent or type.name, ()) or (field is not None and field.store == "calc")
 
 
-def from_outside(type: ResourceType, data: Mapping[str, Any]) -> dict[str, Any]:
-    """A map for a row's data, in merge syntax or plain, without what Corral keeps there."""
-    kept = kept_of(type)
+def from_outside(type: ResourceType, data: Mapping[str, Any], *, answer: bool = False) -> dict[str, Any]:
+    """A map for a row's data, in merge syntax or plain, without what is kept from whoever gives it."""
+    kept = kept_of(type, answer=answer)
     return {name: value for name, value in data.items() if name.removeprefix("+") not in kept}

@@ -43,6 +43,7 @@ def read_version(text: str) -> Version | None:
 def archive(item: Item, version: Version, current: str | None = None) -> bytes:
     """A tar.gz. `current`: the version that the agent says it has."""
     files = {**item.files, "version": File(str(version).encode(), False)}
+    files.pop("uptodate", None)  # a word of ours, and no file of an item's
     if current == str(version):
         files["uptodate"] = File(b"", False)
     files["SHA1SUMS"] = _sums(files)

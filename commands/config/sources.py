@@ -60,6 +60,11 @@ class Sources:
                 return Item(name, _read(folder / name))
         return None
 
+    def version(self, name: str) -> str | None:
+        """Of what is in the item just now, as `item`."""
+        found = self.item(name)
+        return found.source if found is not None else None
+
 
 def _read(folder: Path) -> dict[str, File]:
     files: dict[str, File] = {}

@@ -79,11 +79,10 @@ class ConfigSync:
     def _source(self, name: str) -> str | None:
         """The version of what is in an item; None: it can't be fetched."""
         try:
-            item = self._sources.item(name)
+            return self._sources.version(name)
         except Unreadable as error:
             log.warning(f"Agents are not told of configuration: {error}", action="config-unreadable", item=name)
             return None
-        return item.source if item is not None else None
 
     async def _tell(self, agent: Resource, rows: list[Resource]) -> None:
         self._after = agent.id

@@ -42,7 +42,7 @@ class LinkService:
 
 def maps_of(world: World, vnet: int, provider: int) -> list[Resource]:
     found = world.having("networkServiceProviderInstanceMap", "networkServiceProviderId", provider)
-    return [each for each in found if (each.row.get("data") or {}).get(VNET) == vnet]
+    return [each for each in found if each.data.get(VNET) == vnet]
 
 
 def of_link_service(turn: Turn, instance: int) -> LinkService | None:
@@ -97,7 +97,7 @@ def _revive(turn: Turn, nic: Resource, instance: Resource, vnet: int, provider: 
     if serving is not None and serving.state == "stopped":
         turn.begin_elsewhere(serving, turn.catalogue.process("instance.start"))
     elif serving is not None and serving.removed:
-        turn.merge(present.stream, {"+data": {VNET: None}}, releases=(Release(scope(vnet), provider.stream),))
+        leave_vnet(turn, present)
         _build(turn, nic, instance, vnet, provider)
 
 
@@ -144,7 +144,7 @@ def tell_agent(turn: Turn, each: Resource) -> None:
         return
     described = {name: instance.row.get(name) for name in ("id", "uuid", "kind", "name", "agentId")}
     place = {"hostId": each.row["hostId"], "instance": {"type": "instance", **described}}
-    if (agent.row.get("data") or {}).get(PLACE) != place:
+    if agent.data.get(PLACE) != place:
         turn.merge(agent.stream, {"+data": {PLACE: place}})
 
 
@@ -183,7 +183,7 @@ def authorization(world: World, instance: Resource) -> str | None:
 
 def place_of(world: World, agent: Resource) -> tuple[int, Json] | None:
     """-> the agent of the host where a delegate's instance is, and the instance as that agent is told of it; None: nowhere yet."""
-    place = (agent.row.get("data") or {}).get(PLACE) or {}
+    place = agent.data.get(PLACE) or {}
     host = world.fleet.get("host", place.get("hostId"))
     if host is None or host.row.get("agentId") is None:
         return None

@@ -60,7 +60,7 @@ def of_managed(turn: Turn, agent: Resource) -> None:
     names = [name.strip() for name in str(turn.settings[MANAGED]).split(",")]
     demand(turn, agent, names)
     noted = {"url": turn.settings[CONFIG_URL], "items": names}
-    if (agent.row.get("data") or {}).get(NOTED) != noted:
+    if agent.data.get(NOTED) != noted:
         turn.merge(agent.stream, {"+data": {NOTED: noted}})
 
 
@@ -130,7 +130,7 @@ def rows_of(world: World, agent: Resource) -> list[Resource]:
 
 
 def _noted(agent: Resource) -> Json | None:
-    return (agent.row.get("data") or {}).get(NOTED)
+    return agent.data.get(NOTED)
 
 
 # --- what others demand of agents: nobody waits for it ---

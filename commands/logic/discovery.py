@@ -21,13 +21,13 @@ KINDS = ("physicalHost", "host", "storagePool")
 
 
 def take_inventory(turn: Turn, agent: Resource) -> None:
-    """After a ping that was answered in this turn: what it names is created where no row has its uuid, whatever its state."""
+    """After a ping that was answered in this turn: what it names is created where no row has its uuid, unless that one is purged."""
     bracket = agent.open.get("state")
     reply = turn.answered.get(bracket.pid) if bracket else None
     if reply is None:
         return
     knows_epochs = reply.get("epochs") is True
-    if knows_epochs != ((agent.row.get("data") or {}).get(KNOWS) is True):
+    if knows_epochs != (agent.data.get(KNOWS) is True):
         turn.merge(agent.stream, {"+data": {KNOWS: knows_epochs}})
     elements = elements_of(reply)
     make_new(turn, turn.fleet, agent, elements)
@@ -98,7 +98,7 @@ def _find(turn: Turn | None, fleet: Fleet, type_name: str, uuid: str | None) -> 
 
 
 def _row(catalogue: Catalogue, agent: Resource, type_name: str, element: Json) -> Json:
-    named = (agent.row.get("data") or {}).get("agentResourcesAccountId")
+    named = agent.data.get("agentResourcesAccountId")
     row: Json = {"agentId": agent.id, "accountId": number_in("account", named) or agent.row.get("accountId")}
     if type_name == "host":
         row |= {"computeFree": CAPACITY, "computeTotal": CAPACITY}

@@ -34,7 +34,7 @@ def _host_address(turn: Turn, each: Resource, address: str) -> None:
 
 def known(host_map: Resource) -> str | None:
     """The address of a host's map, which is kept on it too: addresses are too many to be seen by all."""
-    found: str | None = (host_map.row.get("data") or {}).get("address")
+    found: str | None = host_map.data.get("address")
     return found
 
 

@@ -172,7 +172,7 @@ def undo_start(turn: Turn, instance: Resource) -> str:
 def compute_tries(world: World, instance_host_map: Resource) -> int:
     """How many error answers a start bears; instance.data may say another number (Cattle's scope key)."""
     instance = world.get("instance", instance_host_map.row.get("instanceId"))
-    scope = (instance.row.get("data") or {}).get("io.cattle.platform.process.instance.InstanceStart") if instance else None
+    scope = instance.data.get("io.cattle.platform.process.instance.InstanceStart") if instance else None
     tries = scope.get("computeTries") if isinstance(scope, dict) else None
     return tries if isinstance(tries, int) and tries > 0 else COMPUTE_TRIES
 

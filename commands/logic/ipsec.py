@@ -28,7 +28,7 @@ def scope(host: int) -> str:
 def make_key(turn: Turn, service: Resource) -> None:
     """networkService.create: a row named <uuid>/ipsecKey, which no list shows."""
     provider = turn.get("networkServiceProvider", service.row.get("networkServiceProviderId"))
-    made = (service.row.get("data") or {}).get(KEY)
+    made = service.data.get(KEY)
     if service.kind != KIND or made is not None or provider is None or provider.kind != agent_instances.PROVIDER:
         return
     value = turn.secret(int(turn.settings[KEY_BYTES])).hex()

@@ -69,7 +69,7 @@ def note_parts(turn: Turn, instance: Resource) -> None:
     """It ends: without these the instance does not run."""
     maps = [*turn.children("instanceHostMap", "instanceId", instance.id), *volume_maps(turn, instance)]
     parts = [each.stream for each in maps if each.state in ACTIVE]
-    if (instance.row.get("data") or {}).get(RUNS_WITH) != parts:
+    if instance.data.get(RUNS_WITH) != parts:
         turn.merge(instance.stream, {"+data": {RUNS_WITH: parts}})
 
 
@@ -84,7 +84,7 @@ def still_runs(turn: Turn, instance: Resource) -> None:
 
 
 def _lost(world: World, instance: Resource) -> list[Resource]:
-    noted = (instance.row.get("data") or {}).get(RUNS_WITH)
+    noted = instance.data.get(RUNS_WITH)
     parts = (world.resources.get(each) for each in (noted if isinstance(noted, list) else ()) if isinstance(each, str))
     return [each for each in parts if each is not None and each.state not in ACTIVE]
 
@@ -95,12 +95,6 @@ def holds_nothing(turn: Turn, instance: Resource) -> None:
     for each in turn.children("instanceHostMap", "instanceId", instance.id):
         if each.state in ACTIVE:
             turn.follow_up(each, "instancehostmap.deactivate", instance, f"{instance.name} is stopped")
-
-
-def has_maps(turn: Turn, volume: Resource) -> None:
-    """A volume of an instance is not active where it is nowhere: its next activation puts it somewhere."""
-    if volume.row.get("instanceId") is not None and not turn.children("volumeStoragePoolMap", "volumeId", volume.id):
-        turn.follow_up(volume, "volume.deactivate", volume, f"{volume.name} is in no storage pool")
 
 
 # --- the maps' own processes ---
@@ -115,5 +109,5 @@ def goes_with_start(turn: Turn, host_map: Resource) -> None:
 
 def may_return(turn: Turn, host_map: Resource) -> None:
     """instanceHostMap.restore: its share of the host may be another's by now."""
-    if (host_map.row.get("data") or {}).get("deallocated"):
+    if host_map.data.get("deallocated"):
         raise Failure(f"{host_map.stream} can't be restored: its place on host {host_map.row['hostId']} was given back. Start the instance")

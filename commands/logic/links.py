@@ -59,7 +59,7 @@ def target_ran(turn: Turn, link: Resource) -> bool:
 def _patience(turn: Turn, link: Resource) -> float:
     """Milliseconds."""
     instance = turn.get("instance", link.row["instanceId"])
-    own = (instance.row.get("data") or {}).get("linkWaitTime") if instance is not None else None
+    own = instance.data.get("linkWaitTime") if instance is not None else None
     known = own if isinstance(own, int) and not isinstance(own, bool) else turn.settings["instance.link.target.wait.time.millis"]
     return float(known)
 
@@ -113,7 +113,7 @@ def _kept(link: Resource, service: int, port: Port, but: Mapping[Port, str]) -> 
 
 def _plain(link: Resource, values: Json) -> Json:
     """What the row would hold with these values."""
-    return {**values, "data": {**(link.row.get("data") or {}), **values["data"]}}
+    return {**values, "data": {**link.data, **values["data"]}}
 
 
 def release(turn: Turn, link: Resource) -> None:

@@ -15,7 +15,7 @@ ATTACH = "metadataAttach"
 def attach(turn: Turn, instance: Resource) -> None:
     """instance.start: noted once it applies. With its placement, so that the log has it before the command to its agent, which is built
     anew from there after a restart."""
-    if not (instance.row.get("data") or {}).get(ATTACH) and _applies(turn, instance):
+    if not instance.data.get(ATTACH) and _applies(turn, instance):
         turn.merge(instance.stream, {"+data": {ATTACH: True}})
 
 

@@ -127,6 +127,6 @@ def show_addresses(turn: Turn, instance: Resource) -> None:
 def public_address(world: World, inner: Resource) -> str | None:
     """The address of the active association with an inner one: it is noted on the association, whose root may be another."""
     for each in world.having("ipAssociation", "childIpAddressId", inner.id):
-        if each.state == "active" and (address := (each.row.get("data") or {}).get("address")):
+        if each.state == "active" and (address := each.data.get("address")):
             return str(address)
     return None

@@ -85,12 +85,12 @@ def released_with(world: World, inner: Resource) -> list[Resource]:
     """ipAddress.purge: the public addresses that go with it."""
     ties = world.children("ipAssociation", "childIpAddressId", inner.id, removed=True)
     outer = (world.resources.get(f"ipAddress-{each.row.get('ipAddressId')}") for each in ties)
-    return [each for each in outer if each is not None and (each.row.get("data") or {}).get(RELEASED_WITH_INNER)]
+    return [each for each in outer if each is not None and each.data.get(RELEASED_WITH_INNER)]
 
 
 def tie(turn: Turn, address: Resource) -> None:
     """ipAddress.associate: the association with the inner address; nothing when none is named."""
-    inner = turn.input(address).get("ipAddressId") or (address.row.get("data") or {}).get(INNER)
+    inner = turn.input(address).get("ipAddressId") or address.data.get(INNER)
     ties = turn.children("ipAssociation", "ipAddressId", address.id)
     if inner is None or any(each.row.get("childIpAddressId") == inner for each in ties):
         return

@@ -49,7 +49,7 @@ def wanted(world: World, instance: Resource) -> list[str]:
 
 def insisted(port: Resource) -> bool:
     public = port.row.get("publicPort")
-    return public is not None and public != (port.row.get("data") or {}).get(GIVEN)
+    return public is not None and public != port.data.get(GIVEN)
 
 
 def held(instance: Resource) -> list[tuple[int, str]]:

@@ -58,7 +58,7 @@ def _registers(register: Resource) -> bool:
 
 
 def _agent(turn: Turn, register: Resource) -> Resource | None:
-    number = (register.row.get("data") or {}).get("agentId")
+    number = register.data.get("agentId")
     return turn.get("agent", number) if isinstance(number, int) and _registers(register) else None
 
 

@@ -56,7 +56,7 @@ def scope(network: Resource) -> str:
 
 def spot_of(vnet: Resource) -> str | None:
     """Which spot a vnet was made for; None: people made it."""
-    found: str | None = (vnet.row.get("data") or {}).get("hostOnly")
+    found: str | None = vnet.data.get("hostOnly")
     return found
 
 

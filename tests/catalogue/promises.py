@@ -200,3 +200,12 @@ def kept(story: Story) -> list[str]:
 def kinds_claimed(story: Story) -> set[str]:
     """How the scopes end that anything was ever claimed of."""
     return {claim.scope.rpartition("/")[2] for event in story.log for claim in event.claims if "/" in claim.scope}
+
+
+def noted(story: Story) -> Iterator[tuple[str, set[str]]]:
+    """stream, and the names of what an event puts into its row's data beside the fields."""
+    for event in story.log:
+        changes = event.data.get("changes") or {}
+        names = {name.removeprefix("+") for key in ("data", "+data") for name in changes.get(key) or ()} - {"fields"}
+        if names:
+            yield event.stream, names

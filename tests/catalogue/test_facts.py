@@ -12,14 +12,14 @@ from commands.catalogue.model import Field, Process, ResourceType
 from tests.catalogue import facts
 
 LAST = "what is claimed is given back after all that may wait, by logic at the very end of the handlers that no handler replaces"
-DEMANDED = "config items are demanded with the nic, the host and the agent itself; their versions do not grow while none are served"
-NOT_SERVED = "nothing waits for config items while none are served"
+DEMANDED = "config items are demanded with the nic, the host and the agent itself; a change of their files is another version by itself"
+APPLIED_FIRST = "it stands before the handlers: an agent is active once it has applied what it is made of"
 CONNECTIONS = "commands go out over NATS: there is no connection to close"
 CHAIN = "what follows is the process' chain, not logic that hands it over"
 
 OTHERWISE = {
-    ("agent.activate", "logic post 1000 AgentScriptsApply"): NOT_SERVED,
-    ("agent.reconnect", "logic post 1000 AgentScriptsApply"): NOT_SERVED,
+    ("agent.activate", "logic post 1000 AgentScriptsApply"): APPLIED_FIRST,
+    ("agent.reconnect", "logic post 1000 AgentScriptsApply"): APPLIED_FIRST,
     ("agent.reconnect", "logic handler 500 AgentTimedConnectionClose"): CONNECTIONS,
     ("agent.deactivate", "logic handler 500 AgentConnectionClose"): CONNECTIONS,
     ("agent.remove", "logic handler 500 AgentConnectionClose"): CONNECTIONS,
@@ -33,7 +33,8 @@ OTHERWISE = {
     ("instance.start", "logic pre 1000 AgentInstanceInstanceStart"): DEMANDED,
     ("instance.stop", "logic post 2000 InstanceStopPostAction"): CHAIN,
     ("instancehostmap.activate", "logic pre 1000 MetadataAttachProcessHandler"): "noted by instance.start, well before the command",
-    ("instancehostmap.activate", "logic pre 1000 AgentInstanceServicesInstanceHostMapActivate"): NOT_SERVED,
+    ("instancehostmap.activate", "logic pre 1000 AgentInstanceServicesInstanceHostMapActivate"):
+        "what the services of a network want of their agents has no files yet, so nothing could be waited for",
     ("instancehostmap.deactivate", "logic post 1000 AgentInstanceHostServicesApplyItems"): DEMANDED,
     ("instancelink.activate", "logic post 1000 AgentInstanceApplyItems"): DEMANDED,
     ("instancelink.purge", "logic handler 2000 AgentInstanceLinkPurge"): LAST,

@@ -60,8 +60,6 @@ GIVEN: dict[str, dict[str, Any]] = {
 }
 """What a row of a type is created with, so that all it does concerns something that is there."""
 
-ON_A_NETWORK = {"networkId": 1, "networkServiceProviderId": 1, "accountId": 1}
-
 WITHOUT_A_PROCESS = {"container.console", "virtualMachine.console", "ipPool.acquire", "subnetIpPool.acquire", "register.stop"}
 """Actions that are answered at once; the last one is in the schema alone, and never offered."""
 

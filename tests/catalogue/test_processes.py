@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from commands.catalogue.builtin import CATALOGUE, asks_of
+from commands.catalogue.builtin import CATALOGUE, commands_of
 from commands.catalogue.model import Process
 from commands.catalogue.secrets import masked, secret_names
 from commands.failpoints import of_process
@@ -31,7 +31,7 @@ def test_every_action_that_is_offered_has_a_process_or_a_handler_of_its_own() ->
 
 
 def test_a_create_asks_its_agents_in_the_order_image_volume_instance() -> None:
-    assert asks_of(CATALOGUE, "instance.create") == ["storage.image.activate", "storage.volume.activate", "compute.instance.activate"]
+    assert commands_of(CATALOGUE, "instance.create") == ["storage.image.activate", "storage.volume.activate", "compute.instance.activate"]
 
 
 def test_failpoints_surround_every_append_publish_and_reply_of_a_process() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from commands.catalogue.builtin import CATALOGUE
+from commands.catalogue.kept import kept_of
 from commands.catalogue.model import Ask, Process
 from commands.catalogue.shapes import check_process
 from commands.claimed import KINDS
@@ -69,6 +70,14 @@ def test_whatever_is_claimed_is_given_back_by_what_is_purged() -> None:
     alive = {each.type for each in story.resources().values() if each.state != "purged"}
     assert alive <= {"configItemStatus", "data"}, f"of {before}"
     assert promises.kept(story) == []
+
+
+def test_what_is_noted_in_free_data_is_kept_from_whoever_is_not_to_set_it() -> None:
+    story = promises.a_busy_cloud(CATALOGUE)
+    promises.end(story)
+    for stream, noted in promises.noted(story):
+        kind = CATALOGUE.type(stream.rpartition("-")[0])
+        assert noted <= kept_of(kind, answer=True), f"{stream}: a name of its own belongs into commands/catalogue/kept.py"
 
 
 @pytest.mark.parametrize("process", PROCESSES, ids=named)

@@ -68,7 +68,7 @@ def test_an_agent_instance_has_two_ports_on_its_host_while_it_runs() -> None:
     assert {(1, item) for item in claims_on(story, PORTS)} == {tuple(each) for each in data["ipsecPorts"]}
     assert len(data["ipsecPorts"]) == 2
     assert set(claims_on(story, PORTS).values()) == {AGENT}
-    assert "ipsec" not in (story.resource("instance-1").row.get("data") or {}), "those that it serves have none"
+    assert "ipsec" not in story.resource("instance-1").data, "those that it serves have none"
     story.command(AGENT, Run("stop"))
     story.answer_all()
     assert (story.resource(AGENT).state, claims_on(story, PORTS)) == ("stopped", {})

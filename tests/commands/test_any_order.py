@@ -234,7 +234,7 @@ def check_capacity(story: Checked) -> None:
     placed: dict[str, set[str]] = {}
     for each in of_type(story, "instanceHostMap"):
         instance = story.resource(f"instance-{each.row['instanceId']}")
-        if instance.row["allocationState"] == "active" and not (each.row.get("data") or {}).get("deallocated"):
+        if instance.row["allocationState"] == "active" and not each.data.get("deallocated"):
             placed.setdefault(f"host-{each.row['hostId']}/compute", set()).add(instance.stream)
     for host in of_type(story, "host"):
         items = {item for scope_, item in story.held if scope_ == scope(host)}

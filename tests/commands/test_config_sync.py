@@ -92,18 +92,16 @@ async def test_an_agent_is_told_again_until_it_has_applied_it_and_when_the_files
     story = Story()
     an_agent(story)
     sources = hosts_of(tmp_path, "one")
-    item = sources.item("hosts")
-    assert item is not None
     async with told(story, nats_url, sources) as heard:
         for _ in range(2):
             message = await next_of(heard)
             assert message.data["configUrl"] == "http://server/v1"
             assert [each["name"] for each in message.data["items"]] == ["hosts"]  # for the other there are no files
-        story.command("configItemStatus-1", Update({"appliedVersion": 1, "sourceVersion": item.source}))
+        story.command("configItemStatus-1", Update({"appliedVersion": 1, "sourceVersion": sources.version("hosts")}))
         assert await silence(heard)
         hosts_of(tmp_path, "another")
         assert (await next_of(heard)).data["items"][0]["requestedVersion"] == 1
-        story.command("configItemStatus-1", Update({"sourceVersion": sources.item("hosts").source}))  # type: ignore[union-attr]
+        story.command("configItemStatus-1", Update({"sourceVersion": sources.version("hosts")}))
         assert await silence(heard)
         story.command("configItemStatus-1", Update({"requestedVersion": 2}))
         assert (await next_of(heard)).data["items"][0]["requestedVersion"] == 2

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from commands.decide import Run
+from typing import Any
+
+import pytest
+
+from commands.decide import Run, Update
 from commands.logic.accounts import SCOPE
-from tests.support.story import Story, a_cloud
+from tests.support.story import Story, a_cloud, sim_inventory
 
 
 def kinds(story: Story, account: int) -> list[str]:
@@ -73,6 +77,20 @@ def test_a_machine_that_registers_gets_an_agent_and_its_keys() -> None:
     assert (register.fields["accessKey"], register.fields["secretKey"]) == (key.row["publicValue"], key.row["secretValue"])
     assert agent.state == "activating"  # it can fetch its configuration, and answer its ping, now that it has keys
     assert [ask.command for ask in story.asks()] == ["config.update"]
+
+
+@pytest.mark.parametrize("claimed", [{"+data": {"agentResourcesAccountId": 7}}, {"data": {"agentResourcesAccountId": 7, "mine": 1}}])
+def test_no_answer_of_a_machine_says_whose_its_hosts_are(claimed: dict[str, Any]) -> None:
+    story = Story()
+    story.create("account", kind="admin")
+    story.create("register", key="k", accountId=1)
+    for each in story.resources().values():
+        if each.type == "configItemStatus":
+            story.command(each.stream, Update({"appliedVersion": 1}))
+    story.answer_all(lambda ask: {**sim_inventory(), **claimed} if ask.command == "ping" else {})
+    assert story.only("agent").state == "active"
+    assert story.only("agent").row["data"]["agentResourcesAccountId"] == 1
+    assert story.only("host").row["accountId"] == 1
 
 
 def test_a_register_waits_for_a_key_that_is_on_its_way_and_goes_on_when_it_comes() -> None:

@@ -62,7 +62,7 @@ def _vnets(resources: Mapping[str, Resource]) -> Iterator[str]:
     """A host-only network has one vnet at a spot."""
     seen: dict[tuple[int, str], str] = {}
     for each in resources.values():
-        spot = (each.row.get("data") or {}).get("hostOnly")
+        spot = each.data.get("hostOnly")
         if each.type == "vnet" and spot and not each.removed:
             other = seen.setdefault((each.row["networkId"], spot), each.stream)
             if other != each.stream:

@@ -98,7 +98,7 @@ def _places(resources: dict[str, Resource]) -> list[str]:
 
 def runs_with(instance: Resource, resources: dict[str, Resource]) -> list[Resource]:
     """The maps that were active when it began to run."""
-    noted: list[str] = (instance.row.get("data") or {}).get(RUNS_WITH) or []
+    noted: list[str] = instance.data.get(RUNS_WITH) or []
     return [resources[each] for each in noted]
 
 
@@ -112,7 +112,7 @@ def _claims(promises: Promises) -> list[str]:
     needed: set[tuple[str, str]] = set()
     for each in _of(resources, "instanceHostMap"):
         instance = resources[f"instance-{each.row['instanceId']}"]
-        placed = instance.row["allocationState"] == "active" and not (each.row.get("data") or {}).get("deallocated")
+        placed = instance.row["allocationState"] == "active" and not each.data.get("deallocated")
         if placed and any(claim.limit is not None for claim in _claims_of(promises, each.stream)):
             needed.add((f"host-{each.row['hostId']}/compute", instance.stream))
     held = {key for key, share in promises.claims.items() if share.claim.limit is not None}

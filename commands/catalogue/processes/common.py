@@ -40,7 +40,7 @@ def clear_removed(turn: Turn, resource: Resource) -> None:
         raise Failure(f"{resource.stream} can't be restored: {other.stream} has taken its place. Remove that one first")
     again = uniqueness.claims(kind, uniqueness.single_keys(kind), resource.row)
     back: Json = {"removed": None, "removeTime": None}
-    if FORCED in (resource.row.get("data") or {}):
+    if FORCED in resource.data:
         back["+data"] = {FORCED: None}
     turn.merge(resource.stream, back, again)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from commands.config.sources import Item, Sources, Unreadable
+from commands.config.archive import Version, archive
+from commands.config.sources import File, Item, Sources, Unreadable
 from gateway.errors import status_and_code
 from tests.support.http import Api
 
@@ -95,6 +96,14 @@ async def test_what_is_wrong_is_told_with_its_field(api: Api) -> None:
         answer = await api.http.request(method, path, params=params)
         assert (answer.status_code, answer.json().get("fieldName")) == (status, field), (method, path, params, answer.text)
     assert (await api.http.put(ITEM, params={"agentId": agent}, json=[])).status_code == 400
+
+
+def test_a_file_of_an_item_can_not_pass_for_the_word_that_an_agent_has_it_already() -> None:
+    item = Item("mine", {"uptodate": File(b"", False), "file": File(b"x", False)})
+    version = Version(1, item.source)
+    for current, expected in ((None, False), (str(version), True)):
+        with tarfile.open(fileobj=io.BytesIO(archive(item, version, current)), mode="r:gz") as tar:
+            assert (f"mine-{version}/uptodate" in tar.getnames()) is expected
 
 
 def test_an_item_that_can_not_be_read_is_told_with_its_file(tmp_path: Path) -> None:
