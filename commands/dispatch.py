@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from commands import handlers
 from commands.bus import Bus
 from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.model import Ask
+from commands.counts import HANDLER, Counts
 from commands.delegation import Delegated, is_delegated
 from commands.failpoints import reach_all
 from commands.inorder import in_order, knows_epochs
@@ -54,6 +56,8 @@ class Outstanding:
     reply: str
     payload: bytes
     seconds: float
+    since: float = 0.0
+    """When this engine sent it first."""
     waited: float = 0.0
     """Seconds of silence since it was sent, while an answer could have come."""
     until_resend: float = FIRST_RESEND
@@ -100,10 +104,12 @@ class Dispatch:
     def __init__(
         self, bus: Bus, on_silence: Callable[[str, str], None], on_room: Callable[[str], None], *, sure: Callable[[], bool],
         most: Callable[[], int], patience: Callable[[], float] = lambda: 0,
+        counts: Counts | None = None,
     ) -> None:  # fmt: skip
         """`on_room(root)`: what it asks may be sent now. `sure`: whether this engine still has its leases. `most()`: commands in flight to
         an agent. `patience()`: seconds of silence at most until it is reported; 0: as each command says."""
         self._bus = bus
+        self._counts = counts or Counts()
         self._on_silence = on_silence
         self._sure, self._most, self._patience = sure, most, patience
         self._by_ask: dict[str, Outstanding] = {}
@@ -125,6 +131,13 @@ class Dispatch:
     def loads(self) -> Iterator[tuple[int, int, int]]:
         """(agent, commands in flight to it, roots that wait for a place among those) of each agent that is asked for something."""
         return self._places.loads()
+
+    def count(self, state_of: Callable[[int], str]) -> Counter[tuple[str, str]]:
+        """(asked, silent or answered; the agent's state) -> how many commands are outstanding."""
+        return Counter(
+            ("answered" if each.answered else "silent" if each.silent else "asked", HANDLER if each.handler else state_of(each.agent))
+            for each in self._by_ask.values()
+        )
 
     def ready(self, root: str, world: World) -> list[Waiting]:
         """Forgets the root's commands that are answered or given up. -> those to be sent now; others wait until there is room."""
@@ -233,12 +246,16 @@ class Dispatch:
         self._begin(outstanding)
 
     def _begin(self, each: Outstanding) -> None:
+        each.since = asyncio.get_running_loop().time()
+        self._counts.asked(each.command)
         self._by_ask[each.ask] = each
         self._by_root.setdefault(each.root, set()).add(each.ask)
         self._publish(each)
 
     def answered(self, each: Outstanding) -> None:
         """Its answer came; it is outstanding until that is in the log."""
+        if not each.answered:
+            self._counts.answered(each.command, asyncio.get_running_loop().time() - each.since)
         each.answered = True
         self._places.leave(each.ask)
 
@@ -319,6 +336,7 @@ class Dispatch:
         if each.until_resend <= 0:
             each.delay = each.delay if each.at_leisure else min(MOST_RESEND, each.delay * 2)
             each.until_resend = each.delay
+            self._counts.asked(each.command, again=True)
             self._resends.count((each.agent, each.handler), each.ask, each.subject, each.stream)
             self._publish(each)
         if each.waited >= self._until_told(each) and not each.silent:

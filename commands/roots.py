@@ -76,6 +76,9 @@ class Roots:
         """Whether something in it waits for people."""
         return any(bracket.parked for each in self._roots.get(root, {}).values() for bracket in each.open.values())
 
+    def count_parked(self) -> int:
+        return sum(any(bracket.parked for each in folded.values() for bracket in each.open.values()) for folded in self._roots.values())
+
     def begin(self, root: str) -> None:
         """A root whose very first event follows: nothing need be read to know it whole."""
         if root not in self._roots:
