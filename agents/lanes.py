@@ -157,9 +157,13 @@ class Lanes:
 
     async def _counted(self, job: Job) -> Outcome:
         began = time.monotonic()
-        outcome = await self._carry_out(job)
+        with structlog.contextvars.bound_contextvars(**about(job.request)):
+            outcome = await self._carry_out(job)
+            seconds = time.monotonic() - began
+            if outcome.error is None:
+                log.info(f"{job.request.name} is done", action="done", command=job.request.name, ms=round(seconds * 1000, 1))
         self._carried.outcomes["done" if outcome.error is None else "failed"] += 1
-        self._carried.seconds += time.monotonic() - began
+        self._carried.seconds += seconds
         return outcome
 
     async def _carry_out(self, job: Job) -> Outcome:
@@ -173,12 +177,12 @@ class Lanes:
             async with asyncio.timeout(LONGEST):
                 return Outcome(await self._do(request, report))
         except DriverError as error:
-            log.warning("A command failed", action="command-failed", command=request.name, id=request.id, error=str(error))
+            log.warning("A command failed", action="command-failed", command=request.name, error=str(error))
             return Outcome(error=str(error), internal=error.internal)
         except TimeoutError:
             return Outcome(error=f"{request.name} did not end within {LONGEST:.0f} seconds")
         except Exception as error:
-            log.exception("The driver broke", action="driver-broke", command=request.name, id=request.id)
+            log.exception("The driver broke", action="driver-broke", command=request.name)
             return Outcome(error=f"{request.name} failed inside agent {self._agent}: {error!r}; its log tells more", internal=repr(error))
 
     def _progress(self, job: Job, message: str, percent: int | None) -> None:
@@ -205,6 +209,14 @@ class Lanes:
 
     def _recorded(self, command: str) -> None:
         self._jobs.pop(command, None)
+
+
+def about(request: Message) -> Json:
+    """What every line of a log that concerns a command carries."""
+    context = request.context or {}
+    parent = context.get("traceparent")
+    told = {"ask": request.id, "stream": context.get("stream"), "correlation": context.get("correlation")}
+    return {**told, "trace": parent[3:35]} if isinstance(parent, str) else told
 
 
 def _stale(request: Message, behind: Behind) -> Outcome:

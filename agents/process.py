@@ -21,7 +21,7 @@ from agents.configuration import Configuration
 from agents.connection import connect, disconnect, reached
 from agents.driver import Driver, DriverError, Json, RemembersEpochs, Report, Subjects, subjects_of
 from agents.heartbeat import Heartbeat
-from agents.lanes import Carried, Lanes, Outcome
+from agents.lanes import Carried, Lanes, Outcome, about
 from agents.ledger import Answered, Arrival, Behind, Ledger, Verdict
 from agents.outbox import Outbox, Outgoing
 from agents.reading import BadCommand, read_command
@@ -239,7 +239,7 @@ class Agent:
 
     def _dispatch(self, request: Message, subjects: Subjects, verdict: Verdict) -> None:
         if isinstance(verdict, Answered):
-            log.info("A command came again; it was done before", action="repeated", command=request.name, id=request.id)
+            log.info("A command came again; it was done before", action="repeated", command=request.name, **about(request))
             reply = Message.decode(verdict.reply).model_copy(update={"name": request.replyTo or ""})
             self._outbox.put(Outgoing(reply))
         elif isinstance(verdict, Behind):

@@ -38,7 +38,7 @@ from commands.partitions import Partitions
 from commands.patience import patiently
 from commands.presence import PresenceWatch
 from commands.resource import Resource
-from commands.roots import Roots, as_asked
+from commands.roots import Roots, as_asked, tell_of
 from commands.service import Commands
 from commands.settings import THROTTLES
 from commands.snapshots import form, latest
@@ -212,7 +212,7 @@ class Engine:
             lease = self._partitions.held.get(partition_of(root))
             if lease is None or not self._is_ours(root):
                 return
-            resources = await self._load(root)
+            tell_of(root, resources := await self._load(root))
             turn = await self._decide(root, resources, triggers)
             (self._joining.add if turn.waits_for else self._joining.discard)(root)
             self._wakeups.wait_for(root, turn.waits_for)

@@ -26,7 +26,7 @@ from gateway.history.past import asked_past
 from gateway.html.door import check_csrf, files, page_response, wants_page
 from gateway.inside.door import INSIDE, inside
 from gateway.joining.door import Door as JoiningDoor
-from gateway.observed import CORRELATION, Observed, Requests
+from gateway.observed import CORRELATION, SPAN, Observed, Requests
 from gateway.openapi import OPENAPI, openapi
 from gateway.reads import Reads
 from gateway.request import VERBS, ApiRequest, base_url, client_ip, path_parts, read_request
@@ -113,6 +113,7 @@ class Gateway:
             "X-API-Schemas": _latin(f"{base_url(request, self._services.settings)}/v1/schemas"),
             "X-API-Client-IP": _latin(client_ip(request, self._services.settings)),
             "X-Correlation-Id": request.scope[CORRELATION],
+            "traceresponse": request.scope[SPAN].parent,
         } | ({"X-Corral-Position": str(known)} if known else {})
 
     async def health(self, request: Request) -> Response:

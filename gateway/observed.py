@@ -7,17 +7,18 @@ import time
 import uuid
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 import structlog
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from commands.trace import PARENT, STATE, Ties, Trace, named, read
 from eventstore import Distribution
 
 log = structlog.get_logger("corral.http")
 
-CORRELATION = "corral.correlation"
-"""Where a request's scope has its correlation id."""
+CORRELATION, TRACE, SPAN = "corral.correlation", "corral.trace", "corral.span"
+"""Where a request's scope has its correlation id; its own span, if its caller told a trace; and its own span in any case."""
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"})
 
@@ -64,8 +65,12 @@ class Observed:
             await self._app(scope, receive, send)
             return
         began = time.perf_counter()
-        correlation = scope[CORRELATION] = _chosen(scope) or uuid.uuid4().hex
-        structlog.contextvars.bind_contextvars(correlation=correlation)  # each request is a task, with variables of its own
+        headers = Headers(scope=scope)
+        correlation = scope[CORRELATION] = _chosen(headers.get("x-correlation-id", "")) or uuid.uuid4().hex
+        trace = scope[TRACE] = _trace(headers, correlation)
+        scope[SPAN] = Ties(correlation, trace).hop("http") if trace is None else trace
+        bind = {"correlation": correlation} | ({"trace": trace.trace_id} if trace is not None else {})
+        structlog.contextvars.bind_contextvars(**bind)  # each request is a task, with variables of its own
         status = 0
 
         async def sent(message: Message) -> None:
@@ -87,7 +92,7 @@ class Observed:
             self._requests.under_way -= 1
             if not status:
                 self._answered(scope, GONE, time.perf_counter() - began)
-            structlog.contextvars.unbind_contextvars("correlation")
+            structlog.contextvars.unbind_contextvars("correlation", "trace")
 
     def _answered(self, scope: Scope, status: int, seconds: float) -> None:
         method = scope.get("method", "WEBSOCKET")
@@ -125,10 +130,16 @@ def route_of(path: str) -> str:
     return "/".join(("/v1", *PARTS[: len(rest)]))
 
 
-def _chosen(scope: Any) -> str:
+def _chosen(correlation: str) -> str:
     """A caller's own correlation id, if it may be one: Corral's own have a colon in them."""
-    for name, value in scope["headers"]:
-        if name == b"x-correlation-id":
-            text: str = value.decode("latin-1")
-            return text if _CORRELATION.fullmatch(text) else ""
-    return ""
+    return correlation if _CORRELATION.fullmatch(correlation) else ""
+
+
+def _trace(headers: Headers, correlation: str) -> Trace | None:
+    """Of the headers, as one more span of that trace. Where there are none, or malformed ones: a new one, unless the correlation id
+    is one already (then it is known by that)."""
+    given = headers.getlist(PARENT)
+    told = read(given[0], ",".join(headers.getlist(STATE))) if len(given) == 1 else None
+    if told is None and named(correlation) is None:
+        told = named(uuid.uuid4().hex)
+    return told.hop(correlation) if told is not None else None
