@@ -10,7 +10,8 @@ the last of a lane does already takes that one over: the work is done once, and 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from functools import partial
@@ -64,15 +65,24 @@ class Outcome:
         return request.reply(transitioning="error", message=self.error, internal=self.internal, stale=self.stale)
 
 
+@dataclass(slots=True)
+class Carried:
+    """What was carried out, for whoever shows it; agents of one process may share it. Outcome -> how often."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+
 class Lanes:
     """One agent's. `spawn` runs what is to go on by itself; `agent` is its name in messages."""
 
     def __init__(
         self, agent: str, driver: Driver, outbox: Outbox, spawn: Callable[[Coroutine[Any, Any, None]], None], concurrency: int,
-        carry_out: CarryOut | None = None,
+        carry_out: CarryOut | None = None, carried: Carried | None = None,
     ) -> None:
         """`carry_out`: does what a command says; None: the driver does."""
         self._agent, self._driver, self._outbox, self._spawn = agent, driver, outbox, spawn
+        self._carried = carried or Carried()
         self._do = carry_out or driver.carry_out
         self._jobs: dict[str, Job] = {}
         """Command id -> its job, until its answer is on disk: a command is known here, or to the ledger, or is new."""
@@ -139,11 +149,22 @@ class Lanes:
                 job = lane[0]
                 async with self._slots:
                     job.begun = True
-                    outcome = _stale(job.request, job.behind) if job.behind else await self._carry_out(job)
+                    outcome = _stale(job.request, job.behind) if job.behind else await self._counted(job)
                 lane.popleft()
                 self._finish(job, outcome)
         finally:
             del self._lanes[name]
+
+    async def _counted(self, job: Job) -> Outcome:
+        began = time.monotonic()
+        with structlog.contextvars.bound_contextvars(**about(job.request)):
+            outcome = await self._carry_out(job)
+            seconds = time.monotonic() - began
+            if outcome.error is None:
+                log.info(f"{job.request.name} is done", action="done", command=job.request.name, ms=round(seconds * 1000, 1))
+        self._carried.outcomes["done" if outcome.error is None else "failed"] += 1
+        self._carried.seconds += seconds
+        return outcome
 
     async def _carry_out(self, job: Job) -> Outcome:
         loop = asyncio.get_running_loop()
@@ -156,12 +177,12 @@ class Lanes:
             async with asyncio.timeout(LONGEST):
                 return Outcome(await self._do(request, report))
         except DriverError as error:
-            log.warning("A command failed", action="command-failed", command=request.name, id=request.id, error=str(error))
+            log.warning("A command failed", action="command-failed", command=request.name, error=str(error))
             return Outcome(error=str(error), internal=error.internal)
         except TimeoutError:
             return Outcome(error=f"{request.name} did not end within {LONGEST:.0f} seconds")
         except Exception as error:
-            log.exception("The driver broke", action="driver-broke", command=request.name, id=request.id)
+            log.exception("The driver broke", action="driver-broke", command=request.name)
             return Outcome(error=f"{request.name} failed inside agent {self._agent}: {error!r}; its log tells more", internal=repr(error))
 
     def _progress(self, job: Job, message: str, percent: int | None) -> None:
@@ -188,6 +209,14 @@ class Lanes:
 
     def _recorded(self, command: str) -> None:
         self._jobs.pop(command, None)
+
+
+def about(request: Message) -> Json:
+    """What every line of a log that concerns a command carries."""
+    context = request.context or {}
+    parent = context.get("traceparent")
+    told = {"ask": request.id, "stream": context.get("stream"), "correlation": context.get("correlation")}
+    return {**told, "trace": parent[3:35]} if isinstance(parent, str) else told
 
 
 def _stale(request: Message, behind: Behind) -> Outcome:

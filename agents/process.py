@@ -21,7 +21,7 @@ from agents.configuration import Configuration
 from agents.connection import connect, disconnect, reached
 from agents.driver import Driver, DriverError, Json, RemembersEpochs, Report, Subjects, subjects_of
 from agents.heartbeat import Heartbeat
-from agents.lanes import Lanes, Outcome
+from agents.lanes import Carried, Lanes, Outcome, about
 from agents.ledger import Answered, Arrival, Behind, Ledger, Verdict
 from agents.outbox import Outbox, Outgoing
 from agents.reading import BadCommand, read_command
@@ -55,11 +55,12 @@ class Agent:
         farewell: bool = False,
         ledger: Ledger | None = None,
         configuration: Configuration | None = None,
+        carried: Carried | None = None,
     ) -> None:
         """`number`: the agent's plain id. `folder`: of its own, kept over restarts. `nats`: a connection, or an address to connect to.
 
         `farewell`: whether it says that it goes when it is stopped (not, where the engine stops with it). `ledger`: if it is not
-        to lie in the folder. `configuration`: what config.update is carried out by; None: the driver.
+        to lie in the folder. `configuration`: what config.update is carried out by; None: the driver. `carried`: where it is counted.
         """
         self.number, self.uuid, self.driver = number, uuid, driver
         self._given = nats if isinstance(nats, Client) else None
@@ -70,7 +71,7 @@ class Agent:
         self._heartbeat = Heartbeat(number, uuid, driver, lambda: self._client, heartbeat_seconds)
         self._inbox: asyncio.Queue[Msg] = asyncio.Queue(INBOX)
         self._configuration = configuration
-        self._lanes = Lanes(f"a{number}", driver, self._outbox, self._work, concurrency, self._carry_out)
+        self._lanes = Lanes(f"a{number}", driver, self._outbox, self._work, concurrency, self._carry_out, carried)
         self._looks = asyncio.Semaphore(4)
         self._workers: set[asyncio.Task[None]] = set()
         self._group = asyncio.TaskGroup()
@@ -238,7 +239,7 @@ class Agent:
 
     def _dispatch(self, request: Message, subjects: Subjects, verdict: Verdict) -> None:
         if isinstance(verdict, Answered):
-            log.info("A command came again; it was done before", action="repeated", command=request.name, id=request.id)
+            log.info("A command came again; it was done before", action="repeated", command=request.name, **about(request))
             reply = Message.decode(verdict.reply).model_copy(update={"name": request.replyTo or ""})
             self._outbox.put(Outgoing(reply))
         elif isinstance(verdict, Behind):

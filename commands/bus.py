@@ -49,9 +49,9 @@ class Bus:
         """Another engine has the partition now. (Its late messages are dropped by whoever reads them.)"""
         self._connection.ignore(wire.replies(partition))
 
-    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+    async def publish(self, subject: str, payload: bytes, reply: str = "", headers: dict[str, str] | None = None) -> None:
         """Fire and forget: raises nothing when NATS is away."""
-        await self._connection.publish(subject, payload, reply)
+        await self._connection.publish(subject, payload, reply, headers)
 
     async def close(self) -> None:
         await self._connection.close()

@@ -71,12 +71,12 @@ class Connection:
             self._unsubscribing.add(task)
             task.add_done_callback(self._unsubscribing.discard)
 
-    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+    async def publish(self, subject: str, payload: bytes, reply: str = "", headers: dict[str, str] | None = None) -> None:
         """Fire and forget: raises nothing when NATS is away."""
         if not self._nats.is_connected:
             return
         try:
-            await self._nats.publish(subject, payload, reply=reply)
+            await self._nats.publish(subject, payload, reply=reply, headers=headers)
         except Exception as error:  # closed or draining between the check and the call; what matters is sent again
             log.warning("A message could not be published", action="publish-failed", subject=subject, error=str(error))
 

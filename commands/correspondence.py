@@ -126,14 +126,17 @@ class Correspondence:
         if outstanding.delegated is not None:
             message = unwrapped(message)
         stale = bool((message.context or {}).get("stale"))
+        correlation = outstanding.ties.correlation
         if stale:
-            log.info("The agent knows a newer request", action="reply-stale", ask=ask, stream=outstanding.stream)
+            log.info("The agent knows a newer request", action="reply-stale", ask=ask, stream=outstanding.stream, correlation=correlation)
         if message.transitioning == "yes":
             if outstanding.progressed(asyncio.get_running_loop().time()):
                 percent = message.transitioningProgress
                 said = (ask, percent if percent is None or 0 <= percent <= 100 else None, legible(message.transitioningMessage))
                 self._schedule(outstanding.root, progress=said)
             return
+        what = {"command": outstanding.command, "ask": ask, "stream": outstanding.stream, "correlation": correlation}
+        log.debug("An answer came", action="answered", **what)
         reach_all("before", "reply", [outstanding.command])
         self._dispatch.answered(outstanding)
         self._answered[ask] = None
@@ -151,7 +154,8 @@ class Correspondence:
         if late and isinstance(context.get("stream"), str):
             self._spawn(self._take_late(context["stream"], Answer(ask, "", message.data, error_of(message, "it"))))
         else:
-            log.debug("An answer that nobody waits for", action="reply-late", ask=ask, name=message.name)
+            told = {"ask": ask, "name": message.name, "correlation": context.get("correlation")}
+            log.debug("An answer that nobody waits for", action="reply-late", **told)
 
     async def _take_late(self, stream: str, answer: Answer) -> None:
         """Anybody on NATS may say anything here: what is no stream, or can't be looked up, is told in the log."""

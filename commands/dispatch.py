@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from commands import handlers
 from commands.bus import Bus
 from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.model import Ask
+from commands.counts import HANDLER, Counts
 from commands.delegation import Delegated, is_delegated
 from commands.failpoints import reach_all
 from commands.inorder import in_order, knows_epochs
@@ -25,6 +27,7 @@ from commands.intake import PROGRESS_SECONDS
 from commands.places import Places
 from commands.resends import Resends
 from commands.resource import Asked, Open, Resource
+from commands.trace import NO_TIES, Ties
 from commands.unanswered import Waiting
 from commands.world import World
 
@@ -54,6 +57,8 @@ class Outstanding:
     reply: str
     payload: bytes
     seconds: float
+    since: float = 0.0
+    """When this engine sent it first."""
     waited: float = 0.0
     """Seconds of silence since it was sent, while an answer could have come."""
     until_resend: float = FIRST_RESEND
@@ -70,6 +75,8 @@ class Outstanding:
     """Whoever is asked need not know that it was asked before: it has its time before it is asked again, unless nobody listens."""
     unheard: float = FIRST_RESEND
     """Seconds until it is sent again then."""
+    ties: Ties = NO_TIES
+    """What ties it to the request that led to it."""
     delegated: Delegated | None = None
     """Set where it goes through another agent; without `subject` it is known to no host yet."""
     through: int = 0
@@ -89,7 +96,8 @@ class Outstanding:
 class _About:
     """What a command tells of the process that asks."""
 
-    trace: dict[str, str | None]
+    process: str | None
+    ties: Ties
     silent: bool = False
     undoes: bool = False
 
@@ -100,10 +108,12 @@ class Dispatch:
     def __init__(
         self, bus: Bus, on_silence: Callable[[str, str], None], on_room: Callable[[str], None], *, sure: Callable[[], bool],
         most: Callable[[], int], patience: Callable[[], float] = lambda: 0,
+        counts: Counts | None = None,
     ) -> None:  # fmt: skip
         """`on_room(root)`: what it asks may be sent now. `sure`: whether this engine still has its leases. `most()`: commands in flight to
         an agent. `patience()`: seconds of silence at most until it is reported; 0: as each command says."""
         self._bus = bus
+        self._counts = counts or Counts()
         self._on_silence = on_silence
         self._sure, self._most, self._patience = sure, most, patience
         self._by_ask: dict[str, Outstanding] = {}
@@ -125,6 +135,13 @@ class Dispatch:
     def loads(self) -> Iterator[tuple[int, int, int]]:
         """(agent, commands in flight to it, roots that wait for a place among those) of each agent that is asked for something."""
         return self._places.loads()
+
+    def count(self, state_of: Callable[[int], str]) -> Counter[tuple[str, str]]:
+        """(asked, silent or answered; the agent's state) -> how many commands are outstanding."""
+        return Counter(
+            ("answered" if each.answered else "silent" if each.silent else "asked", HANDLER if each.handler else state_of(each.agent))
+            for each in self._by_ask.values()
+        )
 
     def ready(self, root: str, world: World) -> list[Waiting]:
         """Forgets the root's commands that are answered or given up. -> those to be sent now; others wait until there is room."""
@@ -185,11 +202,12 @@ class Dispatch:
             return
         step = _step(world.catalogue, resource.type, bracket, asked.command)
         if asked.aside:
-            about = _About({"correlation": asked.correlation, "processName": asked.aside})
+            about = _About(asked.aside, asked.ties)
         else:
             first = asked.id in self._behind.get(root, {}).values()
             silent = (bracket is None and not first) or (bracket is not None and bracket.parked is not None)
-            about = _About(_trace(bracket), silent=silent, undoes=bracket is None)
+            process, ties = (bracket.origin, bracket.ties) if bracket else (None, asked.ties)
+            about = _About(process, ties, silent, undoes=bracket is None)
         self._send(root, world, stream, step, asked, about)
 
     def _send(self, root: str, world: World, stream: str, step: Ask, asked: Asked, about: _About) -> None:
@@ -205,12 +223,12 @@ class Dispatch:
             data=step.payload(world, resource),
             publisher="corral",
             timeoutMillis=int(MOST_RESEND * 1000),
-            context={"epoch": asked.epoch, "stream": stream, **about.trace},
+            context={"epoch": asked.epoch, "stream": stream, **about.ties.context(asked.id, about.process)},
         )
         subject = command_subject(asked.agent, asked.command)
         outstanding = Outstanding(
             root, stream, asked.command, asked.agent, asked.id, asked.epoch, subject, reply, message.encode(), step.seconds,
-            silent=about.silent, undoes=about.undoes,
+            silent=about.silent, undoes=about.undoes, ties=about.ties,
         )
         if not knows_epochs(world.fleet.get("agent", asked.agent)):
             outstanding.at_leisure = True
@@ -228,17 +246,25 @@ class Dispatch:
         outstanding = Outstanding(
             root, resource.stream, asked.command, 0, asked.id, asked.epoch, handler_subject(asked.command), reply, message.encode(),
             timeout * handlers.attempts_of(handler), until_resend=timeout, delay=timeout, silent=bracket.parked is not None,
-            handler=asked.handler, at_leisure=True,
+            handler=asked.handler, at_leisure=True, ties=bracket.ties,
         )
         self._begin(outstanding)
 
     def _begin(self, each: Outstanding) -> None:
+        each.since = asyncio.get_running_loop().time()
+        self._counts.asked(each.command)
+        log.info(
+            f"{each.command} is asked", action="asked", command=each.command, ask=each.ask, stream=each.stream, root=each.root,
+            correlation=each.ties.correlation, **({"handler": each.handler} if each.handler else {"agent": each.agent}),
+        )  # fmt: skip
         self._by_ask[each.ask] = each
         self._by_root.setdefault(each.root, set()).add(each.ask)
         self._publish(each)
 
     def answered(self, each: Outstanding) -> None:
         """Its answer came; it is outstanding until that is in the log."""
+        if not each.answered:
+            self._counts.answered(each.command, asyncio.get_running_loop().time() - each.since)
         each.answered = True
         self._places.leave(each.ask)
 
@@ -319,7 +345,8 @@ class Dispatch:
         if each.until_resend <= 0:
             each.delay = each.delay if each.at_leisure else min(MOST_RESEND, each.delay * 2)
             each.until_resend = each.delay
-            self._resends.count((each.agent, each.handler), each.ask, each.subject, each.stream)
+            self._counts.asked(each.command, again=True)
+            self._resends.count((each.agent, each.handler), each.ask, each.subject, each.stream, each.ties.correlation)
             self._publish(each)
         if each.waited >= self._until_told(each) and not each.silent:
             each.silent = True
@@ -341,7 +368,9 @@ class Dispatch:
             each.subject = command_subject(each.through, message.name)
             each.payload = message.model_copy(update={"replyTo": each.reply}).encode()
         reach_all("before", "publish", [each.command])
-        task = asyncio.ensure_future(self._bus.publish(each.subject, each.payload, each.reply))
+        trace = each.ties.hop(each.ask)
+        headers = trace.headers() if trace is not None else None
+        task = asyncio.ensure_future(self._bus.publish(each.subject, each.payload, each.reply, headers))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
         task.add_done_callback(lambda _: reach_all("after", "publish", [each.command]))
@@ -364,7 +393,3 @@ def _step(catalogue: Catalogue, type_name: str, bracket: Open | None, command: s
         return found[1]
     steps = catalogue.process(bracket.process).steps
     return next(step for step in steps if isinstance(step, Ask) and step.command == command)
-
-
-def _trace(bracket: Open | None) -> dict[str, str | None]:
-    return {"correlation": bracket.correlation, "processName": bracket.origin} if bracket else {}

@@ -15,6 +15,7 @@ from commands.claimed import followed
 from commands.fleet import Fleet
 from commands.merge import composed, merged
 from commands.resource import Json, Open, Resource, empty, evolve, held_after, shares_after
+from commands.trace import Ties, Trace
 from commands.upcast import stamped
 from commands.world import World
 from eventstore import Claim, Event, Recorded, Release, Write
@@ -37,6 +38,7 @@ class Draft(World):
         settings: Mapping[str, Any],
         actor: int | None = None,
         correlation: str | None = None,
+        trace: Trace | None = None,
         cause: str = "",
     ) -> None:
         """Clock, ids and chance come from outside. `cause`: the id of the event that led here."""
@@ -50,7 +52,7 @@ class Draft(World):
         self._base: dict[str, int] = {}
         self._drafts: dict[str, list[Event]] = {}
         self._roots: dict[str, str] = {}
-        self._actor, self._correlation, self._cause = actor, correlation, cause
+        self._actor, self._ties, self._cause = actor, Ties(correlation, trace), cause
         self._pid: str | None = None
 
     @property
@@ -180,7 +182,7 @@ class Draft(World):
             key: value
             for key, value in (
                 ("causation", self._cause),
-                ("correlation", self._correlation),
+                *self._ties.metadata().items(),
                 ("pid", data.get("pid") or self._pid),
                 ("actor", self._actor),
             )

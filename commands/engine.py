@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Mapping
 from functools import partial
 from typing import Any
 
@@ -26,17 +26,19 @@ from commands.bus import Bus
 from commands.catalogue.catalogue import Catalogue
 from commands.claimed import PREFIXES
 from commands.correspondence import Correspondence
+from commands.counts import Counts
 from commands.dispatch import Dispatch
 from commands.endings import Endings
-from commands.failpoints import reach_all
+from commands.failpoints import of_writes, reach_all
 from commands.fleet import CATEGORIES, Fleet
 from commands.ids import Ids
+from commands.load import Load, load_of
 from commands.loading import Loading
 from commands.partitions import Partitions
 from commands.patience import patiently
 from commands.presence import PresenceWatch
 from commands.resource import Resource
-from commands.roots import Roots, as_asked
+from commands.roots import Roots, as_asked, tell_of
 from commands.service import Commands
 from commands.settings import THROTTLES
 from commands.snapshots import form, latest
@@ -68,12 +70,13 @@ class Engine:
         self.holder = holder
         self.vault = vault or Vault(store, catalogue, chance=surroundings.secret)
         self.fleet = Fleet()
+        self.counts = Counts()
         self._ids = Ids(store)
         self._bus = bus
         self._partitions = Partitions(store, holder, gained=self._gained, drained=self._drained, lost=self._lost)
         self._dispatch = Dispatch(
             bus, self._on_silence, self._on_room, sure=lambda: self._partitions.sure, most=lambda: settings["agent.commands.in.flight"],
-            patience=lambda: settings["agent.silence.seconds"])  # fmt: skip
+            patience=lambda: settings["agent.silence.seconds"], counts=self.counts)  # fmt: skip
         self._roots = Roots()
         self._loading = Loading(store)
         self._agenda = Agenda(lambda: settings["engine.processes"], self._is_shared)
@@ -84,7 +87,7 @@ class Engine:
         self._alarms = Alarms(store.now, self.schedule)
         self._wakeups = Wakeups(
             store, self._partitions, self._roots, self._dispatch, self._agenda, fleet=lambda: self.fleet, schedule=self.schedule,
-            is_ours=self._is_ours, rests=self._alarms.pauses,
+            is_ours=self._is_ours, rests=self._alarms.pauses, counts=self.counts,
         )
         self._correspondence = Correspondence(
             store, catalogue, self.vault, self._roots, self._dispatch, fleet=lambda: self.fleet, schedule=self.schedule,
@@ -144,6 +147,10 @@ class Engine:
             "agents": {f"a{agent}": {"inFlight": sent, "waiting": waits} for agent, sent, waits in self._dispatch.loads()},
         }
 
+    def load(self) -> Load:
+        """The same for whoever counts."""
+        return load_of(self.ready.is_set(), self._partitions, self._agenda, self._roots, self._dispatch, self.fleet)
+
     def _is_ours(self, root: str) -> bool:
         return self._partitions.serves(partition_of(root))
 
@@ -179,9 +186,12 @@ class Engine:
             self._group.create_task(self._work_off(*following))
 
     async def _work_off(self, root: str, triggers: Triggers) -> None:
+        began = asyncio.get_running_loop().time()
         try:
             await self._take_turn(root, triggers)
+            self.counts.turns.add(asyncio.get_running_loop().time() - began)
         except Exception as error:
+            self.counts.turns_failed += 1
             # One root's trouble must not end the engine for all others; the work row keeps it from being forgotten.
             log.exception("A turn failed; what is under way in its root is parked", action="turn-failed", root=root)
             self._roots.forget(root)
@@ -202,7 +212,7 @@ class Engine:
             lease = self._partitions.held.get(partition_of(root))
             if lease is None or not self._is_ours(root):
                 return
-            resources = await self._load(root)
+            tell_of(root, resources := await self._load(root))
             turn = await self._decide(root, resources, triggers)
             (self._joining.add if turn.waits_for else self._joining.discard)(root)
             self._wakeups.wait_for(root, turn.waits_for)
@@ -301,7 +311,7 @@ class Engine:
 
     async def _append(self, turn: Turn, writes: list[Write], lease: Lease, triggers: Triggers) -> list[Recorded]:
         self._ids.keep()
-        moments = list(_moments(writes))
+        moments = list(of_writes(writes))
         claims = turn.claims()
         for claim in claims:  # before anything is waited for: the next decision must see them
             self.fleet.note(claim)
@@ -370,13 +380,3 @@ class Engine:
 
     async def _send_waiting(self, root: str) -> None:
         await self._correspondence.send(root, self._roots.get(root) or {}, [])
-
-
-def _moments(writes: list[Write]) -> Iterator[str]:
-    """The failpoints of an append: the commands it asks for, the processes it ends."""
-    for write in writes:
-        for event in write.events:
-            if event.type == events.STEP_REQUESTED:
-                yield event.data["command"]
-            elif event.type == events.PROCESS_SUCCEEDED:
-                yield f"{event.data['process']}-done"

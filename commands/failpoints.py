@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
+from commands import events
 from commands.catalogue.builtin import commands_of
 from commands.catalogue.catalogue import Catalogue
+from eventstore import Write
 
 VARIABLE = "CORRAL_FAILPOINT"
 
@@ -27,6 +29,16 @@ def reach_all(when: str, what: str, names: Iterable[str]) -> None:
     if _armed:
         for name in names:
             reach(f"{when}-{what}-{name}")
+
+
+def of_writes(writes: Sequence[Write]) -> Iterator[str]:
+    """The moments of an engine's append: the commands it asks for, the processes it ends."""
+    for write in writes:
+        for event in write.events:
+            if event.type == events.STEP_REQUESTED:
+                yield event.data["command"]
+            elif event.type == events.PROCESS_SUCCEEDED:
+                yield f"{event.data['process']}-done"
 
 
 def of_process(catalogue: Catalogue, process: str) -> list[str]:

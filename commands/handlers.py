@@ -171,7 +171,7 @@ def event(world: World, resource: Resource, bracket: Open, asked: Asked, reply_t
         publisher="corral",
         timeoutMillis=int(timeout_of(handler) * 1000),
         context={
-            "epoch": asked.epoch, "stream": resource.stream, "correlation": bracket.correlation, "processName": bracket.process,
+            "epoch": asked.epoch, "stream": resource.stream, **bracket.ties.context(asked.id, bracket.process),
             "processUuid": bracket.pid, "topProcessName": top.origin, "logicName": asked.command,
             "prettyProcess": f"{bracket.process}[{ident}]", "prettyResource": f"{resource.type}:{ident}",
         },

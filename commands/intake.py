@@ -108,7 +108,7 @@ class Intake(Draft):
                 return
 
     def _take(self, stream: str, bracket: Open, asked: Asked, answer: Answer) -> None:
-        self._correlation, self._actor = bracket.correlation, bracket.actor
+        self._ties, self._actor = bracket.ties, bracket.actor
         data: Json = {"pid": bracket.pid, "id": asked.id}
         if answer.error is None and not answer.stale:
             try:
@@ -135,7 +135,7 @@ class Intake(Draft):
     def _take_late(self, stream: str, asked: Asked, answer: Answer) -> None:
         """The process that asked was cancelled or failed meanwhile: what was done all the same is undone, unless it is wanted again."""
         data: Json = {"id": asked.id, "late": True}
-        self._correlation = asked.correlation
+        self._ties = asked.ties
         if answer.error is not None:
             self.emit(stream, events.STEP_FAILED, {**data, "error": answer.error})
             return
@@ -194,7 +194,7 @@ class Intake(Draft):
 
     def _take_undone(self, stream: str, asked: Asked, answer: Answer) -> None:
         data: Json = {"id": asked.id, "late": True}
-        self._correlation = asked.correlation
+        self._ties = asked.ties
         if answer.error is None:
             self.emit(stream, events.STEP_SUCCEEDED, data)
         elif asked.unanswered:
@@ -202,21 +202,21 @@ class Intake(Draft):
 
     def undo_again(self) -> None:
         """Undoing is not given up while there is somebody to ask: after an error answer it is asked again, by and by."""
-        before = woken, _ = self._cause, self._correlation
+        before = woken, _ = self._cause, self._ties
         for stream, resource in list(self.resources.items()):
             for asked in resource.undoing.values():
                 # Where time alone led here, what led here is the last thing that happened to it.
-                self._cause, self._correlation = woken or f"{stream}@{resource.version}", asked.correlation
+                self._cause, self._ties = woken or f"{stream}@{resource.version}", asked.ties
                 if self._is_moot(resource, asked.command, asked.agent):
                     self.emit(stream, events.STEP_SUCCEEDED, {"id": asked.id, "late": True})
                 elif asked.error is not None and self.is_due(asked):
                     data: Json = {"command": asked.command, "id": self.new_id(), "agent": asked.agent, "try": asked.tries + 1}
                     self.emit(stream, events.STEP_REQUESTED, {**data, "instead": asked.id})
-        self._cause, self._correlation = before
+        self._cause, self._ties = before
 
     def give_up_asides(self) -> None:
         """What no process waits for is asked until it is answered, its time is over, or nobody is there to be asked any more."""
-        before = woken, _ = self._cause, self._correlation
+        before = woken, _ = self._cause, self._ties
         for stream, resource in list(self.resources.items()):
             for asked in resource.asides.values() if resource.root == self.root else ():
                 old = asked.at is not None and self.now - asked.at > ASIDE_LASTS
@@ -226,9 +226,9 @@ class Intake(Draft):
                     error = f"{asked.command} has become pointless: it is asked no more"
                 else:
                     continue
-                self._cause, self._correlation = woken or f"{stream}@{resource.version}", asked.correlation
+                self._cause, self._ties = woken or f"{stream}@{resource.version}", asked.ties
                 self.emit(stream, events.STEP_FAILED, {"id": asked.id, "error": error, "late": True})
-        self._cause, self._correlation = before
+        self._cause, self._ties = before
 
     def is_due(self, asked: Asked) -> bool:
         """Whether a command that was answered with an error is to be asked again now; else the turn is taken again then."""

@@ -21,6 +21,7 @@ class _Unanswered:
     commands: set[str] = field(default_factory=set)
     subject: str = ""
     stream: str = ""
+    correlation: str | None = None
     told: float = float("-inf")
 
 
@@ -30,11 +31,11 @@ class Resends:
     def __init__(self) -> None:
         self._by_silent: dict[Silent, _Unanswered] = {}
 
-    def count(self, silent: Silent, ask: str, subject: str, stream: str) -> None:
+    def count(self, silent: Silent, ask: str, subject: str, stream: str, correlation: str | None = None) -> None:
         each = self._by_silent.setdefault(silent, _Unanswered())
         each.times += 1
         each.commands.add(ask)
-        each.subject, each.stream = subject, stream
+        each.subject, each.stream, each.correlation = subject, stream, correlation
 
     def tell(self, now: float) -> None:
         """Called again and again. `now`: seconds of any clock that never goes back."""
@@ -48,5 +49,6 @@ class Resends:
             log.info(
                 "No answer yet; what was asked is sent again", action="resend", **({"handler": handler} if handler else {"agent": agent}),
                 commands=len(each.commands), times=each.times, subject=each.subject, stream=each.stream,
+                correlation=each.correlation,
             )  # fmt: skip
             self._by_silent[silent] = _Unanswered(told=now)

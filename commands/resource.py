@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from commands import events
 from commands.merge import merged
+from commands.trace import Ties, Trace, ties_of
 from eventstore import Claim, Recorded, Release
 from eventstore.unguarded import unguarded
 
@@ -43,8 +44,14 @@ class Asked:
     """Of a handler's answer: it lets those after it run, too."""
     correlation: str | None = None
     """Of the process that asked, once that is closed."""
+    trace: Trace | None = None
+    """The same."""
     aside: str = ""
     """The process that asked, where it did not wait for the answer."""
+
+    @property
+    def ties(self) -> Ties:
+        return Ties(self.correlation, self.trace)
 
     @property
     def unanswered(self) -> bool:
@@ -81,6 +88,8 @@ class Open:
     cause: str
     """The id of the event that began it."""
     correlation: str | None = None
+    trace: Trace | None = None
+    """Of the request, where that is known by another name to others."""
     actor: int | None = None
     asked: dict[str, Asked] = field(default_factory=dict)
     parked: str | None = None
@@ -100,6 +109,10 @@ class Open:
     the log yet."""
     handlers: list[Json] = field(default_factory=list)
     """The external handlers that take part in it, as they were when it began."""
+
+    @property
+    def ties(self) -> Ties:
+        return Ties(self.correlation, self.trace)
 
 
 @unguarded
@@ -231,10 +244,10 @@ def evolve(resource: Resource, event: Recorded) -> Resource:
             if data.get("pid"):
                 brackets = _asked(brackets, data["pid"], asked)
                 if aside := data.get("aside"):
-                    waits = replace(asked, answered=False, aside=aside, correlation=event.metadata.get("correlation"))
+                    waits = replace(asked, answered=False, aside=aside, **ties_of(event.metadata)._asdict())
                     asides = {**asides, asked.id: waits}
             else:
-                asked = replace(asked, correlation=event.metadata.get("correlation"))
+                asked = replace(asked, **ties_of(event.metadata)._asdict())
                 undoing = {**_without(undoing, data.get("instead", "")), asked.id: asked}
         case events.STEP_FAILED if data["id"] in undoing:
             undoing = {**undoing, data["id"]: replace(undoing[data["id"]], error=data["error"], failed_at=event.at)}
@@ -321,7 +334,7 @@ def _started(present: Open | None, event: Recorded) -> Open:
         input=data.get("input") or {},
         parent=data.get("parent"),
         cause=event.id,
-        correlation=metadata.get("correlation"),
+        **ties_of(metadata)._asdict(),
         actor=metadata.get("actor"),
         at=event.at,
         horizon=data.get("seen") or event.position,
@@ -359,7 +372,8 @@ def _answered(brackets: dict[str, Open], data: Json, error: str | None, at: date
 def _with_abandoned(late: dict[str, Asked], closed: Open | None) -> dict[str, Asked]:
     """What a closed process asked and heard nothing of joins the few that are remembered."""
     asked = closed.asked.values() if closed else ()
-    unanswered = {each.id: replace(each, correlation=closed.correlation if closed else None) for each in asked if each.unanswered}
+    ties = closed.ties if closed else Ties()
+    unanswered = {each.id: replace(each, **ties._asdict()) for each in asked if each.unanswered}
     return dict([*late.items(), *unanswered.items()][-LATE_KEPT:]) if unanswered else late
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
+import structlog
+
 from commands import events
 from commands.resource import Resource, empty, evolve
 from commands.snapshots import thawed
+from commands.trace import NO_TIES
 from eventstore import Recorded, Resumed
 
 MOST = 4096
@@ -76,6 +79,9 @@ class Roots:
         """Whether something in it waits for people."""
         return any(bracket.parked for each in self._roots.get(root, {}).values() for bracket in each.open.values())
 
+    def count_parked(self) -> int:
+        return sum(any(bracket.parked for each in folded.values() for bracket in each.open.values()) for folded in self._roots.values())
+
     def begin(self, root: str) -> None:
         """A root whose very first event follows: nothing need be read to know it whole."""
         if root not in self._roots:
@@ -102,6 +108,15 @@ class Roots:
     def forget_all(self, which: Callable[[str], bool]) -> None:
         for root in [root for root in self._roots if which(root)]:
             self.forget(root)
+
+
+def tell_of(root: str, folded: Folded) -> None:
+    """What this task logs from here on is about the root, and the request that led to what is under way in it."""
+    brackets = [*folded[root].open.values()] if root in folded else []
+    brackets = brackets or [bracket for each in folded.values() for bracket in each.open.values()]
+    ties = brackets[0].ties if brackets else NO_TIES
+    trace = ties.trace.trace_id if ties.trace is not None else None
+    structlog.contextvars.bind_contextvars(root=root, correlation=ties.correlation, trace=trace)
 
 
 def as_asked(read: Resumed) -> tuple[Folded, dict[str, Folded]]:

@@ -27,6 +27,7 @@ from commands.placement import MOST_CAPACITY
 from commands.resource import Json, Resource, empty, evolve, fold, split_stream
 from commands.snapshots import latest
 from commands.surroundings import REAL, Surroundings
+from commands.trace import Trace
 from commands.turn import Answer, NeedIds, Triggers, Turn
 from commands.vault import Vault
 from eventstore import BadData, CommandKey, KeyReused, Recorded, Repeated, Store, Taken, Work, Write, WrongVersion
@@ -42,7 +43,7 @@ class Actor:
     account: int | None = None
     correlation: str = ""
     admin: bool = True
-    trace: str | None = None
+    trace: Trace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +251,7 @@ class Commands:
                 self.catalogue, resources, fleet or self._no_fleet, triggers=triggers, root=root, now=self.store.now(),
                 new_id=self.surroundings.new_id, ids=self._ids.take, secret=self.surroundings.secret, settings=self.settings,
                 actor=actor.account, correlation=actor.correlation or self.surroundings.new_id().replace("-", ""),
+                trace=actor.trace,
             )  # fmt: skip
             try:
                 return turn, draft(turn)

@@ -88,6 +88,7 @@ SETTINGS: dict[str, Setting] = {
     "process.agent.create.create.account": YesNo(True),
     "api.instance.require.image": YesNo(True),
     "api.security.enabled": YesNo(False),  # a server that listens on more than loopback has it true unless it is given
+    "api.metrics.open": YesNo(False),
     "api.auth.header.enabled": YesNo(False),
     "api.allow.client.override": YesNo(False),
     # Names under which the API is reached, beside addresses and localhost: without keys it answers to no others.

@@ -19,7 +19,9 @@ from eventstore import Loaded, Recorded, Resumed, Snapshot, Store
 
 ROOT = Path(__file__).parents[1]
 
-SOURCES = ("commands/events.py", "commands/merge.py", "commands/resource.py", "commands/snapshots.py", "commands/upcast.py")
+SOURCES = (
+    "commands/events.py", "commands/merge.py", "commands/resource.py", "commands/snapshots.py", "commands/trace.py", "commands/upcast.py",
+)  # fmt: skip
 """What decides how a stream is folded, and how the result is written."""
 
 

@@ -23,6 +23,7 @@ from commands.errors import Failure
 from commands.fleet import Fleet
 from commands.intake import Answer, Intake, Triggers
 from commands.resource import Json, Resource
+from commands.trace import Ties
 from commands.unanswered import only_asked
 from commands.world import World
 from eventstore import Claim
@@ -140,10 +141,10 @@ class Turn(Intake):
         cancelled = str(resource.fields.get("transitioningMessage")).startswith(WAS_CANCELLED.format(process))
         if resource.failed == process and not cancelled:
             return
-        before = self._cause, self._correlation
-        self._cause, self._correlation = f"{because.stream}@{self.resources[because.stream].version}", f"corral:rest-{resource.stream}"
+        before = self._cause, self._ties
+        self._cause, self._ties = f"{because.stream}@{self.resources[because.stream].version}", Ties(f"corral:rest-{resource.stream}")
         self.advance(resource.stream, self.begin(resource.stream, self.catalogue.process(process), reason=reason))
-        self._cause, self._correlation = before
+        self._cause, self._ties = before
 
     def elsewhere(self, root: str) -> World:
         """What another root holds just now, to be looked at."""
@@ -165,14 +166,14 @@ class Turn(Intake):
 
     def advance(self, stream: str, pid: str) -> str | None:
         """Runs a bracket's steps. -> "done", "failed: why", or None while it waits."""
-        before = (self._pid, self._actor, self._correlation, self._cause)
+        before = (self._pid, self._actor, self._ties, self._cause)
         bracket = self.bracket(stream, pid)
-        self._actor, self._correlation = bracket.actor or self._actor, bracket.correlation or self._correlation
+        self._actor, self._ties = bracket.actor or self._actor, bracket.ties if bracket.correlation else self._ties
         self._cause = self.answers.get(pid, self._cause)
         try:
             return self._advance(stream, pid)
         finally:
-            self._pid, self._actor, self._correlation, self._cause = before
+            self._pid, self._actor, self._ties, self._cause = before
 
     def _advance(self, stream: str, pid: str) -> str | None:
         while True:
@@ -321,7 +322,7 @@ class Turn(Intake):
             process = self.catalogue.process_of(resource.type, "purge")
             if process is not None and not resource.open and resource.state in process.start and not purges.waits(self, resource):
                 # Nobody commands it: what led here is the removal, the last thing that happened to it.
-                self._cause, self._correlation = f"{stream}@{resource.version}", f"corral:purge-{stream}"
+                self._cause, self._ties = f"{stream}@{resource.version}", Ties(f"corral:purge-{stream}")
                 self.advance(stream, self.begin(stream, process))
 
 

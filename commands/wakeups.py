@@ -17,6 +17,7 @@ import structlog
 from commands import events, handlers
 from commands.agenda import Agenda
 from commands.catalogue.tasks import TASK_INSTANCE
+from commands.counts import Counts
 from commands.dispatch import Dispatch
 from commands.endings import Endings
 from commands.fleet import Fleet
@@ -50,10 +51,10 @@ class Wakeups:
 
     def __init__(
         self, store: Store, partitions: Partitions, roots: Roots, dispatch: Dispatch, agenda: Agenda, *, fleet: Callable[[], Fleet],
-        schedule: Schedule, is_ours: Callable[[str], bool], rests: Callable[[str], bool],
+        schedule: Schedule, is_ours: Callable[[str], bool], rests: Callable[[str], bool], counts: Counts,
     ) -> None:  # fmt: skip
         self._store, self._partitions, self._roots, self._dispatch, self._agenda = store, partitions, roots, dispatch, agenda
-        self._fleet, self._schedule, self._is_ours, self._rests = fleet, schedule, is_ours, rests
+        self._fleet, self._schedule, self._is_ours, self._rests, self._counts = fleet, schedule, is_ours, rests, counts
         self.endings: Endings | None = None
         self.on_task: Callable[[str], None] = lambda name: None
         """A task is executed: this engine has its share in it."""
@@ -91,6 +92,8 @@ class Wakeups:
 
     def _on_event(self, event: Recorded) -> None:
         root = event.root
+        if self._is_ours(root):
+            self._counts.saw(event)
         if event.version == 1 and event.stream == root and self._is_ours(root):
             self._roots.begin(root)
         if self.endings is not None:

@@ -18,6 +18,7 @@ from agents.configuration import Configuration
 from agents.connection import connect, disconnect
 from agents.credentials import Credentials
 from agents.driver import Driver
+from agents.lanes import Carried
 from agents.process import Agent
 from agents.simulated import SimulatedDriver
 from commands.errors import Refused
@@ -53,6 +54,8 @@ class LocalHosts:
         self._client: Client | None = None
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
+        self.carried: Carried = Carried()
+        """What all that ever ran here did."""
         self.without_docker = ""
         """Why there is no local Docker host, where one was wanted."""
 
@@ -89,6 +92,20 @@ class LocalHosts:
     def __bool__(self) -> bool:
         """Whether there is any."""
         return bool(self._ours)
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    @property
+    def connected(self) -> bool:
+        """Whether NATS is there."""
+        return self._client is not None and self._client.is_connected
+
+    @property
+    def connections(self) -> int:
+        """How often it was connected so far."""
+        return 1 + self._client.stats["reconnects"] if self._client is not None else 0
 
     @property
     def none_known(self) -> bool:
@@ -203,7 +220,7 @@ class LocalHosts:
     async def _start(self, number: int, uuid: str, driver: Driver) -> None:
         if self._client is None:
             raise AssertionError("agents are started once NATS is connected")
-        agent = Agent(number, uuid, driver, self._folder(number), self._client)
+        agent = Agent(number, uuid, driver, self._folder(number), self._client, carried=self.carried)
         await agent.start()
         self._running[number] = agent
 

@@ -56,6 +56,13 @@ class LogLevel(StrEnum):
     ERROR = "error"
 
 
+class RequestLevel(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    OFF = "off"
+
+
 class LogFormat(StrEnum):
     AUTO = "auto"
     TEXT = "text"
@@ -70,6 +77,10 @@ class Settings(BaseSettings):
     home: Annotated[Path, Field(description="Folder of the embedded servers' data, and of what Corral remembers.")] = Path("~/.corral")
     listen: Annotated[str, Field(description="Address to serve HTTP on; 0.0.0.0 for all of this machine's.")] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535, description="Port to serve HTTP on; 0 for any free one.")] = 8080
+    metrics_port: Annotated[
+        int | None, Field(ge=0, le=65535, description="Serve /metrics, /healthz and /readyz on this port, too; 0 for any free one.")
+    ] = None
+    metrics_listen: Annotated[str, Field(description="Address of that port; 0.0.0.0 for all of this machine's.")] = "127.0.0.1"
     hosts: Annotated[
         tuple[LocalHost, ...], NoDecode, Field(description="Hosts that this process brings itself: docker, sim, or none.")
     ] = (LocalHost.DOCKER, LocalHost.SIM)
@@ -108,6 +119,9 @@ class Settings(BaseSettings):
     ] = {}
     log_level: Annotated[LogLevel, Field(description="What is logged: debug, info, warning or error, and all above.")] = LogLevel.WARNING
     log_format: Annotated[LogFormat, Field(description="How: text, json, or auto (text on a terminal).")] = LogFormat.AUTO
+    log_requests: Annotated[
+        RequestLevel, Field(description="At which level each HTTP request is logged: debug, info, warning, or off.")
+    ] = RequestLevel.INFO
 
     @field_validator("hosts", mode="before")
     @classmethod
@@ -160,7 +174,7 @@ class Settings(BaseSettings):
             _checked(address.strip(), ("nats", "tls", "ws", "wss"), "nats://host:4222")
         return given
 
-    @field_validator("log_level", "log_format", mode="before")
+    @field_validator("log_level", "log_format", "log_requests", mode="before")
     @classmethod
     def _small_letters(cls, given: object) -> object:
         return given.lower() if isinstance(given, str) else given
@@ -196,7 +210,7 @@ class Settings(BaseSettings):
         """Cattle's and Corral's own settings, as all but the log says them. What is reached from elsewhere asks for keys, unless it
         is told not to. Raises BadSetting."""
         try:
-            return settings_of(os.environ, self.set, self.home, {SECURITY: not self.loopback})
+            return settings_of(os.environ, self.set, self.home, {SECURITY: not (self.loopback and self.metrics_loopback)})
         except BadSource as bad:
             raise BadSetting(str(bad)) from None
 
@@ -207,12 +221,12 @@ class Settings(BaseSettings):
     @property
     def loopback(self) -> bool:
         """Only this machine reaches its HTTP."""
-        if self.listen == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.listen).is_loopback
-        except ValueError:
-            return False
+        return _is_loopback(self.listen)
+
+    @property
+    def metrics_loopback(self) -> bool:
+        """Only this machine reaches the port of its figures, if it has one."""
+        return self.metrics_port is None or _is_loopback(self.metrics_listen)
 
     @property
     def archive_folder(self) -> Path:
@@ -264,6 +278,15 @@ def _sentence(problem: Any) -> str:
 
 def _and(words: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+def _is_loopback(address: str) -> bool:
+    if address == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False
 
 
 def _words(given: object) -> object:

@@ -83,6 +83,8 @@ async def _serve(settings: Settings) -> None:
             node = _node(home)
             parts = await stack.enter_async_context(server(settings, addresses, node, listener, master))
             hosts = await stack.enter_async_context(LocalHosts(settings, home, parts, addresses.nats, node))
+            if settings.has(Role.AGENTS):
+                parts.watched.hosts = parts.watched.nats["agents"] = hosts
             url = _note(settings, home, addresses, listener)
             # With a Postgres of others the log tells whether this cloud is new; our own is as new as the home.
             new = parts.new if settings.postgres else noted(home.path).get("first_instance") == "wanted"
@@ -101,6 +103,8 @@ async def _serve(settings: Settings) -> None:
                 _say_what_is_next(settings, home, addresses, url, image if hosts else "", say, hostless=hosts.none_known)
                 if parts.commands.settings[SECURITY]:
                     _say_key(key, await joining_token(parts), url, say)
+            if parts.watched.port is not None:
+                say.print(f"Figures and health: http://{settings.metrics_listen}:{parts.watched.port}/metrics, /healthz, /readyz")
             port = listener.getsockname()[1] if listener else 0
             say.print(f"[dim]Ready after {time.monotonic() - began:.1f} s[/]")
             say.print(f"[bold green]Startup Succeeded, Listening on port {port}[/]" if listener else "[bold green]Startup Succeeded[/]")

@@ -26,8 +26,8 @@ class TlsUnusable(Exception):
     """HTTPS can't be served with what was given; the message says what to do."""
 
 
-def bind(address: str, port: int) -> socket.socket:
-    """A listening socket; raises PortTaken naming the variable that moves it."""
+def bind(address: str, port: int, *, name: str = "") -> socket.socket:
+    """A listening socket; raises PortTaken naming the variable that moves it (CORRAL_<name>PORT)."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, else asyncio leaves Nagle on
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -36,9 +36,10 @@ def bind(address: str, port: int) -> socket.socket:
         listener.listen(2048)
     except OSError as error:
         listener.close()
-        mend = "Choose another port with CORRAL_PORT (CORRAL_PORT=0 takes any free one), or stop what uses it"
+        variable = f"CORRAL_{name}PORT"
+        mend = f"Choose another port with {variable} ({variable}=0 takes any free one), or stop what uses it"
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-            mend = "Give an address of this machine with CORRAL_LISTEN (0.0.0.0 for all of them)"
+            mend = f"Give an address of this machine with CORRAL_{name}LISTEN (0.0.0.0 for all of them)"
         raise PortTaken(f"can't listen on {address} port {port}: {error.strerror or error}. {mend}") from error
     listener.setblocking(False)
     return listener

@@ -26,10 +26,13 @@ from commands.snapshotter import Snapshotter
 from commands.task_runner import TaskRunner
 from commands.vault import Vault
 from deploy.extensions import catalogue_of
+from deploy.probes import Probes
 from deploy.settings import Role, Settings
-from deploy.web import Web
+from deploy.watched import Watched
+from deploy.web import Web, bind
 from eventstore import Store
 from eventstore.postgres import PostgresStore
+from gateway.access.callers import Callers
 from gateway.app import build_app
 from gateway.bus.door import run as event_bus
 from gateway.bus.hub import Hub
@@ -74,6 +77,7 @@ class Parts:
     views: Views
     engine: Engine | None
     web: Web | None
+    watched: Watched
 
 
 @asynccontextmanager
@@ -93,18 +97,25 @@ async def server(
             await _check_alone(store, node)
         vault = Vault(store, catalogue, master)
         await vault.check()
+        watched = Watched(settings.roles, version("corral"), store)
+        probes = Probes(watched, chosen)
+        tasks = await stack.enter_async_context(_running())
+        if settings.metrics_port is not None:
+            metrics = bind(settings.metrics_listen, settings.metrics_port, name="METRICS_")
+            await _serve(figures := Web(probes.app(trusted=settings.metrics_loopback), metrics), "metrics", tasks, stack)
+            watched.port = figures.port
         watch = SettingsWatch(store, vault, chosen)
         await watch.look()
         commands = Commands(store, catalogue, chosen, vault)
         new = await store.head() == 0
         admin = await seed(commands)
 
-        tasks = await stack.enter_async_context(_running())
         tasks.start(watch.run(), "settings")
         progress = Progress()
         if settings.has(Role.PROJECTOR):
-            tasks.start(Projector(store, addresses.postgres, progress).run(), "projector")
-        views = await Views.open(addresses.postgres, catalogue, progress, pulse=store.pulse)
+            watched.projector = Projector(store, addresses.postgres, progress)
+            tasks.start(watched.projector.run(), "projector")
+        watched.views = views = await Views.open(addresses.postgres, catalogue, progress, pulse=store.pulse)
         stack.push_async_callback(views.close)
 
         engine = None
@@ -113,7 +124,8 @@ async def server(
             await bus.start()
             stack.push_async_callback(bus.close)
             url = _own_url(listener, settings.scheme)
-            engine = Engine(store, bus, catalogue, chosen, holder=node, vault=vault, url=url)
+            watched.nats["engine"] = bus
+            engine = watched.engine = Engine(store, bus, catalogue, chosen, holder=node, vault=vault, url=url)
             watch.on_change(engine.settings_changed)
             tasks.start(engine.run(), "engine")
             tasks.start(ConfigSync(bus, catalogue, chosen, content, engine, url).run(), "configuration")
@@ -122,23 +134,32 @@ async def server(
             tasks.start(Pruner(store, chosen).run(), "pruner")
 
         web = None
+        info = {"version": version("corral"), "nats": addresses.nats}
+        names = frozenset({settings.listen.lower(), socket.gethostname().lower()})
+        services = Services(store, views, commands, catalogue, chosen, info, admin, watch, content=content, names=names)
+        callers = watched.callers = Callers(services)
         if settings.has(Role.GATEWAY) and listener is not None:
-            info = {"version": version("corral"), "nats": addresses.nats}
-            names = frozenset({settings.listen.lower(), socket.gethostname().lower()})
-            services = Services(store, views, commands, catalogue, chosen, info, admin, watch, content=content, names=names)
-            hub = Hub(Connection(addresses.nats, "corral gateway", echo=False), chosen)
-            web = Web(build_app(services, hub), listener, settings.tls_certificate, settings.tls_key)
+            hub = watched.hub = Hub(Connection(addresses.nats, "corral gateway", echo=False), chosen)
+            watched.nats["gateway"] = hub.nats
+            app = build_app(
+                services, hub, callers=callers, requests=watched.requests, request_level=settings.log_requests, beside=probes.routes()
+            )
+            web = Web(app, listener, settings.tls_certificate, settings.tls_key)
             tasks.start(event_bus(services, hub, web.stopping), "event bus")
-            tasks.start(web.run_until_stopped(), "web")
-            stack.callback(web.stop)
-            await web.ready()
+            await _serve(web, "web", tasks, stack)
         if engine is not None:
             async with asyncio.timeout(READY):
                 await engine.ready.wait()
-        yield Parts(store, commands, admin, new, views, engine, web)
+        yield Parts(store, commands, admin, new, views, engine, web, watched)
         if web is not None:
             web.stop()
             await tasks.ended("web", 5.0)
+
+
+async def _serve(web: Web, name: str, tasks: _Tasks, stack: AsyncExitStack) -> None:
+    tasks.start(web.run_until_stopped(), name)
+    stack.callback(web.stop)
+    await web.ready()
 
 
 def _own_url(listener: socket.socket | None, scheme: str) -> str:

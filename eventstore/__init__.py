@@ -1,5 +1,6 @@
 """The log: append, read, follow, claims. Knows no resource, no HTTP, no NATS."""
 
+from eventstore.counts import Distribution
 from eventstore.encode import unholdable
 from eventstore.errors import (
     ArchiveAway,
@@ -35,7 +36,7 @@ from eventstore.types import (
 )
 
 __all__ = [
-    "Appended", "ArchiveAway", "BadData", "Claim", "CommandKey", "Event", "Full", "Held", "Json", "KeyReused", "Lease", "Loaded",
-    "LostLease", "NewerEvent", "NewerSchema", "Recorded", "Release", "Repeated", "Resumed", "Snapshot", "Store", "StoreError", "Taken",
-    "Unavailable", "Upcast", "Work", "Write", "WrongVersion", "unholdable",
+    "Appended", "ArchiveAway", "BadData", "Claim", "CommandKey", "Distribution", "Event", "Full", "Held", "Json", "KeyReused", "Lease",
+    "Loaded", "LostLease", "NewerEvent", "NewerSchema", "Recorded", "Release", "Repeated", "Resumed", "Snapshot", "Store", "StoreError",
+    "Taken", "Unavailable", "Upcast", "Work", "Write", "WrongVersion", "unholdable",
 ]

@@ -225,8 +225,9 @@ class _Run:
             for line in archive.check(file, self._folder / file.name).lines(0, 2**62):
                 event = archive.event_of(line)
                 versions[event.stream] = event.version
-                if isinstance(correlation := event.metadata.get("correlation"), str):
-                    versions.setdefault(correlation, 0)
+                for request in (event.metadata.get("correlation"), event.trace):
+                    if isinstance(request, str):
+                        versions.setdefault(request, 0)
             listed = list(versions), list(versions.values()), file.number
             await self._connection.execute(sql("list_file"), *listed, timeout=STATEMENT)
             self._told("listing", number, len(files))

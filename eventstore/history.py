@@ -98,10 +98,10 @@ class History:
         files = [ArchiveFile(*row) for row in await self._fetch("archive_files", after, end, correlation)]
         if not files:
             return found
-        words = [orjson.dumps(word) for word in ([correlation] if correlation is not None else types or ())]
+        words = [orjson.dumps(word)[1:-1] for word in ([correlation] if correlation is not None else types or ())]
 
         def fits(event: Recorded) -> bool:
-            return (types is None or event.type in types) and (correlation is None or event.metadata.get("correlation") == correlation)
+            return (types is None or event.type in types) and (correlation is None or event.is_of(correlation))
 
         def search() -> list[Recorded]:
             picked: list[Recorded] = []

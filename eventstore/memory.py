@@ -123,7 +123,7 @@ class MemoryStore:
             if types is not None and self._rows[position - 1][0][2] not in types:
                 continue
             event = self._recorded(position)
-            if correlation is None or event.metadata.get("correlation") == correlation:
+            if correlation is None or event.is_of(correlation):
                 found.append(event)
         return found
 

@@ -17,6 +17,7 @@ from asyncpg.pool import Pool, PoolConnectionProxy
 from eventstore.archive import Archive
 from eventstore.clock import LogClock
 from eventstore.connect import connect, is_away, no_reset, prepare, settings
+from eventstore.counts import Appends, Connections
 from eventstore.encode import encode_append
 from eventstore.errors import KeyReused, Repeated, Unavailable
 from eventstore.follow import Bell, Listener, follow
@@ -129,6 +130,15 @@ class PostgresStore:
             dsn, pool, timeout=timeout, patience=patient, poll=poll, partition_size=partition_size, archive=archive, upcast=upcast,
             clock=clock,
         )  # fmt: skip
+
+    @property
+    def counts(self) -> Appends:
+        return self._writer.counts
+
+    @property
+    def connections(self) -> Connections:
+        """Of the pool that reads go through."""
+        return Connections.of(self._pool)
 
     async def append(
         self,

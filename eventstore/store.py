@@ -52,7 +52,8 @@ class Store(Protocol):
         types: Sequence[str] | None = None,
         correlation: str | None = None,
     ) -> list[Recorded]:
-        """The log's events with position > after, by position, archived ones included. `types`, `correlation`: only those."""
+        """The log's events with position > after, by position, archived ones included. `types`: only those. `correlation`: only those
+        of this request, or of all requests of the trace with this id."""
         ...
 
     async def read_having(self, category: str, part: Json, to_position: int | None = None) -> list[Recorded]:

@@ -100,6 +100,16 @@ class Recorded:
         return root
 
     @property
+    def trace(self) -> str | None:
+        """The id of its request's trace, where that has another name than the request."""
+        parent = self.metadata.get("traceparent")
+        return parent[3:35] if isinstance(parent, str) else None
+
+    def is_of(self, request: str) -> bool:
+        """Whether it belongs to the request with this correlation id, or to one of the trace with this id."""
+        return request in (self.metadata.get("correlation"), self.trace)
+
+    @property
     def claims(self) -> tuple[Claim, ...]:
         return tuple(Claim(*each) for each in self.metadata.get("claims", ()))
 

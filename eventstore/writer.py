@@ -22,6 +22,7 @@ from asyncpg.prepared_stmt import PreparedStatement
 from eventstore.batch import Draft, Member, Outcome, answers, draft_of
 from eventstore.clock import LogClock
 from eventstore.connect import is_away
+from eventstore.counts import Appends
 from eventstore.encode import Encoded
 from eventstore.errors import BadData, StoreError, Unavailable
 from eventstore.follow import Bell
@@ -46,6 +47,7 @@ class Writer:
     ) -> None:  # fmt: skip
         self._connect, self._bell, self._timeout, self._partition_size, self._cap = connect, bell, timeout, partition_size, cap
         self._clock, self._pulse, self._patience = clock, pulse, patience
+        self.counts = Appends()
         self._away_since: float | None = None
         self._id = uuid.uuid4()
         self._number = 0
@@ -181,14 +183,19 @@ class Writer:
             pause = min(pause * 2, 1.0)
 
     def _tell(self, batch: Sequence[Member], outcome: Outcome) -> None:
-        last = outcome.first - 1
+        last, now, counts, before = outcome.first - 1, self._loop.time(), self.counts, self.counts.events
         for member, told in zip(batch, answers(batch, outcome), strict=True):
             if isinstance(told, StoreError):
+                counts.refused[type(told).__name__] += 1
                 _fail(member, told)
             else:
                 last = told.last
+                counts.appends += 1
+                counts.events += len(member.encoded.events)
+                counts.seconds.add(now - member.since)
                 if not member.answer.done():
                     member.answer.set_result(told)
+        counts.batches.add(counts.events - before)
         self._known = max(self._known, last)
         self._bell.ring(last)
 

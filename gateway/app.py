@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.routing import Route, WebSocketRoute
+from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from commands.catalogue.model import ResourceType
 from commands.errors import NotFound, Refused
@@ -26,6 +26,7 @@ from gateway.history.past import asked_past
 from gateway.html.door import check_csrf, files, page_response, to_ui, wants_page
 from gateway.inside.door import INSIDE, inside
 from gateway.joining.door import Door as JoiningDoor
+from gateway.observed import CORRELATION, SPAN, Observed, Requests
 from gateway.openapi.document import OPENAPI, openapi
 from gateway.reads import Reads
 from gateway.request import VERBS, ApiRequest, base_url, client_ip, path_parts, read_request
@@ -41,35 +42,42 @@ MIN_POSITION_WAIT = 5.0
 
 MOST_PARTS = 3
 
-_CORRELATION = re.compile(r"[A-Za-z0-9._@-]{1,100}")
 _VERSION = re.compile(r"v[0-9][0-9.a-z-]*", re.IGNORECASE)
 
 
-def build_app(services: Services, hub: Hub | None = None) -> Starlette:
-    """The application over these services; it starts and stops nothing. `hub`: of a server that has publish and subscribe."""
-    gateway = Gateway(services, hub)
+def build_app(
+    services: Services, hub: Hub | None = None, *, callers: Callers | None = None, requests: Requests | None = None,
+    request_level: str = "info", beside: Sequence[BaseRoute] = (),
+) -> Starlette:
+    """The application over these services; it starts and stops nothing. `hub`: of a server that has publish and subscribe.
+    `requests`: where they are counted, `request_level`: at which level each is told. `beside`: what is served besides."""
+    gateway = Gateway(services, hub, callers)
     every = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "TRACE"]
     return Starlette(
         routes=[
             Route("/ping", _ping),
             Route("/healthcheck", gateway.health),
             Route("/corral/info", gateway.info),
+            *beside,
             *Log(services.store, services.catalogue, gateway.callers.of, gateway.headers).routes(),
             *([WebSocketRoute("/{path:path}", gateway.bus.websocket)] if gateway.bus is not None else []),
             files(),
             Route("/{path:path}", gateway.api, methods=every),
         ],
         exception_handlers={404: gateway.nothing},
-        middleware=[Middleware(Origins, services.settings, services.names, gateway.headers)],
+        middleware=[
+            Middleware(Observed, requests or Requests(), request_level),
+            Middleware(Origins, services.settings, services.names, gateway.headers),
+        ],
     )
 
 
 class Gateway:
     """Answers requests. Holds nothing but what callers' keys were a moment ago, and how far it has told of the log."""
 
-    def __init__(self, services: Services, hub: Hub | None = None) -> None:
+    def __init__(self, services: Services, hub: Hub | None = None, callers: Callers | None = None) -> None:
         self._services = services
-        self.callers = Callers(services)
+        self.callers = callers or Callers(services)
         self.bus = Door(services, self.callers, hub) if hub is not None else None
         self._joining = JoiningDoor(services, self.callers)
         self._told = 0
@@ -112,7 +120,8 @@ class Gateway:
         return {
             "X-API-Schemas": _latin(f"{base_url(request, self._services.settings)}/v1/schemas"),
             "X-API-Client-IP": _latin(client_ip(request, self._services.settings)),
-            "X-Correlation-Id": _chosen(request.headers.get("x-correlation-id", "")) or uuid.uuid4().hex,
+            "X-Correlation-Id": request.scope[CORRELATION],
+            "traceresponse": request.scope[SPAN].parent,
         } | ({"X-Corral-Position": str(known)} if known else {})
 
     async def health(self, request: Request) -> Response:
@@ -255,11 +264,6 @@ def _check_version(path: list[str]) -> None:
 
 async def _ping(request: Request) -> Response:
     return PlainTextResponse("pong")
-
-
-def _chosen(correlation: str) -> str:
-    """A caller's own correlation id, if it may be one: Corral's own have a colon in them."""
-    return correlation if _CORRELATION.fullmatch(correlation) else ""
 
 
 def _latin(text: str) -> str:

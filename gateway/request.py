@@ -13,10 +13,12 @@ from starlette.requests import HTTPConnection, Request
 
 from commands.errors import Refused
 from commands.service import Actor
+from commands.trace import Trace
 from eventstore import CommandKey
 from gateway.access.caller import Caller
 from gateway.access.callers import CLIENT_OVERRIDE, Callers
 from gateway.bodies import Pairs, fields_of, pairs_of, parse_body, read_body
+from gateway.observed import TRACE
 
 Json = dict[str, Any]
 
@@ -43,7 +45,7 @@ class ApiRequest:
     plain_ids: bool
     key: CommandKey | None
     correlation: str
-    trace: str | None
+    trace: Trace | None
     accept: str = ""
     """The media types that the client takes, as it says them."""
 
@@ -126,7 +128,7 @@ async def read_request(request: Request, callers: Callers, settings: Mapping[str
         plain_ids=plain_ids(caller, pairs, settings),
         key=_command_key(request, caller, body) if method in VERBS - {"GET"} else None,
         correlation=correlation,
-        trace=request.headers.get("traceparent"),
+        trace=request.scope.get(TRACE),
         accept=request.headers.get("accept", ""),
     )
 

@@ -22,6 +22,7 @@ SOURCES = (
     "commands/merge.py",
     "commands/resource.py",
     "commands/snapshots.py",
+    "commands/trace.py",
     "commands/upcast.py",
     "projections/apply.py",
     "projections/fold.py",

@@ -14,6 +14,7 @@ from asyncpg.pool import Pool
 
 from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.model import Link, ResourceType
+from eventstore.counts import Connections
 from eventstore.pulse import Pulse
 from projections import generations
 from projections.errors import DATABASE_ERRORS, Behind, TooSlow, ViewsUnavailable
@@ -86,6 +87,10 @@ class Views:
                 await self._pool.close()
         except DATABASE_ERRORS:
             self._pool.terminate()
+
+    @property
+    def connections(self) -> Connections:
+        return Connections.of(self._pool)
 
     # --- rows ---
 

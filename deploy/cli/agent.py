@@ -19,6 +19,7 @@ from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.keys import key_for, trusting
 from deploy.cli.options import SERVER, Url, command
 from deploy.cli.show import err, out
+from deploy.settings import LogFormat, LogLevel
 
 if TYPE_CHECKING:
     from agents.run import AgentOptions
@@ -56,6 +57,13 @@ def register(app: typer.Typer) -> None:
         nats: Annotated[
             str | None, typer.Option("--nats", envvar="CORRAL_NATS", help="Where NATS is.", show_default="what the server says")
         ] = None,
+        log_level: Annotated[
+            LogLevel | None,
+            typer.Option("--log-level", envvar="CORRAL_LOG_LEVEL", help="What is logged, and all above.", show_default="warning"),
+        ] = None,
+        log_format: Annotated[
+            LogFormat | None, typer.Option("--log-format", envvar="CORRAL_LOG_FORMAT", help="How.", show_default="auto")
+        ] = None,
     ) -> None:
         """Make this machine a host: run its containers as the Corral at --url says, until Ctrl-C. They go on running after it.
 
@@ -67,9 +75,8 @@ def register(app: typer.Typer) -> None:
             raise WrongUse("--sim and --docker are two kinds of hosts: start an agent for each, with a --home of its own")
         from agents.run import AgentOptions
         from deploy.logs import configure
-        from deploy.settings import LogFormat, LogLevel
 
-        configure(LogLevel.WARNING, LogFormat.AUTO)
+        configure(log_level or LogLevel.WARNING, log_format or LogFormat.AUTO)
         place = (folder or home() / "agent").expanduser().absolute()
         keep_kind(place, "sim" if sim else "docker")
         where = base_url(url)

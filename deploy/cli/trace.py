@@ -30,13 +30,13 @@ def register(app: typer.Typer) -> None:
     """Adds the command to the CLI."""
 
     @command(app, "trace", HISTORY, [
-        "corral trace 5f0c2c...                  (a correlation id: the answer's header X-Correlation-Id)",
+        "corral trace 5f0c2c...                  (a correlation id, the answer's header X-Correlation-Id, or a trace's)",
         "corral trace web                        (the request that created it)",
         "corral trace 120                        (the request of the event at that position)",
     ])  # fmt: skip
     def trace(
         request: Annotated[
-            str, typer.Argument(metavar="ID", help="A correlation id, an event (instance-1@3, 42), a thing.", show_default=False)
+            str, typer.Argument(metavar="ID", help="Of a request, a trace, an event (instance-1@3, 42), a thing.", show_default=False)
         ],
         url: Url = None,
         output: Output = Format.TEXT,
@@ -65,7 +65,7 @@ def correlation_of(client: Client, text: str) -> str:
         if event is None:
             raise Failed(f"there is no event {text}")
     elif re.fullmatch(r"[0-9a-f]{32}", text):
-        return text
+        return text  # of a request, or of a trace: the log finds both
     else:
         with suppress(Unknown):  # no thing: then it is a correlation id that a client chose
             event = next(iter(client.get("/v1/events", stream=stream_of(client, text), limit=1)["data"]), None)

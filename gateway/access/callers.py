@@ -98,6 +98,11 @@ class Callers:
             raise Unauthorized
         return await self._first_admin()
 
+    @property
+    def limited(self) -> dict[str, int]:
+        """Limit -> how many requests were beyond it."""
+        return {"requests": self._asked.refused, "failed_logins": self._failed.refused}
+
     def _setting(self, name: str) -> Any:
         return self._services.settings.get(name)
 

@@ -42,6 +42,8 @@ class Rates:
     def __init__(self, clock: Callable[[], float] = time.monotonic, most: int = MOST) -> None:
         self._clock, self._most = clock, most
         self._buckets: OrderedDict[Hashable, _Bucket] = OrderedDict()
+        self.refused = 0
+        """How often somebody had to wait."""
 
     def __len__(self) -> int:
         return len(self._buckets)
@@ -50,6 +52,7 @@ class Rates:
         """Takes one, unless it has to wait: then the seconds."""
         bucket = self._filled(who, per_second, burst)
         if (missing := 1 - bucket.left) > _SLACK:
+            self.refused += 1
             return missing / per_second
         bucket.left -= 1
         return 0.0

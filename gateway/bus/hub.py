@@ -69,6 +69,8 @@ class Hub:
         self._stopped: str | None = None
         self._pings: list[_Due] = []
         self._order = itertools.count()
+        self.dropped = 0
+        """Subscribers that read too slowly."""
         self._watchers: set[Subscriber] = set()
         self.watched = asyncio.Event()
         """Set while somebody wants to hear of changes."""
@@ -154,6 +156,7 @@ class Hub:
                 if subject != names.ALL_PUBLISHED:
                     self.nats.ignore(subject)
         if subscriber.too_slow:
+            self.dropped += 1
             log.warning("A subscriber is dropped", action="subscriber-dropped", reason=subscriber.ended, names=subscriber.names[:10])
 
     def listeners(self, name: str, subject: str) -> list[Subscriber]:

@@ -2,7 +2,7 @@
 
     after, to            positions: after < position <= to
     stream, root         one stream's events, or those of all streams that share a root
-    type, correlation    only events of these types (repeatable), of this request
+    type, correlation    only events of these types (repeatable), of this request, or of the requests of the trace with this id
     limit                events in an answer (at most 1000); of a stream: after so many it ends
     follow=true          NDJSON, one event a line: what is there, then what comes; a blank line now and then shows that it lives
     follow=sse           server-sent events, as with Accept: text/event-stream; the header Last-Event-ID goes before `after`
@@ -78,7 +78,7 @@ class Wanted:
             and (self.stream is None or event.stream == self.stream)
             and (self.root is None or event.root == self.root)
             and (not self.types or event.type in self.types)
-            and (self.correlation is None or event.metadata.get("correlation") == self.correlation)
+            and (self.correlation is None or event.is_of(self.correlation))
         )
 
 

@@ -181,7 +181,7 @@ def event_document(event: Recorded) -> Json:
 
 def _metadata(event: Recorded) -> Json:
     """Without who did it, and what it took of what other rows offer: its request, and its cause where that is of the same stream."""
-    kept = {key: value for key, value in event.metadata.items() if key in ("correlation", "pid")}
+    kept = {key: value for key, value in event.metadata.items() if key in ("correlation", "pid", "traceparent")}
     cause = str(event.metadata.get("causation") or "")
     return kept | ({"causation": cause} if cause.rpartition("@")[0] == event.stream else {})
 

@@ -27,7 +27,7 @@ class Told(Bus):
     def connected(self) -> bool:
         return True
 
-    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+    async def publish(self, subject: str, payload: bytes, reply: str = "", headers: dict[str, str] | None = None) -> None:
         self.messages.append((subject, orjson.loads(payload)))
 
     def of(self, subject: str) -> list[Any]:

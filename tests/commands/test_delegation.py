@@ -23,7 +23,7 @@ class Heard(Bus):
         super().__init__("nats://127.0.0.1:1")
         self.said: list[tuple[str, Message]] = []
 
-    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+    async def publish(self, subject: str, payload: bytes, reply: str = "", headers: dict[str, str] | None = None) -> None:
         self.said.append((subject, Message.decode(payload)))
 
 

@@ -111,3 +111,13 @@ async def test_a_log_is_read_by_correlation(store: Store) -> None:
     assert [event.position for event in await store.read_all(to_position=3, correlation="r1")] == [2]
     assert [event.position for event in await store.read_all(types=["odd"], correlation="r0")] == [4]
     assert await store.read_all(correlation="r9") == []
+
+
+async def test_a_log_is_read_by_the_trace_of_its_requests_too(store: Store) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    told = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    for correlation, more in (("a", told), ("b", {}), ("c", told), (trace, told)):
+        await store.append([Write(f"thing-{correlation}", 0, (Event("made", {}, {"correlation": correlation, **more}),))])
+    assert [event.position for event in await store.read_all(correlation=trace)] == [1, 3, 4]
+    assert [event.position for event in await store.read_all(after=1, limit=1, correlation=trace)] == [3]
+    assert [event.position for event in await store.read_all(correlation="a")] == [1]

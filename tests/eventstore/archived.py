@@ -17,12 +17,17 @@ PARTITION = 50
 CLOSED = {"closed": True}
 
 
+def trace_of(request: str) -> str:
+    return request.encode().hex().zfill(32)
+
+
 async def put(store: PostgresStore, stream: str, count: int = 1, *, close: bool = False, root: str = "", request: str = "r") -> None:
     version = len(await store.read(stream))
     data = [{"n": n, "big": 2**60, "only": f"{stream}@{version + n}"} for n in range(count)]
-    events = [Event("updated", each, {"correlation": request}) for each in data]
+    metadata = {"correlation": request, "traceparent": f"00-{trace_of(request)}-00f067aa0ba902b7-01"}
+    events = [Event("updated", each, metadata) for each in data]
     if close:
-        events[-1] = replace(events[-1], type="removed", metadata={"correlation": request, **CLOSED})
+        events[-1] = replace(events[-1], type="removed", metadata={**metadata, **CLOSED})
     await store.append([Write(stream, version, tuple(events), root)])
 
 
@@ -67,6 +72,7 @@ async def reads_as_before(store: PostgresStore, log: list[Recorded]) -> None:
     for request in ("r0", "r1", "r", "none"):
         fitting = [event for event in log if event.metadata.get("correlation") == request]
         assert await store.read_all(limit=10_000, correlation=request) == fitting
+        assert await store.read_all(limit=10_000, correlation=trace_of(request)) == fitting
         assert await store.read_all(limit=10_000, correlation=request, types=["removed"]) == [e for e in fitting if e.type == "removed"]
         assert await store.read_all(limit=2, correlation=request) == fitting[:2]
     for stream in sorted({event.stream for event in log})[::9]:

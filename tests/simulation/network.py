@@ -130,7 +130,7 @@ class SimulatedBus(Bus):
         if (subscription := self._listening.pop(partition, None)) is not None:
             self._network.forget(subscription)
 
-    async def publish(self, subject: str, payload: bytes, reply: str = "") -> None:
+    async def publish(self, subject: str, payload: bytes, reply: str = "", headers: dict[str, str] | None = None) -> None:
         self._network.publish(subject, payload, reply)
 
     async def close(self) -> None:

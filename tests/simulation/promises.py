@@ -217,11 +217,12 @@ class Promises:
         elif _runs(machine, uuid):
             correlation = context.get("correlation") or ""
             wanted = self.issued.get(correlation) in STOPPING_VERBS or correlation.startswith(("corral:purge-", "corral:rest-"))
-            wanted = wanted or (uuid in self.ended and correlation.startswith("corral:ended-")) or self._undoes(epoch)
+            undoes = self._undoes(epoch)
+            wanted = wanted or (uuid in self.ended and correlation.startswith("corral:ended-")) or undoes
             if not wanted:
                 raise Broken(f"{machine.name} ends {uuid} by {request.name}, and nobody wanted that: {correlation or 'no correlation'}")
             forced = "forced" in self.resources[self.log[epoch - 1].stream].row["data"]
-            if self.issued.get(correlation) in ("create", "start") and correlation not in self._failed and not forced:
+            if self.issued.get(correlation) in ("create", "start") and correlation not in self._failed and not forced and not undoes:
                 raise Broken(f"{machine.name} ends {uuid} by {request.name} for a {self.issued[correlation]} in which nothing failed")
 
     def _undoes(self, epoch: int) -> bool:
