@@ -7,8 +7,8 @@ import asyncio
 from rich.console import Console
 from rich.markup import escape
 
+from commands.accepting.service import Actor
 from commands.resource import Resource, fold
-from commands.service import Actor
 from deploy.cli.telling import timeline
 from deploy.local import LocalHosts
 from deploy.wiring import Parts

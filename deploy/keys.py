@@ -9,9 +9,9 @@ from pathlib import Path
 
 from agents.credentials import Credentials
 from agents.files import keep
-from commands.registration_tokens import token
+from commands.accepting.service import Actor
+from commands.logic.registration_tokens import token
 from commands.resource import Resource
-from commands.service import Actor
 from deploy.cli.keys import HOME_KEY
 from deploy.wiring import Parts
 from eventstore import CommandKey

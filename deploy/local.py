@@ -21,12 +21,12 @@ from agents.driver import Driver
 from agents.lanes import Carried
 from agents.process import Agent
 from agents.simulated import SimulatedDriver
+from commands.accepting.service import Actor
 from commands.errors import Refused
-from commands.fleet import CATEGORIES, Fleet
 from commands.logic.agent_instances import KEY_KIND
 from commands.resource import Resource
-from commands.service import Actor
 from commands.snapshots import form
+from commands.turns.fleet import CATEGORIES, Fleet
 from deploy.cli.keys import trusting
 from deploy.embedded import Home, ServerFailed
 from deploy.settings import LocalHost, Role, Settings

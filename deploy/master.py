@@ -7,7 +7,7 @@ import secrets
 from pathlib import Path
 
 from agents.files import keep
-from commands.sealing import KEY_BYTES, MasterKeys
+from commands.secrets.sealing import KEY_BYTES, MasterKeys
 from deploy.settings import BadSetting, Settings
 
 FILE = "master.key"

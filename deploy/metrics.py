@@ -13,7 +13,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from commands.counts import Counts
-from commands.load import Load
+from commands.engine.load import Load
 from deploy.watched import Moment, NatsConnection, Watched
 from eventstore.counts import Appends, Distribution
 from gateway.bus.hub import Hub

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from commands.in_force import COMMAND_LINE, ENVIRONMENT, Settings, Source
-from commands.settings import BadValue, check_known, definition
+from commands.settings.in_force import COMMAND_LINE, ENVIRONMENT, Settings, Source
+from commands.settings.settings import BadValue, check_known, definition
 from deploy.properties import BadProperties, decoded, parse
 
 FOLDER = Path("etc") / "cattle"

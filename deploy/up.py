@@ -23,7 +23,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from agents.credentials import Credentials
-from commands.sealing import WrongMasterKey
+from commands.secrets.sealing import WrongMasterKey
 from deploy.embedded import EmbeddedNats, EmbeddedPostgres, Home, HomeInUse, HomeUnusable, ServerFailed, hold, noted
 from deploy.extensions import ExtensionFailed
 from deploy.first import first_instance

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from commands.engine import Engine
+from commands.engine.engine import Engine
 from deploy.settings import Role
 from eventstore import StoreError
 from eventstore.postgres import PostgresStore

@@ -11,20 +11,20 @@ from importlib.metadata import version
 from typing import Any
 
 from commands import upcast
-from commands.bus import Bus
+from commands.accepting.seed import seed
+from commands.accepting.service import Commands
 from commands.config.sources import Sources
 from commands.config.sync import ConfigSync
-from commands.connection import Connection
-from commands.engine import Engine
-from commands.partitions import ENGINE
-from commands.pruner import Pruner
-from commands.sealing import MasterKeys
-from commands.seed import seed
-from commands.service import Commands
-from commands.settings_watch import SettingsWatch
-from commands.snapshotter import Snapshotter
-from commands.task_runner import TaskRunner
-from commands.vault import Vault
+from commands.engine.engine import Engine
+from commands.engine.partitions import ENGINE
+from commands.secrets.sealing import MasterKeys
+from commands.secrets.vault import Vault
+from commands.sending.bus import Bus
+from commands.sending.connection import Connection
+from commands.watching.pruner import Pruner
+from commands.watching.settings_watch import SettingsWatch
+from commands.watching.snapshotter import Snapshotter
+from commands.watching.task_runner import TaskRunner
 from deploy.extensions import catalogue_of
 from deploy.probes import Probes
 from deploy.settings import Role, Settings

@@ -13,9 +13,9 @@ from commands.catalogue.fields import parsed_date
 from commands.catalogue.ids import api_id
 from commands.catalogue.model import Action, Field, Link, ResourceType
 from commands.catalogue.secrets import is_sealed, secrets_of
-from commands.passwords import HASHED
 from commands.resource import Resource
-from commands.vault import PURGED, Vault
+from commands.secrets.passwords import HASHED
+from commands.secrets.vault import PURGED, Vault
 from gateway.access.caller import Caller
 from gateway.joining.shown import gives_token, hide_keys, show_token
 from gateway.request import ApiRequest

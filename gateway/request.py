@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 
 from starlette.requests import HTTPConnection, Request
 
+from commands.accepting.service import Actor
 from commands.errors import Refused
-from commands.service import Actor
 from commands.trace import Trace
 from eventstore import CommandKey
 from gateway.access.caller import Caller

@@ -8,10 +8,10 @@ from typing import Protocol
 
 from commands.catalogue.ids import number_of
 from commands.catalogue.model import Link, ResourceType
-from commands.decide import has_life
 from commands.errors import NotFound
 from commands.resource import Resource
-from commands.vault import PURGED
+from commands.secrets.vault import PURGED
+from commands.turns.decide import has_life
 from gateway.access.caller import Caller
 from gateway.current import current
 from gateway.request import ApiRequest

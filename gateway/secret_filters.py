@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from commands.vault import Vault
+from commands.secrets.vault import Vault
 from projections.query import Filter
 from projections.rows import Seen
 from projections.selection import fits

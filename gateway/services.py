@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from commands.accepting.service import Commands
 from commands.catalogue.catalogue import Catalogue
 from commands.config.sources import Sources
-from commands.service import Commands
-from commands.settings_watch import SettingsWatch
-from commands.vault import Vault
+from commands.secrets.vault import Vault
+from commands.watching.settings_watch import SettingsWatch
 from eventstore import Store
 from gateway.inside.pictures import Pictures
 from projections.views import Views

@@ -15,10 +15,10 @@ from commands.catalogue.ids import named, number_of
 from commands.catalogue.model import ResourceType
 from commands.catalogue.secrets import MASK
 from commands.errors import NotFound
-from commands.in_force import Active, Row, text_of
-from commands.setting_rows import SETTING, as_stored
-from commands.settings import is_secret
-from commands.settings_watch import SettingsWatch
+from commands.settings.in_force import Active, Row, text_of
+from commands.settings.setting_rows import SETTING, as_stored
+from commands.settings.settings import is_secret
+from commands.watching.settings_watch import SettingsWatch
 from gateway.documents import Documents
 from gateway.errors import MethodNotAllowed
 from gateway.request import ApiRequest

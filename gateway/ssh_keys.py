@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from commands.accepting.server_keys import server_key
 from commands.catalogue.model import ResourceType
 from commands.errors import NotFound
 from commands.resource import Resource
-from commands.server_keys import server_key
-from commands.vault import PURGED
+from commands.secrets.vault import PURGED
 from gateway.access.caller import Caller
 from gateway.responses import File, attachment
 from gateway.services import Services

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from commands import executions, handlers
+from commands.accepting import executions
+from commands.accepting.service import Outcome
 from commands.catalogue import subnets
 from commands.catalogue.fields import Submission, validated
 from commands.catalogue.ids import number_of
@@ -16,10 +17,10 @@ from commands.catalogue.model import Action, ResourceType
 from commands.catalogue.ports import parse_port
 from commands.catalogue.tasks import TASK
 from commands.errors import NotFound, Refused
-from commands.interventions import Cancel, ForceRemove, Intervention, Retry
 from commands.resource import Resource
-from commands.service import Outcome
-from commands.setting_rows import SETTING, as_stored
+from commands.settings.setting_rows import SETTING, as_stored
+from commands.turns import handlers
+from commands.turns.interventions import Cancel, ForceRemove, Intervention, Retry
 from eventstore import CommandKey
 from gateway.current import current, shown
 from gateway.documents import WITHOUT_PROCESS, Documents, by_name

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     from commands.resource import Resource
-    from commands.turn import Turn
-    from commands.world import World
+    from commands.turns.turn import Turn
+    from commands.turns.world import World
 
 Store = Literal["col", "fld", "calc", "proto"]
 """Where a value lives: its own column, inside data.fields, computed for output, only in a request."""
@@ -42,7 +42,7 @@ class Field:
     filtered: bool = True
     """Lists can be filtered by it, if they can by fields of its kind."""
     secret: bool = False
-    """Sealed in the log (commands/vault.py), masked in what shows events, left out of commands to agents."""
+    """Sealed in the log (commands/secrets/vault.py), masked in what shows events, left out of commands to agents."""
     told_agents: bool = False
     """A secret that commands to the agent of its resource carry all the same, in clear: Cattle's agents use it."""
 
@@ -124,7 +124,7 @@ class ResourceType:
 @dataclass(frozen=True, slots=True)
 class Decide:
     """A pure function of the turn and the resource. It changes the turn's working copy (through Turn's methods) and
-    raises commands.turn.Failure to fail the process. It runs again in every turn of its process, so it first looks
+    raises commands.turns.turn.Failure to fail the process. It runs again in every turn of its process, so it first looks
     whether its work is done."""
 
     decide: Callable[[Turn, Resource], None]
@@ -219,7 +219,7 @@ class Checkpoint:
 @dataclass(frozen=True, slots=True)
 class Await:
     """Waits for what happens in another root, without a part in it. `until` says whether that has happened; it names what is to
-    wake the process (Turn.wait_for), and raises commands.turn.Failure when it has waited long enough."""
+    wake the process (Turn.wait_for), and raises commands.turns.turn.Failure when it has waited long enough."""
 
     until: Callable[[Turn, Resource], bool]
 

@@ -14,7 +14,7 @@ Json = dict[str, Any]
 MASK = "***"
 
 SEALED = "sealed"
-"""A secret in the log and in whatever is folded from it: {"sealed": <ciphertext>}. commands/sealing.py makes and opens it."""
+"""A secret in the log and in whatever is folded from it: {"sealed": <ciphertext>}. commands/secrets/sealing.py makes and opens it."""
 
 _WITHIN = ("data", "fields")
 """Where a row holds fields that have no column: data.fields."""

@@ -14,16 +14,16 @@ from typing import Any, Protocol
 import structlog
 
 from agents.wire import Message, command_subject, partition_of, reply_subject
-from commands.bus import Bus
 from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.ids import api_id
 from commands.config.sources import Sources, Unreadable
-from commands.delegation import Delegated
-from commands.fleet import Fleet
 from commands.logic.agent_instances import is_delegate
 from commands.logic.config_items import COMMAND, CONFIG_URL, asked_for, is_behind, rows_of
+from commands.logic.delegation import Delegated
 from commands.resource import Resource
-from commands.world import World
+from commands.sending.bus import Bus
+from commands.turns.fleet import Fleet
+from commands.turns.world import World
 
 log = structlog.get_logger("corral.config")
 

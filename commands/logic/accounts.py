@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 
 from commands.resource import Json, Resource
-from commands.turn import Turn
+from commands.turns.turn import Turn
 
 GENERATED = ("apiKey", "agentApiKey", "registrationToken")
 """The kinds of credential whose values are made of random bytes when none are given."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from commands import purges
 from commands.catalogue import subnets
 from commands.resource import Resource, leases_of
-from commands.turn import Failure, Turn
-from commands.world import World
+from commands.turns import purges
+from commands.turns.turn import Failure, Turn
+from commands.turns.world import World
 from eventstore import Claim, Release
 
 NO_ADDRESS = "Failed to allocate IP from subnet : IP allocation error"

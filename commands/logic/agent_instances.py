@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from commands.logic import config_items, nics, storage, vnets
 from commands.resource import Json, Resource
-from commands.turn import Turn
-from commands.world import World
+from commands.turns.turn import Turn
+from commands.turns.world import World
 from eventstore import Claim, Release
 
 PROVIDER = "agentInstanceProvider"

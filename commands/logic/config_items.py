@@ -14,8 +14,8 @@ from datetime import timedelta
 from commands import events
 from commands.catalogue.fields import date_text
 from commands.resource import Json, Resource
-from commands.turn import Turn
-from commands.world import World
+from commands.turns.turn import Turn
+from commands.turns.world import World
 
 ROW = "configItemStatus"
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from commands.answers import Misread, free
 from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.fields import number_in
-from commands.fleet import Fleet
-from commands.inorder import KNOWS
-from commands.placement import CAPACITY
+from commands.logic.placement import CAPACITY
 from commands.resource import Json, Resource
-from commands.turn import Failure, Turn
+from commands.turns.answers import Misread, free
+from commands.turns.fleet import Fleet
+from commands.turns.inorder import KNOWS
+from commands.turns.turn import Failure, Turn
 
 WORDS = ("uuid", "type", "kind", "name", "hostUuid", "physicalHostUuid")
 """What an element of an inventory says in text."""

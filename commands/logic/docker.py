@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from commands.logic import nics, ports
 from commands.resource import Resource
-from commands.turn import Turn
+from commands.turns.turn import Turn
 from eventstore import Claim
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from commands.catalogue.model import Target
-from commands.handlers import names_in, phase_and_process
 from commands.resource import Resource
-from commands.turn import Turn
+from commands.turns.handlers import names_in, phase_and_process
+from commands.turns.turn import Turn
 from eventstore import Release
 
 NAMES = "externalHandlerProcess.name"

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 
-from commands import attachment, placement
 from commands.catalogue.fields import date_text
-from commands.logic import links, nics, ports
+from commands.logic import attachment, links, nics, placement, ports
 from commands.resource import Json, Resource
-from commands.turn import Failure, Turn
-from commands.world import World
+from commands.turns.turn import Failure, Turn
+from commands.turns.world import World
 from eventstore import Claim, Release
 
 COMPUTE_TRIES = 3

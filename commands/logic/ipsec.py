@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from commands.logic import agent_instances, leases
 from commands.resource import Resource, leases_of
-from commands.turn import Turn
-from commands.world import World
+from commands.turns.turn import Turn
+from commands.turns.world import World
 
 KIND = "ipsecTunnelService"
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from commands.logic import instances, ports
 from commands.resource import ACTIVE, Resource
-from commands.turn import Failure, Turn
-from commands.world import World
+from commands.turns.turn import Failure, Turn
+from commands.turns.world import World
 
 RUNS_WITH = "runsWith"
 """In an instance's data: the maps that were active when its start ended. None of a start that an external handler stood in for."""

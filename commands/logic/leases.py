@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from commands.turn import Failure, Turn
+from commands.turns.turn import Failure, Turn
 from eventstore import Claim, Release
 
 Leases = Collection[tuple[int, str]]

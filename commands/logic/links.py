@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from commands.logic import agent_instances, leases
 from commands.resource import Json, Resource, leases_of
-from commands.turn import Failure, Turn
+from commands.turns.turn import Failure, Turn
 from eventstore import Claim, Release
 
 Port = tuple[int | None, str | None]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from commands.logic import leases
 from commands.resource import Resource, leases_of
-from commands.turn import Failure, Turn
+from commands.turns.turn import Failure, Turn
 from eventstore import Claim, Release
 
 PREFIXES = "global-1/macPrefix"

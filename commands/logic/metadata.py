@@ -5,8 +5,8 @@ from __future__ import annotations
 from commands.catalogue.ids import api_id
 from commands.logic import nics
 from commands.resource import Json, Resource
-from commands.turn import Turn
-from commands.world import World
+from commands.turns.turn import Turn
+from commands.turns.world import World
 
 ATTACH = "metadataAttach"
 """In an instance's data: its agent is sent what `tree` gives."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from commands.catalogue.model import Target
 from commands.resource import Json, Resource
-from commands.turn import Turn
-from commands.world import World
+from commands.turns.turn import Turn
+from commands.turns.world import World
 
 Wish = tuple[int, str, int]
 """Device number, field of the nic, and the id that it names."""

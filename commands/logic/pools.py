@@ -5,8 +5,8 @@ from __future__ import annotations
 from commands.catalogue.model import Target
 from commands.logic import addresses, nics
 from commands.resource import Json, Resource
-from commands.turn import Failure, Turn
-from commands.world import World
+from commands.turns.turn import Failure, Turn
+from commands.turns.world import World
 
 POOLED = "pooledIpAddress"
 OF_POOL = "ipPoolSubnet"

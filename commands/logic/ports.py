@@ -10,8 +10,8 @@ from commands.catalogue.ports import parse_port
 from commands.errors import Refused
 from commands.logic import leases, nics
 from commands.resource import Json, Resource, leases_of
-from commands.turn import Failure, Turn
-from commands.world import World
+from commands.turns.turn import Failure, Turn
+from commands.turns.world import World
 
 GIVEN = "givenPort"
 """In a port's data: the public port that the host's engine chose. It is no wish, and nobody else has it there while the container runs."""

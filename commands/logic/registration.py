@@ -10,7 +10,7 @@ from __future__ import annotations
 from commands.catalogue.model import Target
 from commands.logic.accounts import credentials, give_account
 from commands.resource import Resource
-from commands.turn import Failure, Turn
+from commands.turns.turn import Failure, Turn
 
 AGENT_KIND = "registeredAgent"
 KEY_KIND = "agentApiKey"

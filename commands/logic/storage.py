@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from commands.catalogue.model import Target
 from commands.resource import Resource
-from commands.turn import Failure, Turn
+from commands.turns.turn import Failure, Turn
 
 IMAGE_DRIVERS = {"sim": None, "docker": "container"}
 """Prefix of an image's uuid that a driver registers by itself -> the instanceKind it is for."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from commands.catalogue.model import Target
 from commands.resource import Resource
-from commands.turn import Turn
-from commands.world import World
+from commands.turns.turn import Turn
+from commands.turns.world import World
 
 HOST_ONLY = "hostOnlyNetwork"
 DEFAULT_URI = "host:///"

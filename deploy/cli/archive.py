@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from commands.failpoints import reach
-from commands.fleet import LOADED
+from commands.turns.fleet import LOADED
 from deploy.cli import moments
 from deploy.cli.database import Home, Postgres, advance, archive_folder, database_of, opened, progress
 from deploy.cli.errors import REFUSED, Failed, WrongUse

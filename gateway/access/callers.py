@@ -18,9 +18,9 @@ from starlette.requests import HTTPConnection
 
 from commands.catalogue.fields import storable
 from commands.errors import Refused
-from commands.passwords import HASHED, matches
-from commands.registration_tokens import REGISTRATION_TOKEN, is_valid, public_of
+from commands.logic.registration_tokens import REGISTRATION_TOKEN, is_valid, public_of
 from commands.resource import Resource
+from commands.secrets.passwords import HASHED, matches
 from eventstore import Unavailable
 from gateway.access.caller import Caller
 from gateway.access.credentials import Presented, presented, same

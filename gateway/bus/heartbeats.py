@@ -2,7 +2,7 @@
 
     subscribed to ping;agent=7 --every few seconds--> ping, replyTo reply.presence.a7.<id> --publish--> corral.presence.a7
 
-One that stops subscribing, or answers no more, falls silent as any agent does (commands.presence).
+One that stops subscribing, or answers no more, falls silent as any agent does (commands.watching.presence).
 """
 
 from __future__ import annotations

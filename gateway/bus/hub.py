@@ -21,8 +21,8 @@ from nats.aio.msg import Msg
 
 from agents.wire import HANDLERS_REPLIES
 from commands.catalogue.ids import number_of
-from commands.connection import Connection
 from commands.errors import Refused
+from commands.sending.connection import Connection
 from gateway.bus import names
 from gateway.bus.index import Index
 from gateway.bus.subscriber import Json, Subscriber, View, encoded, event

@@ -11,8 +11,8 @@ from commands.catalogue.secrets import is_sealed, replaced, secrets_of
 from commands.catalogue.tasks import TASK
 from commands.errors import Refused
 from commands.resource import Resource
+from commands.secrets.vault import PURGED
 from commands.snapshots import latest
-from commands.vault import PURGED
 from eventstore import Store
 from gateway.access.caller import Caller
 from gateway.request import ApiRequest

@@ -14,14 +14,14 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from commands import handlers
 from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.dot import process_dot, resource_dot, told, transitions
 from commands.catalogue.ids import named
 from commands.catalogue.model import PHASES, Field, Logic, Phase, Process, ResourceType
 from commands.errors import NotFound
-from commands.fleet import Fleet
-from commands.handlers import Handler, merged_logic
+from commands.turns import handlers
+from commands.turns.fleet import Fleet
+from commands.turns.handlers import Handler, merged_logic
 from gateway.documents import Documents
 from gateway.request import ApiRequest
 from gateway.responses import File

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from commands.errors import NotFound
-from commands.registration_tokens import REGISTRATION_TOKEN
+from commands.logic.registration_tokens import REGISTRATION_TOKEN
 from gateway.access.callers import Callers
 from gateway.errors import MethodNotAllowed
 from gateway.joining import content, scripts, tokens

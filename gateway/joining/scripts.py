@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from commands.errors import NotFound
-from commands.registration_tokens import REGISTRATION_TOKEN
+from commands.logic.registration_tokens import REGISTRATION_TOKEN
 from gateway.access.callers import Callers
 from gateway.errors import error_document, error_headers
 from gateway.request import VERSION, base_url, client_ip, path_parts

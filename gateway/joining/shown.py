@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from commands.catalogue.model import ResourceType
-from commands.registration_tokens import REGISTRATION_TOKEN, token
+from commands.logic.registration_tokens import REGISTRATION_TOKEN, token
 from commands.resource import Resource
 from gateway.request import ApiRequest
 

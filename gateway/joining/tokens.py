@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from commands.errors import NotFound
-from commands.registration_tokens import token
+from commands.logic.registration_tokens import token
 from commands.resource import Resource
 from gateway.joining.shown import gives_token, script_url
 from gateway.request import ApiRequest

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from commands import events
 from commands.catalogue.model import Field, ResourceType
-from commands.setting_rows import SETTING
+from commands.settings.setting_rows import SETTING
 from gateway.documents import WITHOUT_PROCESS, Documents
 from gateway.errors import CODES
 from gateway.inside.door import DEFINITIONS, INSIDE

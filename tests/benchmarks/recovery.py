@@ -24,9 +24,9 @@ from agents.wire import Message, partition_of
 from commands.catalogue.builtin import CATALOGUE
 from commands.catalogue.ids import api_id
 from commands.events import PROGRESSED, STEP_REQUESTED
-from commands.fleet import CATEGORIES, Fleet
 from commands.resource import fold_all, split_stream
-from commands.settings import DEFAULTS
+from commands.settings.settings import DEFAULTS
+from commands.turns.fleet import CATEGORIES, Fleet
 from eventstore import Event, Recorded, Work, Write
 from eventstore.postgres import PostgresStore
 from tests.benchmarks.asking import PATIENCE, Connection, connections

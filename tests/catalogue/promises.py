@@ -9,9 +9,9 @@ from typing import Any
 from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.model import Ask, Child, Join, Own, Process, ResourceType
 from commands.catalogue.processes.common import PURGED, REMOVED, RESTORED
-from commands.decide import Delete, Run
 from commands.errors import Refused
 from commands.events import CREATED
+from commands.turns.decide import Delete, Run
 from tests.support.story import Ask as Told
 from tests.support.story import Story, a_cloud
 

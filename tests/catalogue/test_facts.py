@@ -25,7 +25,7 @@ OTHERWISE = {
     ("agent.remove", "logic handler 500 AgentConnectionClose"): CONNECTIONS,
     ("credential.create", "logic pre 1000 AgentApiKeyCreate"): "ApiKeyCreate is for all three kinds of key",
     ("credential.create", "logic pre 1000 RegisterTokenCreate"): "ApiKeyCreate is for all three kinds of key",
-    ("credential.create", "logic pre 1000 SshKeyCreate"): "the pair comes with the request (commands/service.py)",
+    ("credential.create", "logic pre 1000 SshKeyCreate"): "the pair comes with the request (commands/accepting/service.py)",
     ("externalHandler", "field priorityName enum fld r - not-null default=specific options=pre,specific,default_override"):
         "handlers are told to give it when they are created, so they can",
     ("hostipaddressmap.activate", "logic post 1000 AgentInstanceApplyItems"): DEMANDED,

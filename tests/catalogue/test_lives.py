@@ -14,8 +14,8 @@ import pytest
 
 from commands import events
 from commands.catalogue.builtin import CATALOGUE
-from commands.decide import Run, Update
 from commands.resource import Resource
+from commands.turns.decide import Run, Update
 from eventstore import Recorded
 from tests.catalogue import facts
 from tests.support.story import Story, a_cloud

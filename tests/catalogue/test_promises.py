@@ -8,8 +8,8 @@ from commands.catalogue.builtin import CATALOGUE
 from commands.catalogue.kept import kept_of
 from commands.catalogue.model import Ask, Process
 from commands.catalogue.shapes import check_process
-from commands.claimed import KINDS
-from commands.fleet import CATEGORIES
+from commands.turns.claimed import KINDS
+from commands.turns.fleet import CATEGORIES
 from tests.catalogue import promises
 
 PROCESSES = sorted(CATALOGUE.processes.values(), key=lambda each: each.name)

@@ -7,15 +7,15 @@ import json
 import pytest
 
 from commands import snapshots
+from commands.accepting.service import Actor, Commands
 from commands.catalogue.builtin import CATALOGUE
-from commands.decide import Delete
 from commands.events import CREATED, UPDATED
-from commands.fleet import CATEGORIES, Fleet
 from commands.resource import Resource, fold, fold_all
-from commands.service import Actor, Commands
-from commands.settings import DEFAULTS
+from commands.settings.settings import DEFAULTS
 from commands.snapshots import form, frozen, latest, resumed, thawed
-from commands.snapshotter import EVERY, Snapshotter
+from commands.turns.decide import Delete
+from commands.turns.fleet import CATEGORIES, Fleet
+from commands.watching.snapshotter import EVERY, Snapshotter
 from eventstore import Event, Loaded, Recorded, Resumed, Store, Write
 from tests.support.story import Story, a_cloud
 

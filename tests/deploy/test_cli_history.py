@@ -17,7 +17,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from agents.wire import PARTITIONS, Message
-from commands.interventions import Cancel
+from commands.turns.interventions import Cancel
 from deploy.embedded import EmbeddedNats, hold
 from deploy.embedded.home import noted
 from eventstore import Event, Write

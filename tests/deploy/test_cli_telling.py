@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from commands.decide import Delete, Run
 from commands.resource import fold
+from commands.turns.decide import Delete, Run
 from deploy.cli.hops import appends, hops
 from deploy.cli.pending import waits
 from deploy.cli.replay import after_each

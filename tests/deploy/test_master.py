@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from commands.sealing import MasterKeys, WrongMasterKey
+from commands.secrets.sealing import MasterKeys, WrongMasterKey
 from deploy.master import FILE, master_keys
 from deploy.settings import BadSetting, Settings
 

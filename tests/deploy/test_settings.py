@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from commands.settings import DEFAULTS, SETTINGS, TEN_YEARS, BadValue, Number, changed
+from commands.settings.settings import DEFAULTS, SETTINGS, TEN_YEARS, BadValue, Number, changed
 from deploy.settings import BadSetting, LocalHost, LogLevel, Role, Settings, described, read_settings, unknown_variables, variable
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from commands.catalogue.tasks import BY_NAME, TASKS
-from commands.in_force import Settings
-from commands.settings import AT_THE_START, SETTINGS, shown
+from commands.settings.in_force import Settings
+from commands.settings.settings import AT_THE_START, SETTINGS, shown
 from deploy.sources import BadSource, setting_of, settings_of, variable_of
 
 TURNS = "engine.turns"

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from commands.accepting.service import Commands
 from commands.catalogue.builtin import CATALOGUE
-from commands.service import Commands
-from commands.settings import DEFAULTS
+from commands.settings.settings import DEFAULTS
 from eventstore import Event
 from eventstore.postgres import PostgresStore
 from gateway.app import build_app

@@ -10,7 +10,7 @@ import pytest
 
 from commands import events
 from commands.catalogue.fields import date_text
-from commands.settings import DEFAULTS, SETTINGS
+from commands.settings.settings import DEFAULTS, SETTINGS
 from eventstore import Event
 from eventstore.postgres import PostgresStore
 from tests.gateway.access.test_access import account_with_key

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from commands import executions
+from commands.accepting import executions
 from commands.catalogue.tasks import PING, PURGE, TASKS
 from tests.gateway.access.test_access import account_with_key
 from tests.support.http import Api

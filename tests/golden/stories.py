@@ -7,11 +7,11 @@ from dataclasses import replace
 
 from commands.catalogue.builtin import CATALOGUE
 from commands.catalogue.secrets import replaced_in_event, secret_names, secrets_of
-from commands.decide import Delete, Run, Update
-from commands.interventions import Cancel, ForceRemove, Retry
 from commands.resource import Json, split_stream
-from commands.sealing import seal
-from commands.turn import Triggers
+from commands.secrets.sealing import seal
+from commands.turns.decide import Delete, Run, Update
+from commands.turns.interventions import Cancel, ForceRemove, Retry
+from commands.turns.turn import Triggers
 from eventstore import Recorded
 from tests.support.handler_stories import a_container, a_handler
 from tests.support.story import Ask, Story, a_cloud, sim_inventory

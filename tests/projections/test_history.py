@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from commands import events
-from commands.decide import Delete, Update
 from commands.resource import Resource, fold, fold_all
+from commands.turns.decide import Delete, Update
 from eventstore import Event, Write
 from eventstore.memory import MemoryStore
 from projections.fold import Picture

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from commands.decide import Delete, Run
+from commands.turns.decide import Delete, Run
 from eventstore import Recorded
 from projections import generations
 from projections.apply import apply

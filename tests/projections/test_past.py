@@ -10,8 +10,8 @@ import pytest
 
 from commands.catalogue.builtin import CATALOGUE
 from commands.catalogue.model import Link, ResourceType
-from commands.decide import Delete, Run
 from commands.resource import Resource
+from commands.turns.decide import Delete, Run
 from eventstore import Claim, Event, Recorded, Release, Write
 from projections import leases
 from projections.history import rows_of, state_at

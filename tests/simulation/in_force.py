@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from commands import events
-from commands.handlers import HANDLER, MAP, PROCESS, ROWS, phase_and_process
 from commands.resource import ACTIVE, Open, Resource
+from commands.turns.handlers import HANDLER, MAP, PROCESS, ROWS, phase_and_process
 from eventstore import Recorded
 from tests.simulation.broken import Broken
 

@@ -10,14 +10,14 @@ from typing import Any
 
 from agents.ledger import Arrival, Fresh, Verdict
 from agents.wire import Message
-from commands import calls, handlers, placement
-from commands.claimed import leased
-from commands.dispatch import Dispatch, Outstanding
-from commands.draft import Draft
-from commands.engine import Engine
-from commands.logic import vnets
-from commands.turn import Answer, Turn
-from commands.vault import Vault
+from commands.engine.engine import Engine
+from commands.logic import placement, vnets
+from commands.secrets.vault import Vault
+from commands.sending.dispatch import Dispatch, Outstanding
+from commands.turns import calls, handlers
+from commands.turns.claimed import leased
+from commands.turns.draft import Draft
+from commands.turns.turn import Answer, Turn
 from eventstore import Claim, Held, Release
 from eventstore.clock import LogClock
 from eventstore.memory import MemoryStore

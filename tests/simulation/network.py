@@ -11,7 +11,7 @@ from nats.aio.client import Client
 
 from agents import wire
 from agents.wire import HandlerAnswer, Message, Presence
-from commands.bus import Bus
+from commands.sending.bus import Bus
 from tests.simulation.loop import Process, current_process, inside
 from tests.simulation.weather import Weather
 
@@ -102,7 +102,7 @@ def matches(pattern: str, subject: str) -> bool:
 
 
 class SimulatedBus(Bus):
-    """The engine's end, with the public face of commands.bus."""
+    """The engine's end, with the public face of commands.sending.bus."""
 
     def __init__(self, network: Network, process: Process) -> None:
         self.url = "simulated"

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from agents.driver import RUNNING
 from agents.wire import Message
-from commands import events, purges
+from commands import events
 from commands.catalogue.builtin import CATALOGUE
-from commands.fleet import Fleet
 from commands.resource import Open, Resource, empty, evolve
-from commands.world import World
+from commands.turns import purges
+from commands.turns.fleet import Fleet
+from commands.turns.world import World
 from eventstore import Claim, Recorded
 from eventstore.memory import MemoryStore
 from tests.simulation import sealed

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from commands.accepting.service import Actor, Commands, Outcome
 from commands.errors import Refused
 from commands.resource import Json, Resource
-from commands.service import Actor, Commands, Outcome
 from eventstore import CommandKey
 from tests.simulation.wishes import INTERVENTIONS, TABLE, Wish
 

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from agents.driver import RUNNING
 from commands.catalogue.builtin import CATALOGUE
-from commands.engine import Engine
+from commands.engine.engine import Engine
 from commands.logic.keeping import RUNS_WITH
 from commands.resource import Resource, fold_all
 from eventstore import Claim

@@ -8,7 +8,7 @@ from typing import Any
 from commands.catalogue.builtin import CATALOGUE
 from commands.catalogue.secrets import MASK, is_sealed, replaced_in_event, secret_names, secrets_of
 from commands.resource import Resource, split_stream
-from commands.sealing import MasterKeys, Unreadable, unseal
+from commands.secrets.sealing import MasterKeys, Unreadable, unseal
 from eventstore import Recorded
 from eventstore.memory import MemoryStore
 from tests.simulation.broken import Broken

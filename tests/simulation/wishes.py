@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from commands.interventions import Cancel, ForceRemove, Intervention, Retry
 from commands.resource import Json, Resource
+from commands.turns.interventions import Cancel, ForceRemove, Intervention, Retry
 from tests.simulation.sealed import a_secret
 
 INTERVENTIONS: dict[str, Callable[[], Intervention]] = {"retry": Retry, "cancel": Cancel, "force-remove": ForceRemove}

@@ -19,14 +19,14 @@ import structlog
 
 from agents import wire
 from agents.wire import Message
+from commands.accepting.seed import seed as seed_accounts
+from commands.accepting.service import Commands
 from commands.catalogue.builtin import CATALOGUE
-from commands.engine import Engine
+from commands.engine.engine import Engine
 from commands.errors import Refused
-from commands.keys import KeyPair
-from commands.seed import seed as seed_accounts
-from commands.service import Commands
-from commands.settings import DEFAULTS
-from commands.surroundings import Surroundings
+from commands.secrets.keys import KeyPair
+from commands.settings.settings import DEFAULTS
+from commands.turns.surroundings import Surroundings
 from eventstore import Store, Unavailable
 from eventstore.clock import LogClock
 from eventstore.memory import MemoryStore

@@ -16,13 +16,13 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from agents.wire import Message
-from commands.bus import Bus
+from commands.accepting.seed import seed
+from commands.accepting.service import Actor, Commands
 from commands.catalogue.builtin import CATALOGUE
-from commands.engine import Engine
+from commands.engine.engine import Engine
 from commands.resource import Resource, fold
-from commands.seed import seed
-from commands.service import Actor, Commands
-from commands.settings import DEFAULTS
+from commands.sending.bus import Bus
+from commands.settings.settings import DEFAULTS
 from eventstore import Store
 from tests.support.story import sim_inventory
 

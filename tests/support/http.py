@@ -12,13 +12,13 @@ import httpx
 from starlette.applications import Starlette
 from starlette.requests import Request
 
+from commands.accepting.seed import seed
+from commands.accepting.service import Actor, Commands
 from commands.catalogue.builtin import CATALOGUE
-from commands.connection import Connection
-from commands.in_force import COMMAND_LINE, Settings, Source
-from commands.seed import seed
-from commands.service import Actor, Commands
-from commands.settings import shown
-from commands.settings_watch import SettingsWatch
+from commands.sending.connection import Connection
+from commands.settings.in_force import COMMAND_LINE, Settings, Source
+from commands.settings.settings import shown
+from commands.watching.settings_watch import SettingsWatch
 from deploy.web import Web, bind
 from eventstore import Event, Store, Write
 from gateway.access.caller import Caller

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from commands.decide import Update
 from commands.resource import Resource
+from commands.turns.decide import Update
 from tests.support.story import Story
 
 

@@ -14,12 +14,12 @@ from typing import Any, ClassVar, TypeVar
 from commands import events
 from commands.catalogue.builtin import CATALOGUE
 from commands.catalogue.catalogue import Catalogue
-from commands.decide import Command, decide
-from commands.fleet import Fleet
 from commands.resource import Json, Resource, empty, evolve, fold, fold_all
-from commands.settings import DEFAULTS
-from commands.turn import Answer, Triggers, Turn
-from commands.unanswered import asked_of
+from commands.settings.settings import DEFAULTS
+from commands.turns.decide import Command, decide
+from commands.turns.fleet import Fleet
+from commands.turns.turn import Answer, Triggers, Turn
+from commands.turns.unanswered import asked_of
 from eventstore import Recorded, Write
 from eventstore.types import Appended
 
@@ -223,7 +223,7 @@ def a_cloud(hosts: int = 1, slots: int | None = None, catalogue: Catalogue = CAT
     """A story with an account, an image, and an agent whose ping was answered with some simulated hosts."""
     story = furnished(Story(catalogue=catalogue), hosts)
     if slots is not None:
-        from commands.decide import Update
+        from commands.turns.decide import Update
 
         for host in [each for each in story.resources().values() if each.type == "host"]:
             story.command(host.stream, Update({"computeFree": slots}))

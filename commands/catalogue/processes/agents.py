@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from commands import payload
 from commands.catalogue.model import PRIORITIES, Ask, Await, Decide, Logic, Process
 from commands.catalogue.processes.common import Phases, lifecycle
-from commands.logic import accounts, config_items, discovery
+from commands.logic import accounts, config_items, discovery, payload
 from commands.resource import Resource
-from commands.world import World
+from commands.turns.world import World
 
 
 def itself(world: World, agent: Resource) -> int | None:

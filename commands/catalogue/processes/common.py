@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from commands import uniqueness
 from commands.catalogue.fields import date_text
 from commands.catalogue.model import LAST, PRIORITIES, Decide, Logic, Process, Step
 from commands.errors import Gone
-from commands.purges import FORCED
 from commands.resource import Json, Resource
-from commands.turn import Failure, Turn
-from commands.world import World
+from commands.turns import uniqueness
+from commands.turns.purges import FORCED
+from commands.turns.turn import Failure, Turn
+from commands.turns.world import World
 from eventstore import Release
 
 REMOVE_TIME_DELAY = "object.remove.time.delay.seconds"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from commands import payload
 from commands.catalogue.model import LAST, PRIORITIES, Ask, Checkpoint, Child, Decide, Logic, Own, Process, Step
 from commands.catalogue.processes.common import PURGED, REMOVED, RESTORED, Phases, lifecycle, managing
-from commands.logic import agent_instances, config_items, docker, instances, keeping, links, metadata, nics, ports
-from commands.purges import unconfirmed
+from commands.logic import agent_instances, config_items, docker, instances, keeping, links, metadata, nics, payload, ports
 from commands.resource import Resource
-from commands.world import World
+from commands.turns.purges import unconfirmed
+from commands.turns.world import World
 
 
 def agent_of_host(world: World, each: Resource) -> int | None:

@@ -9,7 +9,7 @@ from commands.catalogue.model import LAST, PRIORITIES, Await, Child, Decide, Joi
 from commands.catalogue.processes.common import Phases, leave_place, lifecycle
 from commands.logic import addresses, agent_instances, ipsec, links, macs, nics, pools, ports, vnets
 from commands.resource import Resource
-from commands.turn import Turn
+from commands.turns.turn import Turn
 
 
 def is_single(address: Resource) -> bool:

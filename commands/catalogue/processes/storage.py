@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from commands import payload
 from commands.catalogue.model import Ask, Child, Decide, Join, Logic, Own, Process
 from commands.catalogue.processes.common import Phases, lifecycle, managing
 from commands.errors import Gone
-from commands.logic import instances, storage
-from commands.purges import unconfirmed
+from commands.logic import instances, payload, storage
 from commands.resource import Resource
-from commands.world import World
+from commands.turns.purges import unconfirmed
+from commands.turns.world import World
 
 IMAGE_MINUTES = 10 * 60.0
 """Seconds: an image may take long to be pulled (progress restarts the clock)."""

@@ -66,7 +66,7 @@ SETTING = ResourceType(
     ),
     {}, {}, ALL,
 )  # fmt: skip
-"""`secretValue`: what a setting has in the place of its `value` if its name says that it is a secret (commands.settings.is_secret)."""
+"""`secretValue`: what a setting has in the place of its `value` if its name says that it is a secret (commands.settings)."""
 
 TASK = ResourceType(
     "task", "tasks", "1t",

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from commands import events
-from commands.registration_tokens import token
+from commands.logic.registration_tokens import token
 from commands.snapshots import latest
 from eventstore import Event
 from eventstore.postgres import PostgresStore

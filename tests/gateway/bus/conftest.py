@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from commands.bus import Bus
 from commands.catalogue.builtin import CATALOGUE
-from commands.engine import Engine
+from commands.engine.engine import Engine
+from commands.sending.bus import Bus
 from eventstore.postgres import PostgresStore
 from tests.support.http import Api, background, serving
 

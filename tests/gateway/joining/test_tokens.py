@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from commands import events
+from commands.accepting.service import Actor
 from commands.catalogue.builtin import CATALOGUE
-from commands.registration_tokens import HOUR, token
-from commands.service import Actor
+from commands.logic.registration_tokens import HOUR, token
 from eventstore import Event
 from eventstore.postgres import PostgresStore
 from gateway.access.caller import Caller

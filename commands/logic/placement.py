@@ -1,0 +1,157 @@
+"""Placement: which host, pool and subnets an instance gets. Pure: the hosts as the fleet knows them -> a choice, or why not, host by host.
+
+The rules are those of the scheduler's facts (candidates, constraints, spread by what is free); what a choice takes is
+claimed by the append that records it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from commands.logic import ports
+from commands.logic.attachment import Wanted, wanted
+from commands.resource import Resource
+from commands.turns.fleet import Fleet
+from commands.turns.world import World
+
+DRIVERS = ("sim", "docker", "libvirt")
+"""The kinds of host and pool that an image can be tied to."""
+
+CAPACITY = 1_000_000
+"""Of a host whose capacity nobody has set."""
+
+MOST_CAPACITY = 2**62
+"""Of a host, so that claims on it can be added up in the store's 64 bits."""
+
+NOT_PLACED = "Failed to find a placement"
+"""The words that Cattle's users look for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    host: Resource
+    pool: Resource
+    limit: int
+    """The host's capacity in all: what its claims may add up to."""
+    subnets: dict[int, int]
+    """Nic -> the subnet chosen for it, where it is to have one."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotPlaced:
+    reasons: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{NOT_PLACED} : " + ("; ".join(self.reasons) or "there is no host. Add one: corral agent --help")
+
+
+def scope(host: Resource) -> str:
+    return f"{host.stream}/compute"
+
+
+def capacity(host: Resource) -> int:
+    """What the host can carry in all (its computeFree as it was set, before any claim)."""
+    free = host.row.get("computeFree")
+    return min(int(free), MOST_CAPACITY) if isinstance(free, int) else CAPACITY
+
+
+def free(host: Resource, fleet: Fleet) -> int:
+    return capacity(host) - fleet.used(scope(host))
+
+
+def driver_of(image: Resource | None, fleet: Fleet) -> str | None:
+    """The kind of host that an image needs: of the driver that registered it, or of a pool it is already in."""
+    if image is None:
+        return None
+    if image.row.get("format") in DRIVERS:
+        return str(image.row["format"])
+    for each in fleet.all("imageStoragePoolMap"):
+        if each.row.get("imageId") == image.id:
+            pool = fleet.get("storagePool", each.row.get("storagePoolId"))
+            if pool is not None and pool.kind in DRIVERS:
+                return pool.kind
+    return None
+
+
+def place(
+    world: World, instance: Resource, image: Resource | None, needed: int, spread: bool = True, used: Collection[int] = ()
+) -> Placed | NotPlaced:
+    """The fitting host with the most (spread) or least (not spread) free capacity, and its first active pool.
+
+    `used`: pools that its volumes are in already, all of which the host must reach.
+    """
+    fleet = world.fleet
+    driver = driver_of(image, fleet)
+    allowed = valid_hosts(instance)
+    nics = [wanted(world, each) for each in world.children("nic", "instanceId", instance.id)]
+    published = ports.wanted(world, instance)
+    reasons: list[str] = []
+    candidates: list[tuple[int, int, Resource, Resource]] = []
+    for host in sorted(fleet.all("host"), key=lambda each: each.id):
+        pool, reason = _fits(host, driver, allowed, needed, fleet)
+        if pool is not None:
+            reason = out_of_reach(used, host, fleet) or unattached(nics, host) or ports.taken(world, instance, published, host.id) or ""
+        if pool is None or reason:
+            name = host.row.get("name")
+            reasons.append(f"host {host.id}{f' ({name})' if name else ''}: {reason}")
+        else:
+            candidates.append((free(host, fleet), host.id, host, pool))
+    if not candidates:
+        return NotPlaced(tuple(reasons))
+    best = (max if spread else min)(candidates, key=lambda each: (each[0], -each[1] if spread else each[1]))
+    return Placed(best[2], best[3], capacity(best[2]), subnets_on(nics, best[2]))
+
+
+def out_of_reach(used: Collection[int], host: Resource, fleet: Fleet) -> str | None:
+    """Why the host can't have an instance whose volumes are in these pools, if it can't."""
+    missing = sorted(set(used) - {each.id for each in fleet.pools_of(host.id)})
+    return f"it does not reach storage pool {missing[0]}, where the instance has a volume" if missing else None
+
+
+def unattached(nics: list[Wanted], host: Resource) -> str | None:
+    """Why a nic has no subnet on the host, if one has none."""
+    for each in nics:
+        if not each.choices:
+            return each.reason
+        if each.on(host) is None:
+            subnets = ", ".join(str(choice.subnet) for choice in each.choices)
+            return f"nic {each.nic.row.get('deviceNumber') or 0}: no vnet of subnet {subnets} reaches it"
+    return None
+
+
+def subnets_on(nics: list[Wanted], host: Resource) -> dict[int, int]:
+    chosen = {each.nic.id: choice.subnet for each in nics if (choice := each.on(host)) is not None}
+    return {nic: subnet for nic, subnet in chosen.items() if subnet is not None}
+
+
+def valid_hosts(instance: Resource) -> set[int] | None:
+    """The hosts that the request names; None: any."""
+    named = set(instance.get("validHostIds") or ())
+    requested = instance.get("requestedHostId")
+    if requested is not None:
+        named.add(requested)
+    return named or None
+
+
+def _fits(host: Resource, driver: str | None, allowed: set[int] | None, needed: int, fleet: Fleet) -> tuple[Resource | None, str]:
+    if allowed is not None and host.id not in allowed:
+        return None, "the request names other hosts"
+    if host.state != "active":
+        return None, f"it is {host.state}"
+    agent = fleet.get("agent", host.row.get("agentId"))
+    if agent is not None and agent.state != "active":
+        return None, f"its agent is {agent.state}"
+    if driver is not None and host.kind != driver:
+        return None, f"it is of kind {host.kind}, the image needs {driver}"
+    if driver is None and host.kind in DRIVERS:
+        return None, f"it takes images of kind {host.kind} only"
+    pools = [each for each in fleet.pools_of(host.id) if each.state == "active" and not each.row.get("external")]
+    if driver is not None:
+        pools = [each for each in pools if each.kind == driver]
+    if not pools:
+        return None, "it has no active storage pool of that kind"
+    available = free(host, fleet)
+    if available < needed:
+        return None, f"full, {max(available, 0)} of {capacity(host)} free, {needed} needed"
+    return pools[0], ""
