@@ -57,14 +57,10 @@ def pairs_of(query: str) -> Pairs:
 
 def fields_of(pairs: Pairs) -> Json:
     """Parameters as fields: repeated names become lists."""
-    fields: Json = {}
+    every: dict[str, list[str]] = {}
     for name, value in pairs:
-        if name in fields:
-            present = fields[name]
-            fields[name] = [*present, value] if isinstance(present, list) else [present, value]
-        else:
-            fields[name] = value
-    return fields
+        every.setdefault(name, []).append(value)
+    return {name: values if len(values) > 1 else values[0] for name, values in every.items()}
 
 
 def _json(text: bytes) -> Any:
@@ -105,11 +101,17 @@ def _refuse(constant: str) -> Any:
 
 def _multipart(content_type: str, body: bytes) -> Pairs:
     """The plain parts (files are left out)."""
-    message = message_from_bytes(b"Content-Type: " + content_type.encode("latin-1", "replace") + b"\r\n\r\n" + body)
+    try:
+        message = message_from_bytes(b"Content-Type: " + content_type.encode("latin-1", "replace") + b"\r\n\r\n" + body)
+        parts = list(message.walk())
+    except RecursionError:
+        raise InvalidBody(
+            "the multipart body's parts are too deep within each other: a form's parts hold its fields, and no more parts"
+        ) from None
     if not message.is_multipart():
         raise InvalidBody("the multipart body has no boundary")
     pairs: Pairs = []
-    for part in message.walk():
+    for part in parts:
         name = part.get_param("name", header="content-disposition")
         if isinstance(name, str) and part.get_filename() is None:
             payload = part.get_payload(decode=True)

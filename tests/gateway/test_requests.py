@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from eventstore.postgres import PostgresStore
+from gateway.bodies import LARGEST, fields_of, pairs_of
 from tests.support.http import Api, serving
+
+Json = dict[str, Any]
+
+
+def timed(act: Callable[[], Json]) -> tuple[Json, float]:
+    begun = time.process_time()
+    return act(), time.process_time() - begun
 
 
 async def test_json_without_a_content_type(api: Api) -> None:
@@ -70,6 +81,20 @@ async def test_what_is_nested_too_deep_is_400(api: Api) -> None:
         assert response.status_code == status, depth
     wide = await api.post("/v1/physicalhosts", data={"many": [{} for _ in range(1000)]})
     assert len(wide["data"]["many"]) == 1000
+
+
+async def test_forms_within_forms_too_deep_are_400(api: Api) -> None:
+    deep = "".join(f"--x{n}\r\nContent-Type: multipart/mixed; boundary=x{n + 1}\r\n\r\n" for n in range(1200))
+    response = await api.http.post("/v1/hosts", content=deep, headers={"Content-Type": "multipart/form-data; boundary=x0"})
+    assert (response.status_code, response.json()["code"]) == (400, "InvalidBodyContent")
+
+
+def test_a_body_full_of_one_name_costs_no_more_than_others() -> None:
+    repeated = pairs_of("a=&" * (LARGEST // 3))
+    fields, spent = timed(lambda: fields_of(repeated))
+    _, others = timed(lambda: fields_of([(str(number), value) for number, (_, value) in enumerate(repeated)]))
+    assert len(fields["a"]) == len(repeated)
+    assert spent < 10 * others + 1  # copied for each value, it takes minutes
 
 
 async def test_characters_that_cannot_be_kept_are_refused(api: Api, subtests: pytest.Subtests) -> None:
