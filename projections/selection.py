@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -34,9 +36,9 @@ def fits(value: Any, filter: Filter) -> bool:
         case "prefix":
             return bool(value.startswith(filter.value))
         case "like":
-            return _pattern(filter.value).fullmatch(value) is not None
+            return like(filter.value).fits(value)
         case "notlike":
-            return _pattern(filter.value).fullmatch(value) is None
+            return not like(filter.value).fits(value)
     return COMPARED[filter.modifier](value, filter.value)
 
 
@@ -67,8 +69,34 @@ def value_of(seen: Seen, field: Field) -> Any:
     return text[:SECONDS] if field.type == "date" else text
 
 
-def _pattern(like: str) -> re.Pattern[str]:
-    """% any text, _ any character, a backslash takes the next one as it is."""
-    parts = re.findall(r"\\(.)|([%_])|([^\\])", like, re.DOTALL)
-    words = {"%": ".*", "_": "."}
-    return re.compile("".join(words[wild] if wild else re.escape(escaped or plain) for escaped, wild, plain in parts), re.DOTALL)
+@dataclass(frozen=True, slots=True)
+class Like:
+    """What LIKE takes: % any text, _ any character, a backslash the next one as it is. What stands between two % is looked for from left to
+    right, and once found stays: as one expression of `.*`, a few % would try for hours."""
+
+    first: re.Pattern[str]
+    others: tuple[re.Pattern[str], ...]
+    """Those behind a %."""
+    last: int
+    """Characters of the last of them."""
+
+    def fits(self, text: str) -> bool:
+        found, end = self.first.match(text), len(text) - self.last
+        if not self.others:
+            return found is not None and found.end() == len(text)
+        *middle, last = self.others
+        for each in middle:
+            found = each.search(text, found.end(), end) if found is not None else None
+        return found is not None and found.end() <= end and last.match(text, end) is not None
+
+
+@lru_cache(maxsize=100)
+def like(pattern: str) -> Like:
+    parts: list[list[str]] = [[]]
+    for escaped, wild, plain in re.findall(r"\\(.)|([%_])|([^\\])", pattern, re.DOTALL):
+        if wild == "%":
+            parts.append([])
+        else:
+            parts[-1].append("." if wild else re.escape(escaped or plain))
+    first, *others = (re.compile("".join(each), re.DOTALL) for each in parts)
+    return Like(first, tuple(others), len(parts[-1]))
