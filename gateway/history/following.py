@@ -47,7 +47,7 @@ class Follower:
         self._stopping, self._still = stopping, still
         self._position, self._sent = asked.after, 0
         self._away = False
-        self._told = time.monotonic()
+        self._told = self._looked = time.monotonic()
 
     async def chunks(self) -> AsyncGenerator[bytes, None]:
         """Ends with the server, with what was asked for, or when the caller's key is no longer what it was."""
@@ -57,9 +57,11 @@ class Follower:
             return
         async with aclosing(self._batches()) as batches:
             async for batch in batches:
-                if not batch:
+                if time.monotonic() - self._looked >= ALIVE_SECONDS or not batch:  # a busy log has no empty batches
                     if not await self._still():
                         return
+                    self._looked = time.monotonic()
+                if not batch:
                     yield await self._sign()
                 for piece in (batch[begin : begin + PIECE] for begin in range(0, len(batch), PIECE)):
                     while (documents := await self._documents(piece)) is None:

@@ -14,11 +14,15 @@ import pytest
 from starlette.applications import Starlette
 
 from commands import events
+from commands.catalogue.builtin import CATALOGUE
 from eventstore import Event, Recorded, Store, Unavailable, Write
 from eventstore.memory import MemoryStore
 from eventstore.postgres import PostgresStore
+from gateway.access.caller import Caller
 from gateway.history import following, log, streams
+from gateway.history.following import Follower
 from gateway.history.log import Log
+from gateway.history.sight import Sight
 from tests.gateway.access.test_access import account_with_key
 from tests.support.http import Api, a_log, listening, serving
 
@@ -243,6 +247,30 @@ async def test_a_key_that_is_taken_away_ends_its_stream(store: PostgresStore, da
             await api.happened(credential, Event(events.UPDATED, {"changes": {"state": "inactive"}}))
             async for _ in told:
                 pass  # until it ends
+
+
+async def test_a_key_that_is_taken_away_ends_its_stream_of_a_busy_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "ALIVE_SECONDS", 0.5)
+    store, good = MemoryStore(), asyncio.Event()
+    good.set()
+
+    async def still() -> bool:
+        return good.is_set()
+
+    async def go_on() -> None:
+        for version in range(10_000):
+            await store.append([Write("host-1", version, (updated(),))])
+            await asyncio.sleep(0.02)
+
+    sight = Sight(store, CATALOGUE, Caller(1))
+    follower = Follower(store, sight, log.Wanted(), log.NDJSON, asyncio.Event(), still)
+    writing = asyncio.create_task(go_on())
+    try:
+        async with asyncio.timeout(20):
+            async for _ in follower.chunks():
+                good.clear()
+    finally:
+        writing.cancel()
 
 
 @pytest.mark.parametrize(
