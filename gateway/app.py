@@ -59,7 +59,7 @@ def build_app(
             Route("/healthcheck", gateway.health),
             Route("/corral/info", gateway.info),
             *beside,
-            *Log(services.store, services.catalogue, gateway.callers.of, gateway.headers).routes(),
+            *Log(services.store, services.catalogue, gateway.callers.of, gateway.callers.still, gateway.headers).routes(),
             *([WebSocketRoute("/{path:path}", gateway.bus.websocket)] if gateway.bus is not None else []),
             files(),
             Route("/{path:path}", gateway.api, methods=every),

@@ -21,7 +21,7 @@ from commands.errors import Refused
 from commands.logic.registration_tokens import REGISTRATION_TOKEN, is_valid, public_of
 from commands.resource import Resource
 from commands.secrets.passwords import HASHED, matches
-from eventstore import Unavailable
+from eventstore import StoreError, Unavailable
 from gateway.access.caller import Caller
 from gateway.access.credentials import Presented, presented, same
 from gateway.access.kinds import AGENT, KINDS, REGISTER
@@ -79,6 +79,19 @@ class Callers:
         if caller.kind not in KINDS:
             raise Refused("Forbidden", f"an account of kind {caller.kind} has no API: it only owns things", status=403)
         return caller
+
+    async def still(self, request: HTTPConnection, caller: Caller) -> bool:
+        """Whether who opened a stream may go on hearing: with their key taken away, not. What can't be looked up now is believed."""
+        if not self._secure:
+            return True  # whoever asks may hear everything
+        try:
+            return await self.of(request) == caller
+        except TooManyRequests:
+            return True  # it is good, and asks much beside
+        except Refused:
+            return False
+        except (StoreError, ViewsError):
+            return True
 
     async def registering(self, token: str) -> Caller | None:
         """Who brings this registration token, and may register machines for its account. None: nobody may with it (any more)."""

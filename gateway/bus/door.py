@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
@@ -34,7 +35,7 @@ class Door:
         """Raises Refused."""
         read = await read_request(request, self._callers, self._services.settings, correlation)
         if _what(request) == SUBSCRIBE:
-            return await subscribe(self._services, self._hub, read, headers)
+            return await subscribe(self._services, self._hub, read, partial(self._callers.still, request, read.caller), headers)
         return json_response(await publish(self._services, self._hub, read), 201, headers)
 
     async def websocket(self, socket: WebSocket) -> None:

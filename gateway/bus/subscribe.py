@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any
 
 import structlog
@@ -22,10 +23,14 @@ from gateway.services import Services
 
 log = structlog.get_logger("corral.subscriptions")
 
+Still = Callable[[], Awaitable[bool]]
+
 PADDING = b"\n" + b" " * 510 + b"\n"
 """Behind each line: clients that read so much at once see every event at once. Blank lines say nothing."""
 
 MOST_AT_ONCE = 64 * 1024
+KEY_SECONDS = 15.0
+"""A subscription looks so often whether its key is still good."""
 LAST_WORDS = 5.0
 """Seconds in which one that has ended can read what it is told last."""
 
@@ -33,14 +38,14 @@ GOING_AWAY, TRY_LATER, NORMAL = 1001, 1013, 1000
 """Codes with which a WebSocket is closed."""
 
 
-async def subscribe(services: Services, hub: Hub, request: ApiRequest, headers: dict[str, str]) -> Response:
+async def subscribe(services: Services, hub: Hub, request: ApiRequest, still: Still, headers: dict[str, str]) -> Response:
     """Raises Refused."""
     fields = request.one()
     wanted = await rules.wanted(services, request.caller, fields)
     view = View(wanted.stripped, request.plain_ids, request.caller, request.base)
     subscriber = Subscriber(wanted.names, view)
     await hub.add(subscriber)
-    return EventLines(hub, subscriber, headers)
+    return EventLines(hub, subscriber, still, headers)
 
 
 class EventLines(Response):
@@ -48,8 +53,8 @@ class EventLines(Response):
 
     media_type = "text/plain"
 
-    def __init__(self, hub: Hub, subscriber: Subscriber, headers: dict[str, str]) -> None:
-        self._hub, self._subscriber = hub, subscriber
+    def __init__(self, hub: Hub, subscriber: Subscriber, still: Still, headers: dict[str, str]) -> None:
+        self._hub, self._subscriber, self._still = hub, subscriber, still
         self.status_code = 201
         self.background = None
         self.init_headers({**headers, "Cache-Control": "no-store", "X-Accel-Buffering": "no"})
@@ -68,7 +73,7 @@ class EventLines(Response):
             await send({"type": "http.response.body", "body": b"", "more_body": False})
 
         try:
-            await _until_over(self._subscriber, write(), gone())
+            await _until_over(self._subscriber, self._still, write(), gone())
         finally:
             self._hub.remove(self._subscriber)
 
@@ -89,7 +94,7 @@ async def over_websocket(services: Services, callers: Callers, hub: Hub, socket:
         return
     try:
         await socket.accept()
-        await _until_over(subscriber, _write_frames(socket, subscriber), _closed(socket))
+        await _until_over(subscriber, partial(callers.still, socket, caller), _write_frames(socket, subscriber), _closed(socket))
     finally:
         hub.remove(subscriber)
 
@@ -108,21 +113,30 @@ async def _closed(socket: WebSocket) -> None:
         pass
 
 
-async def _until_over(subscriber: Subscriber, write: Coroutine[Any, Any, None], gone: Coroutine[Any, Any, None]) -> None:
+async def _until_over(subscriber: Subscriber, still: Still, write: Coroutine[Any, Any, None], gone: Coroutine[Any, Any, None]) -> None:
     """Until all is written, or the client is gone; who does not even read the last words is left."""
     writing, leaving = asyncio.ensure_future(write), asyncio.ensure_future(gone)
-    ending = asyncio.ensure_future(subscriber.over.wait())
+    ending, watching = asyncio.ensure_future(subscriber.over.wait()), asyncio.ensure_future(_while_good(subscriber, still))
     try:
         done, _ = await asyncio.wait({writing, leaving, ending}, return_when=asyncio.FIRST_COMPLETED)
         if ending in done and not writing.done():
             await asyncio.wait({writing, leaving}, timeout=LAST_WORDS, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        for task in (writing, leaving, ending):
+        tasks = (writing, leaving, ending, watching)
+        for task in tasks:
             task.cancel()
-        outcomes = await asyncio.gather(writing, leaving, ending, return_exceptions=True)
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     failed = next((each for each in outcomes if isinstance(each, Exception) and not isinstance(each, (OSError, WebSocketDisconnect))), None)
     if failed is not None:
         log.warning("A subscription broke", action="subscription-broke", error=repr(failed))
+
+
+async def _while_good(subscriber: Subscriber, still: Still) -> None:
+    while True:
+        await asyncio.sleep(KEY_SECONDS)
+        if not await still():
+            break
+    subscriber.end("your key is not good any more: subscribe with one that is")
 
 
 def _chunks(lines: list[bytes]) -> list[bytes]:

@@ -17,6 +17,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
@@ -27,18 +28,18 @@ from commands import events as vocabulary
 from commands.catalogue.catalogue import Catalogue
 from commands.errors import Refused
 from commands.resource import split_stream
-from eventstore import Recorded, Store, StoreError
+from eventstore import Recorded, Store
 from gateway.access.caller import Caller
 from gateway.errors import MethodNotAllowed
 from gateway.history.following import Follower
 from gateway.history.sight import Sight
 from gateway.history.streams import MOST_STREAMS, EventStream, Form, Ndjson, ServerSentEvents
 from gateway.responses import error_response, json_response
-from projections.errors import ViewsError
 
 Json = dict[str, Any]
 Headers = Callable[[Request], dict[str, str]]
 CallerOf = Callable[[Request], Awaitable[Caller]]
+Still = Callable[[Request, Caller], Awaitable[bool]]
 
 USUAL = 100
 MOST = 1000
@@ -83,10 +84,10 @@ class Wanted:
 
 
 class Log:
-    """Answers requests for the log. `headers`: those of every answer."""
+    """Answers requests for the log. `still`: whether a stream's caller is still who it was. `headers`: those of every answer."""
 
-    def __init__(self, store: Store, catalogue: Catalogue, caller_of: CallerOf, headers: Headers) -> None:
-        self._store, self._catalogue, self._caller_of, self._headers = store, catalogue, caller_of, headers
+    def __init__(self, store: Store, catalogue: Catalogue, caller_of: CallerOf, still: Still, headers: Headers) -> None:
+        self._store, self._catalogue, self._caller_of, self._still, self._headers = store, catalogue, caller_of, still, headers
         self.streams: set[EventStream] = set()
         """Those that are open."""
 
@@ -116,16 +117,9 @@ class Log:
         if wanted.after > head:
             raise Refused("InvalidOption", f"position {wanted.after} is not there yet: the log ends at {head}", "after")
 
-        async def still() -> bool:
-            try:
-                return await self._caller_of(request) == caller
-            except Refused:
-                return False
-            except (StoreError, ViewsError):
-                return True  # it can't be looked up now
-
         stopping: asyncio.Event | None = getattr(request.app.state, "stopping", None)
         sight = Sight(self._store, self._catalogue, caller)
+        still = partial(self._still, request, caller)
         follower = Follower(self._store, sight, wanted, form, stopping or asyncio.Event(), still)
         return EventStream(follower.chunks(), form.media_type, headers | {"X-Corral-Position": str(head)}, self.streams)
 

@@ -90,7 +90,10 @@ def a_log(store: Store) -> Log:
     async def anybody(request: Request) -> Caller:
         return Caller()
 
-    return Log(store, CATALOGUE, anybody, lambda request: {})
+    async def still(request: Request, caller: Caller) -> bool:
+        return True
+
+    return Log(store, CATALOGUE, anybody, still, lambda request: {})
 
 
 @contextlib.asynccontextmanager

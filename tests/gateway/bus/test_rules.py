@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
-import pytest
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
+import pytest
+import websockets
+
+from commands import events
+from eventstore import Event
+from eventstore.postgres import PostgresStore
+from gateway.bus import subscribe
 from tests.gateway.access.test_access import account_with_key
-from tests.support.http import Api
+from tests.support.http import Api, serving
 from tests.support.subscriber import subscribed
 
 Key = tuple[str, str]
+
+
+@asynccontextmanager
+async def subscribed_over(api: Api, key: Key, socket: bool) -> AsyncIterator[Callable[[], Awaitable[str]]]:
+    """-> what waits for the last thing that is told."""
+    if not socket:
+        async with subscribed(api.http, "my.event", auth=key) as subscriber:
+
+            async def last_event() -> str:
+                await subscriber.over.wait()
+                return str(subscriber.heard[-1]["transitioningMessage"])
+
+            yield last_event
+        return
+    address = f"{api.url.replace('http', 'ws')}/v1/subscribe?eventNames=my.event"
+    async with websockets.connect(address, additional_headers={"Authorization": f"Bearer {':'.join(key)}"}) as connection:
+
+        async def last_frame() -> str:
+            *_, last = [str(frame) async for frame in connection]
+            return last
+
+        yield last_frame
 
 
 async def agents_of(api: Api, account: int, count: int) -> list[int]:
@@ -72,6 +103,22 @@ async def test_who_only_reads_hears_everything_and_says_nothing(api: Api) -> Non
         await api.post("/v1/publish", name="my.event;agent=1")
         await subscriber.named("my.event;agent=1")
     assert (await api.http.post("/v1/publish", json={"name": "reply.3.a1.x"}, auth=key)).status_code == 403
+
+
+@pytest.mark.parametrize("socket", [False, True])
+async def test_a_key_that_is_taken_away_ends_what_subscribed_with_it(
+    store: PostgresStore, database: str, nats_url: str, monkeypatch: pytest.MonkeyPatch, socket: bool
+) -> None:
+    monkeypatch.setattr(subscribe, "KEY_SECONDS", 0.2)
+    monkeypatch.setattr("gateway.access.callers.REMEMBERED", 0.1)
+    async with serving(store, database, nats=nats_url, settings={"api.security.enabled": True}) as api:
+        _, key = await account_with_key(api, "readAdmin", "r")
+        async with subscribed_over(api, key, socket) as last_words:
+            found = await store.read_all(types=["created"])
+            credential = next(each.stream for each in found if (each.data.get("changes") or {}).get("publicValue") == "key-r")
+            await api.happened(credential, Event(events.UPDATED, {"changes": {"state": "inactive"}}))
+            async with asyncio.timeout(20):
+                assert "not good any more" in await last_words()
 
 
 async def test_a_token_for_registering_neither_hears_nor_says(api: Api) -> None:
