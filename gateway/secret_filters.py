@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from commands.secrets.passwords import HASHED
 from commands.secrets.vault import Vault
 from projections.query import Filter
 from projections.rows import Seen
@@ -16,6 +17,7 @@ def needs_opening(filter: Filter) -> bool:
 
 
 async def matching(rows: Sequence[Seen], filters: Sequence[Filter], vault: Vault) -> list[Seen]:
-    """The rows whose secrets fit all of these."""
+    """The rows whose secrets fit all of these. A hash is nobody's to read, nor to guess letter by letter: it fits none."""
+    rows = [seen for seen in rows if seen.resource.kind not in HASHED]
     opened = await vault.opened_all([seen.resource for seen in rows])
     return [seen for seen, row in zip(rows, opened, strict=True) if all(fits(row.get(each.field.name), each) for each in filters)]

@@ -109,6 +109,18 @@ async def test_admins_filter_by_secrets_as_by_any_field(api: Api) -> None:
     assert [each["publicValue"] for each in rest["data"]] == ["3"]
 
 
+async def test_no_filter_tells_of_a_passwords_hash(api: Api) -> None:
+    made = await api.post("/v1/credentials", kind="usernamePassword", publicValue="bob", secretValue=SECRET)
+    await api.settled()
+    now = {"secretValue_prefix": "scrypt$", "secretValue_like": "s%", "secretValue_ne": "x", "secretValue": SECRET}
+    for params in ({name: value} for name, value in now.items()):
+        for at in ({}, {"at": str(await api.store.head())}):
+            found = await api.get("/v1/credentials", kind="usernamePassword", **params, **at)
+            assert found["data"] == [], (params, at)
+    [shown] = (await api.get("/v1/credentials", kind="usernamePassword"))["data"]
+    assert (shown["id"], shown["secretValue"]) == (made["id"], None)
+
+
 async def test_a_log_from_before_shows_its_secrets_and_seals_the_next(api: Api) -> None:
     made = await key(api)
     stream = f"credential-{made['id'][2:]}"
