@@ -38,7 +38,7 @@ REMEMBERED = 1.0
 MOST_REMEMBERED = 10_000
 
 MOST_ALIKE = 10
-"""Credentials with one publicValue that are looked at."""
+"""Credentials with one publicValue that are looked at, the newest first: a name may have had many passwords."""
 
 MOST_AGENTS = 100
 
@@ -193,7 +193,8 @@ class Callers:
         if not storable(public):
             return []
         type = self._services.catalogue.type("credential")
-        query = Query(type, filters=(Filter(type.fields["publicValue"], "eq", public),), limit=MOST_ALIKE)
+        named = (Filter(type.fields["publicValue"], "eq", public), Filter(type.fields["removed"], "null"))
+        query = Query(type, filters=named, descending=True, limit=MOST_ALIKE)
         seen = [await current(self._services, type, each.resource.id) for each in await self._services.views.rows(query)]
         live = [each.resource for each in seen if each is not None and each.resource.state == "active" and not each.resource.removed]
         return [each for each in await self._services.vault.opened_all(live) if each.row.get("publicValue") == public]

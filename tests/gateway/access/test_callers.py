@@ -17,6 +17,7 @@ from commands.snapshots import latest
 from eventstore import Event
 from eventstore.postgres import PostgresStore
 from gateway.access import credentials
+from gateway.access.callers import MOST_ALIKE
 from tests.gateway.access.test_access import account_with_key
 from tests.support.http import Api, serving
 
@@ -46,6 +47,14 @@ async def test_a_bearer_shows_the_pair_as_it_is_or_in_base64(secure: Api) -> Non
         assert answer.status_code == 401, (given, answer.text)
     for given in ("Bearer", "Bearer x", f"Bearer {access}:", "Digest x", f"Bearer {access}:{secret}x", "Basic " + "A" * 100_000):
         assert (await secure.http.get("/v1", headers={"Authorization": given})).status_code in (401, 431, 400), given[:30]
+
+
+async def test_a_name_that_had_many_passwords_has_its_newest(secure: Api) -> None:
+    account, _ = await account_with_key(secure, "user", "u")
+    for number in range(MOST_ALIKE + 2):
+        made = await credential(secure, account, "apiKey", "name", f"password {number}")
+        assert (await secure.http.get("/v1", auth=("name", f"password {number}"))).status_code == 200, number
+        await secure.happened(f"credential-{made}", Event(events.UPDATED, {"changes": {"state": "inactive"}}))
 
 
 async def test_a_registration_token_registers_machines_and_nothing_else(secure: Api) -> None:
