@@ -13,6 +13,7 @@ from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 GRACE = 3
 """Seconds that open requests get to finish at the end."""
@@ -65,6 +66,11 @@ def check_tls(certificate: Path, key: Path) -> None:
         raise TlsUnusable(f"{key} is no private key in PEM form without a password: set CORRAL_TLS_KEY to one") from error
 
 
+MOST_HEAD = 256 * 1024
+"""Bytes of a request's line and headers. Nobody has been asked for a key by then."""
+HEAD_SECONDS = 75.0
+"""From a connection's begin, or that of a request on it, to the end of the request's headers."""
+
 KEEP_ALIVE = 75
 """Seconds for which an idle connection stays open: longer than clients and proxies usually keep theirs, so that the server never closes one
 on which a request is under way (on a busy machine 5 s did)."""
@@ -77,6 +83,49 @@ def allow_many_connections() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+class Protocol(HttpToolsProtocol):
+    """Uvicorn's own, which would take headers without end, and wait for their end for ever."""
+
+    _late: asyncio.TimerHandle | None = None
+    """Runs while a request's head is awaited or comes."""
+    _head = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        self._expect_head()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._expect_head()
+
+    def on_headers_complete(self) -> None:
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def data_received(self, data: bytes) -> None:
+        comes = self._late is not None
+        super().data_received(data)
+        if comes and self._late is not None:
+            self._head += len(data)
+            if self._head > MOST_HEAD:
+                self._stop_waiting()
+                self.send_400_response(f"A request's line and headers may have at most {MOST_HEAD} bytes.")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _expect_head(self) -> None:
+        self._stop_waiting()
+        self._head = 0
+        self._late = asyncio.get_running_loop().call_later(HEAD_SECONDS, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+
 class Web(uvicorn.Server):
     """Serves an app on a bound socket until stop()."""
 
@@ -84,7 +133,7 @@ class Web(uvicorn.Server):
         """`certificate` and `key`: PEM files, for HTTPS (check_tls)."""
         super().__init__(
             uvicorn.Config(
-                app, log_config=None, access_log=False, lifespan="off", loop="none", http="httptools", ws="websockets-sansio",
+                app, log_config=None, access_log=False, lifespan="off", loop="none", http=Protocol, ws="websockets-sansio",
                 timeout_graceful_shutdown=GRACE, timeout_keep_alive=KEEP_ALIVE, server_header=False, backlog=2048,
                 ssl_certfile=certificate, ssl_keyfile=key,
             )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -12,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from deploy import web
 from deploy.web import TlsUnusable, Web, bind, check_tls
 from tests.deploy.test_security import certificate
 from tests.support.http import background
@@ -73,3 +77,51 @@ async def test_only_a_proxy_of_this_machine_is_believed_about_who_it_speaks_for(
                     assert (await http.get("/", headers=FORWARDED)).json() == told, mine
                     assert (await http.get("/")).json() == [mine, "http"]
             web.stop()
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    async def answer(request: Request) -> Response:
+        return JSONResponse({"headers": len(request.headers)})
+
+    with bind("127.0.0.1", 0) as listener:
+        server = Web(Starlette(routes=[Route("/", answer)]), listener)
+        async with background(server.run_until_stopped()), asyncio.timeout(20):
+            await server.ready()
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            yield reader, writer
+            writer.close()
+            server.stop()
+
+
+async def test_headers_without_end_are_refused_and_many_are_not() -> None:
+    line = b"X-A: " + b"a" * 8000 + b"\r\n"
+    async with connected() as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n" + line * 10 + b"\r\n")
+        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+    async with connected() as (reader, writer):
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        told = asyncio.create_task(reader.read())
+        while not told.done():
+            writer.write(line)
+            await asyncio.sleep(0.001)
+        if told.exception() is None:  # what was written to the closed connection may have reset it
+            assert b"may have at most" in told.result()
+
+
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n"])
+async def test_who_sends_no_whole_request_is_let_go(monkeypatch: pytest.MonkeyPatch, begun: bytes) -> None:
+    monkeypatch.setattr(web, "HEAD_SECONDS", 0.5)
+    async with connected() as (reader, writer):
+        writer.write(begun)
+        assert await reader.read() == b""
+
+
+async def test_the_next_request_on_a_connection_has_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "HEAD_SECONDS", 1.0)
+    async with connected() as (reader, writer):
+        for _ in range(3):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+            await reader.readuntil(b"}")
+            await asyncio.sleep(0.6)
