@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
@@ -79,7 +79,7 @@ async def test_only_a_proxy_of_this_machine_is_believed_about_who_it_speaks_for(
             web.stop()
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def connected() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     async def answer(request: Request) -> Response:
         return JSONResponse({"headers": len(request.headers)})
@@ -94,19 +94,21 @@ async def connected() -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.Strea
             server.stop()
 
 
-async def test_headers_without_end_are_refused_and_many_are_not() -> None:
-    line = b"X-A: " + b"a" * 8000 + b"\r\n"
+LINE = b"X-A: " + b"a" * 8000 + b"\r\n"
+
+
+async def test_many_headers_are_taken() -> None:
     async with connected() as (reader, writer):
-        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n" + line * 10 + b"\r\n")
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n" + LINE * 10 + b"\r\n")
         assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+
+
+async def test_headers_without_end_are_refused() -> None:
     async with connected() as (reader, writer):
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n")
-        told = asyncio.create_task(reader.read())
-        while not told.done():
-            writer.write(line)
-            await asyncio.sleep(0.001)
-        if told.exception() is None:  # what was written to the closed connection may have reset it
-            assert b"may have at most" in told.result()
+        writer.write(LINE * 200)
+        with contextlib.suppress(ConnectionResetError):  # by what it had sent, and nobody read
+            assert b"may have at most" in await reader.read()
 
 
 @pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n"])
