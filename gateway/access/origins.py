@@ -75,7 +75,7 @@ def check_host(request: HTTPConnection, settings: Mapping[str, Any], own: frozen
 def check_origin(request: HTTPConnection, settings: Mapping[str, Any]) -> None:
     """Raises Refused where a browser says that another site's page writes, or opens a WebSocket: no other rule of browsers' stops that."""
     given = request.headers.get("origin")
-    if given is None or (request.scope["type"] == "http" and request.scope["method"] in READING):
+    if given is None or (request.scope["type"] == "http" and request.scope["method"] in READING and not _amounts_to_writing(request)):
         return
     theirs, ours = _split(given), _split(base_url(request, settings))
     place = _place(theirs, theirs)
@@ -87,6 +87,10 @@ def check_origin(request: HTTPConnection, settings: Mapping[str, Any]) -> None:
         f"than the Host header says, add that name to the setting {NAMES}",
         status=403,
     )
+
+
+def _amounts_to_writing(request: HTTPConnection) -> bool:
+    return any(method.upper() not in READING for method in request.query_params.getlist("_method"))
 
 
 def _configured(settings: Mapping[str, Any]) -> frozenset[str]:

@@ -9,6 +9,7 @@ from commands.errors import NotFound
 from commands.logic.registration_tokens import REGISTRATION_TOKEN
 from gateway.access.callers import Callers
 from gateway.errors import MethodNotAllowed
+from gateway.html.door import check_csrf
 from gateway.joining import content, scripts, tokens
 from gateway.request import VERSION, ApiRequest, path_parts, read_request
 from gateway.resources import found
@@ -33,6 +34,7 @@ class Door:
         if scripts.is_for(request):
             return await scripts.answer(self._services, self._callers, request, headers)
         read = await read_request(request, self._callers, self._services.settings, correlation)
+        check_csrf(request, read.method)
         if self._is_content(list(read.parts)):
             return await content.answer(self._services, read, read.parts[1], headers)
         return PlainTextResponse(await self._command(read), headers=headers)

@@ -91,6 +91,12 @@ async def test_a_page_of_others_writes_nothing(api: Api) -> None:
     assert (await api.get("/v1/networks"))["data"] == []
 
 
+async def test_a_page_of_others_writes_nothing_by_a_read_that_amounts_to_it(api: Api) -> None:
+    for path in ("/v1/networks?_method=POST&name=theirs", "/v1/networks?_method=GET&_method=post", "/v1/configcontent/x?_method=put"):
+        assert (await api.http.get(path, headers={"Origin": "https://evil.example"})).status_code == 403, path
+    assert (await api.http.get("/v1/networks?_method=GET", headers={"Origin": "https://evil.example"})).status_code == 200
+
+
 async def test_its_own_page_writes_behind_a_proxy_too(api: Api) -> None:
     port = api.url.rpartition(":")[2]
 

@@ -70,6 +70,12 @@ async def test_no_way_of_saying_it_goes_around(api: Api) -> None:
     assert await names(api) == ["mine"]
 
 
+async def test_what_an_agent_says_of_its_files_is_no_browsers_to_say(api: Api) -> None:
+    path = "/v1/configcontent/configscripts?version=latest&agentId=1a1"
+    for response in (await api.http.put(path, headers=BROWSER), await api.http.get(f"{path}&_method=PUT", headers=BROWSER)):
+        assert (response.status_code, response.json()["code"]) == (403, "InvalidCSRFToken")
+
+
 async def test_other_clients_need_no_token(api: Api) -> None:
     assert (await api.http.post("/v1/networks", json=NETWORK, headers={"User-Agent": "curl/8"})).status_code == 201
 
