@@ -16,7 +16,7 @@ from commands.catalogue.model import ResourceType
 from commands.resource import split_stream
 from deploy.cli.catalogue import catalogue
 from deploy.cli.client import Client
-from deploy.cli.errors import Failed
+from deploy.cli.errors import Failed, ServerRefused
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -155,13 +155,23 @@ def _named(client: Client, text: str, types: Sequence[str]) -> list[Thing]:
     for name in types:
         path = f"/v1/{catalogue().type(name).plural.lower()}"
         for field in ("name", "uuid"):
-            found += [Thing(name, each) for each in client.all(path, **{field: text})]
+            found += [Thing(name, each) for each in _listed(client, path, **{field: text})]
     if "instance" in types and _ENGINE_ID.fullmatch(text.lower()):
         instances = client.all("/v1/instances")
         found += [Thing("instance", each) for each in instances if engine_id(each).startswith(text.lower())]
     found = images_give_way(found, lambda each: each.type)  # also to a removed one: what is done to it must not fall upon the image
     living = [each for each in found if each.document.get("removed") is None]
     return living or found
+
+
+def _listed(client: Client, path: str, **filters: str) -> list[Json]:
+    """Nothing, where the caller's kind of account has no such type (404)."""
+    try:
+        return client.all(path, **filters)
+    except ServerRefused as refused:
+        if refused.http_status != 404:
+            raise
+        return []
 
 
 def _one_of_each(things: Iterable[Thing]) -> list[Thing]:
