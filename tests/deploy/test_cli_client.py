@@ -243,6 +243,20 @@ def test_a_name_is_looked_up_in_the_types_that_its_caller_has(server: Scripted) 
         assert resolve(client, "web").id == "1i1"
 
 
+def test_a_host_without_a_name_is_found_by_its_agent_s_as_it_is_shown(server: Scripted) -> None:
+    def answer(handler: Handler) -> None:
+        found: list[dict[str, Any]] = []
+        if handler.path.startswith("/v1/agents?") and "name=rack" in handler.path:
+            found = [{"id": "1a7", "name": "rack"}]
+        elif handler.path == "/v1/hosts?limit=1000":
+            found = [{"id": f"1h{each}", "name": None, "agentId": f"1a{each}"} for each in (6, 7)]
+        handler.say({"data": found, "pagination": None})
+
+    server.answers = [answer]
+    with Client(server.url) as client:
+        assert resolve(client, "rack", ("host",)).id == "1h7"
+
+
 def test_a_name_goes_to_the_living(server: Scripted) -> None:
     server.answers = [lists(instance(1, "web", removed="2026-01-01T00:00:00Z"), instance(2, "web"))]
     with Client(server.url) as client:
