@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 
+def a(type_name: str) -> str:
+    """With its article: an agent, a host, a user."""
+    return f"{'an' if type_name[0] in 'aeio' else 'a'} {type_name}"
+
+
 class Refused(Exception):
     """The request can't be carried out as it is: tell the user. `code` is the API's, `field` the one that is wrong."""
 

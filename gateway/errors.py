@@ -68,10 +68,11 @@ class MethodNotAllowed(Refused):
 
 
 class Unauthorized(Refused):
-    """No valid key, and keys are required."""
+    """No valid key, and keys are required. `brought`: there was one, but nobody may act with it."""
 
-    def __init__(self) -> None:
-        super().__init__("Unauthorized", "an API access key and secret key are required", status=401)
+    def __init__(self, *, brought: bool = False) -> None:
+        bad = "the API key that came is not valid: its access or secret key is wrong, or it or its account is not active"
+        super().__init__("Unauthorized", bad if brought else "an API access key and secret key are required", status=401)
 
 
 class InvalidBody(Refused):

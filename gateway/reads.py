@@ -8,7 +8,7 @@ from typing import Any
 
 from commands.catalogue.model import Link, ResourceType
 from commands.catalogue.tasks import TASK
-from commands.errors import NotFound, Refused
+from commands.errors import NotFound, Refused, a
 from commands.resource import Resource
 from gateway.documents import Documents, by_name, hidden_from_lists
 from gateway.errors import MethodNotAllowed
@@ -141,7 +141,7 @@ class Reads:
             return await pem(self._services, self._request.caller, own, resource)
         link = by_name(self._documents.links(own)).get(name.lower())
         if link is None:
-            raise NotFound(f"a {own.name} has no link {name}")
+            raise NotFound(f"{a(own.name)} has no link {name}")
         if link.cardinality == "ref":
             return await self._one(resource, link)
         target = self._catalogue.type(link.to)

@@ -16,7 +16,7 @@ from commands.catalogue.ids import number_of
 from commands.catalogue.model import Action, ResourceType
 from commands.catalogue.ports import parse_port
 from commands.catalogue.tasks import TASK
-from commands.errors import NotFound, Refused
+from commands.errors import NotFound, Refused, a
 from commands.resource import Resource
 from commands.settings.setting_rows import SETTING, as_stored
 from commands.turns import handlers
@@ -96,7 +96,7 @@ class Writes:
         resource = await found(self._services, self._request, type, text)
         link = by_name(self._documents.links(self._documents.type_of(resource))).get(name.lower())
         if link is None:
-            raise NotFound(f"a {type.name} has no link {name}")
+            raise NotFound(f"{a(type.name)} has no link {name}")
         if link.cardinality != "many":
             raise MethodNotAllowed("POST", f"the link {link.name}")
         return await self.create(self._catalogue.type(link.to), {link.via: resource.id})
@@ -131,7 +131,7 @@ class Writes:
         actions = {action.name.lower(): action for action in type.actions.values()}
         action = actions.get(name.lower())
         if action is None or not self._request.caller.acts(type):
-            raise Refused("InvalidAction", f"a {type.name} has no action {name}: it has {', '.join(sorted(type.actions)) or 'none'}")
+            raise Refused("InvalidAction", f"{a(type.name)} has no action {name}: it has {', '.join(sorted(type.actions)) or 'none'}")
         if type.name == TASK:
             return await self._execute(type, text, action)
         status = 200 if action.name in WITHOUT_PROCESS else 202
@@ -269,7 +269,7 @@ class Writes:
         """One that the caller may change, not only see."""
         resource = await self._stored(type, text)
         if not self._request.caller.acts_on(self._catalogue.root_type(type.name), resource):
-            raise MethodNotAllowed(self._request.method, f"a {type.name} of another account")
+            raise MethodNotAllowed(self._request.method, f"{a(type.name)} of another account")
         return resource
 
     async def _answer(self, status: int, outcome: Outcome) -> Answer:

@@ -1,7 +1,8 @@
 """Why something is as it is: from its state back through what caused that, to the command or the observation that began it. Pure.
 
 An event's cause is, in this order: the request that an answer answers; the failure behind an end in failure, an undoing, or another
-try; the event that its metadata names; the beginning of its own process; its parent process; the process it happened in.
+try; the removal behind a purge that nobody asked for; the event that its metadata names; the beginning of its own process; its parent
+process; the process it happened in.
 """
 
 from __future__ import annotations
@@ -83,6 +84,9 @@ class _Known:
             case events.PROCESS_FAILED:
                 if found := self._last(event, lambda e: _fails(e, event.data["pid"])):
                     return found
+            case events.PROCESS_STARTED | events.TRANSITIONED if _purges_by_itself(event):
+                if found := self._decided(event):
+                    return found
             case events.PROCESS_STARTED | events.TRANSITIONED if event.data.get("compensation"):
                 if found := self._last(event, lambda e: e.stream == event.stream and e.type == events.PROCESS_FAILED):
                     return found
@@ -96,7 +100,7 @@ class _Known:
             case events.PROCESS_STARTED:
                 if found := self._last(event, lambda e: e.stream == event.stream and e.version == event.version - 1 and _chains(e, event)):
                     return found
-        return self._named(event) or self._bracket(event) or self._removal(event)
+        return self._named(event) or self._bracket(event)
 
     def _named(self, event: Recorded) -> Recorded | None:
         """The event that the metadata gives as the cause."""
@@ -112,10 +116,8 @@ class _Known:
                 return found
         return self._last(event, lambda e: e.type == events.CREATED and e.stream == event.stream and _together(e, event))
 
-    def _removal(self, event: Recorded) -> Recorded | None:
-        """A purge that nobody asked for follows from the removal."""
-        if not str(event.data.get("process")).endswith(".purge") or event.metadata.get("correlation"):
-            return None
+    def _decided(self, event: Recorded) -> Recorded | None:
+        """What its resource's state was owed to before it."""
         return deciding(e for e in self._events(event.stream) if e.stream == event.stream and e.position < event.position)
 
     def _last(self, event: Recorded, fits: Callable[[Recorded], bool]) -> Recorded | None:
@@ -130,6 +132,13 @@ class _Known:
             self._roots[root] = loaded
             self._root_of.update({event.stream: root for event in loaded} | {stream: root})
         return self._roots[root]
+
+
+def _purges_by_itself(event: Recorded) -> bool:
+    """A purge that nobody asked for: it follows from the removal, and not from what else happened last (a deallocation)."""
+    if not str(event.data.get("process")).endswith(".purge"):
+        return False
+    return event.metadata.get("correlation") in (None, f"corral:purge-{event.stream}")
 
 
 def _begins(pid: str, event: Recorded) -> bool:

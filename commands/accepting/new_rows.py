@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from commands.catalogue.catalogue import Catalogue
-from commands.errors import Refused
+from commands.errors import Refused, a
 from commands.logic.placement import CAPACITY
 from commands.logic.storage import IMAGE_DRIVERS, unregistrable
 from commands.resource import Json, Resource
@@ -72,7 +72,7 @@ class NewRows:
         if kind.owner is None:
             return ""
         if row.get(kind.owner) is None:
-            raise Refused("MissingRequired", f"a {type_name} belongs to what its {kind.owner} names", kind.owner)
+            raise Refused("MissingRequired", f"{a(type_name)} belongs to what its {kind.owner} names", kind.owner)
         stream = f"{kind.fields[kind.owner].reference}-{row[kind.owner]}"
         owner = await latest(self._store, stream)
         if not owner.exists:
@@ -119,4 +119,4 @@ class NewRows:
 
     def _check_kind(self, wanted: str | None, type_name: str) -> None:
         if wanted and wanted != type_name:
-            raise Refused("InvalidImageInstanceKind", f"the image is for a {wanted}, not for a {type_name}", "imageUuid")
+            raise Refused("InvalidImageInstanceKind", f"the image is for {a(wanted)}, not for {a(type_name)}", "imageUuid")

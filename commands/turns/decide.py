@@ -11,7 +11,7 @@ from typing import assert_never
 from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.fields import changes_for
 from commands.catalogue.model import Process
-from commands.errors import Conflict, NotFound, Refused
+from commands.errors import Conflict, NotFound, Refused, a
 from commands.resource import Json, Resource
 from commands.turns import uniqueness
 from commands.turns.interventions import Cancel, ForceRemove, Intervention, Retry, intervene
@@ -129,7 +129,3 @@ def _begin(turn: Turn, resource: Resource, process: Process, given: Json) -> Non
 def has_life(catalogue: Catalogue, type_name: str) -> bool:
     """Whether a type has a state of its own. A row of one that has none is simply there, or not."""
     return "state" in catalogue.root_type(type_name).fields
-
-
-def a(type_name: str) -> str:
-    return f"{'an' if type_name[0] in 'aeiou' else 'a'} {type_name}"

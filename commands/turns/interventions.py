@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from commands import events
 from commands.catalogue.fields import date_text
-from commands.errors import Conflict
+from commands.errors import Conflict, a
 from commands.resource import Json, Open, Resource
 from commands.turns.intake import GONE
 from commands.turns.purges import FORCED
@@ -70,7 +70,7 @@ def _force_remove(turn: Turn, type_name: str, resource: Resource, reason: str) -
         return
     process = turn.catalogue.process_of(type_name, "remove")
     if process is None:
-        raise Conflict(f"a {type_name} cannot be removed")
+        raise Conflict(f"{a(type_name)} cannot be removed")
     for state_field, bracket in resource.open.items():
         turn.cancel(resource.stream, bracket, state_field, f"{type_name} removed by force: {reason}", back=state_field != process.field)
     now = date_text(turn.now)

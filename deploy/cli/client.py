@@ -247,7 +247,7 @@ class Client:
         code, message, field = (str(document.get(key) or "") for key in ("code", "message", "fieldName"))
         text = f"{field}: {message or code}" if field and field not in message else message or code
         if answer.status == 401:
-            text += ": set CORRAL_ACCESS_KEY and CORRAL_SECRET_KEY, or give --key ACCESS:SECRET before the command"
+            text += ". Set CORRAL_ACCESS_KEY and CORRAL_SECRET_KEY, or give --key ACCESS:SECRET before the command"
         return ServerRefused(answer.status, code, text or f"status {answer.status}")
 
 

@@ -9,6 +9,7 @@ import typer
 
 from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.dot import process_dot, resource_dot
+from commands.errors import a
 from deploy.cli.catalogue import catalogue, near
 from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.options import SERVER, command
@@ -46,13 +47,13 @@ def drawn(known: Catalogue, what: str) -> str:
         if kind is None:
             raise Failed(f"there is no process {what}, and no resource type {word}{near(name, known.processes)}")
         of_it = [each.name for each in known.processes.values() if each.type == known.root_type(kind.name).name]
-        raise Failed(f"there is no process {what}" + (f"; {kind.name} has {', '.join(of_it)}" if of_it else f": a {kind.name} has none"))
+        raise Failed(f"there is no process {what}" + (f"; {kind.name} has {', '.join(of_it)}" if of_it else f": {a(kind.name)} has none"))
     kind = known.by_path(what)
     drawable = {each.name for each in known.types.values() if _has_processes(known, each.name)}
     if kind is None:
         raise Failed(f"there is no resource type {what}{near(what, drawable)}")
     if kind.name not in drawable:
-        raise Failed(f"a {kind.name} has no processes: nothing to draw")
+        raise Failed(f"{a(kind.name)} has no processes: nothing to draw")
     return resource_dot(known, kind.name)
 
 

@@ -26,7 +26,7 @@ Url = Annotated[
 
 THING_HELP = "An API id (1i54), a stream (instance-54), a name, a uuid, or the beginning of a container engine's id."
 
-Thing = Annotated[str, typer.Argument(help=THING_HELP, show_default=False)]
+Thing = Annotated[str, typer.Argument(metavar="THING", help=THING_HELP, show_default=False)]
 
 Things = Annotated[list[str], typer.Argument(metavar="THING...", help=THING_HELP, show_default=False)]
 

@@ -61,7 +61,7 @@ def register(app: typer.Typer) -> None:
         "corral replay web --to 40               (up to position 40 of the log; also: 2026-11-20T14:05, 90m ago as 90m)",
         "corral replay web --full                (everything after each event, not only what changed)",
         "corral replay --to 12h                  (all of Corral as it was 12 hours ago: how many of what, in which state)",
-        "corral replay --to 1234 --type container --where state=running --where hostId=2",
+        "corral replay --to 1234 --type container --where state=running --where imageId=2",
         "corral replay --to 1234 --show 1i5      (one thing as it was)",
         "corral replay --to 1234 --into monday   (a schema to ask with SQL; corral replay --drop monday)",
     ])  # fmt: skip

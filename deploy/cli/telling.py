@@ -20,12 +20,19 @@ TOLD_VALUES = ("name", "imageUuid", "hostId", "instanceId", "storagePoolId", "im
 """What is worth saying of a new resource, besides its kind."""
 
 
+UNSEEN: dict[str, Json] = {
+    events.TRANSITIONED: {"from": "***", "via": ["***"], "to": "***"},
+    events.PROCESS_STARTED: {"from": "***", "via": "***"},
+    events.HANDLERS_JOINED: {"handlers": []},
+}
+"""What stands for what the caller is not shown of an event: values of a field, and handlers, that are not for users."""
+
+
 def recorded(document: Json) -> Recorded:
     """An event as the server shows it, as the log's own type, so that commands.resource.evolve folds it."""
     at = datetime.fromisoformat(document["at"])
-    return Recorded(
-        document["position"], document["stream"], document["version"], document["type"], document["data"], document["metadata"], at
-    )
+    data = UNSEEN.get(document["type"], {}) | document["data"]
+    return Recorded(document["position"], document["stream"], document["version"], document["type"], data, document["metadata"], at)
 
 
 def document(event: Recorded) -> Json:

@@ -16,7 +16,7 @@ from commands.catalogue.model import ResourceType
 from commands.resource import split_stream
 from deploy.cli.catalogue import catalogue
 from deploy.cli.client import Client
-from deploy.cli.errors import Failed
+from deploy.cli.errors import Failed, ServerRefused
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -124,6 +124,8 @@ def resolve(client: Client, text: str, types: Sequence[str] | None = None) -> Th
     found = [thing for kind, number in references if kind in wanted and (thing := _fetch(client, kind, number)) is not None]
     if not found:
         found = _one_of_each(_named(client, text, listed))
+    if not found and "host" in wanted:
+        found = _hosts_of(client, text)
     found = images_give_way(found, lambda each: each.type)
     if len(found) > 1:
         raise Ambiguous(text, found)
@@ -155,13 +157,30 @@ def _named(client: Client, text: str, types: Sequence[str]) -> list[Thing]:
     for name in types:
         path = f"/v1/{catalogue().type(name).plural.lower()}"
         for field in ("name", "uuid"):
-            found += [Thing(name, each) for each in client.all(path, **{field: text})]
+            found += [Thing(name, each) for each in _listed(client, path, **{field: text})]
     if "instance" in types and _ENGINE_ID.fullmatch(text.lower()):
         instances = client.all("/v1/instances")
         found += [Thing("instance", each) for each in instances if engine_id(each).startswith(text.lower())]
     found = images_give_way(found, lambda each: each.type)  # also to a removed one: what is done to it must not fall upon the image
     living = [each for each in found if each.document.get("removed") is None]
     return living or found
+
+
+def _hosts_of(client: Client, agent: str) -> list[Thing]:
+    """Hosts without a name of their own are shown by their agent's."""
+    agents = {each["id"] for each in _listed(client, "/v1/agents", name=agent)}
+    hosts = _listed(client, "/v1/hosts") if agents else []
+    return [Thing("host", each) for each in hosts if each.get("agentId") in agents and not each.get("name") and not each.get("removed")]
+
+
+def _listed(client: Client, path: str, **filters: str) -> list[Json]:
+    """Nothing, where the caller's kind of account has no such type (404)."""
+    try:
+        return client.all(path, **filters)
+    except ServerRefused as refused:
+        if refused.http_status != 404:
+            raise
+        return []
 
 
 def _one_of_each(things: Iterable[Thing]) -> list[Thing]:

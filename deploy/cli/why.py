@@ -46,7 +46,12 @@ def register(app: typer.Typer) -> None:
 def began(first: Recorded, teller: Teller) -> str:
     """How the first event of a chain came about."""
     actor, request = first.metadata.get("actor"), first.metadata.get("correlation")
-    by = f"with a command for {teller.named(f'account-{actor}')}" if actor is not None else "with what Corral did by itself"
+    if actor is not None:
+        by = f"with a command for {teller.named(f'account-{actor}')}"
+    elif request and not str(request).startswith("corral:"):
+        by = "with a command"  # for whom is not told to everybody
+    else:
+        by = "with what Corral did by itself"
     return f"It began {by}" + (f", request {request}" if request else "")
 
 

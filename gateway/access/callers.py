@@ -108,7 +108,7 @@ class Callers:
             if caller is not None:
                 return caller
         if self._secure:
-            raise Unauthorized
+            raise Unauthorized(brought=given is not None)
         return await self._first_admin()
 
     @property

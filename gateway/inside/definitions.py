@@ -18,7 +18,7 @@ from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.dot import process_dot, resource_dot, told, transitions
 from commands.catalogue.ids import named
 from commands.catalogue.model import PHASES, Field, Logic, Phase, Process, ResourceType
-from commands.errors import NotFound
+from commands.errors import NotFound, a
 from commands.turns import handlers
 from commands.turns.fleet import Fleet
 from commands.turns.handlers import Handler, merged_logic
@@ -105,7 +105,7 @@ class Definitions:
             case "resourceDefinition", "processes":
                 of = self.catalogue.type(PROCESS)
                 return self.documents.collection(of, [self.process(each) for each in self._processes_of(resource)])
-        raise NotFound(f"a {type.name} has no link {link}")
+        raise NotFound(f"{a(type.name)} has no link {link}")
 
     async def _drawn(self, dot: str) -> File:
         wanted = (self.request.param("_format") or "").lower() == "svg" or SVG in self.request.accept
@@ -208,7 +208,7 @@ def _described(catalogue: Catalogue, type: ResourceType) -> str:
 
 def _field(field: Field) -> str:
     limits = [
-        f"refers to a {field.reference}" if field.reference else field.type,
+        f"refers to {a(field.reference)}" if field.reference else field.type,
         "required" if field.required else "",
         "unique" if field.unique else "",
         f"one of {', '.join(field.options)}" if field.options else "",

@@ -12,7 +12,7 @@ from commands.catalogue.fields import date_text
 from commands.catalogue.ids import number_of
 from commands.catalogue.model import Link, ResourceType
 from commands.catalogue.secrets import masked, secret_names
-from commands.errors import NotFound
+from commands.errors import NotFound, a
 from commands.resource import Resource
 from eventstore import Recorded
 from gateway.documents import Documents, by_name
@@ -48,7 +48,7 @@ class ProcessInstances:
             return self._documents.resource(self._instance(row) if type.name == INSTANCE else self._execution(row, events))
         link: Link | None = by_name(self._documents.links(type)).get(rest[1].lower())
         if link is None:
-            raise NotFound(f"a {type.name} has no link {rest[1]}")
+            raise NotFound(f"{a(type.name)} has no link {rest[1]}")
         if link.to == INSTANCE:
             return self._documents.resource(self._instance(row))
         return self._documents.collection(

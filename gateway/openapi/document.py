@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from commands import events
 from commands.catalogue.model import Field, ResourceType
+from commands.errors import a
 from commands.settings.setting_rows import SETTING
 from gateway.documents import WITHOUT_PROCESS, Documents
 from gateway.errors import CODES
@@ -93,29 +94,29 @@ def _paths(documents: Documents, type: ResourceType) -> Json:
     if "POST" in methods.collection:
         body = {"oneOf": [named(f"{type.name}.create"), {"type": "array", "items": named(f"{type.name}.create"), "minItems": 1}]}
         shown = {"anyOf": [_shown(documents, type), collection(_shown(documents, type))]}
-        all_of["post"] = done(f"Create a {type.name}, or several: an array, or one with a count", 201, shown, body)
+        all_of["post"] = done(f"Create {a(type.name)}, or several: an array, or one with a count", 201, shown, body)
     if "GET" in methods.resource:
         include = [each for each in _listing(documents, type) if each.get("name") == "include"]
         one["get"] = told(f"A {type.name}", _shown(documents, type), parameters=[*include, *_then(type)])
     if "PUT" in methods.resource:
-        one["put"] = done(f"Change a {type.name}", 200, _shown(documents, type), named(f"{type.name}.update"))
+        one["put"] = done(f"Change {a(type.name)}", 200, _shown(documents, type), named(f"{type.name}.update"))
     if "DELETE" in methods.resource:
-        one["delete"] = done(f"Remove a {type.name}", 200, _shown(documents, type))
+        one["delete"] = done(f"Remove {a(type.name)}", 200, _shown(documents, type))
     if type.actions and documents.caller.acts(type):
         one["post"] = _acting(documents, type)
     paths = {link: all_of} if all_of else {}
     if one:
-        identity = [in_path("id", f"The id of a {type.name}, such as {type.prefix}5")]
+        identity = [in_path("id", f"The id of {a(type.name)}, such as {type.prefix}5")]
         paths[f"{link}/{{id}}"] = {"parameters": identity, **one}
         paths |= {f"{link}/{{id}}/{name}": {"parameters": identity, **each} for name, each in _links(documents, type)}
         if "get" in one and type.name not in PRESENT_ALONE:
             for name, summary, schema, parameters in PAST:
                 paths[f"{link}/{{id}}/{name}"] = {
-                    "parameters": identity, "get": told(f"{summary} a {type.name}", schema, parameters=[*parameters, parameter("at")]),
+                    "parameters": identity, "get": told(f"{summary} {a(type.name)}", schema, parameters=[*parameters, parameter("at")]),
                 }  # fmt: skip
         if documents.caller.acts(type) and methods.resource != ("GET",):
             for name in INTERVENTIONS:
-                begun = done(f"{name} of what is under way of a {type.name}, in any state", 202, _shown(documents, type), REASON)
+                begun = done(f"{name} of what is under way of {a(type.name)}, in any state", 202, _shown(documents, type), REASON)
                 paths[f"{link}/{{id}}/{name}"] = {"parameters": identity, "post": begun}
     return paths
 
@@ -139,7 +140,7 @@ def _acting(documents: Documents, type: ResourceType) -> Json:
     makes = [documents.catalogue.type(name) for name in made if name]
     shown = {"anyOf": [_shown(documents, each) for each in (type, *makes)]}
     names = {"name": "action", "in": "query", "required": True, "schema": {"type": "string", "enum": sorted(type.actions)}}
-    begun = done(f"Run an action of a {type.name}: one of those that it offers now", 202, shown, {"anyOf": [*bodies, {"type": "object"}]})
+    begun = done(f"Run an action of {a(type.name)}: one of those that it offers now", 202, shown, {"anyOf": [*bodies, {"type": "object"}]})
     begun["parameters"] = [names, *begun["parameters"]]
     if makes:
         begun["responses"]["200"] = begun["responses"]["202"]
@@ -151,12 +152,12 @@ def _links(documents: Documents, type: ResourceType) -> Iterable[tuple[str, Json
         target = documents.catalogue.type(link.to)
         shown = _shown(documents, target)
         if link.cardinality == "ref":
-            yield link.name.lower(), {"get": told(f"The {link.name} of a {type.name}", shown, parameters=_then(type))}
+            yield link.name.lower(), {"get": told(f"The {link.name} of {a(type.name)}", shown, parameters=_then(type))}
             continue
         paged = _listing(documents, target, filtered=False) if link.cardinality == "map" else []
-        path = {"get": told(f"The {link.name} of a {type.name}", collection(shown), parameters=[*paged, *_then(type)])}
+        path = {"get": told(f"The {link.name} of {a(type.name)}", collection(shown), parameters=[*paged, *_then(type)])}
         if link.cardinality == "many" and target.stored and "POST" in documents.caller.methods(target).collection:
-            path["post"] = done(f"Create a {target.name} of a {type.name}", 201, shown, named(f"{target.name}.create"))
+            path["post"] = done(f"Create {a(target.name)} of {a(type.name)}", 201, shown, named(f"{target.name}.create"))
         yield link.name.lower(), path
 
 

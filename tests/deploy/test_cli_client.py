@@ -111,7 +111,7 @@ def test_a_refusal_is_told_with_its_field(server: Scripted) -> None:
 
 def test_without_a_key_where_one_is_needed_the_variables_are_named(server: Scripted) -> None:
     server.answers = [error(401, "Unauthorized", "keys are required")]
-    with Client(server.url) as client, pytest.raises(ServerRefused, match="set CORRAL_ACCESS_KEY and CORRAL_SECRET_KEY"):
+    with Client(server.url) as client, pytest.raises(ServerRefused, match="Set CORRAL_ACCESS_KEY and CORRAL_SECRET_KEY"):
         client.get("/v1/hosts")
 
 
@@ -226,6 +226,35 @@ def test_an_engine_s_id_that_begins_like_another_s_is_ambiguous(server: Scripted
         resolve(client, "abcd")
     assert [each.stream for each in ambiguous.value.candidates] == ["instance-1", "instance-2"]
     assert "web" in str(ambiguous.value)
+
+
+def test_a_name_is_looked_up_in_the_types_that_its_caller_has(server: Scripted) -> None:
+    """A user has no instanceHostMaps, for one: 404."""
+    answer = lists(instance(1, "web"))
+
+    def of_a_user(handler: Handler) -> None:
+        if handler.path.startswith("/v1/instances"):
+            answer(handler)
+        else:
+            handler.say({"type": "error", "status": 404, "code": "Not Found", "message": "there is no such type"}, 404)
+
+    server.answers = [of_a_user]
+    with Client(server.url) as client:
+        assert resolve(client, "web").id == "1i1"
+
+
+def test_a_host_without_a_name_is_found_by_its_agent_s_as_it_is_shown(server: Scripted) -> None:
+    def answer(handler: Handler) -> None:
+        found: list[dict[str, Any]] = []
+        if handler.path.startswith("/v1/agents?") and "name=rack" in handler.path:
+            found = [{"id": "1a7", "name": "rack"}]
+        elif handler.path == "/v1/hosts?limit=1000":
+            found = [{"id": f"1h{each}", "name": None, "agentId": f"1a{each}"} for each in (6, 7)]
+        handler.say({"data": found, "pagination": None})
+
+    server.answers = [answer]
+    with Client(server.url) as client:
+        assert resolve(client, "rack", ("host",)).id == "1h7"
 
 
 def test_a_name_goes_to_the_living(server: Scripted) -> None:

@@ -15,6 +15,7 @@ from deploy.cli.pending import waits
 from deploy.cli.replay import after_each
 from deploy.cli.show import written
 from deploy.cli.telling import Teller, changed_names, document, duration, gist, recorded, timeline
+from deploy.cli.why import began
 from eventstore import Recorded
 from projections import causes
 from projections.history import differences, flat
@@ -189,21 +190,31 @@ def test_a_purge_that_nobody_asked_for_follows_from_the_removal() -> None:
     story.pass_time(3600)
     story.answer_all()
     assert story.resource("instance-1").state == "purged"
-    chain = why(story, "instance-1")
-    if chain[-1].metadata.get("correlation"):  # a story's turns all carry its one correlation id; an engine's purge carries none
-        own = [replaced(event) for event in story.log]
-        deciding = causes.deciding(event for event in own if event.stream == "instance-1")
-        assert deciding is not None
-        root = [event for event in own if event.root == "instance-1"]
-        chain = causes.chain(deciding, lambda _: root)
-    assert any(event.data.get("error") == "no room on the disk" for event in chain)
+    assert any(event.data.get("error") == "no room on the disk" for event in why(story, "instance-1"))
 
 
-def replaced(event: Recorded) -> Recorded:
-    """The event as an engine that woke by itself would have written it."""
-    purges = str(event.data.get("process")).endswith(".purge")
-    metadata = {key: value for key, value in event.metadata.items() if not (purges and key == "correlation")}
-    return Recorded(event.position, event.stream, event.version, event.type, event.data, metadata, event.at)
+def test_what_found_no_host_says_so_also_once_it_is_purged() -> None:
+    story = a_cloud(hosts=0)
+    story.create("container", name="web", imageId=1, accountId=1)
+    story.pass_time(3600)
+    story.answer_all()
+    assert story.resource("instance-1").state == "purged"
+    assert any("Failed to find a placement" in str(event.data.get("error")) for event in why(story, "instance-1"))
+
+
+def test_what_its_caller_is_not_shown_of_an_event_leaves_the_rest_to_be_told() -> None:
+    """As /v1/events shows it to a user: without values of fields that users don't have, and without who did it."""
+    hidden = {"type": "transitioned", "data": {"field": "allocationState", "process": "instance.allocate"}}
+    states = {"field": "state", "from": "requested", "via": [], "to": "running"}
+    shown = {"type": "transitioned", "data": {"process": "instance.create", **states}}
+    teller = Teller({})
+    at = "2026-11-20T14:05:00Z"
+    for version, told in enumerate(({"type": "created", "data": {"changes": {"kind": "container"}}}, hidden, shown), start=1):
+        place = {"position": version, "stream": "instance-1", "version": version, "metadata": {"correlation": "5f0c"}, "at": at}
+        event = recorded({**place, **told})
+        assert teller.heard(event)
+        assert began(event, teller) == "It began with a command, request 5f0c"
+    assert teller.resource("instance-1").state == "running"
 
 
 def test_causes_always_go_back_in_the_log_whatever_event_one_asks_about() -> None:

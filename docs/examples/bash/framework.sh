@@ -5,7 +5,8 @@
 # Each gets the event in $EVENT, and prints the data of its answer; one that returns other than 0 answers with an error, the last
 # line of what it printed.
 
-CORRAL_URL=${CORRAL_URL:-http://localhost:8080/v1}
+CORRAL_URL=${CORRAL_URL:-http://localhost:8080}
+CORRAL_URL=${CORRAL_URL%/v1}/v1 # as `corral env` exports it, or with the version
 AUTH=()
 if [ -n "${CORRAL_ACCESS_KEY:-}" ]; then AUTH=(-u "$CORRAL_ACCESS_KEY:$CORRAL_SECRET_KEY"); fi
 
