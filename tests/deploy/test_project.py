@@ -80,7 +80,7 @@ def test_import_rules_are_broken_by_an_import_that_points_up(tmp_path: Path) -> 
     for package in PROJECT["tool"]["importlinter"]["root_packages"]:
         (tmp_path / package).mkdir()
         (tmp_path / package / "__init__.py").touch()
-    for module in ("agents/wire.py", "agents/drivers.py", "commands/engine/engine.py", "commands/catalogue.py", "commands/events.py"):
+    for module in ("agents/wire.py", "agents/drivers.py", "commands/engine.py", "commands/catalogue.py", "commands/events.py"):
         (tmp_path / module).touch()
     for module in ("commands/merge.py", "commands/resource.py", "eventstore/postgres.py", "gateway/app.py", "projections/views.py"):
         (tmp_path / module).touch()
@@ -88,13 +88,13 @@ def test_import_rules_are_broken_by_an_import_that_points_up(tmp_path: Path) -> 
     assert lint_imports(tmp_path) == ""
     for module, line, contract in [
         ("eventstore/postgres.py", "import commands.events", "The log knows no resource"),
-        ("commands/engine/engine.py", "import agents.drivers", "Of the agents, commands and the gateway see only"),
-        ("commands/engine/engine.py", "import projections.views", "Imports point down"),
+        ("commands/engine.py", "import agents.drivers", "Of the agents, commands and the gateway see only"),
+        ("commands/engine.py", "import projections.views", "Imports point down"),
         ("gateway/app.py", "import deploy", "Imports point down"),
         ("gateway/app.py", "import eventstore.postgres", "The gateway uses the log by its public names"),
         ("agents/drivers.py", "import commands.events", "The agents import nothing else of ours"),
-        ("projections/views.py", "import commands.engine.engine", "Replay can't act"),
-        ("commands/engine/engine.py", "import docker", "Only the agents talk to container engines"),
+        ("projections/views.py", "import commands.engine", "Replay can't act"),
+        ("commands/engine.py", "import docker", "Only the agents talk to container engines"),
     ]:
         file = tmp_path / module
         before = file.read_text()
