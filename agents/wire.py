@@ -169,6 +169,11 @@ def reply_subject(partition: int, agent: int, command_id: str) -> str:
     return f"corral.reply.{partition}.a{agent}.{command_id}"
 
 
+def replied_to(subject: str) -> str:
+    """corral.reply.3.a7.<command id> -> <command id>"""
+    return subject.rpartition(".")[2]
+
+
 def replies(partition: int) -> str:
     """What the engine that holds a partition subscribes to."""
     return f"corral.reply.{partition}.>"

@@ -12,16 +12,18 @@ from typing import Any, Protocol
 
 import structlog
 
-from agents.wire import HandlerAnswer, Message
+from agents.wire import HandlerAnswer, Message, handler_reply_subject, partition_of, replied_to, reply_subject
 from commands import events
+from commands.accepting.outcomes import outcome
 from commands.catalogue.catalogue import Catalogue
 from commands.engine.roots import Roots
 from commands.failpoints import reach_all
 from commands.logic.agent_instances import keys_of
-from commands.logic.delegation import unwrapped
+from commands.logic.delegation import answerer, is_delegated, unwrapped
 from commands.patience import patiently
-from commands.resource import Resource, fold_all, split_stream
+from commands.resource import Asked, Resource, fold_all, split_stream
 from commands.secrets.vault import Vault
+from commands.sending.bus import is_foreign
 from commands.sending.dispatch import Dispatch
 from commands.snapshots import form, latest, resumed
 from commands.turns.answers import error_of, legible
@@ -117,11 +119,14 @@ class Correspondence:
         finally:
             self._resending.discard(asked.id)
 
-    def on_reply(self, message: Message, ask: str) -> None:
-        """An agent's answer. Duplicates and answers to what nobody waits for any more end here."""
+    def on_reply(self, message: Message, subject: str) -> None:
+        """An agent's answer. Duplicates, answers to what nobody waits for any more, and those of who was not asked end here."""
+        ask = replied_to(subject)
         outstanding = self._dispatch.outstanding(ask)
         if outstanding is None:
-            self._on_late_reply(message, ask)
+            self._on_late_reply(message, subject)
+            return
+        if is_foreign(subject, outstanding.reply):
             return
         if outstanding.delegated is not None:
             message = unwrapped(message)
@@ -147,24 +152,33 @@ class Correspondence:
         passes = isinstance(message, HandlerAnswer) and message.passes
         self._schedule(outstanding.root, answer=Answer(ask, outstanding.command, message.data, error, stale=stale, passes=passes))
 
-    def _on_late_reply(self, message: Message, ask: str) -> None:
+    def _on_late_reply(self, message: Message, subject: str) -> None:
         """An answer to what nobody waits for: a duplicate, or that of a process that was closed meanwhile, whose success is undone."""
-        context = message.context or {}
+        ask, context = replied_to(subject), message.context or {}
         late = message.transitioning != "yes" and not context.get("stale") and ask not in self._answered
         if late and isinstance(context.get("stream"), str):
-            self._spawn(self._take_late(context["stream"], Answer(ask, "", message.data, error_of(message, "it"))))
+            self._spawn(self._take_late(context["stream"], message, subject))
         else:
             told = {"ask": ask, "name": message.name, "correlation": context.get("correlation")}
             log.debug("An answer that nobody waits for", action="reply-late", **told)
 
-    async def _take_late(self, stream: str, answer: Answer) -> None:
+    async def _take_late(self, stream: str, message: Message, subject: str) -> None:
         """Anybody on NATS may say anything here: what is no stream, or can't be looked up, is told in the log."""
         try:
             self._catalogue.type(split_stream(stream)[0])
             resource = await patiently(lambda: latest(self._store, stream))
         except Exception as error:  # one answer must not end the engine for all others
-            said = {"ask": answer.ask, "stream": stream, "error": repr(error)}
+            said = {"ask": replied_to(subject), "stream": stream, "error": repr(error)}
             log.warning("A late answer is about nothing that there is", action="late-failed", **said)
             return
-        if resource.exists and (answer.ask in resource.late or any(each.id == answer.ask for _, _, each in asked_of(resource))):
-            self._schedule(resource.root, answer=answer)
+        unanswered = (*resource.late.values(), *(each for _, _, each in asked_of(resource)))
+        asked = next((each for each in unanswered if each.id == replied_to(subject)), None)
+        if resource.exists and asked is not None and not is_foreign(subject, self._reply_of(resource.root, asked)):
+            whole = unwrapped(message) if is_delegated(self._fleet(), asked.agent) else message
+            self._schedule(resource.root, answer=outcome(whole, asked))
+
+    def _reply_of(self, root: str, asked: Asked) -> str:
+        """Where the answer to a command comes that this engine did not send, or has forgotten."""
+        if asked.handler:
+            return handler_reply_subject(partition_of(root), asked.command, asked.id)
+        return reply_subject(partition_of(root), answerer(World(self._catalogue, {}, self._fleet()), asked.agent), asked.id)

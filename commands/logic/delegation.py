@@ -36,6 +36,13 @@ class Delegated:
         return number, self.inner.model_copy(update={"name": NAME, "data": data})
 
 
+def answerer(world: World, agent: int) -> int:
+    """The agent that answers for this one: itself, or that of its host, where a delegate has one."""
+    found = world.fleet.get("agent", agent)
+    place = place_of(world, found) if found is not None and is_delegate(found) else None
+    return place[0] if place is not None else agent
+
+
 def is_delegated(fleet: Fleet, agent: int) -> bool:
     found = fleet.get("agent", agent)
     return found is not None and is_delegate(found)

@@ -18,11 +18,19 @@ from commands.sending.connection import Connection
 log = structlog.get_logger("corral.bus")
 
 
+def is_foreign(subject: str, reply: str) -> bool:
+    """Whether an answer came elsewhere than its command said: who was not asked gives it. Told in the log."""
+    if subject == reply:
+        return False
+    log.warning("An answer in another's name is dropped", action="reply-foreign", subject=subject, expected=reply)
+    return True
+
+
 class Bus:
-    """One NATS connection. `on_reply(message, command id)`, `on_unheard(command id)` and `on_presence(presence)` are set by their users."""
+    """One NATS connection. `on_reply(message, subject)`, `on_unheard(command id)` and `on_presence(presence)` are set by their users."""
 
     def __init__(self, url: str, name: str = "corral engine") -> None:
-        self.on_reply: Callable[[Message, str], None] = lambda message, ask: None
+        self.on_reply: Callable[[Message, str], None] = lambda message, subject: None
         self.on_unheard: Callable[[str], None] = lambda ask: None
         self.on_presence: Callable[[Presence], None] = lambda presence: None
         self._connection = Connection(url, name)
@@ -57,19 +65,18 @@ class Bus:
         await self._connection.close()
 
     async def _reply_message(self, message: Msg) -> None:
-        ask = message.subject.rpartition(".")[2]
         of_handler = message.subject.split(".")[3].startswith(HANDLERS_REPLIES)
         nobody = (message.headers or {}).get("Status") == "503"
         if nobody or not (message.data or of_handler):  # NATS' own word that nobody listens: a hint at most, since any watcher hides it
             log.debug("Nobody listens for a command", action="no-responders", subject=message.subject)
-            self.on_unheard(ask)
+            self.on_unheard(wire.replied_to(message.subject))
             return
         try:
             decoded = HandlerAnswer.decode(message.data) if of_handler else Message.decode(message.data)
         except ValueError as error:
             log.warning("A reply is not a message", action="reply-malformed", subject=message.subject, error=str(error))
             return
-        self.on_reply(decoded, ask)
+        self.on_reply(decoded, message.subject)
 
     async def _presence_message(self, message: Msg) -> None:
         try:

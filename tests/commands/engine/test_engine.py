@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 from nats.aio.msg import Msg
+from structlog.testing import capture_logs
 
 from agents.wire import PARTITIONS, Message, reply_subject
 from commands.accepting.service import Actor
@@ -101,6 +102,28 @@ async def test_late_answers_about_nothing_that_there_is_end_nothing(store: Store
         await cloud.until(created.stream, "running")
         await cloud.commands.run("instance", created.id, "stop", {}, cloud.actor)
         await cloud.until(created.stream, "stopped")
+
+
+async def test_an_answer_in_another_agents_name_is_dropped_and_the_agents_own_counts(store: Store, nats_url: str) -> None:
+    async with a_running_cloud(store, nats_url) as cloud:
+        [agent] = cloud.engine.fleet.all("agent")
+        own = f".a{agent.id}."
+
+        async def is_talked_over(message: Message) -> Any:
+            reply = message.replyTo or ""
+            for foreign in (".a999.", ".handler-demo."):
+                lie = message.reply(transitioning="error", message="a lie").encode()
+                await cloud.agent.nats.publish(reply.replace(own, foreign), lie)
+            await cloud.agent.nats.flush()
+            return {}
+
+        cloud.agent.behave = is_talked_over
+        with capture_logs() as logs:
+            created = await cloud.create("container", imageUuid="sim:x")
+            await cloud.until(created.stream, "running")
+        dropped = [each for each in logs if each.get("action") == "reply-foreign"]
+        assert {each["subject"].split(".")[3] for each in dropped} == {"a999", "handler-demo"}
+        assert [event for event in await store.read_all(0, 1000) if event.type == "step-failed"] == []
 
 
 async def test_one_hundred_slots_take_one_hundred_of_five_hundred_and_the_others_are_told_why(store: Store, nats_url: str) -> None:

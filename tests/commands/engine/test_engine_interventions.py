@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from agents.wire import Message
 from commands.engine import correspondence
@@ -61,6 +62,15 @@ async def test_a_late_success_of_a_cancelled_and_purged_start_is_undone_on_the_h
         asked = await until_heard(cloud, ACTIVATE)
         await intervene(cloud, created.stream, Cancel("never mind"))
         await cloud.until(created.stream, "purged")
+        own = asked.replyTo or ""
+        lie = asked.model_copy(update={"replyTo": own.replace(".a1.", ".a999.")})
+        assert lie.replyTo != own
+        with capture_logs() as logs:
+            await cloud.agent.answer(lie, {})  # by who was not asked
+            async with asyncio.timeout(20):
+                while not any(each.get("action") == "reply-foreign" for each in logs):
+                    await asyncio.sleep(0.01)
+        assert not [event for event in await store.read_all(0, 10_000) if event.data.get("late")]
         for _ in range(3):
             await cloud.agent.answer(asked, {})  # done after all, and said three times
         undo = await until_heard(cloud, "compute.instance.remove")

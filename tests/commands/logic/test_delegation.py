@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
-from agents.wire import Message, command_subject
+from agents.wire import Message, command_subject, partition_of, reply_subject
 from commands.catalogue.builtin import CATALOGUE
-from commands.logic.delegation import NAME
+from commands.logic.delegation import NAME, answerer
 from commands.sending.bus import Bus
 from commands.sending.dispatch import FIRST_RESEND, Dispatch
 from commands.turns.unanswered import asked_of
@@ -66,6 +66,7 @@ async def test_a_delegated_command_gives_its_place_in_flight_back_and_is_known_b
 
     sent = dispatch.outstanding(asked_first)
     assert sent is not None
+    assert sent.reply == reply_subject(partition_of(first), answerer(world_of_first, delegate), asked_first)
     sent.waited = FIRST_RESEND
     dispatch.nudge(1)  # a delegate has no heartbeat of its own
     assert sent.until_resend == 0.0

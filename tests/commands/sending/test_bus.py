@@ -9,7 +9,7 @@ import nats
 import pytest
 
 from agents.connection import connect, disconnect
-from agents.wire import Message, Presence, presence_subject, reply_subject
+from agents.wire import Message, Presence, presence_subject, replied_to, reply_subject
 from commands.sending.bus import Bus
 from deploy.embedded import EmbeddedNats, hold
 from tests.support.waiting import happens
@@ -58,7 +58,7 @@ async def test_what_was_listened_to_before_nats_came_and_while_it_was_away_is_he
         bus = Bus(server.url)
         heard: list[str] = []
         seen: list[int] = []
-        bus.on_reply = lambda message, ask: heard.append(ask)
+        bus.on_reply = lambda message, subject: heard.append(replied_to(subject))
         bus.on_presence = lambda presence: seen.append(presence.agent)
         await bus.start()
         assert not bus.connected

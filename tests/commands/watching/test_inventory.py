@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any
+from unittest.mock import patch
 
+from agents.wire import Message
 from commands.accepting import executions
 from commands.accepting.service import Actor
 from commands.catalogue.tasks import BY_NAME, PING
@@ -52,6 +54,23 @@ async def test_a_host_with_a_pool_that_is_new_is_made_while_the_agent_stays_acti
         assert len([each for each in cloud.engine.fleet.all("host") if each.row["uuid"] == "second"]) == 1
         assert [event.type for event in await cloud.store.read(agent.stream)] == types, "to ask is no event"
         assert cloud.agent.commands("ping")[-1].data["options"] == {"resources": True}
+
+
+async def test_what_another_agent_says_for_it_brings_nothing(nats_url: str) -> None:
+    async with a_running_cloud(MemoryStore(), nats_url, settings=OFTEN) as cloud:
+        honest = cloud.agent.answer
+
+        async def lied_about(message: Message, data: dict[str, Any]) -> None:
+            reply = message.replyTo or ""
+            foreign = reply.replace(".a1.", ".a999.")
+            assert foreign != reply
+            await cloud.agent.nats.publish(foreign, message.reply(more({**METAL, "uuid": "a lie"})).encode())
+            await honest(message, data)
+
+        cloud.agent.inventory = more(METAL)
+        with patch.object(cloud.agent, "answer", lied_about):
+            await until_there(cloud, "physicalHost", "metal")
+        assert cloud.engine.fleet.by_uuid("physicalHost", "a lie") is None
 
 
 async def test_what_is_known_is_left_as_it_is_but_for_the_metal_it_stands_on(nats_url: str) -> None:
