@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from email import message_from_bytes
 from typing import Any
@@ -10,24 +11,34 @@ from urllib.parse import parse_qsl
 import orjson
 from starlette.requests import Request
 
-from gateway.errors import InvalidBody, TooLarge
+from gateway.errors import InvalidBody, TooLarge, TooLate
 
 Json = dict[str, Any]
 Pairs = list[tuple[str, str]]
 
 LARGEST = 1024 * 1024
 LARGEST_MULTIPART = 100 * 1024
+SECONDS = 60.0
+"""For the whole body to come, however slowly."""
 DEEPEST = 100
 """Objects and arrays within each other. Whatever folds or shows a value goes down it by recursion, and not only here."""
 
 
 async def read_body(request: Request) -> bytes:
-    """At most what a body may have; more is refused before it is read."""
+    """At most what a body may have, in its time; more is refused before it is read."""
     kind = request.headers.get("content-type", "").lower()
     limit = LARGEST_MULTIPART if kind.startswith("multipart/") else LARGEST
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > limit:
         raise TooLarge(limit)
+    try:
+        async with asyncio.timeout(SECONDS):
+            return await _whole(request, limit)
+    except TimeoutError:
+        raise TooLate(SECONDS) from None
+
+
+async def _whole(request: Request, limit: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     async for chunk in request.stream():
@@ -46,7 +57,7 @@ def parse_body(content_type: str, body: bytes) -> tuple[Pairs, Any]:
         return [], {}
     if kind.startswith("multipart/form-data"):
         return _multipart(content_type, body), {}
-    if kind.startswith("application/x-www-form-urlencoded") and text[:1] not in (b"{", b"["):
+    if kind.startswith("application/x-www-form-urlencoded") and text[:1] not in (b"{", b"[") and not _is_json(text):
         return pairs_of(text.decode("utf-8", "replace")), {}
     return [], _json(text)
 
@@ -63,13 +74,20 @@ def fields_of(pairs: Pairs) -> Json:
     return {name: values if len(values) > 1 else values[0] for name, values in every.items()}
 
 
+def _is_json(text: bytes) -> bool:
+    """No form is: a text, a number and null are the body that a client meant as JSON."""
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return False
+    return True
+
+
 def _json(text: bytes) -> Any:
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
         value = _with_lone_surrogates(text)
-    if value is None:
-        return {}
     if not isinstance(value, dict | list):
         raise InvalidBody("a JSON object or array is expected")
     if isinstance(value, list) and not all(isinstance(each, dict) for each in value):

@@ -27,6 +27,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "Forbidden": (403, "this key may not do that"),
     "Not Found": (404, "there is no such thing, or the caller may not see it"),
     "Method not allowed": (405, "the type, or this path, has no such method for the caller"),
+    "Request Timeout": (408, "the body came too slowly"),
     "Conflict": (409, "the state, or what others hold, does not allow it now"),
     "Request Entity Too Large": (413, "the body is too large"),
     "Too Many Requests": (429, "this key or address asks more often than it may; Retry-After says when to ask again"),
@@ -87,6 +88,11 @@ class TooLarge(Refused):
         super().__init__("Request Entity Too Large", f"a request's body may have at most {limit} bytes", status=413)
 
 
+class TooLate(Refused):
+    def __init__(self, seconds: float) -> None:
+        super().__init__("Request Timeout", f"a request's body has to be there within {seconds:g} s: send it again, faster", status=408)
+
+
 def status_and_code(error: BaseException) -> tuple[int, str]:
     """The table. What is not in it is a fault of ours."""
     match error:
@@ -124,6 +130,8 @@ def error_headers(status: int, error: BaseException | None = None) -> dict[str, 
     match status:
         case 401:
             return {"WWW-Authenticate": 'Basic realm="Enter API access key and secret key as username and password"'}
+        case 408:  # the rest of the body may still come
+            return {"Connection": "close"}
         case 429:
             return {"Retry-After": str(getattr(error, "retry_after", RETRY_AFTER))}
         case 503:

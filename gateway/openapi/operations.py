@@ -24,7 +24,7 @@ HEADERS: Mapping[str, str] = {
 }
 
 WRITING = tuple(sorted({status for status, _ in CODES.values()} - {501}))
-READING = tuple(status for status in WRITING if status not in (409, 413))
+READING = tuple(status for status in WRITING if status not in (408, 409, 413))
 """The errors that any write, any read can be answered with. (501 is said of pictures alone, which are no documents.)"""
 
 

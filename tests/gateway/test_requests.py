@@ -6,10 +6,12 @@ import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from eventstore.postgres import PostgresStore
+from gateway import bodies
 from gateway.bodies import LARGEST, fields_of, pairs_of
 from tests.support.http import Api, serving
 
@@ -68,10 +70,32 @@ async def test_an_array_creates_each_of_its_objects(api: Api) -> None:
 
 
 async def test_what_is_no_json_object_is_400(api: Api, subtests: pytest.Subtests) -> None:
-    for body in (b"{", b"name=x", b'"text"', b"5", b"[1]", b"[" * 100_000, b'{"name": NaN}', b"\xff\xfe{"):
+    for body in (b"{", b"name=x", b'"text"', b"5", b"null", b"[1]", b"[" * 100_000, b'{"name": NaN}', b"\xff\xfe{"):
         with subtests.test(repr(body[:20])):
             response = await api.http.post("/v1/hosts", content=body)
             assert (response.status_code, response.json()["code"]) == (400, "InvalidBodyContent")
+
+
+async def test_what_is_json_but_no_object_is_no_form_either(api: Api, subtests: pytest.Subtests) -> None:
+    for body in (b'"x"', b'"a=b"', b"5", b"-1.5", b" true\n", b"null", b"{", b"[1]"):
+        with subtests.test(repr(body)):
+            response = await api.http.post("/v1/containers", content=body, headers={"Content-Type": "application/x-www-form-urlencoded"})
+            assert (response.status_code, response.json()["code"]) == (400, "InvalidBodyContent")
+    named = await api.http.post("/v1/hosts", content=b"name=5", headers={"Content-Type": "application/x-www-form-urlencoded"})
+    assert (named.status_code, named.json()["name"]) == (201, "5")
+
+
+async def test_a_body_that_comes_too_slowly_is_refused_and_its_connection_closed(api: Api) -> None:
+    with patch.object(bodies, "SECONDS", 0.3):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(api.url.rpartition(":")[2]))
+        writer.write(b"POST /v1/hosts HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n{")
+        await writer.drain()
+        async with asyncio.timeout(20):
+            answer = (await reader.read()).decode()  # until the server hangs up
+        writer.close()
+    assert answer.startswith("HTTP/1.1 408 ")
+    assert '"Request Timeout"' in answer
+    assert "within 0.3 s" in answer
 
 
 async def test_what_is_nested_too_deep_is_400(api: Api) -> None:
