@@ -108,7 +108,8 @@ def _table(view: View, type: ResourceType | None, document: Json, rows: list[Jso
         links = row.get("links") or {}
         name = str(row.get("name") or row.get("id"))
         label = tag("a", name, href=view.href(links["self"])) if "self" in links else tag("span", name)
-        beside = tag("code", row.get("id")) if row.get("name") and row.get("id") != name else None
+        said = str(row.get("id")).rpartition("!")[2] == name  # 1as!api.host.names says it already
+        beside = tag("code", row.get("id")) if row.get("name") and not said else None
         cells: list[Content] = [tag("th", label, " ", beside, scope="row")]
         cells += [tag("td", state_badge(row))] if states else []
         kind = view.type(row.get("type")) or type

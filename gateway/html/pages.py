@@ -24,6 +24,10 @@ SAID_ELSEWHERE = frozenset(
 )
 
 
+DRAWN = frozenset({"processDot", "resourceDot"})
+"""Links to Graphviz text, which gateway.inside.definitions gives as a picture, too."""
+
+
 def page_of(view: View, document: Any) -> bytes:
     title, content = _content(view, document)
     if view.script:
@@ -142,7 +146,8 @@ def _types(view: View) -> Html:
 
 def _resource(view: View, document: Json) -> Html:
     type = view.type(document["type"])
-    links = [(name, url) for name, url in document["links"].items() if name != "self"]
+    links = [(lists.words(name), url) for name, url in document["links"].items() if name != "self"]
+    links += [(f"{lists.words(name)} as a picture", f"{url}?_format=svg") for name, url in document["links"].items() if name in DRAWN]
     return fragment(
         tag("div", tag("h1", _title(document)), state_badge(document), class_="title"),
         tag("p", lists.words(str(document["type"])), " ", tag("code", document.get("id")), class_="faint"),
@@ -151,7 +156,7 @@ def _resource(view: View, document: Json) -> Html:
         _fields(view, type, document),
         fragment(
             tag("h2", "Links"),
-            tag("ul", (tag("li", tag("a", lists.words(name), href=view.href(url))) for name, url in links), class_="pills"),
+            tag("ul", (tag("li", tag("a", text, href=view.href(url))) for text, url in links), class_="pills"),
         )
         if links
         else None,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -17,6 +16,7 @@ from commands.errors import NotFound
 from commands.logic.registration_tokens import REGISTRATION_TOKEN
 from gateway.access.callers import Callers
 from gateway.errors import error_document, error_headers
+from gateway.joining.shown import UNREACHABLE, is_localhost
 from gateway.request import VERSION, base_url, client_ip, path_parts
 from gateway.services import Services
 
@@ -47,10 +47,10 @@ async def _script(services: Services, callers: Callers, request: Request, parts:
     if named.lower() == "bootstrap":
         return _with({"CATTLE_CONFIG_URL": _url(services, request)}, "bootstrap.sh", keep=True)
     url = _url(services, request)
-    if urlsplit(url).hostname == "localhost":
-        raise NotFound("another machine can't reach this server as localhost: ask under the name or address by which it does")
     if await callers.registering(named) is None:
         raise NotFound("there is no such script: it is no valid registration token, or its time is over. See /v1/registrationtokens")
+    if is_localhost(url):
+        raise NotFound(f"{UNREACHABLE}: ask under the name or address by which it does")
     variables = {
         "CATTLE_URL": url,
         "CATTLE_REGISTRATION_ACCESS_KEY": REGISTRATION_TOKEN,

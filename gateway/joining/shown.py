@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from commands.catalogue.model import ResourceType
 from commands.logic.registration_tokens import REGISTRATION_TOKEN, token
@@ -15,6 +16,9 @@ REGISTER = "register"
 
 KEYS = ("key", "accessKey", "secretKey")
 """Of a register: what only who brings its key may read."""
+
+
+UNREACHABLE = "another machine can't reach this server as localhost"
 
 
 def gives_token(resource: Resource) -> bool:
@@ -32,6 +36,10 @@ def show_token(document: Json, request: ApiRequest, public: Any, secret: Any, no
 def script_url(request: ApiRequest, text: str) -> str:
     """A token's letters are told apart, unlike those of all other paths."""
     return f"{request.link('scripts')}/{text}"
+
+
+def is_localhost(url: str) -> bool:
+    return urlsplit(url).hostname == "localhost"
 
 
 def hide_keys(document: Json, resource: Resource, request: ApiRequest) -> None:

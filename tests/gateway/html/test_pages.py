@@ -252,3 +252,24 @@ async def test_browsers_that_ask_for_the_root_are_sent_where_the_settings_say(st
         assert (sent.status_code, sent.headers["Location"]) == (302, "/static/corral/")
         assert (await api.get("/"))["resourceType"] == "apiVersion"
         assert (await api.http.get("/v1", headers=FIREFOX)).status_code == 200
+
+
+async def test_a_definitions_page_leads_to_its_pictures(api: Api) -> None:
+    for path, names in (
+        ("/v1/processdefinitions/1pd!instance.start", ("process", "resource")),
+        ("/v1/resourcedefinitions/1rd!instance", ("resource",)),
+    ):
+        seen = await page(api, path)
+        for name in names:
+            assert {f"{path}/{name}dot", f"{path}/{name}dot?_format=svg"} <= set(seen.links)
+        drawn = await api.http.get(f"{path}/{names[0]}dot?_format=svg", headers=FIREFOX)
+        assert drawn.headers["content-type"] == "image/svg+xml" or "Graphviz is not installed" in drawn.text
+
+
+async def test_what_an_id_says_by_its_name_is_said_once(api: Api) -> None:
+    seen = await page(api, "/v1/settings")
+    assert "/v1/activesettings/1as!api.host.names" in seen.links
+    assert "1as!" not in seen.text
+    number = await api.add("host", name="twin")
+    await api.settled()
+    assert f"1h{number}" in (await page(api, "/v1/hosts")).text, "other ids stand beside their names"

@@ -86,8 +86,21 @@ async def test_what_is_no_good_token_gets_a_script_that_says_so(api: Api, tmp_pa
         assert ended == 1
         assert "no valid registration token" in said
     local = await api.http.get(f"/v1/scripts/{text}", headers={"Host": "localhost:8080"})
-    assert local.status_code == 404
+    assert (local.status_code, "as localhost" in local.text) == (404, True)
+    nowhere = await api.http.get("/v1/scripts/nope", headers={"Host": "localhost:8080"})
+    assert (nowhere.status_code, "there is no such script" in nowhere.text) == (404, True)
     assert (await api.http.get("/v1/scripts")).status_code == 404
+
+
+async def test_the_command_asked_under_localhost_says_that_no_other_machine_reaches_it_and_can_be_pasted_still(api: Api) -> None:
+    number, _ = await a_token(api)
+    path = f"/v1/registrationtokens/1c{number}/command"
+    elsewhere, local = [await api.http.get(path, headers={"Host": host}) for host in ("127.0.0.1:8080", "localhost:8080")]
+    assert elsewhere.text.startswith("curl -sS 'http://127.0.0.1:8080/v1/scripts/")
+    comment, command, end = local.text.split("\n")
+    assert comment.startswith("# another machine can't reach this server as localhost")
+    assert (command.startswith("curl -sS 'http://localhost:8080/v1/scripts/"), end) == (True, "")
+    assert await shell(f"curl() {{ echo echo pasted; }}\n{local.text}") == (0, "pasted\n")
 
 
 async def test_a_token_ends_with_its_period_and_with_its_account(store: PostgresStore, database: str) -> None:
