@@ -27,6 +27,9 @@ from projections.rows import Seen, from_record, refers
 
 COLUMNS = "t.type, t.id, t.version, t.position, t.row::text as row, t.open::text as open, t.root, t.claimed"
 
+MOST_LINKED = 20_000
+"""Rows that links lead to for one answer, which has all of them: they are held in memory at once."""
+
 POLL = 0.02
 """Seconds between two looks at the checkpoint while somebody waits and no projector of this process tells."""
 
@@ -128,6 +131,7 @@ class Views:
 
         many: `removed` shows those that lists hide (`show_removed` seconds after their removal).
         map: through rows that are not removed; removed targets are always shown.
+        TooSlow for more than MOST_LINKED: nothing pages them.
         """
         target = self._catalogue.root_type(link.to)
         statement = Statement()
@@ -149,9 +153,15 @@ class Views:
             via = "m.via"
         else:
             where.append(f"refs && {referring}")
-        text = f"select {via} as via, {COLUMNS} from {source} where {' and '.join(where)} order by t.id"
+        text = f"select {via} as via, {COLUMNS} from {source} where {' and '.join(where)} order by t.id limit {MOST_LINKED + 1}"
         result: dict[int, list[Seen]] = {number: [] for number in numbers}
-        for record in await self._fetch(text, *statement.values):
+        records = await self._fetch(text, *statement.values)
+        if len(records) > MOST_LINKED:
+            raise TooSlow(
+                f"{link.name} leads to more than {MOST_LINKED} rows, too many for one answer, as links have no pages: ask for the list of"
+                f" {self._catalogue.type(link.to).plural}, filtered and page by page, and include {link.name} in fewer at once"
+            )
+        for record in records:
             result.setdefault(record["via"], []).append(from_record(record))
         return result
 

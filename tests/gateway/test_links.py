@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from unittest.mock import patch
 
 import pytest
 
 from commands import events
 from eventstore import Event
+from projections import views
 from tests.support.http import Api
 
 
@@ -45,6 +47,21 @@ async def test_a_link_to_many_is_not_paged(api: Api, linked: tuple[int, int, int
     assert document["resourceType"] == "storagePoolHostMap"
     await remove(api, f"storagePoolHostMap-{tie}", "2014-01-01T00:00:00Z")
     assert (await api.get(f"/v1/hosts/1h{host}/storagepoolhostmaps"))["data"] == []
+
+
+async def test_a_link_to_more_than_one_answer_holds_says_which_list_has_pages(api: Api, linked: tuple[int, int, int]) -> None:
+    host, _, _ = linked
+    path = f"/v1/hosts/1h{host}"
+    await api.add("storagePoolHostMap", hostId=host, storagePoolId=await api.add("storagePool", name="second"))
+    await api.settled()
+    with patch.object(views, "MOST_LINKED", 1):
+        for many in (f"{path}/storagepoolhostmaps", f"{path}/storagepools", f"{path}?include=storagePoolHostMaps"):
+            refused = await api.http.get(many)
+            assert (refused.status_code, refused.json()["code"]) == (503, "QueryTooSlow"), many
+            assert "leads to more than 1 rows" in refused.json()["message"]
+            assert "the list of storagePool" in refused.json()["message"]
+    with patch.object(views, "MOST_LINKED", 2):
+        assert len((await api.get(f"{path}/storagepoolhostmaps"))["data"]) == 2
 
 
 async def test_a_link_through_a_map_leaves_out_removed_maps_and_shows_removed_targets(api: Api, linked: tuple[int, int, int]) -> None:
