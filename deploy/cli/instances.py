@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from commands.logic.placement import NOT_PLACED
 from commands.logic.storage import IMAGE_DRIVERS
 from commands.resource import fold
 from deploy.cli import moments
@@ -84,7 +85,7 @@ def register(app: typer.Typer) -> None:
             if show_timeline and output is Format.TEXT:
                 print_timeline(client, found)
             if wait and found.state != "running":
-                raise Failed(_why(found, "running") + _and_no_host(client))
+                raise Failed(_why(found, "running") + _and_no_host(client, found))
 
     @command(app, "ps", INSTANCES, ["corral ps", "corral ps -a", "corral ps -o json | jq '.[].name'"])
     def ps(
@@ -242,8 +243,10 @@ def _why(found: Found, goal: str) -> str:
     return f"{found.title} is {found.state}, not {goal}{f': {message}' if message else ''}. See `corral why {found.id}`"
 
 
-def _and_no_host(client: Client) -> str:
-    """Where nothing can run because there is no host, what became of those that there were."""
+def _and_no_host(client: Client, found: Found) -> str:
+    """Where it found no place because there is no host, what became of those that there were."""
+    if NOT_PLACED not in str(found.document.get("transitioningMessage")):
+        return ""
     hosts = client.all("/v1/hosts")
     return "" if any(each.get("removed") is None for each in hosts) else f"\n{why_none(client)}"
 
