@@ -154,6 +154,12 @@ def test_a_wrong_setting_is_named_with_its_variable(tmp_path: Path) -> None:
     assert "CORRAL_PORT can't be 'many'" in corral("up", "--port", "many", home=tmp_path).stderr
 
 
+def test_a_host_that_is_none_is_told_with_all_that_there_are(tmp_path: Path) -> None:
+    assert "CORRAL_HOSTS can't be 'mars': there is no host 'mars': say docker, sim" in corral("up", "--hosts", "mars", home=tmp_path).stderr
+    assert ", or none" in corral("up", "--hosts", "sim,mars", home=tmp_path).stderr
+    assert "none stands alone" in corral("up", "--hosts", "sim,none", home=tmp_path).stderr
+
+
 def test_without_a_server_every_command_says_how_to_get_one(tmp_path: Path) -> None:
     for words in (["ps"], ["hosts"], ["run", "sim:x"], ["inspect", "web"], ["events", "--follow"], ["why", "web"], ["trace", "x"]):
         ended = corral(*words, "--url", "http://127.0.0.1:1", home=tmp_path)
