@@ -184,6 +184,14 @@ def test_every_command_has_help_with_examples() -> None:
         assert f"corral {name}" in shown.output.partition("Examples")[2], shown.output
 
 
+def test_flags_are_shown_as_taking_no_value() -> None:
+    for words in ([], ["ps"], ["diff"], ["run"]):
+        shown = CliRunner().invoke(build(), [*words, "--help"], env={"COLUMNS": "200"}).output
+        assert "--help" in shown
+        assert "bool" not in shown.lower(), shown
+    assert CliRunner().invoke(build(), ["ps", "--all=yes"]).exit_code == 2
+
+
 def test_up_gives_what_was_typed_to_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import deploy.up
 
