@@ -95,7 +95,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """List the instances."""
         with connect(url) as client, waiting("asking for the instances"):
-            every = client.all("/v1/instances", include=["hosts"])
+            every = client.all("/v1/instances", include=["hosts", "image"])
         shown = every if everything else [each for each in every if each["state"] not in AT_REST or each["transitioning"] == "yes"]
         if output is Format.JSON:
             print_json(shown)
@@ -253,8 +253,15 @@ def _and_no_host(client: Client, found: Found) -> str:
 
 def _row(each: Json) -> tuple[str | Text, ...]:
     hosts = ", ".join(str(host.get("name") or host["id"]) for host in each.get("hosts") or [])
-    name, image = each.get("name") or "", each.get("imageUuid") or ""
+    name, image = each.get("name") or "", image_of(each)
     return (each["id"], name, state_text(each), image, hosts, ports_of(each), age(each.get("createdTS")))
+
+
+def image_of(document: Json) -> str:
+    """As it was asked for; where that was by id, by its uuid, else by the id alone: who may run an image need not be shown it."""
+    image = document.get("image")
+    shown = image.get("uuid") if isinstance(image, dict) else None
+    return str(document.get("imageUuid") or shown or document.get("imageId") or "")
 
 
 def ports_of(document: Json) -> str:

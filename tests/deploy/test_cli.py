@@ -113,6 +113,14 @@ def test_an_instance_lives_and_dies_by_the_command_line(corral: Cli) -> None:
     assert corral.ended("start", identity, status=1).stderr.startswith(f"life ({identity}) is purged: it can't start now")
 
 
+def test_the_image_of_an_instance_is_listed_however_it_was_named(corral: Cli, server: Server) -> None:
+    image = corral.json("run", "sim:by-id")["imageId"]
+    with server.http() as http:
+        made = http.post("/v1/containers", json={"imageId": image, "name": "by-id"}).raise_for_status().json()
+    [row] = [line.split() for line in corral("ps", "-a").splitlines() if line.startswith(f"{made['id']} ")]
+    assert "sim:by-id" in row
+
+
 def test_the_first_instance_is_on_the_simulated_host(corral: Cli) -> None:
     [hello] = [each for each in corral.json("ps") if each["name"] == "hello-corral"]
     hosts = corral.json("hosts")
@@ -127,7 +135,7 @@ def test_a_thing_has_many_names(corral: Cli) -> None:
     number = document["id"].removeprefix("1i")
     for name in ("names", document["id"], f"instance-{number}", f"container-{number}", document["uuid"]):
         assert corral.json("inspect", name)["id"] == document["id"]
-    assert corral.json("inspect", f"image-{number}")["type"] == "image"
+    assert corral.json("inspect", f"image-{document['imageId'].removeprefix('1i')}")["type"] == "image"
 
 
 def test_what_may_be_several_things_is_not_guessed(corral: Cli) -> None:
