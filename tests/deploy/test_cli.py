@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -119,6 +120,16 @@ def test_the_image_of_an_instance_is_listed_however_it_was_named(corral: Cli, se
         made = http.post("/v1/containers", json={"imageId": image, "name": "by-id"}).raise_for_status().json()
     [row] = [line.split() for line in corral("ps", "-a").splitlines() if line.startswith(f"{made['id']} ")]
     assert "sim:by-id" in row
+
+
+def test_an_inspection_masks_secrets_on_the_terminal_unless_asked_for(corral: Cli) -> None:
+    token = corral.json("inspect", "hello-corral")["token"]
+    assert len(token) > 20, "programs get the API's document as it is"
+    shown = corral("inspect", "hello-corral")
+    assert token not in shown
+    assert re.search(r"^  token +\*\*\*$", shown, re.MULTILINE)
+    assert token in corral("inspect", "hello-corral", "--secrets")
+    assert "masked" in corral.ended("inspect", "hello-corral", "--secrets", "--at", "0s", status=2).stderr
 
 
 def test_the_first_instance_is_on_the_simulated_host(corral: Cli) -> None:
