@@ -127,7 +127,13 @@ class Settings(BaseSettings):
     @classmethod
     def _hosts(cls, given: object) -> object:
         words = _words(given)
-        return () if words == ("none",) else words
+        if words == ("none",):
+            return ()
+        if isinstance(words, tuple) and (wrong := [each for each in words if each not in list(LocalHost)]):
+            if "none" in wrong:
+                raise ValueError("none stands alone: leave it out, or the others")
+            raise ValueError(f"there is no host {wrong[0]!r}: say {', '.join(LocalHost)}, with a comma between several, or none")
+        return words
 
     @field_validator("roles", mode="before")
     @classmethod

@@ -102,7 +102,7 @@ async def _serve(settings: Settings) -> None:
             if url:
                 _say_what_is_next(settings, home, addresses, url, image if hosts else "", say, hostless=hosts.none_known)
                 if parts.commands.settings[SECURITY]:
-                    _say_key(key, await joining_token(parts), url, say)
+                    _say_key(key, await joining_token(parts), url if settings.loopback else _from_elsewhere(url), say)
             if parts.watched.port is not None:
                 say.print(f"Figures and health: http://{settings.metrics_listen}:{parts.watched.port}/metrics, /healthz, /readyz")
             port = listener.getsockname()[1] if listener else 0
@@ -146,7 +146,7 @@ def _note(settings: Settings, home: Home, addresses: Addresses, listener: socket
         home.note(nats=addresses.nats, postgres=addresses.postgres)
         return ""
     port = listener.getsockname()[1]
-    host = "127.0.0.1" if settings.listen in ("0.0.0.0", *LOOPBACK) else settings.listen
+    host = listener.getsockname()[0] if settings.loopback else "127.0.0.1" if settings.listen == "0.0.0.0" else settings.listen
     url = f"{settings.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
     home.note(url=url, certificate=str(settings.tls_certificate or ""), nats=addresses.nats, postgres=addresses.postgres)
     return url
@@ -173,12 +173,12 @@ def _say_what_is_next(
         say.print(f"  [dim]In another terminal, first: export CORRAL_HOME={home.path}[/]")
     for what, how in rows:
         say.print(f"  {what:<18} {how}")
-    if settings.listen in LOOPBACK:
+    if settings.loopback:
         say.print("  [dim]Only this machine can reach it. Let others in: CORRAL_LISTEN=0.0.0.0 make run (corral up --listen 0.0.0.0)[/]")
 
 
 def _say_key(key: Credentials | None, token: str, url: str, say: Console) -> None:
-    """What a client from elsewhere needs, now that one is asked for."""
+    """What a client needs, now that one is asked for. `url`: where those that can reach it find it."""
     say.print()
     if key is None:
         say.print("[yellow]It asks for API keys, and the admin has none yet:[/] it comes with an engine at work; start this once more then")
@@ -189,9 +189,9 @@ def _say_key(key: Credentials | None, token: str, url: str, say: Console) -> Non
     for what, how in (
         ("access key", key.access_key),
         ("secret key", key.secret_key),
-        ("with curl", f"curl -u {pair} {_from_elsewhere(url)}/v1"),
-        ("with the CLI", f"corral --key {pair} ps --url {_from_elsewhere(url)}"),
-        ("join a host", f"{joins} corral agent --url {_from_elsewhere(url)}      (run there; it can do nothing else with that)"),
+        ("with curl", f"curl -u {pair} {url}/v1"),
+        ("with the CLI", f"corral --key {pair} ps --url {url}"),
+        ("join a host", f"{joins} corral agent --url {url}      (run on its machine; it can do nothing else with that)"),
         ("without keys", f"corral up --set {SECURITY}=false      (whoever reaches it is admin then)"),
     ):
         say.print(f"  {what:<18} {how}", markup=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from commands.catalogue.ids import api_id
 from commands.logic import addresses
 from commands.resource import Resource
 from commands.turns.world import World
@@ -49,7 +50,7 @@ def wanted(world: World, nic: Resource) -> Wanted:
         runs = {each.row.get("subnetId") for each in world.having("subnetVnetMap", "vnetId", vnet)}
         candidates = [each for each in candidates if each is not None and each in runs]
         if not candidates:
-            return Wanted(nic, (), f"{name}: no subnet of its network runs on vnet {vnet}")
+            return Wanted(nic, (), f"{name}: no subnet of its network runs on vnet {api_id('vnet', vnet, world.catalogue)}")
     matched = vnet is not None or (network is not None and not network.fields.get("dynamicCreateVnet"))
     return Wanted(nic, tuple(_reached(world, each, vnet) if matched else Choice(each) for each in candidates))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 
 from commands.catalogue.fields import date_text
+from commands.catalogue.ids import api_id
 from commands.logic import attachment, links, nics, placement, ports
 from commands.resource import Json, Resource
 from commands.turns.turn import Failure, Turn
@@ -85,14 +86,15 @@ def find_place(turn: Turn, instance: Resource) -> None:
     subnets: dict[int, int] = {}
     if maps:
         host = turn.get("host", maps[0].row["hostId"])
+        there = f"host {api_id('host', maps[0].row['hostId'], turn.catalogue)}, where the instance is"
         wanted = [attachment.wanted(turn, each) for each in turn.children("nic", "instanceId", instance.id)]
-        if host is not None and (reason := placement.unattached(wanted, host)):
-            raise Failure(f"{placement.NOT_PLACED} : host {host.id}, where the instance is: {reason}")
+        if host is not None and (reason := placement.unattached(turn, wanted, host)):
+            raise Failure(f"{placement.NOT_PLACED} : {there}: {reason}")
         subnets = placement.subnets_on(wanted, host) if host is not None else {}
         pools = turn.fleet.pools_of(maps[0].row["hostId"])
         pool = next((each for each in pools if each.state == "active"), None)
         if pool is None:
-            raise Failure(f"{placement.NOT_PLACED} : host {maps[0].row['hostId']}, where the instance is, has no active storage pool")
+            raise Failure(f"{placement.NOT_PLACED} : {there}, has no active storage pool")
     else:
         asked = instance.row.get("compute")
         needed = max(0, int(turn.settings["instance.compute.default"] if asked is None else asked))  # less than nothing takes nothing

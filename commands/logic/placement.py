@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from commands.catalogue.ids import api_id
 from commands.logic import ports
 from commands.logic.attachment import Wanted, wanted
 from commands.resource import Resource
@@ -91,10 +92,11 @@ def place(
     for host in sorted(fleet.all("host"), key=lambda each: each.id):
         pool, reason = _fits(host, driver, allowed, needed, fleet)
         if pool is not None:
-            reason = out_of_reach(used, host, fleet) or unattached(nics, host) or ports.taken(world, instance, published, host.id) or ""
+            taken = ports.taken(world, instance, published, host.id)
+            reason = out_of_reach(world, used, host) or unattached(world, nics, host) or taken or ""
         if pool is None or reason:
             name = host.row.get("name")
-            reasons.append(f"host {host.id}{f' ({name})' if name else ''}: {reason}")
+            reasons.append(f"host {api_id('host', host.id, world.catalogue)}{f' ({name})' if name else ''}: {reason}")
         else:
             candidates.append((free(host, fleet), host.id, host, pool))
     if not candidates:
@@ -103,19 +105,21 @@ def place(
     return Placed(best[2], best[3], capacity(best[2]), subnets_on(nics, best[2]))
 
 
-def out_of_reach(used: Collection[int], host: Resource, fleet: Fleet) -> str | None:
+def out_of_reach(world: World, used: Collection[int], host: Resource) -> str | None:
     """Why the host can't have an instance whose volumes are in these pools, if it can't."""
-    missing = sorted(set(used) - {each.id for each in fleet.pools_of(host.id)})
-    return f"it does not reach storage pool {missing[0]}, where the instance has a volume" if missing else None
+    missing = sorted(set(used) - {each.id for each in world.fleet.pools_of(host.id)})
+    if not missing:
+        return None
+    return f"it does not reach storage pool {api_id('storagePool', missing[0], world.catalogue)}, where the instance has a volume"
 
 
-def unattached(nics: list[Wanted], host: Resource) -> str | None:
+def unattached(world: World, nics: list[Wanted], host: Resource) -> str | None:
     """Why a nic has no subnet on the host, if one has none."""
     for each in nics:
         if not each.choices:
             return each.reason
         if each.on(host) is None:
-            subnets = ", ".join(str(choice.subnet) for choice in each.choices)
+            subnets = ", ".join(api_id("subnet", choice.subnet, world.catalogue) for choice in each.choices if choice.subnet is not None)
             return f"nic {each.nic.row.get('deviceNumber') or 0}: no vnet of subnet {subnets} reaches it"
     return None
 

@@ -6,6 +6,7 @@ another may have the port meanwhile; a later start on the same host takes it aga
 
 from __future__ import annotations
 
+from commands.catalogue.ids import api_id
 from commands.catalogue.ports import parse_port
 from commands.errors import Refused
 from commands.logic import leases, nics
@@ -72,7 +73,7 @@ def claim_all(turn: Turn, instance: Resource) -> None:
     published = wanted(turn, instance)
     for host in hosts:
         if reason := taken(turn, instance, published, host):
-            raise Failure(f"{reason} on host {host}: stop that one, or publish another port")
+            raise Failure(f"{reason} on host {api_id('host', host, turn.catalogue)}: stop that one, or publish another port")
     items = [(host, item) for host in hosts for item in published]
     has = held(instance)
     if sorted(has) != sorted(items):

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from deploy.cli import agent, archive, diff, dot, history, hosts, instances, interventions, keys, replay, servers, trace, watch, why
 from deploy.cli.errors import Failed
+from deploy.cli.options import Commands
 
 ABOUT = """Corral runs containers and virtual machines on many hosts. Every step is an event in a log: what you see is folded from it.
 
@@ -22,7 +23,7 @@ PARTS = (servers, archive, agent, instances, hosts, interventions, history, repl
 
 def build() -> typer.Typer:
     app = typer.Typer(
-        name="corral", help=ABOUT, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False,
+        name="corral", cls=Commands, help=ABOUT, no_args_is_help=True, rich_markup_mode="rich", pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )  # fmt: skip
     app.callback()(_root)

@@ -24,11 +24,18 @@ def catalogue() -> Catalogue:
         raise Failed(str(failed)) from None
 
 
-def near(text: str, names: Iterable[str]) -> str:
-    """What to say after "there is no <text>": the names that come near it, or how to see all."""
+def fields_of(type_name: str | None) -> frozenset[str]:
+    """The fields that rows of a type may have, with those of all types that share its streams; None: of any type."""
+    known = catalogue()
+    root = known.root_type(type_name) if type_name is not None else None
+    return frozenset(name for each in known.types.values() if root in (None, known.root_type(each.name)) for name in each.fields)
+
+
+def near(text: str, names: Iterable[str], lists: str = "`corral dot` lists the types and their processes") -> str:
+    """What to say after "there is no <text>": the names that come near it, or what lists all."""
     by_small = {each.lower(): each for each in sorted(names)}
     small = text.lower()
     like = [*get_close_matches(small, by_small, n=NEAR), *(each for each in by_small if small in each or each in small)]
     if not like:
-        return ", nor any like it: `corral dot` lists the types and their processes"
+        return f", nor any like it: {lists}"
     return f"; near it: {', '.join(by_small[each] for each in list(dict.fromkeys(like))[:NEAR])}"

@@ -10,14 +10,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.text import Text
-from typer.core import TyperCommand
 
 from commands.catalogue.secrets import masked, secret_names
 from deploy.cli import moments
 from deploy.cli.catalogue import catalogue, near
 from deploy.cli.database import Home, Postgres, advance, archive_folder, database_of, opened, progress
 from deploy.cli.errors import WrongUse
-from deploy.cli.options import HISTORY, Output, command
+from deploy.cli.options import HISTORY, Command, Output, command
 from deploy.cli.references import told
 from deploy.cli.show import Format, now, out, print_json
 from deploy.cli.telling import clock, duration
@@ -36,7 +35,7 @@ FEW = 3
 """Processes that a heading names; the things below it tell the rest."""
 
 
-class OfMoments(TyperCommand):
+class OfMoments(Command):
     """Its arguments are moments: one before the log's begin would be taken for an option of that name."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""corral hosts: the hosts, and where there are none, what became of them and how to get one."""
+"""corral hosts: the hosts, and where there are none, what became of them and how to get one, or who is shown them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from rich.text import Text
 from commands import events
 from commands.catalogue.ids import number_of
 from deploy.cli.client import Client
-from deploy.cli.errors import ServerRefused
 from deploy.cli.options import INSTANCES, Output, Url, command, connect
 from deploy.cli.show import Format, age, hint, print_json, state_text, table, waiting
 from deploy.cli.things import path_of
@@ -18,6 +17,14 @@ from deploy.cli.things import path_of
 Json = dict[str, Any]
 
 FIRST_HOST = "No hosts yet: corral agent --sim (or without --sim, where Docker runs), here or on another machine"
+
+NOT_SHOWN = (
+    "This key is shown no hosts: those that instances are placed on are for admins to see. What is wrong with them, ask an admin "
+    "(`corral hosts` with an admin's key), with the ids that the failure names"
+)
+
+FIRST_ACCOUNT = 1
+"""The admin that every Corral begins with: it is shown to those alone who are shown what is others', too."""
 
 TOLD = 3
 """Of the hosts that are gone, so many of the last are told."""
@@ -51,7 +58,9 @@ def host_name(host: Json) -> str:
 
 
 def why_none(client: Client) -> str:
-    """What became of the hosts that there were, and how to get one."""
+    """What became of the hosts that there were, and how to get one; to those who are shown none, who is."""
+    if client.find(path_of("account", FIRST_ACCOUNT)) is None:
+        return NOT_SHOWN
     gone = _gone(client)
     if not gone:
         return FIRST_HOST
@@ -78,11 +87,8 @@ def _row(each: Json) -> tuple[str | Text, ...]:
 
 
 def _gone(client: Client) -> list[Json]:
-    """The removed hosts, by number. None for those who may not see the log."""
-    try:
-        with waiting("looking through the log"):
-            created = [str(each["stream"]) for each in client.events(type=events.CREATED) if each["stream"].startswith("host-")]
-        found = [client.find(path_of("host", int(stream.rpartition("-")[2]))) for stream in created]
-    except ServerRefused:
-        return []
+    """The removed hosts, by number."""
+    with waiting("looking through the log"):
+        created = [str(each["stream"]) for each in client.events(type=events.CREATED) if each["stream"].startswith("host-")]
+    found = [client.find(path_of("host", int(stream.rpartition("-")[2]))) for stream in created]
     return [each for each in found if each is not None and each.get("removed") is not None]

@@ -9,9 +9,12 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
+from commands.catalogue.secrets import masked, secret_names
+from commands.logic.placement import NOT_PLACED
 from commands.logic.storage import IMAGE_DRIVERS
 from commands.resource import fold
 from deploy.cli import moments
+from deploy.cli.catalogue import catalogue
 from deploy.cli.client import Client
 from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.hosts import host_title, why_none
@@ -84,7 +87,7 @@ def register(app: typer.Typer) -> None:
             if show_timeline and output is Format.TEXT:
                 print_timeline(client, found)
             if wait and found.state != "running":
-                raise Failed(_why(found, "running") + _and_no_host(client))
+                raise Failed(_why(found, "running") + _and_no_host(client, found))
 
     @command(app, "ps", INSTANCES, ["corral ps", "corral ps -a", "corral ps -o json | jq '.[].name'"])
     def ps(
@@ -94,7 +97,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """List the instances."""
         with connect(url) as client, waiting("asking for the instances"):
-            every = client.all("/v1/instances", include=["hosts"])
+            every = client.all("/v1/instances", include=["hosts", "image"])
         shown = every if everything else [each for each in every if each["state"] not in AT_REST or each["transitioning"] == "yes"]
         if output is Format.JSON:
             print_json(shown)
@@ -111,15 +114,19 @@ def register(app: typer.Typer) -> None:
         "corral inspect web",
         "corral inspect host-1 -o json",
         "corral inspect 1i5 -o json | jq .data",
+        "corral inspect credential-3 --secrets   (keys and tokens in clear, which are *** else)",
         "corral inspect web --at 12h             (as it was 12 hours ago; also a position, or a time)",
     ])  # fmt: skip
     def inspect(
         thing: Thing,
         at: Annotated[str | None, typer.Option("--at", metavar="MOMENT", help=f"As it was at {moments.HELP}.")] = None,
+        secrets: Annotated[bool, typer.Option("--secrets", help="Keys and tokens in clear; -o json has them anyway.")] = False,
         url: Url = None,
         output: Output = Format.TEXT,
     ) -> None:
         """Show everything that is known about a thing."""
+        if secrets and at is not None:
+            raise WrongUse("--secrets is about what is now: what looks back has every secret masked")
         with connect(url) as client:
             if at is not None:
                 _describe_then(client, stream_of(client, thing), moments.position_over_http(client, at), output)
@@ -128,7 +135,7 @@ def register(app: typer.Typer) -> None:
             if output is Format.JSON:
                 print_json(found.document)
             else:
-                _describe(client, found)
+                _describe(client, found, secrets)
 
     @command(app, "start", INSTANCES, ["corral start web", "corral start 1i5 1i6 --no-wait"])
     def start(things: Things, wait: Wait = True, timeout: Timeout = RUN_SECONDS, url: Url = None, output: Output = Format.TEXT) -> None:
@@ -242,16 +249,25 @@ def _why(found: Found, goal: str) -> str:
     return f"{found.title} is {found.state}, not {goal}{f': {message}' if message else ''}. See `corral why {found.id}`"
 
 
-def _and_no_host(client: Client) -> str:
-    """Where nothing can run because there is no host, what became of those that there were."""
+def _and_no_host(client: Client, found: Found) -> str:
+    """Where it found no place because there is no host, what became of those that there were."""
+    if NOT_PLACED not in str(found.document.get("transitioningMessage")):
+        return ""
     hosts = client.all("/v1/hosts")
     return "" if any(each.get("removed") is None for each in hosts) else f"\n{why_none(client)}"
 
 
 def _row(each: Json) -> tuple[str | Text, ...]:
     hosts = ", ".join(str(host.get("name") or host["id"]) for host in each.get("hosts") or [])
-    name, image = each.get("name") or "", each.get("imageUuid") or ""
+    name, image = each.get("name") or "", image_of(each)
     return (each["id"], name, state_text(each), image, hosts, ports_of(each), age(each.get("createdTS")))
+
+
+def image_of(document: Json) -> str:
+    """As it was asked for; where that was by id, by its uuid, else by the id alone: who may run an image need not be shown it."""
+    image = document.get("image")
+    shown = image.get("uuid") if isinstance(image, dict) else None
+    return str(document.get("imageUuid") or shown or document.get("imageId") or "")
 
 
 def ports_of(document: Json) -> str:
@@ -293,13 +309,13 @@ def _describe_then(client: Client, stream: str, position: int, output: Format) -
     show_then(resource, output)
 
 
-def _describe(client: Client, found: Found) -> None:
+def _describe(client: Client, found: Found, secrets: bool) -> None:
     """What is set, one a line; then where its links lead and what can be done. Who else is named is named by id and name."""
     console = out()
     document = found.document
     links, actions = sorted(document.get("links") or {}), sorted(document.get("actions") or {})
     console.print(Text.assemble((found.title, "bold"), f"  {found.document['type']}, {found.stream}, ", state_text(found.document)))
-    facts, called = facts_of(document), names_of(client, document)
+    facts, called = facts_of(document if secrets else masked(document, secret_names(catalogue()))), names_of(client, document)
     if found.type == "instance" and (hosts := client.all(f"{found.path}/hosts", include=["agent"])):
         facts["hosts"] = ", ".join(map(host_title, hosts))
     width = max((len(name) for name in (*facts, "actions")), default=0)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from deploy.cli.client import Client, base_url
 from deploy.cli.show import Format
@@ -37,8 +37,30 @@ Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is d
 F = TypeVar("F", bound=Callable[..., None])
 
 
+def without_value(parameters: list[Any]) -> list[Any]:
+    """Flags take no value: help that shows <bool> after them would say otherwise."""
+    for each in parameters:
+        if isinstance(each, TyperOption) and each.is_flag:
+            each.metavar = ""
+    return parameters
+
+
+class Command(TyperCommand):
+    """A command whose help shows flags as flags."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return without_value(super().get_params(ctx))
+
+
+class Commands(TyperGroup):
+    """The same of `corral` itself."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        return without_value(super().get_params(ctx))
+
+
 def command(
-    app: typer.Typer, name: str, panel: str, examples: Sequence[str], cls: type[TyperCommand] | None = None
+    app: typer.Typer, name: str, panel: str, examples: Sequence[str], cls: type[TyperCommand] = Command
 ) -> Callable[[F], F]:
     """Registers a function as `corral <name>`, with its docstring as help and the examples below."""
     # Blank lines: rich's help would run the examples together.

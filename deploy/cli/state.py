@@ -16,7 +16,7 @@ from rich.text import Text
 from commands.catalogue.ids import api_id
 from commands.catalogue.secrets import masked, secret_names
 from commands.resource import Resource
-from deploy.cli.catalogue import catalogue, near
+from deploy.cli.catalogue import catalogue, fields_of, near
 from deploy.cli.database import advance, archive_folder, database_of, opened, progress
 from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.moments import position_at
@@ -86,6 +86,16 @@ def check(question: Question) -> None:
             raise WrongUse(f"--where {each}: name=value is expected, e.g. state=running")
 
 
+def check_fields(question: Question, there: Iterable[Seen]) -> None:
+    """Raises WrongUse for a filter by a field that nothing of the type can have: it would only find nothing. What is in `data` is free."""
+    known = fields_of(question.type).union(*(flat(seen.shown) for seen in there))
+    for name in (each.partition("=")[0] for each in question.where):
+        if name not in known and not name.startswith("data."):
+            where = f"of {question.type}" if question.type is not None else "of any type"
+            shown = "`corral replay --to 0s --show THING` shows those of a thing"
+            raise WrongUse(f"--where {name}: there is no such field {where}{near(name, known, shown)}")
+
+
 def fits(seen: Seen, where: Iterable[str]) -> bool:
     values = flat(seen.shown)
     wanted = (each.partition("=") for each in where)
@@ -102,7 +112,9 @@ def document_at(seen: Seen) -> Json:
 
 
 def _show_list(picture: Picture, position: int, question: Question, output: Format) -> None:
-    found = [seen for seen in rows_of(picture, question.type, removed=question.removed) if fits(seen, question.where)]
+    rows_there = list(rows_of(picture, question.type, removed=question.removed))
+    check_fields(question, rows_there)
+    found = [seen for seen in rows_there if fits(seen, question.where)]
     if output is Format.JSON:
         print_json([document_at(seen) for seen in found])
         return

@@ -124,8 +124,6 @@ def resolve(client: Client, text: str, types: Sequence[str] | None = None) -> Th
     found = [thing for kind, number in references if kind in wanted and (thing := _fetch(client, kind, number)) is not None]
     if not found:
         found = _one_of_each(_named(client, text, listed))
-    if not found and "host" in wanted:
-        found = _hosts_of(client, text)
     found = images_give_way(found, lambda each: each.type)
     if len(found) > 1:
         raise Ambiguous(text, found)
@@ -158,6 +156,8 @@ def _named(client: Client, text: str, types: Sequence[str]) -> list[Thing]:
         path = f"/v1/{catalogue().type(name).plural.lower()}"
         for field in ("name", "uuid"):
             found += [Thing(name, each) for each in _listed(client, path, **{field: text})]
+    if "host" in types:
+        found += _hosts_of(client, text)
     if "instance" in types and _ENGINE_ID.fullmatch(text.lower()):
         instances = client.all("/v1/instances")
         found += [Thing("instance", each) for each in instances if engine_id(each).startswith(text.lower())]
@@ -167,7 +167,7 @@ def _named(client: Client, text: str, types: Sequence[str]) -> list[Thing]:
 
 
 def _hosts_of(client: Client, agent: str) -> list[Thing]:
-    """Hosts without a name of their own are shown by their agent's."""
+    """Hosts without a name of their own are shown by their agent's: who writes it may mean the one or the other."""
     agents = {each["id"] for each in _listed(client, "/v1/agents", name=agent)}
     hosts = _listed(client, "/v1/hosts") if agents else []
     return [Thing("host", each) for each in hosts if each.get("agentId") in agents and not each.get("name") and not each.get("removed")]

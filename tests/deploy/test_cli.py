@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -113,6 +114,24 @@ def test_an_instance_lives_and_dies_by_the_command_line(corral: Cli) -> None:
     assert corral.ended("start", identity, status=1).stderr.startswith(f"life ({identity}) is purged: it can't start now")
 
 
+def test_the_image_of_an_instance_is_listed_however_it_was_named(corral: Cli, server: Server) -> None:
+    image = corral.json("run", "sim:by-id")["imageId"]
+    with server.http() as http:
+        made = http.post("/v1/containers", json={"imageId": image, "name": "by-id"}).raise_for_status().json()
+    [row] = [line.split() for line in corral("ps", "-a").splitlines() if line.startswith(f"{made['id']} ")]
+    assert "sim:by-id" in row
+
+
+def test_an_inspection_masks_secrets_on_the_terminal_unless_asked_for(corral: Cli) -> None:
+    token = corral.json("inspect", "hello-corral")["token"]
+    assert len(token) > 20, "programs get the API's document as it is"
+    shown = corral("inspect", "hello-corral")
+    assert token not in shown
+    assert re.search(r"^  token +\*\*\*$", shown, re.MULTILINE)
+    assert token in corral("inspect", "hello-corral", "--secrets")
+    assert "masked" in corral.ended("inspect", "hello-corral", "--secrets", "--at", "0s", status=2).stderr
+
+
 def test_the_first_instance_is_on_the_simulated_host(corral: Cli) -> None:
     [hello] = [each for each in corral.json("ps") if each["name"] == "hello-corral"]
     hosts = corral.json("hosts")
@@ -127,7 +146,7 @@ def test_a_thing_has_many_names(corral: Cli) -> None:
     number = document["id"].removeprefix("1i")
     for name in ("names", document["id"], f"instance-{number}", f"container-{number}", document["uuid"]):
         assert corral.json("inspect", name)["id"] == document["id"]
-    assert corral.json("inspect", f"image-{number}")["type"] == "image"
+    assert corral.json("inspect", f"image-{document['imageId'].removeprefix('1i')}")["type"] == "image"
 
 
 def test_what_may_be_several_things_is_not_guessed(corral: Cli) -> None:

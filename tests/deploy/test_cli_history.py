@@ -123,6 +123,8 @@ def test_what_changed_is_told_by_request(corral: Cli, story: dict[str, Any]) -> 
         (("replay", "web", "--type", "container", "--to", "5"), "leave the stream out"),
         (("replay", "--to", "5", "--type", "nothing"), "there is no type nothing"),
         (("replay", "--to", "5", "--type", "host", "--where", "x"), "name=value"),
+        (("replay", "--to", "5", "--type", "container", "--where", "imageid=1"), "no such field of container; near it: imageId"),
+        (("replay", "--to", "5", "--where", "xyzzy=1"), "no such field of any type, nor any like it: `corral replay"),
         (("replay", "--to", "5", "--into", "log"), "can't be a scratch schema's name"),
         (("replay", "--to", "5", "--into", 'x"; drop'), "can't be a scratch schema's name"),
         (("replay", "--drop", "views_abc"), "can't be a scratch schema's name"),

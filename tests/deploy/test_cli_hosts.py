@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from deploy.cli.references import pointed_at, told
+from deploy.settings import SECURITY
 from tests.deploy.test_cli import SECONDS, Cli
 from tests.support.server import Server
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -52,6 +55,19 @@ def test_an_inspection_says_names_with_ids(corral: Cli) -> None:
     assert corral.json("inspect", "hello-corral")["accountId"] == "1a1", "programs get the API's document as it is"
 
 
+def test_a_host_that_is_shown_by_its_agents_name_is_not_taken_for_the_agent(corral: Cli) -> None:
+    [row] = [line for line in corral("hosts").splitlines() if line.startswith("1h1 ")]
+    assert "this machine (sim)" in row
+    for words in (["force-remove"], ["inspect"]):
+        refused = corral.ended(*words, "this machine (sim)", status=1).stderr
+        assert "may be one of these" in refused
+        assert re.search(r"agent-1 +1a1 ", refused), refused
+        assert re.search(r"host-1 +1h1 ", refused), refused
+    assert {each["state"] for host in corral.json("hosts") for each in (host, host["agent"])} == {"active"}
+    on_it = corral.json("run", "sim:x", "--host", "this machine (sim)")
+    assert on_it["state"] == "running", "where only a host can be meant, it is the host"
+
+
 def test_history_says_streams_and_types(corral: Cli) -> None:
     listed = dict(line.split(None, 1) for line in corral("replay", "--to", "0s").splitlines())
     assert {"host", "account", "storagePool", "container"} <= listed.keys()
@@ -74,6 +90,22 @@ def test_what_is_removed_by_force_is_found_in_the_log(corral: Cli) -> None:
     everything = corral.ended("ps", "-a")
     assert "corral replay --to 0s --type instance --all" in everything.stderr
     assert stream in corral("replay", "--to", "0s", "--type", "instance", "--all")
+
+
+def test_a_user_who_is_shown_no_hosts_is_not_told_to_make_the_first(tmp_path: Path) -> None:
+    with Server(tmp_path / "home", set=f"{SECURITY}=true") as server:
+        admin = json.loads((server.home / "admin.key").read_bytes())
+        with server.http() as http:
+            http.auth = admin["access"], admin["secret"]
+            account = http.post("/v1/accounts", json={"kind": "user", "name": "u"}).raise_for_status().json()
+            key = {"accountId": account["id"], "publicValue": "users", "secretValue": "own"}
+            made = http.post("/v1/apikeys", json=key).raise_for_status().json()
+            until(lambda: http.get(f"/v1/apikeys/{made['id']}").json()["state"], lambda state: bool(state == "active"))
+        user = Cli(server.home, {"CORRAL_ACCESS_KEY": "users", "CORRAL_SECRET_KEY": "own"})
+        for said in (user.ended("hosts").stderr, user.ended("run", "docker:x", status=1).stderr):
+            assert "ask an admin" in said
+            assert "corral agent" not in said
+        assert ": host 1h1: it is of kind sim" in said, "the ids that it names are those an admin knows"
 
 
 def test_what_became_of_a_host_is_said_where_there_is_none(tmp_path: Path) -> None:

@@ -154,6 +154,12 @@ def test_a_wrong_setting_is_named_with_its_variable(tmp_path: Path) -> None:
     assert "CORRAL_PORT can't be 'many'" in corral("up", "--port", "many", home=tmp_path).stderr
 
 
+def test_a_host_that_is_none_is_told_with_all_that_there_are(tmp_path: Path) -> None:
+    assert "CORRAL_HOSTS can't be 'mars': there is no host 'mars': say docker, sim" in corral("up", "--hosts", "mars", home=tmp_path).stderr
+    assert ", or none" in corral("up", "--hosts", "sim,mars", home=tmp_path).stderr
+    assert "none stands alone" in corral("up", "--hosts", "sim,none", home=tmp_path).stderr
+
+
 def test_without_a_server_every_command_says_how_to_get_one(tmp_path: Path) -> None:
     for words in (["ps"], ["hosts"], ["run", "sim:x"], ["inspect", "web"], ["events", "--follow"], ["why", "web"], ["trace", "x"]):
         ended = corral(*words, "--url", "http://127.0.0.1:1", home=tmp_path)
@@ -176,6 +182,14 @@ def test_every_command_has_help_with_examples() -> None:
         shown = CliRunner().invoke(app, [name, "--help"])
         assert shown.exit_code == 0
         assert f"corral {name}" in shown.output.partition("Examples")[2], shown.output
+
+
+def test_flags_are_shown_as_taking_no_value() -> None:
+    for words in ([], ["ps"], ["diff"], ["run"]):
+        shown = CliRunner().invoke(build(), [*words, "--help"], env={"COLUMNS": "200"}).output
+        assert "--help" in shown
+        assert "bool" not in shown.lower(), shown
+    assert CliRunner().invoke(build(), ["ps", "--all=yes"]).exit_code == 2
 
 
 def test_up_gives_what_was_typed_to_the_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ async def test_of_500_asked_at_once_for_100_slots_exactly_100_run_and_400_know_w
             ended = await all_ended(http, wanted)
 
             assert Counter(each["state"] for each in ended.values()) == {"running": SLOTS, "removed": ASKED - SLOTS}
-            reason = f"Failed to find a placement : host 1: full, 0 of {SLOTS + 1} free, 1 needed"
+            reason = f"Failed to find a placement : host 1h1: full, 0 of {SLOTS + 1} free, 1 needed"
             assert {each["transitioning"] for each in ended.values() if each["state"] == "removed"} == {"error"}
             reasons = {each["transitioningMessage"] for each in ended.values() if each["state"] == "removed"}
             assert reasons == {reason}

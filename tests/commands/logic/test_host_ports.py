@@ -48,7 +48,7 @@ def test_a_public_port_is_its_instances_own_while_it_runs_and_free_when_it_has_s
     assert claims_on(story, "host-1/port") == {"8080/tcp": "instance-1"}
     refused = publishing(story, "8080:80")
     assert refused.state == "removed"
-    assert refused.fields["transitioningMessage"] == "Failed to find a placement : host 1: port 8080/tcp is taken by instance-1"
+    assert refused.fields["transitioningMessage"] == "Failed to find a placement : host 1h1: port 8080/tcp is taken by instance-1"
     assert publishing(story, "8080:80/udp").state == "running"
     story.command("instance-1", Run("stop"))
     assert claims_on(story, "host-1/port")["8080/tcp"] == "instance-1", "not before the host has let go of it"
@@ -79,7 +79,7 @@ def test_an_instance_takes_its_port_again_at_the_next_start_and_one_that_lost_it
     late = story.resource("instance-1")
     assert late.state == "stopped"
     assert late.fields["transitioningMessage"] == (
-        "port 8080/tcp is taken by instance-2 on host 1: stop that one, or publish another port"
+        "port 8080/tcp is taken by instance-2 on host 1h1: stop that one, or publish another port"
     )
     story.command("instance-2", Run("stop"))
     story.answer_all()

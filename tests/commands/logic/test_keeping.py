@@ -188,7 +188,7 @@ def test_where_nothing_reaches_its_volume_a_start_says_so() -> None:
     run(story, INSTANCE, Run("start"))
     instance = story.resource(INSTANCE)
     assert instance.state == "stopped"
-    assert f"it does not reach storage pool {far.id}" in instance.fields["transitioningMessage"]
+    assert f"it does not reach storage pool 1sp{far.id}" in instance.fields["transitioningMessage"]
     assert live_maps(story) == []
 
 

@@ -40,8 +40,8 @@ def test_an_instance_goes_where_its_subnets_vnet_is_reached_and_the_reason_says_
     refused = on_network(story, requestedHostId=1)
     message = refused.fields["transitioningMessage"]
     assert message.startswith("Failed to find a placement : ")
-    assert "host 1: nic 0: no vnet of subnet 1 reaches it" in message
-    assert "host 2: the request names other hosts" in message
+    assert "host 1h1: nic 0: no vnet of subnet 1s1 reaches it" in message
+    assert "host 1h2: the request names other hosts" in message
 
 
 def test_a_host_on_the_same_physical_host_will_do_too() -> None:
