@@ -31,6 +31,8 @@ class Bus:
 
     def __init__(self, url: str, name: str = "corral engine") -> None:
         self.on_reply: Callable[[Message, str], None] = lambda message, subject: None
+        self.awaited: dict[str, Callable[[Message], None]] = {}
+        """Reply subject -> who alone is told of the first answer there, instead of `on_reply`. Whoever puts it here takes it out."""
         self.on_unheard: Callable[[str], None] = lambda ask: None
         self.on_presence: Callable[[Presence], None] = lambda presence: None
         self._connection = Connection(url, name)
@@ -76,7 +78,13 @@ class Bus:
         except ValueError as error:
             log.warning("A reply is not a message", action="reply-malformed", subject=message.subject, error=str(error))
             return
-        self.on_reply(decoded, message.subject)
+        self._hand_on(decoded, message.subject)
+
+    def _hand_on(self, answer: Message, subject: str) -> None:
+        if (told := self.awaited.pop(subject, None)) is not None:
+            told(answer)
+        else:
+            self.on_reply(answer, subject)
 
     async def _presence_message(self, message: Msg) -> None:
         try:

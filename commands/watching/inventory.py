@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import structlog
 
-from agents.wire import PRESENCE_SECONDS, Message, command_subject, partition_of, replied_to, reply_subject
+from agents.wire import PRESENCE_SECONDS, Message, command_subject, partition_of, reply_subject
 from commands.accepting.service import Actor, Commands
 from commands.catalogue.ids import api_id
 from commands.errors import Refused
@@ -22,7 +22,7 @@ from commands.logic.agent_instances import is_delegate
 from commands.logic.discovery import elements_of, make_new, moved, wrong_inventory
 from commands.logic.payload import ping
 from commands.resource import Json, Resource
-from commands.sending.bus import Bus, is_foreign
+from commands.sending.bus import Bus
 from commands.turns.answers import error_of
 from commands.turns.fleet import Fleet
 from commands.turns.turn import Failure
@@ -47,10 +47,9 @@ class InventoryWatch:
         self._bus, self._commands, self._fleet, self._mine = bus, commands, fleet, mine
         self._due: dict[int, float] = {}
         self._all = False
-        self._asked: dict[str, tuple[int, float, str]] = {}
-        """Ping -> the agent, until when its answer counts, and on which subject."""
+        self._asked: dict[str, float] = {}
+        """Reply subject of a ping -> until when its answer counts."""
         self._answers: asyncio.Queue[tuple[int, Message]] = asyncio.Queue()
-        self._of_others, bus.on_reply = bus.on_reply, self._on_reply
 
     def ask(self) -> None:
         """All agents with the next look."""
@@ -67,7 +66,7 @@ class InventoryWatch:
             if not self._bus.connected:
                 continue
             now = asyncio.get_running_loop().time()
-            self._asked = {ident: asked for ident, asked in self._asked.items() if asked[1] > now}
+            self._forget(now)
             agents = {each.id: each for each in self._fleet.all("agent") if self._is_asked(each)}
             every = self._commands.settings[EVERY] * PRESENCE_SECONDS
             at_once, self._all = self._all, False
@@ -85,7 +84,8 @@ class InventoryWatch:
     async def _ask(self, agent: Resource, now: float) -> None:
         ident = str(uuid.uuid4())
         reply = reply_subject(partition_of(agent.stream), agent.id, ident)
-        self._asked[ident] = (agent.id, now + PATIENCE, reply)
+        self._asked[reply] = now + PATIENCE
+        self._bus.awaited[reply] = lambda answer: self._answers.put_nowait((agent.id, answer))
         world = World(self._commands.catalogue, {}, self._fleet)
         message = Message(
             id=ident,
@@ -99,14 +99,10 @@ class InventoryWatch:
         )
         await self._bus.publish(command_subject(agent.id, message.name), message.encode(), reply)
 
-    def _on_reply(self, message: Message, subject: str) -> None:
-        ping = replied_to(subject)
-        asked = self._asked.get(ping)
-        if asked is None:
-            self._of_others(message, subject)
-        elif not is_foreign(subject, asked[2]):
-            del self._asked[ping]
-            self._answers.put_nowait((asked[0], message))
+    def _forget(self, now: float) -> None:
+        for reply in [reply for reply, until in self._asked.items() if until <= now]:
+            del self._asked[reply]
+            self._bus.awaited.pop(reply, None)
 
     async def _take_in(self) -> None:
         while True:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 from typing import get_args
 
@@ -12,6 +11,7 @@ import pytest
 from commands.catalogue.builtin import CATALOGUE
 from commands.catalogue.dot import process_dot, resource_dot, told, transitions
 from commands.catalogue.model import Step
+from tests.support.programs import GRAPHVIZ
 
 PROCESSES = sorted(CATALOGUE.processes)
 TYPES = sorted({each.type for each in CATALOGUE.processes.values()})
@@ -80,7 +80,7 @@ def test_transitions_of_an_update_lead_back_to_where_it_began() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.skipif(shutil.which("dot") is None, reason="Graphviz is not installed")
+@GRAPHVIZ
 @pytest.mark.parametrize("text", [process_dot(CATALOGUE, "instance.start"), resource_dot(CATALOGUE, "instance")], ids=["process", "type"])
 def test_graphviz_draws_it(text: str) -> None:
     run = subprocess.run(["dot", "-Tsvg"], input=text, capture_output=True, text=True, timeout=50, check=False)

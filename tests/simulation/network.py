@@ -107,6 +107,7 @@ class SimulatedBus(Bus):
     def __init__(self, network: Network, process: Process) -> None:
         self.url = "simulated"
         self.on_reply = lambda message, subject: None
+        self.awaited = {}
         self.on_presence = lambda presence: None
         self._network, self._process = network, process
         self._listening: dict[int, Subscription] = {}
@@ -140,7 +141,7 @@ class SimulatedBus(Bus):
     def _heard_reply(self, delivery: Delivery) -> None:
         of_handler = delivery.subject.split(".")[3].startswith(wire.HANDLERS_REPLIES)
         answer = HandlerAnswer.decode(delivery.data) if of_handler else Message.decode(delivery.data)
-        self.on_reply(answer, delivery.subject)
+        self._hand_on(answer, delivery.subject)
 
     def _heard_presence(self, delivery: Delivery) -> None:
         self.on_presence(Presence.decode(delivery.data))

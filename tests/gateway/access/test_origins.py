@@ -126,8 +126,8 @@ async def test_a_websocket_is_for_its_own_pages_and_for_programs(
     async with serving(store, database, nats=nats_url, settings={"api.security.enabled": security}) as api:
         _, (access, secret) = await account_with_key(api, "admin", "a")
         url = api.url.replace("http://", f"ws://{access}:{secret}@") + "/v1/subscribe?eventNames=ping"
-        for origin in (None, api.url):
-            async with websockets.connect(url, origin=origin) as socket:  # type: ignore[arg-type]
+        for origin in (None, Origin(api.url)):
+            async with websockets.connect(url, origin=origin) as socket:
                 assert '"name":"ping"' in str(await socket.recv())
         for foreign in ("https://evil.example", "null", "http://127.0.0.1:1"):
             with pytest.raises(websockets.InvalidStatus) as refused:

@@ -10,9 +10,10 @@ import pytest
 from tests.gateway.html.test_pages import NASTY
 from tests.support.browser import Browser, browsing, chromium
 from tests.support.http import Api
+from tests.support.programs import needs
 
 pytestmark = [
-    pytest.mark.skipif(chromium() is None, reason="there is no Chromium here (Debian: apt-get install chromium)"),
+    needs(chromium(), "chromium"),
     pytest.mark.timeout(240),
 ]
 
