@@ -91,12 +91,24 @@ def _said(error: urllib.error.HTTPError) -> str:
     return " ".join([str(error.code), *parts])
 
 
+def is_loopback(host: str) -> bool:
+    """Whether only the machine itself can reach this."""
+    address = _address(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
+
+
 def is_local(host: str) -> bool:
     """Whether this names the machine that it is said on."""
-    if host == "localhost":
-        return True
+    address = _address(host)
+    return is_loopback(host) or (address is not None and address.is_unspecified)
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        address = ipaddress.ip_address(host)
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
-    return address.is_loopback or address.is_unspecified
+        return None
+
+
+def in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

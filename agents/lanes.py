@@ -78,12 +78,12 @@ class Lanes:
 
     def __init__(
         self, agent: str, driver: Driver, outbox: Outbox, spawn: Callable[[Coroutine[Any, Any, None]], None], concurrency: int,
-        carry_out: CarryOut | None = None, carried: Carried | None = None,
+        carry_out: CarryOut, carried: Carried | None = None,
     ) -> None:
-        """`carry_out`: does what a command says; None: the driver does."""
+        """`carry_out`: does what a command says."""
         self._agent, self._driver, self._outbox, self._spawn = agent, driver, outbox, spawn
         self._carried = carried or Carried()
-        self._do = carry_out or driver.carry_out
+        self._do = carry_out
         self._jobs: dict[str, Job] = {}
         """Command id -> its job, until its answer is on disk: a command is known here, or to the ledger, or is new."""
         self._lanes: dict[str, deque[Job]] = {}

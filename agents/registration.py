@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from agents.api import Answered, Api, BadAddress, NoAnswer, is_local
+from agents.api import Answered, Api, BadAddress, NoAnswer, in_url, is_local
 from agents.credentials import Credentials
 
 _NUMBER = re.compile(r"(?:1a)?(\d+)")
@@ -63,9 +63,8 @@ def nats_address(info: dict[str, Any], base: str) -> str:
     parts, server = urlsplit(told), urlsplit(base).hostname or ""
     if not is_local(parts.hostname or "") or is_local(server):
         return told
-    host = f"[{server}]" if ":" in server else server
     user = f"{parts.netloc.rpartition('@')[0]}@" if "@" in parts.netloc else ""
-    return urlunsplit(parts._replace(netloc=f"{user}{host}:{parts.port or 4222}"))
+    return urlunsplit(parts._replace(netloc=f"{user}{in_url(server)}:{parts.port or 4222}"))
 
 
 class Server:

@@ -53,7 +53,7 @@ class Probes:
         if self._watched.callers is None:
             raise Refused("Service Unavailable", "this process has just begun: ask again in a moment", status=503)
         caller = await self._watched.callers.of(request)
-        if not caller.sees_all and caller.kind != "readAdmin":
+        if caller.user:
             raise Refused("Forbidden", f"figures are for admins, or for all with the setting {OPEN}", status=403)
 
     async def _alive(self, request: Request) -> Response:

@@ -6,7 +6,6 @@ the environment. A value that is wrong is named with its variable.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Sequence
 from enum import StrEnum
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from agents.api import is_loopback
 from commands.settings.in_force import Settings as Orchestration
 from commands.settings.settings import BadValue, changed
 from deploy.sources import BadSource, setting_of, settings_of
@@ -165,7 +165,7 @@ class Settings(BaseSettings):
 
     @field_validator("home", "archive", "tls_certificate", "tls_key")
     @classmethod
-    def _folder(cls, given: Path | None) -> Path | None:
+    def _absolute(cls, given: Path | None) -> Path | None:
         return given.expanduser().absolute() if given is not None else None
 
     @field_validator("postgres")
@@ -227,12 +227,12 @@ class Settings(BaseSettings):
     @property
     def loopback(self) -> bool:
         """Only this machine reaches its HTTP."""
-        return _is_loopback(self.listen)
+        return is_loopback(self.listen)
 
     @property
     def metrics_loopback(self) -> bool:
         """Only this machine reaches the port of its figures, if it has one."""
-        return self.metrics_port is None or _is_loopback(self.metrics_listen)
+        return self.metrics_port is None or is_loopback(self.metrics_listen)
 
     @property
     def archive_folder(self) -> Path:
@@ -284,15 +284,6 @@ def _sentence(problem: Any) -> str:
 
 def _and(words: Sequence[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
-
-
-def _is_loopback(address: str) -> bool:
-    if address == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False
 
 
 def _words(given: object) -> object:

@@ -22,6 +22,7 @@ import uvloop
 from rich.console import Console
 from rich.markup import escape
 
+from agents.api import in_url, is_loopback
 from agents.credentials import Credentials
 from commands.secrets.sealing import WrongMasterKey
 from deploy.embedded import EmbeddedNats, EmbeddedPostgres, Home, HomeInUse, HomeUnusable, ServerFailed, hold, noted
@@ -40,8 +41,6 @@ from projections.errors import ViewsUnavailable
 COLLECT = (10_000, 50, 100)
 """When garbage is collected. Python's own figures have it look through all that is remembered again and again while thousands of
 events are folded, which was a sixth of that; what is left here has cycles seldom."""
-
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def run(settings: Settings) -> int:
@@ -104,7 +103,7 @@ async def _serve(settings: Settings) -> None:
                 if parts.commands.settings[SECURITY]:
                     _say_key(key, await joining_token(parts), url if settings.loopback else _from_elsewhere(url), say)
             if parts.watched.port is not None:
-                say.print(f"Figures and health: http://{settings.metrics_listen}:{parts.watched.port}/metrics, /healthz, /readyz")
+                say.print(f"Figures and health: http://{in_url(settings.metrics_listen)}:{parts.watched.port}/metrics, /healthz, /readyz")
             port = listener.getsockname()[1] if listener else 0
             say.print(f"[dim]Ready after {time.monotonic() - began:.1f} s[/]")
             say.print(f"[bold green]Startup Succeeded, Listening on port {port}[/]" if listener else "[bold green]Startup Succeeded[/]")
@@ -121,7 +120,7 @@ async def _servers(settings: Settings, home: Home, stack: AsyncExitStack, say: C
         say.print(f"[dim]{text}[/]")
 
     postgres = EmbeddedPostgres(home, port=settings.postgres_port, tell=tell) if not settings.postgres else None
-    nats_listen = settings.nats_listen if settings.nats_listen not in LOOPBACK else settings.listen
+    nats_listen = settings.nats_listen if not is_loopback(settings.nats_listen) else settings.listen
     own_nats = not settings.nats and bool(NEEDS_NATS & set(settings.roles))
     nats = EmbeddedNats(home, listen=nats_listen, port=settings.nats_port or None, tell=tell) if own_nats else None
     started = [stack.enter_async_context(each) for each in (postgres, nats) if each is not None]
@@ -146,8 +145,8 @@ def _note(settings: Settings, home: Home, addresses: Addresses, listener: socket
         home.note(nats=addresses.nats, postgres=addresses.postgres)
         return ""
     port = listener.getsockname()[1]
-    host = listener.getsockname()[0] if settings.loopback else "127.0.0.1" if settings.listen == "0.0.0.0" else settings.listen
-    url = f"{settings.scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+    host = listener.getsockname()[0] if settings.loopback else "127.0.0.1" if settings.listen in ("0.0.0.0", "::") else settings.listen
+    url = f"{settings.scheme}://{in_url(host)}:{port}"
     home.note(url=url, certificate=str(settings.tls_certificate or ""), nats=addresses.nats, postgres=addresses.postgres)
     return url
 

