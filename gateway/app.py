@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
@@ -64,7 +65,7 @@ def build_app(
             files(),
             Route("/{path:path}", gateway.api, methods=every),
         ],
-        exception_handlers={404: gateway.nothing},
+        exception_handlers={HTTPException: gateway.nothing},
         middleware=[
             Middleware(Observed, requests or Requests(), request_level),
             Middleware(Origins, services.settings, services.names, gateway.headers),
@@ -104,9 +105,10 @@ class Gateway:
         return await self._shown(request, answer.document, answer.status, headers)
 
     async def nothing(self, request: Request, error: Exception) -> Response:
-        """What no route has: a path with a line break, say, or a file that is not there."""
-        document = error_document(NotFound("there is nothing under this path"))
-        return await self._shown(request, document, 404, self.headers(request))
+        """What no route has: a path with a line break, say, or a file that is not there; or that can't be asked so."""
+        no_method = getattr(error, "status_code", 404) == 405
+        refused = MethodNotAllowed(request.method, "this path") if no_method else NotFound("there is nothing under this path")
+        return await self._shown(request, error_document(refused), refused.status, self.headers(request))
 
     async def _shown(self, request: Request, document: Any, status: int, headers: dict[str, str]) -> Response:
         """As JSON, or as the page that a browser gets."""

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from gateway.errors import InvalidBody, TooLarge, TooLate
 
@@ -36,6 +36,8 @@ async def read_body(request: Request) -> bytes:
             return await _whole(request, limit)
     except TimeoutError:
         raise TooLate(SECONDS) from None
+    except ClientDisconnect:
+        raise InvalidBody("the body broke off before its end") from None
 
 
 async def _whole(request: Request, limit: int) -> bytes:

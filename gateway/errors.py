@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import structlog
-from starlette.exceptions import HTTPException
 
 from commands.config.sources import Unreadable
 from commands.errors import NotFound, Refused
@@ -104,8 +103,6 @@ def status_and_code(error: BaseException) -> tuple[int, str]:
             return 503, "QueryTooSlow"
         case BadData():
             return 422, "InvalidCharacters"
-        case HTTPException():
-            return error.status_code, {404: "Not Found", 405: "Method not allowed"}.get(error.status_code, error.detail)
     return 500, "Internal Server Error"
 
 

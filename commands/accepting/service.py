@@ -104,8 +104,8 @@ class Commands:
             # What is free is the capacity less the claims on it: the row holds the capacity.
             used = await self.store.used(f"host-{number}/compute")
             wanted["computeFree"] = min(int(wanted["computeFree"]) + used, MOST_CAPACITY)
-        is_key = self.catalogue.root_type(type_name).name == "credential" and "secretValue" in wanted
-        if is_key and (await latest(self.store, f"credential-{number}")).kind in passwords.HASHED:
+        sets_secret = self.catalogue.root_type(type_name).name == "credential" and "secretValue" in wanted
+        if sets_secret and (await latest(self.store, f"credential-{number}")).kind in passwords.HASHED:
             wanted = await self._new_rows.with_hash(wanted)
         return await self._change(type_name, number, Update(wanted), actor, key, 200)
 

@@ -80,7 +80,7 @@ class Roots:
         return any(bracket.parked for each in self._roots.get(root, {}).values() for bracket in each.open.values())
 
     def count_parked(self) -> int:
-        return sum(any(bracket.parked for each in folded.values() for bracket in each.open.values()) for folded in self._roots.values())
+        return sum(map(self.parked, self._roots))
 
     def begin(self, root: str) -> None:
         """A root whose very first event follows: nothing need be read to know it whole."""

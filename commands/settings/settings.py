@@ -106,7 +106,7 @@ SETTINGS: dict[str, Setting] = {
     "registration.token.period.millis": Number(365 * 24 * 3_600_000, 3_600_000, 1000 * TEN_YEARS),
     "api.sub.ping.interval.millis": Number(5000, 100, 24 * 3_600_000),
     "task.resource.change.publish.schedule": Number(1, 1, 3600),  # seconds
-    # Cattle ships it true; its managed-docker0 wants agent instances, whose configuration Corral does not serve yet.
+    # Cattle ships it true; its managed-docker0 wants agent instances, for whose services Corral ships no config items yet.
     "sample.setup": YesNo(False),
     # Corral's own, from here on: what is done at the same time. What is beyond waits, first come first served. With none a cloud would
     # stand still.

@@ -32,6 +32,9 @@ from gateway.services import Services
 from projections.errors import ViewsError
 from projections.query import Filter, Query
 
+CALLER = "corral.caller"
+"""Where a request's scope has who was found to ask; None: nobody good."""
+
 REMEMBERED = 1.0
 """Seconds for which a key's account is not looked up again: so long may one that was taken back still be good."""
 
@@ -75,9 +78,11 @@ class Callers:
 
         Raises Refused for who asks too often, and for accounts of kinds that have no API.
         """
+        request.scope[CALLER] = None
         caller = await self._found(request)
         if caller.kind not in KINDS:
             raise Refused("Forbidden", f"an account of kind {caller.kind} has no API: it only owns things", status=403)
+        request.scope[CALLER] = caller
         return caller
 
     async def still(self, request: HTTPConnection, caller: Caller) -> bool:

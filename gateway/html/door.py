@@ -18,7 +18,7 @@ from starlette.types import Scope
 from commands.errors import Refused
 from eventstore import StoreError
 from gateway.access.caller import Caller
-from gateway.access.callers import Callers
+from gateway.access.callers import CALLER, Callers
 from gateway.html.pages import STATIC, page_of
 from gateway.html.view import View
 from gateway.request import base_url, path_parts
@@ -133,7 +133,10 @@ def to_ui(request: Request, services: Services) -> str | None:
 
 
 async def _caller(request: Request, callers: Callers) -> Caller | None:
-    """None: nobody who could be shown more than the document."""
+    """None: nobody who could be shown more than the document. Who was looked for already is not again: each time counts against limits."""
+    if CALLER in request.scope:
+        found: Caller | None = request.scope[CALLER]
+        return found
     try:
         return await callers.of(request)
     except (Refused, StoreError, ViewsError):

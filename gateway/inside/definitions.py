@@ -74,12 +74,12 @@ class Definitions:
 
     def _kinds(self) -> dict[str, tuple[Iterable[str], Callable[[str], Json]]]:
         """Type -> the names of all there are, and the document of one."""
-        processes = self.catalogue.processes
+        processes, points = self.catalogue.processes, self._points()
         documented = [each.name for each in self.catalogue.types.values() if self.request.caller.sees(each)]
         return {
             PROCESS: (sorted(processes), self.process),
             RESOURCE: (sorted({each.type for each in processes.values()}), self.resource),
-            POINT: (self._points(), self.point),
+            POINT: (points, lambda key: self.point(*points[key])),
             DOCUMENTATION: (sorted(documented), self.documentation),
         }
 
@@ -134,8 +134,7 @@ class Definitions:
     def resource(self, name: str) -> Json:
         return {**self._head(RESOURCE, name, "resourceDot", "processes"), "name": name}
 
-    def point(self, key: str) -> Json:
-        process, phase = self._points()[key]
+    def point(self, process: Process, phase: Phase) -> Json:
         return self._point(process, phase, merged_logic(process, self.in_force.get(process.name, ()))[phase])
 
     def _points(self) -> dict[str, tuple[Process, Phase]]:

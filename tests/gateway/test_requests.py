@@ -9,11 +9,13 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from structlog.testing import capture_logs
 
 from eventstore.postgres import PostgresStore
 from gateway import bodies
 from gateway.bodies import LARGEST, fields_of, pairs_of
 from tests.support.http import Api, serving
+from tests.support.waiting import happens
 
 Json = dict[str, Any]
 
@@ -96,6 +98,18 @@ async def test_a_body_that_comes_too_slowly_is_refused_and_its_connection_closed
     assert answer.startswith("HTTP/1.1 408 ")
     assert '"Request Timeout"' in answer
     assert "within 0.3 s" in answer
+
+
+async def test_who_hangs_up_within_a_body_is_no_fault_of_the_servers(api: Api) -> None:
+    with capture_logs() as lines:
+        _, writer = await asyncio.open_connection("127.0.0.1", int(api.url.rpartition(":")[2]))
+        writer.write(b"POST /v1/hosts HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\n{")
+        await writer.drain()
+        await asyncio.sleep(0.2)  # or it would have hung up before it was heard
+        writer.close()
+        await happens(lambda: any(each.get("action") == "request" and each["path"] == "/v1/hosts" for each in lines))
+    assert [each for each in lines if each.get("action") == "request-failed"] == []
+    assert [each["status"] for each in lines if each.get("path") == "/v1/hosts"] == [400]
 
 
 async def test_what_is_nested_too_deep_is_400(api: Api) -> None:

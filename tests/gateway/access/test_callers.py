@@ -19,6 +19,7 @@ from eventstore.postgres import PostgresStore
 from gateway.access import credentials
 from gateway.access.callers import MOST_ALIKE
 from tests.gateway.access.test_access import account_with_key
+from tests.gateway.html.test_pages import FIREFOX
 from tests.support.http import Api, serving
 
 SECURE = {"api.security.enabled": True}
@@ -145,6 +146,13 @@ async def test_wrong_keys_are_limited_by_address_and_those_that_were_good_go_on(
         await asyncio.sleep(1.1)  # its key is looked up anew
         assert (await api.http.get("/v1", auth=good)).status_code == 200
         assert (await api.http.get("/v1")).status_code == 401, "without a key nothing is guessed"
+
+
+async def test_a_browsers_wrong_password_counts_once(store: PostgresStore, database: str) -> None:
+    async with serving(store, database, settings={**SECURE, "api.failed.logins.per.minute": 3}) as api:
+        guesses = [await api.http.get("/v1", auth=("key", f"guess{n}"), headers=FIREFOX) for n in range(4)]
+        assert "html" in guesses[0].headers["Content-Type"]
+        assert [each.status_code for each in guesses] == [401, 401, 401, 429]
 
 
 async def test_many_guesses_at_once_are_as_many(store: PostgresStore, database: str) -> None:

@@ -130,6 +130,8 @@ async def test_pages_load_nothing_from_elsewhere_and_run_nothing_inline(api: Api
             assert file.status_code == 200, link
             assert not re.findall(r"https?://(?!www\.w3\.org/2000/svg)", file.text)
     assert (await api.http.get("/static/corral/..%2fdoor.py")).status_code == 404
+    refused = await api.http.post("/static/corral/corral.js")
+    assert (refused.status_code, refused.json()["code"]) == (405, "Method not allowed")
 
 
 def assert_harmless(read: Read) -> None:
