@@ -25,8 +25,11 @@ fi
 
 printf 'Making the Python environment in .venv '
 export PIP_DISABLE_PIP_VERSION_CHECK=1
-what=.
-if [ "$purpose" = dev ]; then what='.[dev]'; fi
+extras=""
+if [ "$purpose" = dev ]; then extras=dev; fi
+# libvirt's bindings are compiled against its headers: only where these are.
+if command -v gcc >/dev/null && pkg-config --exists libvirt 2>/dev/null; then extras=${extras:+$extras,}libvirt; fi
+what=.${extras:+[$extras]}
 {
   .venv/bin/python -m pip install --progress-bar off -c constraints.txt setuptools &&
     .venv/bin/python -m pip install --progress-bar off -c constraints.txt --no-build-isolation -e "$what"

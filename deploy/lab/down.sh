@@ -1,5 +1,6 @@
 #!/bin/bash
-# down.sh NAME: stops a lab host's engine, with its containers, and removes all that the host left. May be called in any state.
+# down.sh NAME: stops a lab host's engine and libvirt, with their containers and domains, and removes all that the host left. May be called
+# in any state.
 set -uo pipefail
 LAB_DIR=${LAB_DIR:-${TMPDIR:-/tmp}/corral-lab}
 name=$1
@@ -7,16 +8,30 @@ name=$1
 dir=$LAB_DIR/hosts/$name
 [ -d "$dir" ] || exit 0
 
-is_its_engine() {
-  [ -r "/proc/${1:-none}/cmdline" ] && tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" | grep -qF -- "--pidfile $dir/dockerd.pid"
+# its_daemon PID OPTION: whether that process is this host's daemon, as its command line says.
+its_daemon() {
+  [ -r "/proc/${1:-none}/cmdline" ] && tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" | grep -qF -- "$2"
 }
 
-pid=$(cat "$dir/dockerd.pid" 2>/dev/null)
-if is_its_engine "$pid"; then
+# end_daemon NAME OPTION: asks it to end, and makes it end after 15 s.
+end_daemon() {
+  local pid
+  pid=$(cat "$dir/$1.pid" 2>/dev/null)
+  its_daemon "$pid" "$2" || return 0
   kill "$pid"
-  for _ in $(seq 1 150); do is_its_engine "$pid" || break; sleep .1; done
-  if is_its_engine "$pid"; then kill -9 "$pid"; sleep .5; fi
+  for _ in $(seq 1 150); do its_daemon "$pid" "$2" || return 0; sleep .1; done
+  kill -9 "$pid"
+  sleep .5
+}
+
+socket=$dir/libvirt/libvirt-sock
+if [ -S "$socket" ] && its_daemon "$(cat "$dir/libvirtd.pid" 2>/dev/null)" "--pid-file $dir/libvirtd.pid"; then
+  for domain in $(timeout 20 virsh -q -c "qemu+unix:///system?socket=$socket" list --uuid 2>/dev/null); do
+    timeout 20 virsh -q -c "qemu+unix:///system?socket=$socket" destroy "$domain" >/dev/null
+  done
 fi
+end_daemon libvirtd "--pid-file $dir/libvirtd.pid"
+end_daemon dockerd "--pidfile $dir/dockerd.pid"
 if [ -e "/run/netns/corral-$name" ]; then
   # What an engine that was killed could not end itself: its containerd, its shims and its containers.
   for left in $(ip netns pids "corral-$name"); do kill -9 "$left" 2>/dev/null; done

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.lab import HINT, LAB, LabHost, lab_folder, standing_hosts
+from tests.support.lab import HINT, LAB, LabHost, lab_folder, names, standing_hosts
 
 
 def test_each_host_is_a_real_engine_of_its_own(docker_hosts: dict[str, LabHost]) -> None:
@@ -66,7 +66,7 @@ def test_a_host_whose_engine_was_killed_is_made_anew(docker_hosts: dict[str, Lab
         subprocess.run([LAB / "down.sh", "gamma"], check=True, timeout=60)
     assert not place.exists()
     assert not Path("/run/netns/corral-gamma").exists()
-    assert (lab_folder() / "hosts" / "alpha").exists()
+    assert all((lab_folder() / "hosts" / name).exists() for name in names())
 
 
 def test_a_folder_without_a_lab_has_no_hosts_and_the_hint_says_how_to_make_one(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Fixtures: real Docker engines, from the lab of deploy/lab. In CI the lab is made, and a failure to make it fails the tests.
+"""Fixtures: real hosts with Docker and libvirt, from the lab of deploy/lab. In CI it is made, and a failure to make it fails the tests.
 
 It is made between collecting and running, when a test that was chosen needs it: an installation takes longer than a test may.
 """
@@ -23,12 +23,12 @@ from docker.errors import APIError, ImageNotFound, NotFound
 LAB = Path(__file__).parents[2] / "deploy" / "lab"
 IMAGE = "corral/busybox:latest"
 SETUP = pytest.StashKey[str]()
-HINT = 'no Docker host stands in the lab: run "make lab" (once, as root), or LAB=1 make test'
+HINT = 'no host stands in the lab: run "make lab" (once, as root), or LAB=1 make test'
 
 
 @dataclass(frozen=True, slots=True)
 class LabHost:
-    """A host with a Docker engine of its own. What a container publishes is reached at `address`, its host's IPv4 address."""
+    """A host with a Docker engine and a libvirt of its own. What a container publishes is reached at `address`, its host's IPv4 address."""
 
     name: str
     address: str
@@ -36,9 +36,24 @@ class LabHost:
     image: str = IMAGE
     """busybox with all its applets, there already: no registry is asked."""
 
+    @property
+    def libvirt_url(self) -> str:
+        """Its libvirt, for those on this machine."""
+        return f"qemu+unix:///system?socket={lab_folder() / 'hosts' / self.name / 'libvirt' / 'libvirt-sock'}"
+
+    @property
+    def inside(self) -> list[str]:
+        """What runs a program in the host's network: its beginning of a command line."""
+        return ["nsenter", f"--net=/run/netns/corral-{self.name}"]
+
     def client(self) -> docker.DockerClient:
         """Close it after use."""
         return docker.DockerClient(base_url=self.base_url, timeout=30)
+
+
+def names() -> list[str]:
+    """Of the lab's hosts."""
+    return [each.partition(":")[0] for each in os.environ.get("LAB_HOSTS", "alpha:1 beta:2").split()]
 
 
 def lab_folder() -> Path:
@@ -60,7 +75,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def docker_hosts(pytestconfig: pytest.Config) -> Iterator[dict[str, LabHost]]:
-    """The hosts alpha and beta. Skips where there is no lab and none may be made; at the end removes the containers that tests made."""
+    """Two hosts at least. Skips where there is no lab and none may be made; at the end removes the containers that tests made."""
     hosts = standing_hosts(lab_folder())
     if not stands(hosts):
         if not may_be_made():
@@ -80,12 +95,12 @@ def docker_hosts(pytestconfig: pytest.Config) -> Iterator[dict[str, LabHost]]:
 
 @pytest.fixture(scope="session")
 def docker_host(docker_hosts: dict[str, LabHost]) -> str:
-    """The base URL of one real engine, that of alpha."""
-    return docker_hosts["alpha"].base_url
+    """The base URL of one real engine, that of the first host."""
+    return docker_hosts[names()[0]].base_url
 
 
 def stands(hosts: dict[str, LabHost]) -> bool:
-    return {"alpha", "beta"} <= hosts.keys()
+    return set(names()) <= hosts.keys()
 
 
 def may_be_made() -> bool:
