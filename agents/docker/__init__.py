@@ -4,5 +4,9 @@ from agents.docker.driver import DockerDriver
 from agents.docker.engine import DEFAULT_URL, NoEngine, engine_url
 from agents.docker.images import ensure_default_image
 from agents.docker.local import DefaultImage, default_image, reach
+from agents.docker.machine_image import machine_image
 
-__all__ = ["DEFAULT_URL", "DefaultImage", "DockerDriver", "NoEngine", "default_image", "engine_url", "ensure_default_image", "reach"]
+__all__ = [
+    "DEFAULT_URL", "DefaultImage", "DockerDriver", "NoEngine", "default_image", "engine_url", "ensure_default_image", "machine_image",
+    "reach",
+]  # fmt: skip

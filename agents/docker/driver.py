@@ -31,6 +31,7 @@ from agents.docker.container import (
 )
 from agents.docker.engine import Engine, NoEngine, outward_address
 from agents.docker.images import activate_image, ensure_image, inspect_image, remove_image
+from agents.docker.machines import is_machine, machine_body
 from agents.driver import RUNNING, STOPPED, DriverError, Json, Report, UnknownCommand, instance_of_root_volume, part
 from agents.wire import Message
 
@@ -156,6 +157,8 @@ class DockerDriver:
             found = None
         if found is None:
             body = create_body(instance, epoch, image_of(instance), self._linked(client, instance))
+            if is_machine(instance):
+                body = machine_body(instance, body)
             self._create(client, instance, body, report)
             found = self._only(client, owner)
             if found is None:

@@ -62,11 +62,12 @@ def free(host: Resource, fleet: Fleet) -> int:
 
 
 def driver_of(image: Resource | None, fleet: Fleet) -> str | None:
-    """The kind of host that an image needs: of the driver that registered it, or of a pool it is already in."""
+    """The kind of host that an image needs: its own, that of the driver that registered it, or of a pool it is already in."""
     if image is None:
         return None
-    if image.row.get("format") in DRIVERS:
-        return str(image.row["format"])
+    for named in (image.kind, image.row.get("format")):
+        if named in DRIVERS:
+            return str(named)
     for each in fleet.all("imageStoragePoolMap"):
         if each.row.get("imageId") == image.id:
             pool = fleet.get("storagePool", each.row.get("storagePoolId"))

@@ -9,7 +9,23 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from deploy.cli import agent, archive, diff, dot, history, hosts, instances, interventions, keys, replay, servers, trace, watch, why
+from deploy.cli import (
+    agent,
+    archive,
+    diff,
+    dot,
+    history,
+    hosts,
+    instances,
+    interventions,
+    keys,
+    machine_image,
+    replay,
+    servers,
+    trace,
+    watch,
+    why,
+)
 from deploy.cli.errors import Failed
 from deploy.cli.options import Commands
 
@@ -18,7 +34,7 @@ ABOUT = """Corral runs containers and virtual machines on many hosts. Every step
 Start with `corral up`, and `corral ps` in another terminal. Things are named by API id (1i54), stream (instance-54), name, uuid, or the
 beginning of a container engine's id. Every command that prints data has -o json."""
 
-PARTS = (servers, archive, agent, instances, hosts, interventions, history, replay, diff, why, trace, watch, dot)
+PARTS = (servers, archive, agent, instances, hosts, interventions, history, replay, diff, why, trace, watch, dot, machine_image)
 
 
 def build() -> typer.Typer:

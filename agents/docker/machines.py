@@ -1,0 +1,80 @@
+"""A virtual machine in a container: QEMU runs it from the image's disk, in software (TCG), with no right that a container has not. Pure.
+
+    container's first process, a shell:  /machine/root.qcow2 over the image's disk, made at the first start
+                                         qemu: serial console -> the container's log, ports of the container -> ports of the guest
+                                         TERM -> the machine's power button
+
+What an image needs: `sh`, `sed`, `mv`, `nc`, `qemu-img` and `qemu-system-x86_64` where programs are looked for, and the disk as DISK.
+machine_image.py makes one of a disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from agents.driver import DriverError, Json
+
+KIND = "virtualMachine"
+DISK = "/machine/disk"
+ROOT = "/machine/root.qcow2"
+
+MONITOR = 4444
+"""QEMU's, on the container's loopback alone."""
+MEGABYTES = 256
+"""Of a machine that says nothing of its memory; Cattle's default."""
+
+SCRIPT = f"""
+set -e
+if [ ! -e {ROOT} ]; then
+  format=$(qemu-img info {DISK} | sed -n 's/^file format: //p')
+  qemu-img create -q -f qcow2 -b {DISK} -F "$format" {ROOT}.new
+  mv {ROOT}.new {ROOT}
+fi
+trap 'echo system_powerdown | nc -w 1 127.0.0.1 {MONITOR} >/dev/null' TERM
+"$@" &
+while kill -0 $! 2>/dev/null; do wait $! && status=0 || status=$?; done
+exit $status
+"""
+
+
+def is_machine(instance: Mapping[str, object]) -> bool:
+    return instance.get("kind") == KIND
+
+
+def machine_body(instance: Mapping[str, object], body: Json) -> Json:
+    """The create request's body of the container that holds the machine, from that of a container of the same fields. Raises DriverError.
+
+    What the machine has are memoryMb (MiB) and vcpu; a `command` would be the guest's affair, and the user of the container is the image's.
+    """
+    left_out = {"Cmd", "Entrypoint", "User", "WorkingDir"}
+    kept = {key: value for key, value in body.items() if key not in left_out}
+    return {**kept, "Entrypoint": ["sh", "-c", SCRIPT, "machine"], "Cmd": qemu(instance, body.get("ExposedPorts") or ())}
+
+
+def qemu(instance: Mapping[str, object], ports: Iterable[str]) -> list[str]:
+    """The command line. `ports` as Docker writes them: 80/tcp."""
+    data = instance.get("data")
+    fields = data.get("fields") if isinstance(data, Mapping) else None
+    vcpu = (fields.get("vcpu") if isinstance(fields, Mapping) else None) or 1
+    forwards = "".join(f",hostfwd={_forward(port)}" for port in ports)
+    name = str(instance.get("uuid")).replace(",", ",,")
+    return [
+        "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-name", name, "-machine", "pc,accel=tcg",
+        "-m", str(_number("memoryMb", instance.get("memoryMb") or MEGABYTES)), "-smp", str(_number("vcpu", vcpu)),
+        "-drive", f"file={ROOT},format=qcow2,if=virtio",
+        "-netdev", f"user,id=net{forwards}", "-device", "virtio-net-pci,netdev=net",
+        "-vga", "std", "-display", "none", "-serial", "stdio", "-monitor", f"tcp:127.0.0.1:{MONITOR},server=on,wait=off",
+    ]  # fmt: skip
+
+
+def _forward(port: str) -> str:
+    number, _, protocol = port.partition("/")
+    if protocol not in ("tcp", "udp"):
+        raise DriverError(f"port {port} can't be had by a virtual machine in a container: tcp and udp can")
+    return f"{protocol}::{number}-:{number}"
+
+
+def _number(field: str, value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise DriverError(f"{field} must be a whole number from 1 on, not {value!r}")
+    return value
