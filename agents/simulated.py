@@ -89,37 +89,34 @@ class Box:
 
 
 class SimulatedDriver:
-    """`uuid` is the agent's; `data` is the agent row's data (a ping may bring a newer one). `folder`: if not the agent's."""
+    """`uuid` is the agent's; `data` is the agent row's data (a ping may bring a newer one). `folder`: if not the agent's.
+
+    `boxes`: where the boxes are kept, for many that share one file; `owner` tells whose are whose. A `delegated` one lives in an instance,
+    and has no hosts.
+    """
 
     kind = "sim"
 
     def __init__(
         self, uuid: str, folder: Path | None = None, *, data: Json | None = None, knobs: Knobs | None = None, owner: str = "",
-        configuration: Configuration | None = None,
+        delegated: bool = False, configuration: Configuration | None = None, boxes: sqlite3.Connection | None = None,
     ) -> None:
-        self._uuid, self._folder, self._owner = uuid, folder, owner
+        self._uuid, self._folder, self._owner, self._delegated = uuid, folder, owner, delegated
         self._data: Json = data or {}
         self._knobs = knobs or Knobs()
         self._configuration = configuration
         self._seen: Counter[str] = Counter()
         self._told: Counter[str] = Counter()
-        self._database: sqlite3.Connection | None = None
+        self._shared, self._database = boxes, boxes
 
     async def open(self, folder: Path) -> None:
         self._folder = self._folder or folder
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self._folder / "simulated.db"
-        database = sqlite3.connect(path, isolation_level=None, timeout=5)
-        os.chmod(path, 0o600)
-        database.execute("pragma journal_mode = wal")
-        database.execute("pragma synchronous = off")  # it outlives a killed process, as an engine does; a lost machine may lose paper
-        database.executescript(_SCHEMA)
-        self._database = database
+        self._database = self._shared or open_boxes(self._folder)
 
     async def close(self) -> None:
-        if self._database is not None:
+        if self._database is not None and self._shared is None:
             self._database.close()
-            self._database = None
+        self._database = None
 
     async def carry_out(self, request: Message, report: Report) -> Json:
         name = request.name
@@ -168,6 +165,10 @@ class SimulatedDriver:
         if self._told[request.name] <= self._knobs.lost.get(request.name, 0):
             return 0
         return self._knobs.copies.get(request.name, 1)
+
+    def forget(self, uuid: str, seconds: float) -> None:
+        """So many seconds from now what runs is not seen running any more."""
+        self._open().execute("update boxes set forgotten_at = ? where owner = ? and uuid = ?", (time.time() + seconds, self._owner, uuid))
 
     def boxes(self) -> dict[str, Box]:
         """All that ever was, removed ones too; for tests, and for whoever wonders what it did."""
@@ -236,7 +237,9 @@ class SimulatedDriver:
         if self._folder is None:
             raise DriverError("the simulator is closed")
         knobs = replace(self._knobs, lost={})
-        nested = SimulatedDriver(self._uuid, knobs=knobs, owner=f"agent {agent}", configuration=self._configuration)
+        nested = SimulatedDriver(
+            self._uuid, knobs=knobs, owner=f"agent {agent}", delegated=True, configuration=self._configuration, boxes=self._shared
+        )
         await nested.open(self._folder)
         try:
             return inner.reply(await nested.carry_out(inner, report)).model_dump()
@@ -245,14 +248,22 @@ class SimulatedDriver:
         finally:
             await nested.close()
 
-    @property
-    def _delegated(self) -> bool:
-        return bool(self._owner)
-
     def _open(self) -> sqlite3.Connection:
         if self._database is None:
             raise DriverError("the simulator is closed")
         return self._database
+
+
+def open_boxes(folder: Path) -> sqlite3.Connection:
+    """The file of boxes in a folder."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    path = folder / "simulated.db"
+    database = sqlite3.connect(path, isolation_level=None, timeout=5)
+    os.chmod(path, 0o600)
+    database.execute("pragma journal_mode = wal")
+    database.execute("pragma synchronous = off")  # it outlives a killed process, as an engine does; a lost machine may lose paper
+    database.executescript(_SCHEMA)
+    return database
 
 
 def shape_of(data: Mapping[str, object]) -> Shape:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import orjson
 from rich.console import Console
 
-from tests.benchmarks import append, create, lag, lifecycles, lists, recovery, start, starts, subscribers
+from tests.benchmarks import agents, append, create, lag, lifecycles, lists, recovery, start, starts, subscribers
 from tests.benchmarks.report import Report, console, show
 
 PARTS: Mapping[str, Callable[[], Report]] = {
@@ -25,6 +25,7 @@ PARTS: Mapping[str, Callable[[], Report]] = {
     "lists": lists.measure,
     "recovery": recovery.measure,
     "subscribers": subscribers.measure,
+    "agents": agents.measure,
 }
 
 

@@ -15,6 +15,7 @@ from tests.support.own_servers import own_servers
 from tests.support.server import Server
 
 TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
 STARTED = "Startup Succeeded"
 ROLES = ("gateway", "engine", "projector", "agents")
 
@@ -31,9 +32,15 @@ class Cloud:
 
     def cpu(self) -> dict[str, float]:
         """Seconds of processor time by process since it began; Postgres' with all that it started."""
+        return {name: sum(map(_seconds, pids)) for name, pids in self._families().items()}
+
+    def memory(self) -> dict[str, float]:
+        """Megabytes that are each one's own, likewise: what several share is counted for none."""
+        return {name: sum(map(_own_megabytes, pids)) for name, pids in self._families().items()}
+
+    def _families(self) -> dict[str, list[int]]:
         parents = _parents()
-        return {name: sum(_seconds(pid) for pid in (root, *(pid for pid, parent in parents.items() if parent == root)))
-                for name, root in self.pids.items()}  # fmt: skip
+        return {name: [root, *(pid for pid, parent in parents.items() if parent == root)] for name, root in self.pids.items()}
 
 
 @contextmanager
@@ -82,6 +89,14 @@ def _seconds(pid: int) -> float:
     except (FileNotFoundError, ProcessLookupError):
         return 0.0
     return sum(map(int, fields[11:15])) / TICKS
+
+
+def _own_megabytes(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/statm").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+    return (int(fields[1]) - int(fields[2])) * PAGE / 1e6
 
 
 def _parents() -> dict[int, int]:

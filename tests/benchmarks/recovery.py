@@ -9,9 +9,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
@@ -27,10 +26,11 @@ from commands.events import PROGRESSED, STEP_REQUESTED
 from commands.resource import fold_all, split_stream
 from commands.settings.settings import DEFAULTS
 from commands.turns.fleet import CATEGORIES, Fleet
-from eventstore import Event, Recorded, Work, Write
+from eventstore import Recorded, Work
 from eventstore.postgres import PostgresStore
 from tests.benchmarks.asking import PATIENCE, Connection, connections
 from tests.benchmarks.clouds import STARTED, Cloud, a_process_each
+from tests.benchmarks.copies import Copier, writes
 from tests.benchmarks.report import Line, Report
 from tests.benchmarks.watching import Watch, watching
 from tests.support.story import sim_inventory
@@ -43,12 +43,7 @@ IN_FLIGHT: int = DEFAULTS["agent.commands.in.flight"]
 KNOWN = "everything-known"
 """What the engine says in its log once all that was open had a turn, or waits for its place at an agent."""
 
-RESERVED = ("root", "claims", "releases")
-CHANGING = re.compile(
-    r'"(?P<type>instance|volume|instanceHostMap|volumeStoragePoolMap)Id":(?P<id>\d+)'
-    r"|(?<![A-Za-z])(?P<of>instance|volume|instanceHostMap|volumeStoragePoolMap)-(?P<number>\d+)(?!\d)"
-    r"|(?P<uuid>[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-)[0-9a-f]{12}"
-)
+COPIER = Copier("instance", "volume", "instanceHostMap", "volumeStoragePoolMap")
 
 
 def measure(open_processes: int = OPEN) -> Report:
@@ -168,43 +163,20 @@ async def _left_waiting(cloud: Cloud, store: PostgresStore, host: str) -> list[R
 async def _copied(store: PostgresStore, roots: list[list[Recorded]], count: int) -> int:
     """Appends copies of these roots, by turns. -> how many"""
     numbers = {kind: await store.ids(kind, count) for kind in {split_stream(event.stream)[0] for event in roots[0]}}
-    a_copy = fold_all(_copies(roots[0], numbers, 0))
+    a_copy = fold_all(COPIER.copies(roots[0], numbers, 0))
     assert any(each.open for each in a_copy.values()), "a copy must be as open as what it is copied from"
     for first in range(0, count, 500):
         batch = range(first, min(first + 500, count))
-        await asyncio.gather(*(_append(store, roots[number % len(roots)], numbers, number) for number in batch))
+        await asyncio.gather(*(_append(store, COPIER.copies(roots[number % len(roots)], numbers, number)) for number in batch))
     return count
 
 
-async def _append(store: PostgresStore, events: list[Recorded], numbers: dict[str, range], number: int) -> None:
-    copies = list(_copies(events, numbers, number))
-    streams: dict[str, list[Event]] = {}
-    for each in copies:
-        streams[each.stream] = streams.pop(each.stream, [])  # in the order of their last events: what is asked comes last, as it did
-        about = {key: value for key, value in each.metadata.items() if key not in RESERVED}
-        streams[each.stream].append(Event(each.type, each.data, about, each.claims, each.releases))
+async def _append(store: PostgresStore, copies: list[Recorded]) -> None:
     root = copies[0].root
-    writes = [Write(stream, 0, tuple(drafts), root) for stream, drafts in streams.items()]
-    await store.append(writes, work=[Work(root, partition_of(root), waits_for=_asked(copies))])
+    await store.append(writes(copies), work=[Work(root, partition_of(root), waits_for=_asked(copies))])
 
 
 def _asked(events: list[Recorded]) -> int:
     """The agent that the root's last command went to: all that it waits for, as its last turn would have said."""
     agent: int = next(event.data["agent"] for event in reversed(events) if event.type == STEP_REQUESTED)
     return agent
-
-
-def _copies(events: list[Recorded], numbers: dict[str, range], number: int) -> Iterator[Recorded]:
-    """The events as those of another root: the number-th copy."""
-
-    def changed(found: re.Match[str]) -> str:
-        if kind := found["type"]:
-            return f'"{kind}Id":{numbers[kind][number]}'
-        if kind := found["of"]:
-            return f"{kind}-{numbers[kind][number]}"
-        return f"{found['uuid']}{number:012d}"
-
-    for event in events:
-        text = CHANGING.sub(changed, orjson.dumps([event.stream, event.data, event.metadata]).decode())
-        stream, data, metadata = orjson.loads(text)
-        yield replace(event, stream=stream, data=data, metadata=metadata)

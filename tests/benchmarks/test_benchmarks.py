@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.benchmarks import append, create, lag, lifecycles, lists, recovery, start, starts, subscribers
+from tests.benchmarks import agents, append, create, lag, lifecycles, lists, recovery, start, starts, subscribers
 from tests.benchmarks.report import Line, Report, share, show
 
 
@@ -83,3 +83,9 @@ def test_a_share_of_values_is_one_of_them() -> None:
     assert share([3.0, 1.0, 2.0], 0.5) == 2.0
     assert share([3.0, 1.0, 2.0], 0.99) == 3.0
     assert share([1.0], 1.0) == 1.0
+
+
+def test_agents_that_are_there_are_measured() -> None:
+    text = shown(agents.measure(agents=5, seconds=0.5))
+    assert "until 5 agents hear commands" in text
+    assert all(name in text for name in agents.SHOWN)

@@ -1,0 +1,158 @@
+"""A crowd of simulated hosts: each registers as an agent of its own, with its own connection to NATS; together they are one process.
+
+    registered (HTTP) -> connected -> hears, heartbeats, suffers its faults until it is told to stop
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from agents.credentials import Credentials
+from agents.crowd.faults import Dice, Place, Profile
+from agents.crowd.host import CrowdHost
+from agents.crowd.ledger import Part
+from agents.lanes import Carried
+from agents.ledger import Ledger
+from agents.registration import Place as Registered
+from agents.registration import ServerAway, register
+from agents.simulated import SimulatedDriver, open_boxes
+from agents.wire import PRESENCE_SECONDS
+
+log = structlog.get_logger("corral.crowd")
+
+AT_ONCE = 16
+"""Hosts that register, or connect, at the same time."""
+
+HORIZON = 10.0
+"""Seconds for which deaths are looked up ahead."""
+
+RETRY = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class CrowdOptions:
+    """What a crowd is to be. `url` is that of the server."""
+
+    url: str
+    folder: Path
+    hosts: int
+    seed: int = 0
+    profile: Profile = field(default_factory=Profile)
+    clusters: int = 1
+    name: str = "paper"
+    nats: str | None = None
+    """None: where the server says."""
+    credentials: Credentials | None = None
+    tls: ssl.SSLContext | None = None
+    heartbeat_seconds: float = PRESENCE_SECONDS
+
+    def place(self, host: int) -> Place:
+        """Clusters are as large as each other, and side by side."""
+        return Place(host, host * self.clusters // self.hosts)
+
+
+class Crowd:
+    """`run` until it is cancelled; meanwhile its numbers may be looked at."""
+
+    def __init__(self, options: CrowdOptions) -> None:
+        self.options = options
+        self.registered = 0
+        self.hosts: list[CrowdHost] = []
+        self.faults: Counter[str] = Counter()
+        self.carried = Carried()
+        self.trouble = ""
+        """Why it does not go on just now."""
+
+    @property
+    def away(self) -> int:
+        return sum(each.away for each in self.hosts)
+
+    @property
+    def hearing(self) -> int:
+        return sum(each.hears for each in self.hosts)
+
+    async def run(self) -> None:
+        """Raises RegistrationRefused, LedgerInUse."""
+        numbers = await self._all_registered()
+        await self.live(numbers)
+
+    async def live(self, numbers: Iterable[Registered]) -> None:
+        """The hosts' life, once they have their places."""
+        options = self.options
+        ledger = Ledger(options.folder)
+        await asyncio.to_thread(ledger.open)
+        boxes = open_boxes(options.folder)
+        dice = Dice(options.seed, options.profile.rules)
+        try:
+            waiting = asyncio.Semaphore(AT_ONCE)
+
+            async def begin(index: int, registered: Registered) -> None:
+                uuid = self.uuid(index)
+                driver = SimulatedDriver(uuid, options.folder, owner=uuid, boxes=boxes)
+                host = CrowdHost(registered.number, driver, options.place(index), dice, self.faults, uuid)
+                async with waiting:
+                    part = Part(ledger, uuid)
+                    await host.start(options.nats or registered.nats, part, options.heartbeat_seconds, self.carried)
+                self.hosts.append(host)
+
+            await asyncio.gather(*(begin(index, registered) for index, registered in enumerate(numbers)))
+            await self._die_by_the_clock(dice)
+        finally:
+            await asyncio.gather(*(each.stop() for each in self.hosts), return_exceptions=True)
+            boxes.close()
+            await asyncio.to_thread(ledger.close)
+
+    def uuid(self, index: int) -> str:
+        return f"{self.options.name}-{index}"
+
+    async def _all_registered(self) -> list[Registered]:
+        waiting = asyncio.Semaphore(AT_ONCE)
+
+        async def one(index: int) -> Registered:
+            async with waiting:
+                found = await self._patiently(lambda: self._register(self.uuid(index)))
+            self.registered += 1
+            return found
+
+        tasks = [asyncio.create_task(one(index)) for index in range(self.options.hosts)]
+        try:
+            return await asyncio.gather(*tasks)
+        finally:  # where one is refused, the others would be, too
+            for each in tasks:
+                each.cancel()
+
+    async def _patiently(self, what: Callable[[], Registered]) -> Registered:
+        while True:
+            try:
+                found = await asyncio.to_thread(what)
+            except ServerAway as error:
+                self.trouble = str(error)
+                await asyncio.sleep(RETRY)
+            else:
+                self.trouble = ""
+                return found
+
+    def _register(self, uuid: str) -> Registered:
+        return register(self.options.url, uuid, uuid, "sim", self.options.credentials, self.options.tls)
+
+    async def _die_by_the_clock(self, dice: Dice) -> None:
+        """For ever. Times are since now, when all have begun."""
+        loop = asyncio.get_running_loop()
+        began, seen = loop.time(), 0.0
+        while True:
+            until = seen + HORIZON
+            due = [(at, host, seconds) for host in self.hosts for at, seconds in dice.deaths(host.place, seen, until)]
+            for at, host, seconds in sorted(due, key=lambda each: each[0]):
+                await asyncio.sleep(max(0.0, began + at - loop.time()))
+                self.faults["die"] += 1
+                host.vanish(seconds)
+            await asyncio.sleep(max(0.0, began + until - loop.time()))
+            seen = until
+
