@@ -60,7 +60,8 @@ class Heartbeat:
         presence = Presence(agent=self._number, uuid=self._uuid, instances=self._seen, trouble=self._trouble, leaving=leaving)
         try:
             await client.publish(presence_subject(self._number), presence.encode())
-            await reached(client, 2)
+            if leaving:  # of the others one that is lost is made good by the next
+                await reached(client, 2)
         except Exception as error:  # lost in this moment: the next one counts
             log.warning("A heartbeat could not be published", action="heartbeat-failed", agent=self._number, error=repr(error))
             return False

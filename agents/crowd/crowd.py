@@ -27,8 +27,11 @@ from agents.wire import PRESENCE_SECONDS
 
 log = structlog.get_logger("corral.crowd")
 
-AT_ONCE = 16
-"""Hosts that register, or connect, at the same time."""
+REGISTERING, CONNECTING = 16, 64
+"""Hosts that do so at the same time."""
+
+CONNECT_SECONDS = 10.0
+"""For which a host that does not hear yet holds up those behind it; it goes on trying."""
 
 HORIZON = 10.0
 """Seconds for which deaths are looked up ahead."""
@@ -91,16 +94,16 @@ class Crowd:
         boxes = open_boxes(options.folder)
         dice = Dice(options.seed, options.profile.rules)
         try:
-            waiting = asyncio.Semaphore(AT_ONCE)
+            waiting = asyncio.Semaphore(CONNECTING)
 
             async def begin(index: int, registered: Registered) -> None:
                 uuid = self.uuid(index)
                 driver = SimulatedDriver(uuid, options.folder, owner=uuid, boxes=boxes)
                 host = CrowdHost(registered.number, driver, options.place(index), dice, self.faults, uuid)
                 async with waiting:
-                    part = Part(ledger, uuid)
-                    await host.start(options.nats or registered.nats, part, options.heartbeat_seconds, self.carried)
-                self.hosts.append(host)
+                    self.hosts.append(host)
+                    await host.start(options.nats or registered.nats, Part(ledger, uuid), options.heartbeat_seconds, self.carried)
+                    await host.heard(CONNECT_SECONDS)
 
             await asyncio.gather(*(begin(index, registered) for index, registered in enumerate(numbers)))
             await self._die_by_the_clock(dice)
@@ -113,7 +116,7 @@ class Crowd:
         return f"{self.options.name}-{index}"
 
     async def _all_registered(self) -> list[Registered]:
-        waiting = asyncio.Semaphore(AT_ONCE)
+        waiting = asyncio.Semaphore(REGISTERING)
 
         async def one(index: int) -> Registered:
             async with waiting:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -102,6 +103,12 @@ class CrowdHost:
 
         self._make = make
         await self._begin(make)
+
+    async def heard(self, seconds: float) -> None:
+        """Waits until it hears commands, for so long at most."""
+        if self._agent is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._agent.ready.wait(), seconds)
 
     async def stop(self) -> None:
         if self._away is not None:

@@ -1,0 +1,1 @@
+"""Crowds of simulated hosts."""
