@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -76,12 +77,11 @@ async def test_a_host_dies_in_the_middle_of_a_command_and_does_it_when_it_is_bac
         def is_answered(ask: Message) -> bool:
             return any(ask.id in (each.previousIds or ()) for each in ear.heard)
 
-        for epoch in range(11, 50):
-            ask = activate(web, epoch, agent=number)
+        epoch, ask = 10, activate(web, 10, agent=number)
+        while not living.faults["die"]:
+            epoch, ask = epoch + 1, activate(web, epoch + 1, agent=number)
             await ear.send(ask)
-            await happens(lambda ask=ask: living.faults["die"] or is_answered(ask))
-            if living.faults["die"]:
-                break
+            await happens(partial(lambda each: living.faults["die"] or is_answered(each), ask))
         await happens(lambda: living.away == 0 and living.hearing == 1)
         for _ in range(20):  # it may die again: it is asked as an engine asks
             await ear.send(ask)
