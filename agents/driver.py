@@ -6,11 +6,12 @@ Every command may come twice, and again after a crash in its middle: activating 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
+from agents.live import Question
 from agents.wire import Message
 
 Json = dict[str, Any]
@@ -42,6 +43,14 @@ class UnknownCommand(DriverError):
         super().__init__(f"agents of kind {kind} do not know the command {name!r}")
 
 
+class LiveRefused(DriverError):
+    """A live query can't be answered: `code` is one of those in agents.live."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class Driver(Protocol):
     """What every driver can do."""
 
@@ -70,6 +79,18 @@ class RemembersEpochs(Protocol):
 
     async def epochs(self) -> Mapping[str, int]:
         """uuid -> epoch of the instances it holds. Raises DriverError."""
+
+
+@runtime_checkable
+class AnswersLive(Protocol):
+    """An ability of drivers that can be asked what an instance does just now."""
+
+    def live_verbs(self, question: Question) -> frozenset[str]:
+        """What it can be asked about this host."""
+
+    def live(self, question: Question, given: AsyncIterator[Json]) -> AsyncGenerator[Json, None]:
+        """The answer's pieces; {"exit": 0}, of what has an exit status, is the last. It is asked for the next one when the asker has room
+        for it, and is closed when nobody asks any more. `given`: what the asker sends meanwhile. Raises LiveRefused and DriverError."""
 
 
 @runtime_checkable

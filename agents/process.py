@@ -16,6 +16,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from agents.answering import Answering
 from agents.configuration import COMMAND as CONFIG_UPDATE
 from agents.configuration import Configuration
 from agents.connection import connect, disconnect, reached
@@ -72,6 +73,7 @@ class Agent:
         self._inbox: asyncio.Queue[Msg] = asyncio.Queue(INBOX)
         self._configuration = configuration
         self._lanes = Lanes(f"a{number}", driver, self._outbox, self._work, concurrency, self._carry_out, carried)
+        self._live = Answering(number, driver, lambda: self._client)
         self._looks = asyncio.Semaphore(4)
         self._workers: set[asyncio.Task[None]] = set()
         self._group = asyncio.TaskGroup()
@@ -142,6 +144,7 @@ class Agent:
             listening.cancel()
             if self._subscription is not None and self._client is not None and not self._client.is_closed:
                 await self._unsubscribe(self._subscription)
+            await self._live.stop()
             await self._settle()
             if self._farewell:
                 await self._heartbeat.farewell()
@@ -180,12 +183,19 @@ class Agent:
             return False
         try:
             if self._subscription is None:
-                self._subscription = await client.subscribe(agent_commands(self.number), cb=self._inbox.put)
+                self._subscription = await client.subscribe(agent_commands(self.number), cb=self._hear)
             await reached(client, 5)
         except Exception as error:  # lost in this moment
             log.warning("Commands can't be listened to yet", action="subscribe-failed", agent=self.number, error=repr(error))
             return False
         return True
+
+    async def _hear(self, heard: Msg) -> None:
+        """Live queries wait behind no command."""
+        if self._live.is_for(heard.subject):
+            await self._live.hear(heard)
+        else:
+            await self._inbox.put(heard)
 
     async def _learn_epochs(self) -> bool:
         """What the instances themselves tell of their epochs goes into the ledger, before any command is heard (if it can be known now)."""

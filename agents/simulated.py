@@ -11,8 +11,9 @@ import re
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import orjson
@@ -25,15 +26,20 @@ from agents.driver import (
     VOLUME_COMMANDS,
     DriverError,
     Json,
+    LiveRefused,
     Report,
     instance_of_root_volume,
     part,
     uuid_at,
 )
+from agents.live import NOT_RUNNING, NOT_THERE, Question
 from agents.wire import Message
 
 SETTINGS_KEY = "io.cattle.platform.agent.connection.simulator.AgentConnectionSimulator"
 """Where an agent's data holds how many hosts and pools it is to report."""
+
+LIVE_SECONDS = 1.0
+"""Between two lines of a log, or two samples, that are followed."""
 
 _AGENT = re.compile(r"(?:1a|agent )?([0-9]+)")
 
@@ -158,6 +164,40 @@ class SimulatedDriver:
             *({"type": "host", "kind": "sim", "uuid": host, "name": None, **physical} for host in hosts),
             *({"type": "physicalHost", "kind": "sim", "uuid": uuid, "name": None} for uuid in physical.values()),
         ]
+
+    def live_verbs(self, question: Question) -> frozenset[str]:
+        return frozenset({"logs", "inspect", "stats"})
+
+    async def live(self, question: Question, given: AsyncIterator[Json]) -> AsyncGenerator[Json, None]:
+        """What it knows of a box. Its log says once a second, while it is followed, that the box is still what it was."""
+        box = self._box_of(question)
+        known: Json = {"uuid": box.uuid, "state": box.state, "epoch": box.epoch, "created": box.created}
+        follow = bool(question.options.get("follow"))
+        if question.verb == "stats" and box.state != RUNNING:
+            raise LiveRefused(NOT_RUNNING, f"the simulated instance {box.uuid} is {box.state}: stats is for what runs. Start it first")
+        if question.verb == "inspect":
+            yield known
+            return
+        line = f"simulated instance {box.uuid} is {box.state}, made {box.created} times"
+        while box.state == RUNNING or question.verb == "logs":
+            now = datetime.now(UTC).isoformat()
+            if question.verb == "logs":
+                yield {"lines": [{"stream": "stdout", "time": now, "text": line}]}
+            else:
+                yield {"time": now, "cpuPercent": 0.0, "memoryBytes": 0, "processes": 1}
+            if not follow or box.state != RUNNING:
+                return
+            await asyncio.sleep(LIVE_SECONDS)
+            box = self._box_of(question)
+            line = f"simulated instance {box.uuid} is {'still ' if box.state == RUNNING else ''}{box.state}"
+
+    def _box_of(self, question: Question) -> Box:
+        """Also of the agents in instances that it speaks for."""
+        uuid = str(question.instance.get("uuid"))
+        row = self._open().execute("select uuid, state, epoch, created from boxes where uuid = ?", (uuid,)).fetchone()
+        if row is None or row[1] == "removed":
+            raise LiveRefused(NOT_THERE, f"there is no simulated instance {uuid} here: it was never started, or is gone")
+        return Box(*row)
 
     def copies(self, request: Message) -> int:
         """An ability for tests: lost and repeated answers."""

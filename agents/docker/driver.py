@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from pathlib import Path
 
 import docker
@@ -17,6 +18,7 @@ import orjson
 import structlog
 from docker.errors import APIError, ImageNotFound, NotFound
 
+from agents.docker import live
 from agents.docker.container import (
     EPOCH_LABEL,
     UUID_LABEL,
@@ -30,9 +32,11 @@ from agents.docker.container import (
     stopped_reply,
 )
 from agents.docker.engine import Engine, NoEngine, outward_address
+from agents.docker.http import way_to
 from agents.docker.images import activate_image, ensure_image, inspect_image, remove_image
 from agents.docker.machines import is_machine, machine_body
 from agents.driver import RUNNING, STOPPED, DriverError, Json, Report, UnknownCommand, instance_of_root_volume, part
+from agents.live import Question
 from agents.wire import Message
 
 log = structlog.get_logger("corral.agent.docker")
@@ -92,6 +96,16 @@ class DockerDriver:
             owner = each["Labels"][UUID_LABEL]
             result[owner] = max(result.get(owner, 0), _epoch(each))
         return result
+
+    def live_verbs(self, question: Question) -> frozenset[str]:
+        return live.VERBS
+
+    async def live(self, question: Question, given: AsyncIterator[Json]) -> AsyncGenerator[Json, None]:
+        owner = str(question.instance.get("uuid"))
+        found = await self.engine.look(lambda client: self._ranked(client, owner))
+        async with aclosing(live.answer(await way_to(self.engine), question, next(iter(found), None), given)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def resources(self, ping: Json) -> list[Json]:
         """An engine that is away is still the host it was: what is remembered of it is told."""
@@ -246,8 +260,7 @@ class DockerDriver:
 
     def _only(self, client: docker.APIClient, owner: str) -> Json | None:
         """The one container of an instance. What a killed agent's request left beside it, and never ran, is removed."""
-        rank = {"running": 0, "restarting": 0, "paused": 0, "exited": 1, "created": 2}
-        found = sorted(self._of(client, owner), key=lambda each: (rank.get(each["State"], 3), -_epoch(each), each["Created"], each["Id"]))
+        found = self._ranked(client, owner)
         for spare in found[1:]:
             if spare["State"] == "created":
                 log.warning("A second container of an instance is removed", action="spare-removed", instance=owner, container=spare["Id"])
@@ -255,6 +268,11 @@ class DockerDriver:
             else:
                 log.error("An instance has a second container; it is left alone", action="spare", instance=owner, container=spare["Id"])
         return found[0] if found else None
+
+    def _ranked(self, client: docker.APIClient, owner: str) -> list[Json]:
+        """The one that counts is the first."""
+        rank = {"running": 0, "restarting": 0, "paused": 0, "exited": 1, "created": 2}
+        return sorted(self._of(client, owner), key=lambda each: (rank.get(each["State"], 3), -_epoch(each), each["Created"], each["Id"]))
 
     def _of(self, client: docker.APIClient, owner: str, also_going: bool = False) -> list[Json]:
         listed = self._listed(client, f"{UUID_LABEL}={owner}")

@@ -22,6 +22,7 @@ Heard = Callable[[Msg], Awaitable[None]]
 @dataclass(slots=True)
 class _Listening:
     heard: Heard
+    queue: str = ""
     subscription: Subscription | None = None
 
 
@@ -53,9 +54,9 @@ class Connection:
         self._connecting = asyncio.create_task(self._connect())
         await asyncio.wait({self._connecting}, timeout=2.0)
 
-    async def listen(self, subject: str, heard: Heard) -> None:
-        """Hears a subject from now on, or as soon as NATS is there."""
-        self._listening.setdefault(subject, _Listening(heard))
+    async def listen(self, subject: str, heard: Heard, queue: str = "") -> None:
+        """Hears a subject from now on, or as soon as NATS is there. `queue`: each message goes to one of all that name this queue."""
+        self._listening.setdefault(subject, _Listening(heard, queue))
         if not self._subscribing:
             return
         try:
@@ -144,7 +145,7 @@ class Connection:
         listening = self._listening.get(subject)
         if listening is None or listening.subscription is not None:
             return
-        subscription = await self._nats.subscribe(subject, cb=listening.heard, pending_bytes_limit=PENDING_BYTES)
+        subscription = await self._nats.subscribe(subject, listening.queue, cb=listening.heard, pending_bytes_limit=PENDING_BYTES)
         if self._listening.get(subject) is listening and listening.subscription is None:
             listening.subscription = subscription
         else:  # nobody wants it any more, or it was subscribed to twice at once
