@@ -37,6 +37,8 @@ from gateway.access.callers import Callers
 from gateway.app import build_app
 from gateway.bus.door import run as event_bus
 from gateway.bus.hub import Hub
+from gateway.live.asking import Asker
+from gateway.live.listening import Listener
 from gateway.request import VERSION
 from gateway.services import Services
 from projections.progress import Progress
@@ -141,11 +143,14 @@ async def server(
         if settings.has(Role.GATEWAY) and listener is not None:
             hub = watched.hub = Hub(Connection(addresses.nats, "corral gateway", echo=False), chosen)
             watched.nats["gateway"] = hub.nats
+            asker = Asker(hub.nats)
             app = build_app(
-                services, hub, callers=callers, requests=watched.requests, request_level=settings.log_requests, beside=probes.routes()
-            )
+                services, hub, callers=callers, requests=watched.requests, request_level=settings.log_requests, beside=probes.routes(),
+                asker=asker,
+            )  # fmt: skip
             web = Web(app, listener, settings.tls_certificate, settings.tls_key)
             tasks.start(event_bus(services, hub, web.stopping), "event bus")
+            tasks.start(Listener(services, callers, asker, _own_url(listener, settings.scheme)).run(), "live queries")
             await _serve(web, "web", tasks, stack)
         if engine is not None:
             async with asyncio.timeout(READY):

@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.websockets import WebSocket
 
 from commands.catalogue.model import ResourceType
 from commands.errors import NotFound, Refused
@@ -27,6 +28,8 @@ from gateway.history.past import asked_past
 from gateway.html.door import check_csrf, files, page_response, to_ui, wants_page
 from gateway.inside.door import INSIDE, inside
 from gateway.joining.door import Door as JoiningDoor
+from gateway.live.asking import Asker
+from gateway.live.door import Door as LiveDoor
 from gateway.observed import CORRELATION, SPAN, Observed, Requests
 from gateway.openapi.document import OPENAPI, openapi
 from gateway.reads import Reads
@@ -48,11 +51,12 @@ _VERSION = re.compile(r"v[0-9][0-9.a-z-]*", re.IGNORECASE)
 
 def build_app(
     services: Services, hub: Hub | None = None, *, callers: Callers | None = None, requests: Requests | None = None,
-    request_level: str = "info", beside: Sequence[BaseRoute] = (),
+    request_level: str = "info", beside: Sequence[BaseRoute] = (), asker: Asker | None = None,
 ) -> Starlette:
-    """The application over these services; it starts and stops nothing. `hub`: of a server that has publish and subscribe.
+    """The application over these services; it starts and stops nothing. `hub`: of a server that has publish and subscribe, `asker`: and
+    live queries.
     `requests`: where they are counted, `request_level`: at which level each is told. `beside`: what is served besides."""
-    gateway = Gateway(services, hub, callers)
+    gateway = Gateway(services, hub, callers, asker)
     every = ["GET", "POST", "PUT", "DELETE", "HEAD", "PATCH", "OPTIONS", "TRACE"]
     return Starlette(
         routes=[
@@ -61,7 +65,7 @@ def build_app(
             Route("/corral/info", gateway.info),
             *beside,
             *Log(services.store, services.catalogue, gateway.callers.of, gateway.callers.still, gateway.headers).routes(),
-            *([WebSocketRoute("/{path:path}", gateway.bus.websocket)] if gateway.bus is not None else []),
+            *([WebSocketRoute("/{path:path}", gateway.websocket)] if gateway.bus is not None else []),
             files(),
             Route("/{path:path}", gateway.api, methods=every),
         ],
@@ -76,10 +80,11 @@ def build_app(
 class Gateway:
     """Answers requests. Holds nothing but what callers' keys were a moment ago, and how far it has told of the log."""
 
-    def __init__(self, services: Services, hub: Hub | None = None, callers: Callers | None = None) -> None:
+    def __init__(self, services: Services, hub: Hub | None = None, callers: Callers | None = None, asker: Asker | None = None) -> None:
         self._services = services
         self.callers = callers or Callers(services)
         self.bus = Door(services, self.callers, hub) if hub is not None else None
+        self.live = LiveDoor(services, self.callers, asker) if asker is not None else None
         self._joining = JoiningDoor(services, self.callers)
         self._told = 0
         """The newest position that an answer showed: later lists and links don't fall behind it."""
@@ -92,6 +97,8 @@ class Gateway:
             check_csrf(request, request.method)
             if self.bus is not None and self.bus.is_for(request):
                 return await self.bus.answer(request, headers["X-Correlation-Id"], headers)
+            if self.live is not None and self.live.is_for(request):
+                return await self.live.answer(request, headers["X-Correlation-Id"], headers)
             if self._joining.is_for(request):
                 return await self._joining.answer(request, headers["X-Correlation-Id"], headers)
             answer = await self._answer(request, headers["X-Correlation-Id"])
@@ -103,6 +110,12 @@ class Gateway:
         if isinstance(file := answer.document, File):
             return Response(file.content, answer.status, {**headers, **file.headers}, media_type=file.media)
         return await self._shown(request, answer.document, answer.status, headers)
+
+    async def websocket(self, socket: WebSocket) -> None:
+        if self.live is not None and self.live.is_for(socket):
+            await self.live.websocket(socket)
+        elif self.bus is not None:
+            await self.bus.websocket(socket)
 
     async def nothing(self, request: Request, error: Exception) -> Response:
         """What no route has: a path with a line break, say, or a file that is not there; or that can't be asked so."""

@@ -121,6 +121,15 @@ class Views:
             where += f" and {visible('t', root, account, statement)}"
         return [record["id"] for record in await self._fetch(f"select id from resources t where {where} order by id", *statement.values)]
 
+    async def with_engine_id(self, begin: str, *, account: int | None = None, limit: int = 5) -> list[Seen]:
+        """Live instances whose container engine's id begins so."""
+        statement = Statement()
+        where = f"type = 'instance' and removed is null and row #>> '{{data,dockerContainer,Id}}' ^@ {statement.add(begin)}"
+        if account is not None:
+            where += f" and {visible('t', self._catalogue.type('instance'), account, statement)}"
+        text = f"select {COLUMNS} from resources t where {where} order by id limit {limit}"
+        return [from_record(record) for record in await self._fetch(text, *statement.values)]
+
     # --- links ---
 
     async def linked(

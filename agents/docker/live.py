@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -96,8 +97,8 @@ async def _events(of: Asked) -> AsyncGenerator[Json, None]:
     filters = orjson.dumps({"container": [of.listed["Id"]], "type": ["container"]}).decode()
     params = {"filters": filters, "since": "0", **_times(of.options)}
     if not of.options.get("follow"):
-        info = await _document(of.way, "/info")
-        params.setdefault("until", info["SystemTime"])
+        now = datetime.fromisoformat((await _document(of.way, "/info"))["SystemTime"])
+        params.setdefault("until", f"{now.timestamp():.9f}")
     async with asked(of.way, "GET", "/events", params) as found:
         async for event in found.documents():
             attributes = (event.get("Actor") or {}).get("Attributes") or {}
@@ -106,7 +107,7 @@ async def _events(of: Asked) -> AsyncGenerator[Json, None]:
 
 
 async def _exec(of: Asked, given: AsyncIterator[Json]) -> AsyncGenerator[Json, None]:
-    """{"stream", "text" or "base64"} of what it writes, then {"exit": status}."""
+    """{"started": true}, {"stream", "text" or "base64"} of what it writes, then {"exit": status}."""
     options = of.options
     command = options.get("command")
     if not isinstance(command, list) or not command or not all(isinstance(each, str) for each in command):
@@ -125,6 +126,7 @@ async def _exec(of: Asked, given: AsyncIterator[Json]) -> AsyncGenerator[Json, N
     async with asked(of.way, "POST", f"{path}/start", body={"Detach": False, "Tty": terminal}) as found:
         if terminal and isinstance(options.get("size"), list):
             await _resize(of.way, path, options["size"])
+        yield {"started": True}
         feeding = asyncio.create_task(_feed(of.way, path, found, given))
         try:
             async for chunk in found.chunks():
@@ -140,16 +142,16 @@ async def _exec(of: Asked, given: AsyncIterator[Json]) -> AsyncGenerator[Json, N
 
 
 async def _feed(way: Way, path: str, found: Answer, given: AsyncIterator[Json]) -> None:
-    """Until no more comes, or the command is gone: then its standard input ends, too."""
+    """Input, its end, and the terminal's new sizes, until no more comes or the command is gone."""
     with suppress(OSError, ValueError):
         async for each in given:
             if "resize" in each:
                 await _resize(way, path, each["resize"])
+            elif each.get("eof") and found.writer.can_write_eof():
+                found.writer.write_eof()
             elif "stdin" in each or "base64" in each:
                 found.writer.write(output_of(each, "stdin"))
                 await found.writer.drain()
-        if found.writer.can_write_eof():
-            found.writer.write_eof()
 
 
 async def _resize(way: Way, path: str, size: Any) -> None:

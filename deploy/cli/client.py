@@ -136,7 +136,7 @@ class Client:
         connected = there = False
         while True:
             try:
-                for event in self._lines(after, params):
+                for event in self._lines("/v1/events", {"follow": "true", "after": after, **params}):
                     if not there:
                         if connected:
                             tell("Corral is there again")
@@ -203,11 +203,28 @@ class Client:
             return Answer(response.status, dict(response.getheaders()), self._read(raw, response.status))
         raise AssertionError("unreachable: the second attempt returns or raises")
 
-    def _lines(self, after: int, params: Params) -> Iterator[Json | None]:
-        """One connection's worth of the stream; None when it stands, before its first event."""
+    def stream(self, path: str, **params: Any) -> Iterator[Json]:
+        """A stream of documents, one a line, to its end. Raises ServerRefused, also where it ends in an error."""
+        try:
+            for document in self._lines(path, params):
+                if document is not None and document.get("type") == "error":
+                    raise self._refusal(Answer(int(document.get("status") or 500), {}, document))
+                if document is not None:
+                    yield document
+        except (OSError, http.client.HTTPException) as error:
+            raise NotAnswering(self.url, _reason(error)) from None
+
+    def websocket(self, path: str, **params: Any) -> tuple[str, dict[str, str], ssl.SSLContext | None]:
+        """What a WebSocket there is opened with: its URL, headers, and for wss:// whom it trusts."""
+        self._connect(self._timeout).close()  # makes the context; opens nothing yet
+        url = self.url.replace("http", "ws", 1).removesuffix(self._parts.path.rstrip("/")) + self._target(path, params)
+        return url, {name: value for name, value in self._headers().items() if name == "Authorization"}, self._tls
+
+    def _lines(self, path: str, params: Params) -> Iterator[Json | None]:
+        """One connection's worth of a stream; None when it stands, before its first document."""
         connection = self._connect(SILENCE)
         try:
-            connection.request("GET", self._target("/v1/events", {"follow": "true", "after": after, **params}), headers=self._headers())
+            connection.request("GET", self._target(path, params), headers={**self._headers(), "Accept": "application/x-ndjson"})
             response = connection.getresponse()
             if response.status >= 400:
                 raise self._refusal(Answer(response.status, dict(response.getheaders()), self._read(response.read(), response.status)))

@@ -9,13 +9,12 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from deploy.cli.container import container_output
 from deploy.cli.errors import Failed, WrongUse
+from deploy.cli.live import print_written
 from deploy.cli.options import HISTORY, Output, Thing, Url, command, connect
 from deploy.cli.reading import names, of_root, stream_of
 from deploy.cli.show import EVENT_COLOURS, Format, hint, now, out, print_json, print_line
 from deploy.cli.telling import Teller, clock, document, gist, recorded
-from deploy.cli.things import INSTANCES, engine_id, resolve
 
 Json = dict[str, Any]
 
@@ -46,21 +45,30 @@ def register(app: typer.Typer) -> None:
             given: Json = {"stream": stream_of(client, stream) if stream else None, "type": types or None}
             print_events(client.follow(begin, hint, **given) if follow else client.events(begin, **given), output)
 
-    @command(app, "logs", HISTORY, ["corral logs web", "corral logs web --container --tail 100", "corral logs host-1"])
+    @command(app, "logs", HISTORY, [
+        "corral logs web                         (what Corral did with it)",
+        "corral logs -c web --tail 100           (what it wrote itself, wherever it runs)",
+        "corral logs -f web --since 10m          (and what it writes from now on)",
+        "corral logs -ft web -o json | jq .text",
+        "corral logs host-1",
+    ])  # fmt: skip
     def logs(
         thing: Thing,
-        container: Annotated[
-            bool, typer.Option("--container", "-c", help="What the container itself wrote, from the Docker engine of this machine.")
-        ] = False,
+        container: Annotated[bool, typer.Option("--container", "-c", help="What the container itself wrote, on whichever host.")] = False,
+        follow: Annotated[bool, typer.Option("--follow", "-f", help="The same, and what it writes further, until Ctrl-C.")] = False,
         tail: Annotated[int | None, typer.Option("--tail", min=1, help="Only so many lines from the end.")] = None,
+        since: Annotated[
+            str | None, typer.Option("--since", metavar="TIME", help="Of the container, from then on: 10m, 2026-11-20T14:05.")
+        ] = None,
+        timestamps: Annotated[bool, typer.Option("--timestamps", "-t", help="Of the container, each line behind its time.")] = False,
         url: Url = None,
         output: Output = Format.TEXT,
     ) -> None:
-        """Tell a thing's history, a sentence an event: what happened to it, on which host, with which error."""
+        """Tell a thing's history, a sentence an event; or (-c, -f, --since, -t) what a container writes."""
         with connect(url) as client:
-            if container:
-                found = resolve(client, thing, INSTANCES)
-                _print_container(found.title, engine_id(found.document), tail, output)
+            if container or follow or since is not None or timestamps:
+                with suppress(KeyboardInterrupt):
+                    print_written(client, thing, output, timestamps, follow=follow or None, tail=tail, since=since)
                 return
             stream = stream_of(client, thing)
             teller = Teller(names(client))
@@ -76,7 +84,7 @@ def register(app: typer.Typer) -> None:
             subject = "" if event.stream == stream else f"{event.stream}: "
             console.print(Text.assemble((f"{clock(event.at, today)}  ", "dim"), subject, (sentence, EVENT_COLOURS.get(event.type, ""))))
         if stream.startswith("instance-"):
-            hint(f"This is what Corral did. What the container wrote, where this machine's Docker runs it: corral logs --container {thing}")
+            hint(f"This is what Corral did. What the container itself writes: corral logs -f {thing}")
 
 
 def print_events(found: Iterable[Json], output: Format) -> None:
@@ -94,15 +102,3 @@ def print_events(found: Iterable[Json], output: Format) -> None:
         when, what = f"{clock(event.at, today):<12}", f"{event.type:<18} "
         place = f"{event.position:>8}  ", (when, "dim"), f"  {event.stream:<24} "
         console.print(Text.assemble(*place, (what, EVENT_COLOURS.get(event.type, "")), gist(event)))
-
-
-def _print_container(title: str, container: str, tail: int | None, output: Format) -> None:
-    if not container:
-        raise Failed(f"{title} has no Docker container: its host is of another kind, or it never ran. Its history: corral logs")
-    hint(f"What container {container[:12]} of {title} wrote, as this machine's Docker engine has it:")
-    lines = container_output(container, tail)
-    if output is Format.JSON:
-        print_json(list(lines))
-        return
-    for line in lines:
-        out().print(Text(line))

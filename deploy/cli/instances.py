@@ -18,6 +18,7 @@ from deploy.cli.catalogue import catalogue
 from deploy.cli.client import Client
 from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.hosts import host_title, why_none
+from deploy.cli.live import print_engines
 from deploy.cli.options import INSTANCES, Output, Thing, Things, Timeout, Url, Wait, command, connect
 from deploy.cli.reading import names, of_stream, stream_of
 from deploy.cli.references import names_of
@@ -116,20 +117,28 @@ def register(app: typer.Typer) -> None:
         "corral inspect 1i5 -o json | jq .data",
         "corral inspect credential-3 --secrets   (keys and tokens in clear, which are *** else)",
         "corral inspect web --at 12h             (as it was 12 hours ago; also a position, or a time)",
+        "corral inspect web --engine             (what its container engine says of it, as docker inspect)",
     ])  # fmt: skip
     def inspect(
         thing: Thing,
         at: Annotated[str | None, typer.Option("--at", metavar="MOMENT", help=f"As it was at {moments.HELP}.")] = None,
         secrets: Annotated[bool, typer.Option("--secrets", help="Keys and tokens in clear; -o json has them anyway.")] = False,
+        engine: Annotated[bool, typer.Option("--engine", help="What the engine of its host says of it just now, as JSON.")] = False,
         url: Url = None,
         output: Output = Format.TEXT,
     ) -> None:
         """Show everything that is known about a thing."""
         if secrets and at is not None:
             raise WrongUse("--secrets is about what is now: what looks back has every secret masked")
+        if engine and at is not None:
+            raise WrongUse("an engine knows what is now: --engine goes without --at")
         with connect(url) as client:
             if at is not None:
                 _describe_then(client, stream_of(client, thing), moments.position_over_http(client, at), output)
+                return
+            if engine:
+                found = resolve(client, thing, ONLY_INSTANCES)
+                print_engines(client, found.path, found.title)
                 return
             found = resolve(client, thing)
             if output is Format.JSON:

@@ -1,0 +1,152 @@
+"""Who reads an answer over plain NATS: pieces go to their reply subject, and what they say of them comes to a subject of ours.
+
+A piece has that subject as its own reply subject. There a reader that asked with "credit" says {"more": 20} as it reads; and there NATS
+itself says that nobody heard a piece, which ends the answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import orjson
+import structlog
+from nats.aio.msg import Msg
+
+from agents.live import Json, LiveError
+from commands.sending.connection import Connection
+from gateway.live.asking import NO_RESPONDERS
+
+log = structlog.get_logger("corral.live")
+
+ALIVE_SECONDS = 5.0
+"""An answer that has nothing to tell says so this often, with an empty piece: so NATS tells when nobody hears it any more."""
+CREDIT_SECONDS = 60.0
+"""For a reader that asked with "credit" to want more."""
+MOST_CREDIT = 1_000_000
+MOST_INPUT = 256
+"""Messages of input that may wait; what comes beyond is lost, and that is logged."""
+FLUSH_EVERY = 32
+"""Pieces after which it is waited for that NATS has them."""
+FLUSH_SECONDS = 5.0
+
+
+class ReaderGone(Exception):
+    """Nobody hears the answer any more."""
+
+
+class Reader:
+    """Of one answer."""
+
+    def __init__(self, nats: Connection, subject: str, answers_to: str) -> None:
+        self._nats, self._subject, self._answers_to = nats, subject, answers_to
+        self.credit: int | None = None
+        """How many pieces it takes before it says that it wants more; None: it takes all."""
+        self.given: asyncio.Queue[Json] = asyncio.Queue(MOST_INPUT)
+        """What it says beside, the input of a command."""
+        self._sent = 0
+        self._gone = False
+        self._moved = asyncio.Event()
+
+    def hear(self, heard: Msg) -> None:
+        """What came on its subject of ours."""
+        if (heard.headers or {}).get("Status") == NO_RESPONDERS:
+            self._gone = True
+        else:
+            try:
+                self._take(orjson.loads(heard.data))
+            except (ValueError, TypeError, AttributeError, asyncio.QueueFull) as error:
+                log.warning("What a reader says can't be taken", action="bad-reader", subject=heard.subject, error=repr(error))
+        self._moved.set()
+
+    def _take(self, said: Json) -> None:
+        if (more := said.get("more")) is None:
+            self.given.put_nowait(said)
+        elif self.credit is not None:
+            self.credit += max(0, min(int(more), MOST_CREDIT))
+
+    async def send_all(self, frames: AsyncGenerator[Json, None]) -> None:
+        """Each with its number; the last has an end. Raises ReaderGone, and what `frames` raises."""
+        coming = asyncio.ensure_future(anext(frames, None))
+        try:
+            while True:
+                await self._until(coming)
+                if not coming.done():
+                    await self._say({})
+                    continue
+                if (frame := coming.result()) is None:
+                    await self.end({})
+                    return
+                await self._room()
+                await self._say({"seq": self._sent, **frame})
+                self._sent += 1
+                if "end" in frame:
+                    return
+                coming = asyncio.ensure_future(anext(frames, None))
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)
+
+    async def end(self, end: Json) -> None:
+        await self._say({"seq": self._sent, "end": end})
+
+    async def _until(self, coming: asyncio.Future[Json | None]) -> None:
+        """A piece comes, or for a while none did. Raises ReaderGone."""
+        deadline = asyncio.get_running_loop().time() + ALIVE_SECONDS
+        while not coming.done() and (left := deadline - asyncio.get_running_loop().time()) > 0:
+            self._check()
+            self._moved.clear()
+            moved: asyncio.Future[Any] = asyncio.ensure_future(self._moved.wait())
+            waiting: set[asyncio.Future[Any]] = {coming, moved}
+            await asyncio.wait(waiting, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+            moved.cancel()
+        self._check()
+
+    async def _room(self) -> None:
+        if self._sent % FLUSH_EVERY == FLUSH_EVERY - 1:
+            await self._nats.reach(FLUSH_SECONDS)
+        try:
+            async with asyncio.timeout(CREDIT_SECONDS):
+                while self.credit is not None and self._sent >= self.credit:
+                    self._check()
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            raise LiveError("", f"you wanted no more for {CREDIT_SECONDS:g} seconds: ask again") from None
+        self._check()
+
+    def _check(self) -> None:
+        if self._gone:
+            raise ReaderGone
+
+    async def _say(self, document: Json) -> None:
+        if not self._subject:
+            return  # nobody asked for an answer
+        await self._nats.publish(self._subject, orjson.dumps(document, option=orjson.OPT_NON_STR_KEYS), reply=self._answers_to)
+
+
+class Readers:
+    """All of one server, each with a subject of ours."""
+
+    def __init__(self, nats: Connection, name: str) -> None:
+        self._nats, self._name = nats, name
+        self._numbers = itertools.count(1)
+        self._open: dict[str, Reader] = {}
+
+    async def listen(self) -> None:
+        await self._nats.listen(f"corral.live.{self._name}.*", self._heard)
+
+    def add(self, reply: str) -> tuple[str, Reader]:
+        """-> the name under which it is dropped, and it."""
+        name = f"corral.live.{self._name}.{next(self._numbers)}"
+        self._open[name] = reader = Reader(self._nats, reply, name)
+        return name, reader
+
+    def drop(self, name: str) -> None:
+        self._open.pop(name, None)
+
+    async def _heard(self, heard: Msg) -> None:
+        if (reader := self._open.get(heard.subject)) is not None:
+            reader.hear(heard)
