@@ -56,11 +56,12 @@ class Door:
     async def answer(self, request: Request, correlation: str, headers: dict[str, str]) -> Response:
         """Raises Refused."""
         read = await read_request(request, self._callers, self._services.settings, correlation)
-        query = await self._query(read)
+        verb = read.parts[2].lower()
         if read.method != "GET":
-            raise MethodNotAllowed(read.method, query.verb.name)
-        if query.verb.name == interactive.EXEC:
+            raise MethodNotAllowed(read.method, verb)
+        if verb == interactive.EXEC:
             raise Refused("InvalidOption", "exec is a conversation: ask with a WebSocket, or `corral exec`", status=400)
+        query = await self._query(read)
         if not query.verb.follow or (query.verb.name == "stats" and not query.options.get("follow")):
             found = await answer(self._asker, query)
             return json_response(found["document"], 200, headers | {LIVE: str(found["live"]).lower()})

@@ -53,9 +53,9 @@ async def over_websocket(services: Services, callers: Callers, asker: Asker, soc
         request = Request({**socket.scope, "type": "http", "method": "GET"})
         read = await read_request(request, callers, services.settings, str(socket.scope.get(CORRELATION, "")))
         _, ref, verb = read.parts
-        query = await read_query(services, read, ref, VERBS[verb.lower()], given_in(read))
-        if query.verb.name != EXEC:
-            raise Refused("InvalidOption", f"{query.verb.name} is asked with a GET; a WebSocket is for {EXEC}", status=400)
+        if verb.lower() != EXEC:
+            raise Refused("InvalidOption", f"{verb.lower()} is asked with a GET; a WebSocket is for {EXEC}", status=400)
+        query = await read_query(services, read, ref, VERBS[EXEC], given_in(read))
         stopping: asyncio.Event = getattr(socket.app.state, "stopping", None) or asyncio.Event()
         await _converse(asker, query, socket, partial(callers.still, socket, read.caller), stopping)
     except WebSocketDisconnect:

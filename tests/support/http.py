@@ -22,10 +22,13 @@ from commands.watching.settings_watch import SettingsWatch
 from deploy.web import Web, bind
 from eventstore import Event, Store, Write
 from gateway.access.caller import Caller
+from gateway.access.callers import Callers
 from gateway.app import build_app
 from gateway.bus.door import run as event_bus
 from gateway.bus.hub import Hub
 from gateway.history.log import Log
+from gateway.live.asking import Asker
+from gateway.live.listening import Listener
 from gateway.services import Services
 from projections.progress import Progress
 from projections.projector import Projector
@@ -101,7 +104,7 @@ async def serving(
     store: Store, dsn: str, *, settings: dict[str, Any] | None = None, projecting: bool = True, commands: Commands | None = None,
     nats: str | None = None, names: frozenset[str] = frozenset(),
 ) -> AsyncIterator[Api]:
-    """`nats`: with publish and subscribe, over the server at this address."""
+    """`nats`: with publish and subscribe, and live queries, over the server at this address."""
     chosen = Settings([Source(COMMAND_LINE, {name: shown(value) for name, value in (settings or {}).items()})])
     commands = commands or Commands(store, CATALOGUE, chosen)
     admin = await seed(commands)
@@ -111,7 +114,9 @@ async def serving(
     info = {"version": "test", "nats": "nats://127.0.0.1:1"}
     services = Services(store, views, commands, CATALOGUE, chosen, info, admin, watch, names=names)
     hub = Hub(Connection(nats, "test gateway", echo=False), chosen) if nats is not None else None
-    app, stopping = build_app(services, hub), asyncio.Event()
+    asker = Asker(hub.nats) if hub is not None else None
+    callers = Callers(services)
+    app, stopping = build_app(services, hub, callers=callers, asker=asker), asyncio.Event()
 
     @contextlib.asynccontextmanager
     async def project() -> AsyncIterator[Projector]:
@@ -126,6 +131,8 @@ async def serving(
         if hub is not None:
             await stack.enter_async_context(background(event_bus(services, hub, stopping)))
         url = await stack.enter_async_context(listening(app))
+        if asker is not None:
+            await stack.enter_async_context(background(Listener(services, callers, asker, url).run()))
         stack.callback(stopping.set)
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=url, timeout=20))
         api = Api(url, http, store, views, commands, admin, project, hub, stopping)

@@ -1,0 +1,172 @@
+"""GET /v1/containers/<id>/logs and its like: documents, streams, and what becomes of those whose ends go away."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from agents.live import WINDOW
+from agents.process import Agent
+from agents.simulated import SimulatedDriver
+from deploy.embedded import EmbeddedNats, hold
+from eventstore import Event, Write
+from eventstore.postgres import PostgresStore
+from tests.gateway.live.conftest import SECONDS, Cloud, a_cloud
+from tests.support.live import LONG
+
+NDJSON = {"Accept": "application/x-ndjson"}
+
+
+@asynccontextmanager
+async def followed(cloud: Cloud, verb: str = "logs", accept: str = "text/plain") -> AsyncIterator[AsyncIterator[str]]:
+    """The lines of a stream, as they come."""
+    path = f"/v1/containers/{cloud.id}/{verb}?follow"
+    async with asyncio.timeout(3 * SECONDS), cloud.api.http.stream("GET", path, headers={"Accept": accept}) as answer:
+        assert answer.status_code == 200, await answer.aread()
+        async with aclosing(cast("AsyncGenerator[str, None]", answer.aiter_lines())) as lines:
+            yield lines
+
+
+async def test_what_its_engine_knows_is_one_document(cloud: Cloud) -> None:
+    answer = await cloud.api.http.get(f"/v1/containers/{cloud.id}/inspect")
+    assert (answer.status_code, answer.headers["X-Corral-Live"]) == (200, "true"), answer.text
+    assert (answer.json()["state"], answer.json()["created"]) == ("running", 1)
+    for path in (f"/v1/instances/{cloud.number}/inspect", f"/V1/Containers/{cloud.id}/Inspect"):
+        assert (await cloud.api.http.get(path)).json() == answer.json(), path
+
+
+async def test_logs_are_text_or_a_document_a_line_or_server_sent_events(cloud: Cloud) -> None:
+    path = f"/v1/containers/{cloud.id}/logs"
+    text = await cloud.api.http.get(path)
+    assert text.headers["Content-Type"] == "text/plain; charset=utf-8"
+    assert text.text.endswith("is running, made 1 times\n")
+    dated = await cloud.api.http.get(path, params={"timestamps": "true"})
+    assert dated.text.partition(" ")[2] == text.text
+    line = (await cloud.api.http.get(path, headers=NDJSON)).json()
+    assert (line["stream"], f"{line['text']}\n") == ("stdout", text.text)
+    events = (await cloud.api.http.get(path, headers={"Accept": "text/event-stream"})).text
+    assert json.loads(events.removeprefix("data: "))["text"] == line["text"]
+
+
+async def test_stats_are_one_sample_or_a_stream_of_them(cloud: Cloud) -> None:
+    assert (await cloud.api.get(f"/v1/containers/{cloud.id}/stats"))["processes"] == 1
+    async with followed(cloud, "stats") as lines:
+        assert [json.loads(await anext(lines))["processes"] for _ in range(2)] == [1, 1]
+
+
+@pytest.mark.parametrize(("path", "status", "says"), [
+    ("1i999/logs", 404, "no container 1i999|no instance 1i999"),
+    ("1i1/top", 501, "hosts of kind sim can't answer top: they answer exec, inspect, logs, stats"),
+    ("1i1/logs?tail=some", 422, "tail is a number of lines"),
+    ("1i1/logs?since=never", 422, "since takes a time"),
+    ("1i1/logs?colour=red", 422, "logs has no option 'colour': it has follow, since"),
+    ("1i1/logs?at=5", 422, "what is live is now"),
+    ("1i1/exec?command=ls", 400, "ask with a WebSocket"),
+])  # fmt: skip
+async def test_what_cannot_be_answered_is_told(cloud: Cloud, path: str, status: int, says: str) -> None:
+    refused = await cloud.api.http.get(f"/v1/containers/{path}")
+    assert refused.status_code == status, refused.text
+    assert any(each in refused.json()["message"] for each in says.split("|")), refused.text
+
+
+async def test_what_does_not_run_has_no_stats_and_what_was_removed_nothing(cloud: Cloud) -> None:
+    await cloud.api.http.post(f"/v1/containers/{cloud.id}?action=stop", json={})
+    await cloud.until_state("stopped")
+    refused = await cloud.api.http.get(f"/v1/containers/{cloud.id}/stats")
+    assert (refused.status_code, refused.json()["code"]) == (409, "Conflict")
+    assert "Start it first" in refused.json()["message"]
+    assert (await cloud.api.http.get(f"/v1/containers/{cloud.id}/logs")).status_code == 200
+
+
+async def test_a_reader_that_reads_no_further_is_sent_no_more_than_there_is_room_for(cloud: Cloud) -> None:
+    async with followed(cloud) as lines:
+        await anext(lines)
+        before = -1
+        while before != cloud.driver.written:  # until the driver is asked no further
+            before = cloud.driver.written
+            await asyncio.sleep(1)
+        # Besides both windows, what the system's own buffers of the connection take.
+        assert 2 * WINDOW < cloud.driver.written < 12_000_000 / len(LONG)
+        for _ in range(before):
+            await anext(lines)
+        await cloud.until(lambda: cloud.driver.written > before)
+    await cloud.until(lambda: cloud.driver.under_way == 0)
+
+
+async def test_an_answer_ends_soon_when_its_reader_vanishes_also_if_there_is_nothing_to_tell(cloud: Cloud) -> None:
+    cloud.driver.quiet = True
+    async with followed(cloud):
+        await cloud.until(lambda: cloud.driver.under_way == 1)
+    await cloud.until(lambda: cloud.driver.under_way == 0)
+
+
+async def test_an_agent_that_stops_ends_its_streams_and_says_why(cloud: Cloud) -> None:
+    cloud.driver.quiet = True
+    async with followed(cloud, accept="application/x-ndjson") as lines:
+        assert json.loads(await anext(lines))["text"] == "0 "
+        await cloud.agent.stop(grace=0)
+        last = [json.loads(line) async for line in lines if line][-1]
+    assert (last["type"], last["status"]) == ("error", 503)
+    assert "stops: ask again when it is back" in last["message"]
+
+
+async def test_a_text_that_ends_early_says_so_in_its_last_line(cloud: Cloud) -> None:
+    cloud.driver.quiet = True
+    async with followed(cloud) as lines:
+        await anext(lines)
+        await cloud.agent.stop(grace=0)
+        assert "*** the log ends here: agent" in [line async for line in lines][-1]
+
+
+async def test_with_the_agent_away_it_is_said_at_once(cloud: Cloud) -> None:
+    await cloud.agent.stop(grace=0)
+    for verb in ("logs", "stats", "inspect"):
+        async with asyncio.timeout(10):
+            refused = await cloud.api.http.get(f"/v1/containers/{cloud.id}/{verb}")
+        assert refused.status_code == 503, refused.text
+        assert "is not connected" in refused.json()["message"]
+
+
+async def test_with_the_agent_away_inspect_answers_what_was_known(cloud: Cloud) -> None:
+    stream = f"instance-{cloud.number}"
+    version = len(await cloud.api.store.read(stream))
+    await cloud.agent.stop(grace=0)
+    told = Event("updated", {"changes": {"+data": {"dockerInspect": {"Id": "abc"}}}})
+    await cloud.api.store.append([Write(stream, version, (told,))])
+    answer = await cloud.api.http.get(f"/v1/containers/{cloud.id}/inspect")
+    assert (answer.status_code, answer.headers["X-Corral-Live"], answer.json()) == (200, "false", {"Id": "abc"})
+
+
+@pytest.mark.timeout(120)
+async def test_a_stream_survives_a_restart_of_nats_and_misses_nothing(store: PostgresStore, database: str, tmp_path: Path) -> None:
+    with hold(tmp_path / "nats") as home:
+        async with EmbeddedNats(home, preferred=0) as nats, a_cloud(store, database, nats.url, tmp_path / "agent") as cloud:
+            async with followed(cloud) as lines:
+                first = [int((await anext(lines)).split()[0]) for _ in range(20)]
+                await nats.stop()
+                async with EmbeddedNats(home, preferred=int(nats.url.rpartition(":")[2])) as again:
+                    assert again.url == nats.url
+                    more = [int((await anext(lines)).split()[0]) for _ in range(3000)]
+    assert first + more == list(range(3020))
+
+
+async def test_an_agent_that_was_killed_and_started_again_knows_nothing_of_the_query(cloud: Cloud) -> None:
+    """Its process is new; it says so to whoever still asks the old one."""
+    cloud.driver.quiet = True
+    async with followed(cloud, accept="application/x-ndjson") as lines:
+        await anext(lines)
+        live, number, own = cloud.agent._live, cloud.agent.number, cloud.agent.uuid
+        for query in live._open.values():  # as a kill does: no word of it
+            assert query.task is not None
+            query.task.cancel()
+        live._open.clear()
+        await cloud.agent.stop(grace=0)
+        async with Agent(number, own, SimulatedDriver(own), cloud.folder, cloud.nats):
+            last = [json.loads(line) async for line in lines if line][-1]
+    assert "was started anew and does not know the query" in last["message"]
