@@ -14,7 +14,7 @@ import signal
 import sys
 import termios
 import tty as terminal
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -90,27 +90,26 @@ async def _feed(socket: ClientConnection, *, interactive: bool) -> None:
         await socket.send(json.dumps({"eof": True}))
 
 
-async def _input() -> Any:
-    """A thread's read could not be ended; a pipe or terminal is watched instead, and a file just read."""
-    loop, file = asyncio.get_running_loop(), sys.stdin.fileno()
-    ready = asyncio.Event()
+async def _input() -> AsyncGenerator[bytes, None]:
+    """A thread's read could not be ended: a pipe or terminal is watched until there is something, a plain file is just read."""
+    file = sys.stdin.fileno()
+    while True:
+        with suppress(PermissionError):  # a plain file can't be watched, and is always ready
+            await _until_readable(file)
+        if not (chunk := os.read(file, CHUNK)):
+            return
+        yield chunk
+
+
+async def _until_readable(file: int) -> None:
+    """Watched anew each time: a sign that came twice would let the next read wait, and with it everything."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    loop.add_reader(file, readable.set)
     try:
-        loop.add_reader(file, ready.set)
-        watched = True
-    except PermissionError:  # a plain file: it is always ready
-        watched = False
-    try:
-        while True:
-            if watched:
-                await ready.wait()
-                ready.clear()
-            chunk = os.read(file, CHUNK)
-            if not chunk:
-                return
-            yield chunk
+        await readable.wait()
     finally:
-        if watched:
-            loop.remove_reader(file)
+        loop.remove_reader(file)
 
 
 async def _resize(socket: ClientConnection) -> None:

@@ -1,4 +1,4 @@
-"""What the OpenAPI document tells of that is no type's list or document: the log, publish and subscribe, scripts, keys and pictures.
+"""What the OpenAPI document tells of that is no type's list or document: the log, live queries, the bus, scripts, keys, pictures.
 
 A path is there for who sees the type that it belongs to.
 """
@@ -10,6 +10,7 @@ from typing import Any
 from commands import events
 from gateway.documents import Documents
 from gateway.history.log import FOLLOW, MOST
+from gateway.openapi.live import live
 from gateway.openapi.operations import (
     BINARY,
     FILE,
@@ -41,7 +42,7 @@ def besides(documents: Documents) -> Json:
     """-> path -> its operations"""
     seen = {name for name, type in documents.catalogue.types.items() if documents.caller.sees(type)}
     methods = {name: documents.caller.methods(documents.catalogue.type(name)) for name in seen}
-    paths: Json = {**_open(), "/v1/events": {"get": _events()}}
+    paths: Json = {**_open(), "/v1/events": {"get": _events()}, **live(documents)}
     if "publish" in seen and "POST" in methods["publish"].collection:
         paths["/v1/publish"] = {"post": _publish()}
     if "subscribe" in seen:

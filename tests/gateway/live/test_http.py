@@ -146,13 +146,16 @@ async def test_with_the_agent_away_inspect_answers_what_was_known(cloud: Cloud) 
 @pytest.mark.timeout(120)
 async def test_a_stream_survives_a_restart_of_nats_and_misses_nothing(store: PostgresStore, database: str, tmp_path: Path) -> None:
     with hold(tmp_path / "nats") as home:
-        async with EmbeddedNats(home, preferred=0) as nats, a_cloud(store, database, nats.url, tmp_path / "agent") as cloud:
-            async with followed(cloud) as lines:
-                first = [int((await anext(lines)).split()[0]) for _ in range(20)]
-                await nats.stop()
-                async with EmbeddedNats(home, preferred=int(nats.url.rpartition(":")[2])) as again:
-                    assert again.url == nats.url
-                    more = [int((await anext(lines)).split()[0]) for _ in range(3000)]
+        async with (
+            EmbeddedNats(home, preferred=0) as nats,
+            a_cloud(store, database, nats.url, tmp_path / "agent") as cloud,
+            followed(cloud) as lines,
+        ):
+            first = [int((await anext(lines)).split()[0]) for _ in range(20)]
+            await nats.stop()
+            async with EmbeddedNats(home, preferred=int(nats.url.rpartition(":")[2])) as again:
+                assert again.url == nats.url
+                more = [int((await anext(lines)).split()[0]) for _ in range(3000)]
     assert first + more == list(range(3020))
 
 
