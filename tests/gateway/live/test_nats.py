@@ -185,3 +185,15 @@ async def test_where_keys_are_asked_for_they_are_asked_for_here_too(
         nowhere = await asked(client, f"1i{theirs}", "inspect", **basic)
         assert "on no host" in nowhere["end"]["error"]
         assert (await asked(client, f"1i{another}", "inspect", **basic))["end"]["status"] == 404, "another account's is not there"
+
+
+async def test_of_several_gateways_one_answers(store: PostgresStore, database: str, nats_url: str, client: Client) -> None:
+    async with serving(store, database, nats=nats_url) as api, serving(store, database, nats=nats_url, projecting=False):
+        number = await api.add("container", imageUuid="sim:talk")
+        await api.settled()
+        for _ in range(5):
+            stream = await Stream.of(client, f"corral.instance.1i{number}.inspect", {})
+            assert "on no host" in (await stream.next())[0]["end"]["error"]
+            await asyncio.sleep(0.2)
+            assert stream.messages.empty(), "the other one keeps silent"
+            await stream.end()
