@@ -26,6 +26,7 @@ from agents.docker.container import (
     linked_instances,
     names_for,
     running_reply,
+    shared_instances,
     stop_seconds,
     stopped_reply,
 )
@@ -156,7 +157,8 @@ class DockerDriver:
             client.remove_container(found["Id"], force=True, v=True)
             found = None
         if found is None:
-            body = create_body(instance, epoch, image_of(instance), self._linked(client, instance))
+            linked, shared = self._linked(client, instance), self._shared(client, instance)
+            body = create_body(instance, epoch, image_of(instance), linked, shared)
             if is_machine(instance):
                 body = machine_body(instance, body)
             self._create(client, instance, body, report)
@@ -180,6 +182,11 @@ class DockerDriver:
                 )
             result[name] = found["Id"]
         return result
+
+    def _shared(self, client: docker.APIClient, instance: Json) -> list[str]:
+        """The containers whose volumes it shares. Who is no instance here is the engine's to know, by name or id."""
+        named = ((each, self._only(client, each)) for each in shared_instances(instance))
+        return [found["Id"] if found is not None else each for each, found in named]
 
     def _create(self, client: docker.APIClient, instance: Json, body: Json, report: Report) -> None:
         """Raises the engine's error. When a name is taken by the instance's own container, that is the one."""
