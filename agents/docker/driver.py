@@ -31,7 +31,7 @@ from agents.docker.container import (
     stopped_reply,
 )
 from agents.docker.engine import Engine, NoEngine, outward_address
-from agents.docker.images import activate_image, ensure_image, inspect_image, remove_image
+from agents.docker.images import activate_image, ensure_image, images_of, inspect_image, remove_image
 from agents.docker.machines import is_machine, machine_body
 from agents.driver import RUNNING, STOPPED, DriverError, Json, Report, UnknownCommand, instance_of_root_volume, part
 from agents.wire import Message
@@ -118,6 +118,9 @@ class DockerDriver:
             {"type": "storagePool", "kind": "docker", "uuid": f"{own}-pool", "name": f"{name} Docker images", "hostUuid": own},
         ]
 
+    async def images(self) -> list[Json]:
+        return await self.engine.look(images_of)
+
     def _do(self, client: docker.APIClient, request: Message, report: Report) -> Json:
         data = request.data
         match request.name:
@@ -193,7 +196,7 @@ class DockerDriver:
         names = names_for(instance)
         for name in names:
             try:
-                self._create_named(client, body, name, report)
+                self._create_named(client, instance, body, name, report)
                 return
             except APIError as error:
                 if error.status_code != 409 or "name" not in str(error.explanation).lower():
@@ -202,12 +205,12 @@ class DockerDriver:
                     return
         raise DriverError(f"no name is free for the container of {instance['uuid']}: {', '.join(names)} are taken on this engine")
 
-    def _create_named(self, client: docker.APIClient, body: Json, name: str, report: Report) -> None:
+    def _create_named(self, client: docker.APIClient, instance: Json, body: Json, name: str, report: Report) -> None:
         try:
             client.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
         except ImageNotFound:
             # It was there when it was activated; somebody removed it since.
-            ensure_image(client, body["Image"], None, self._folder / "images", report)
+            ensure_image(client, instance.get("image") or {}, body["Image"], self._folder / "images", report)
             client.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
 
     def _start(self, client: docker.APIClient, found: Json) -> None:

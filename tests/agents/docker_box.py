@@ -67,6 +67,10 @@ class DockerBox:
         found: list[Json] = self.client.containers(all=True, filters={"label": [f"{UUID}={tree['uuid']}"]})
         return found
 
+    def of_image(self, name: str) -> list[Json]:
+        found: list[Json] = self.client.containers(all=True, filters={"ancestor": [name]})
+        return found
+
     def inspected(self, tree: Json) -> Json:
         (only,) = self.of(tree)
         inspected: Json = self.client.inspect_container(only["Id"])

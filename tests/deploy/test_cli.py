@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.lab import LabHost
+from tests.support.lab import LabHost, names
 from tests.support.server import CHECKOUT, Server
 
 SECONDS = 45
@@ -373,7 +373,7 @@ def test_a_follower_outlives_the_server_and_misses_nothing(own_server: Server, t
 
 @pytest.mark.timeout(120)
 def test_what_a_container_wrote_is_shown_by_the_engine_that_runs_it(docker_hosts: dict[str, LabHost], tmp_path: Path) -> None:
-    alpha = docker_hosts["alpha"]
+    alpha = docker_hosts[names()[0]]
     with Server(tmp_path / "home", hosts="docker", docker=alpha.base_url) as server:
         corral = Cli(server.home, {"CORRAL_DOCKER": alpha.base_url})
         corral("run", alpha.image, "--name", "talk", "--", "sh", "-c", "echo hello from inside; exec sleep 600")
