@@ -33,6 +33,7 @@ from agents.docker.container import (
 from agents.docker.engine import Engine, NoEngine, outward_address
 from agents.docker.images import activate_image, ensure_image, images_of, inspect_image, remove_image
 from agents.docker.machines import is_machine, machine_body
+from agents.docker.tls import EngineTls
 from agents.driver import RUNNING, STOPPED, DriverError, Json, Report, UnknownCommand, instance_of_root_volume, part
 from agents.wire import Message
 
@@ -51,8 +52,10 @@ class DockerDriver:
 
     kind = "docker"
 
-    def __init__(self, url: str, *, name: str | None = None, host_ip: str | None = None, patience: float = PATIENCE) -> None:
-        self.engine = Engine(url)
+    def __init__(
+        self, url: str, *, name: str | None = None, host_ip: str | None = None, tls: EngineTls | None = None, patience: float = PATIENCE
+    ) -> None:
+        self.engine = Engine(url, tls)
         self._folder = Path()
         self._name = name
         self._host_ip = host_ip or outward_address(url)
