@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 DAY = datetime.timedelta(days=1)
+LOCAL = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +39,25 @@ class Authority:
     def vouch(self, folder: Path, common_name: str = "localhost") -> tuple[Path, Path]:
         """cert.pem and key.pem, for localhost and 127.0.0.1."""
         key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
         mine = x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
-        builder = _builder(_called(common_name), self.name, key).add_extension(names, False).add_extension(mine, False)
-        private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        folder.mkdir(parents=True, exist_ok=True)
-        files = folder / "cert.pem", folder / "key.pem"
-        files[0].write_bytes(builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
-        files[1].write_bytes(private)
-        return files
+        builder = _builder(_called(common_name), self.name, key).add_extension(LOCAL, False).add_extension(mine, False)
+        return _written(folder, builder.sign(self.key, hashes.SHA256()), key)
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """cert.pem and key.pem of its own authority, for localhost and 127.0.0.1."""
+    name, key = _called("localhost"), ec.generate_private_key(ec.SECP256R1())
+    builder = _builder(name, name, key).add_extension(LOCAL, False).add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+    return _written(folder, builder.sign(key, hashes.SHA256()), key)
+
+
+def _written(folder: Path, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> tuple[Path, Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    files = folder / "cert.pem", folder / "key.pem"
+    files[0].write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    files[1].write_bytes(private)
+    return files
 
 
 def _called(name: str) -> x509.Name:
