@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import secrets
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +17,7 @@ import pytest
 from agents.docker.container import UUID_LABEL
 from tests.support.lab import LabHost, names
 from tests.support.registry import PASSWORD, USER, a_registry
-from tests.support.server import Server
+from tests.support.server import CHECKOUT, Server
 
 SECONDS = 60
 
@@ -128,3 +131,56 @@ def test_fields_beside_cattles_and_a_raw_document_are_given_in_data(http: httpx.
 def test_what_can_not_be_understood_is_told_at_the_container(http: httpx.Client, host: LabHost, wrong: Json, words: str) -> None:
     web = created(http, "containers", imageUuid=f"docker:{host.image}", data=wrong)
     assert words in seen(http, f"/v1/containers/{web['id']}", "removed")[-1]["transitioningMessage"]
+
+
+@pytest.mark.timeout(240)
+def test_what_ends_by_itself_is_stopped_removed_or_started_again_as_was_asked(
+    http: httpx.Client, host: LabHost, engine: docker.DockerClient
+) -> None:
+    """Corral's instanceTriggeredStop decides what the log says; an engine's restartPolicy comes before it, and the log sees it run on."""
+    ends = {"imageUuid": f"docker:{host.image}", "command": "sh", "commandArgs": ["-c", "sleep 1; exit 3"]}
+    ways = ("stop", "remove", "restart")
+    asked = {way: created(http, "containers", **ends, name=way, instanceTriggeredStop=way)["id"] for way in ways}
+    kept = created(http, "containers", **ends, name="kept", data={"fields": {"restartPolicy": {"name": "always"}}})["id"]
+    for each in (*asked.values(), kept):
+        seen(http, f"/v1/containers/{each}", "running")
+
+    assert seen(http, f"/v1/containers/{asked['stop']}", "stopped")[-1]["state"] == "stopped"
+    assert seen(http, f"/v1/containers/{asked['remove']}", "removed", "purged")
+    seen(http, f"/v1/containers/{asked['restart']}", "restarting", "starting", "stopping")
+    assert seen(http, f"/v1/containers/{asked['restart']}", "running")
+
+    (running,) = engine.containers.list(all=True, filters={"label": "corral.instance.name=kept"})
+    deadline = time.monotonic() + SECONDS
+    while running.attrs["RestartCount"] < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+        running.reload()
+    assert http.get(f"/v1/containers/{kept}").json()["state"] == "running"
+    seen(http, f"/v1/containers/{http.post(f'/v1/containers/{kept}', params={'action': 'stop'}).json()['id']}", "stopped")
+    running.reload()
+    assert (running.status, running.attrs["HostConfig"]["RestartPolicy"]["Name"]) == ("exited", "unless-stopped")
+
+
+def test_images_are_told_by_the_engines_that_have_them(
+    http: httpx.Client, server: Server, host: LabHost, engine: docker.DockerClient
+) -> None:
+    name = f"corral/listed-{secrets.token_hex(4)}:1"
+    engine.images.get(host.image).tag(name)
+    everywhere = http.get("/v1/hosts/images").raise_for_status().json()
+    assert (everywhere["type"], everywhere["unanswered"]) == ("collection", [])
+    (image,) = [each for each in everywhere["data"] if name in each["names"]]
+    assert host.image in image["names"]
+    assert image["id"] == engine.images.get(name).id
+    assert http.get(f"/v1/hosts/{image['hostId']}/images").json()["data"] == everywhere["data"]
+
+    ask = [sys.executable, "-m", "deploy.cli", "images", name, "--host", image["hostId"], "--url", server.url, "-o", "json"]
+    listed = subprocess.run(ask, capture_output=True, text=True, timeout=SECONDS, check=True, cwd=CHECKOUT).stdout
+    assert json.loads(listed)["data"] == [image]
+    table = subprocess.run(ask[:-2], capture_output=True, text=True, timeout=SECONDS, check=True, cwd=CHECKOUT).stdout
+    assert image["id"].removeprefix("sha256:")[:9] in table
+    assert "hostImage" in http.get("/v1/hosts/images", headers={"Accept": "text/html", "User-Agent": "Mozilla"}).text
+    assert http.get("/v1/hosts/1h999/images").status_code == 404
+    assert http.post("/v1/hosts/images", json={}).status_code in (404, 405)
+    assert http.get("/v1/images/images").status_code == 404
+    engine.images.remove(name)
