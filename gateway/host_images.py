@@ -146,6 +146,9 @@ class HostImages:
 
 
 def _shown(image: Json) -> Json:
+    """An image may say nothing of when it was made: its engine tells the year 1 then."""
     created = image.get("created")
-    at, millis = (date_text(datetime.fromtimestamp(created, UTC)), created * 1000) if isinstance(created, int) else (None, None)
+    at, millis = (None, None)
+    if isinstance(created, int) and created > 0:
+        at, millis = date_text(datetime.fromtimestamp(created, UTC)), created * 1000
     return {name: image.get(name) for name in ("id", "names", "digests", "size")} | {"created": at, "createdTS": millis}

@@ -63,7 +63,7 @@ def images_of(client: docker.APIClient) -> list[Json]:
             "size": each["Size"],
             "created": each["Created"],
         }
-        for each in sorted(listed, key=lambda each: -each["Created"])
+        for each in sorted(listed, key=lambda each: (-each["Created"], each["Id"]))
     ]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,6 +61,11 @@ def test_every_field_says_its_word_and_is_tried_here() -> None:
     assert {each.name for each in FIELDS} == set(SAID)
     body = body_of({name: value for name, (value, _) in SAID.items()})
     assert {each.name: at(body, each.place) for each in FIELDS} == {name: expected for name, (_, expected) in SAID.items()}
+
+
+def test_docs_tell_of_every_field() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "docker.md").read_text()
+    assert {each.name for each in FIELDS} <= set(re.findall(r"`(\w+)`", page))
 
 
 @pytest.mark.parametrize("name", sorted(SAID))

@@ -94,6 +94,8 @@ def test_a_private_image_is_pulled_with_the_registrys_credential_and_tells_how_f
     assert any(each["transitioningMessage"].endswith(" MB") for each in pulling)
     assert PASSWORD not in http.get("/v1/events", params={"limit": 1000}).text
     assert PASSWORD not in server.said()
+    for container in engine.containers.list(all=True, filters={"ancestor": image}):
+        container.remove(force=True)
     engine.images.remove(image, force=True)
 
 

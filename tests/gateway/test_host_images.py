@@ -18,6 +18,8 @@ from tests.support.http import Api, serving
 
 BUSYBOX = {"id": "sha256:0f", "names": ["busybox:1"], "digests": [], "size": 2_000_000, "created": 1_700_000_000}
 
+UNDATED = {**BUSYBOX, "id": "sha256:0e", "created": -62_135_596_800}
+
 _agents = itertools.count(95_000)
 
 
@@ -63,13 +65,14 @@ async def images(api: Api, path: str = "/v1/hosts/images") -> dict[str, Any]:
 async def test_each_image_is_told_with_its_host(api: Api, nats_url: str) -> None:
     one, first = await a_host(api, name="one")
     two, second = await a_host(api, name="two")
-    async with an_agent(nats_url, one, data={"images": [BUSYBOX]}), an_agent(nats_url, two, deaf=2, data={"images": [BUSYBOX, BUSYBOX]}):
+    async with an_agent(nats_url, one, data={"images": [BUSYBOX]}), an_agent(nats_url, two, deaf=2, data={"images": [BUSYBOX, UNDATED]}):
         everywhere = await images(api)
         assert [(each["hostId"], each["hostName"]) for each in everywhere["data"]] == [(first, "one"), (second, "two"), (second, "two")]
         assert everywhere["data"][0] == {
             **BUSYBOX, "type": "hostImage", "hostId": first, "hostName": "one", "created": "2023-11-14T22:13:20.000Z",
             "createdTS": 1_700_000_000_000,
         }  # fmt: skip
+        assert (everywhere["data"][2]["created"], everywhere["data"][2]["createdTS"]) == (None, None)
         assert everywhere["unanswered"] == []
         assert (await images(api, f"/v1/hosts/{first}/images"))["data"] == everywhere["data"][:1]
 
