@@ -40,10 +40,6 @@ class AgentOptions:
     sim: bool = False
     docker: str | None = None
     """The engine's address; None: that of DOCKER_HOST, else the usual socket."""
-    docker_certificates: Path | None = None
-    """The folder of ca.pem, cert.pem and key.pem for an engine that speaks TLS; None: DOCKER_CERT_PATH."""
-    docker_verify: bool | None = None
-    """Whether the engine's certificate is verified; None: with a folder that was given yes, else as DOCKER_TLS_VERIFY says."""
     name: str | None = None
     uuid: str | None = None
     """None: the one it had before, else a new one."""
@@ -57,6 +53,10 @@ class AgentOptions:
     tls: ssl.SSLContext | None = None
     """Whose certificates the server is believed by; None: those of the system."""
     concurrency: int = CONCURRENCY
+    docker_certificates: Path | None = None
+    """The folder of ca.pem, cert.pem and key.pem for an engine that speaks TLS; None: DOCKER_CERT_PATH."""
+    docker_verify: bool | None = None
+    """Whether the engine's certificate is verified; None: with a folder that was given yes, else as DOCKER_TLS_VERIFY says."""
 
 
 async def run_agent(options: AgentOptions, say: Say = lambda sentence: None) -> None:

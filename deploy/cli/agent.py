@@ -86,7 +86,7 @@ def register(app: typer.Typer) -> None:
         With a registration token ($CATTLE_REGISTRATION_ACCESS_KEY, registrationToken, and $CATTLE_REGISTRATION_SECRET_KEY) it joins,
         and has keys of its own.
         """
-        if sim and docker:
+        if sim and (docker or docker_cert_path):
             raise WrongUse("--sim and --docker are two kinds of hosts: start an agent for each, with a --home of its own")
         from agents.run import AgentOptions
         from deploy.logs import configure
@@ -97,8 +97,8 @@ def register(app: typer.Typer) -> None:
         where = base_url(url)
         tls = trusting(remembered("certificate") if is_own(where) else "") if where.startswith("https") else None
         asyncio.run(_run(AgentOptions(
-            where, place, sim, docker, docker_cert_path, docker_tls_verify, name, host_ip=host_ip, nats=nats,
-            credentials=key_for(home() if is_own(where) else None), token=_token(), tls=tls,
+            where, place, sim, docker, name, host_ip=host_ip, nats=nats, credentials=key_for(home() if is_own(where) else None),
+            token=_token(), tls=tls, docker_certificates=docker_cert_path, docker_verify=docker_tls_verify,
         )))  # fmt: skip
 
 
