@@ -11,6 +11,7 @@ import asyncio
 import secrets
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -34,12 +35,22 @@ log = structlog.get_logger("corral.images")
 Json = dict[str, Any]
 
 HOST, IMAGES, KIND = "host", "images", "docker"
+NO_RESPONDERS = "503"
 SECONDS = 10.0
 """For all the answers. An agent gives its engine less."""
 AGAIN = 1.0
 """Seconds after which an agent that did not answer is asked again: NATS loses what nobody hears just then."""
+NOBODY = 3
+"""Times that NATS says that nobody hears it before an agent counts as away: one that just reconnects is given a moment."""
 AT_ONCE = 100
 """Agents that are asked at the same time for one request."""
+
+
+@dataclass(slots=True)
+class _Question:
+    agent: int
+    answer: asyncio.Future[Message | None]
+    unheard: int = 0
 
 
 class HostImages:
@@ -48,8 +59,7 @@ class HostImages:
     def __init__(self, services: Services, nats: Connection) -> None:
         self._services, self._nats = services, nats
         self._name = f"images{secrets.token_hex(6)}"
-        self._asked: dict[str, tuple[int, asyncio.Future[Message]]] = {}
-        """Question -> the agent that was asked, and its answer to be."""
+        self._asked: dict[str, _Question] = {}
         self._listens = False
 
     def is_for(self, request: ApiRequest) -> bool:
@@ -102,7 +112,7 @@ class HostImages:
             return "the host has no agent"
         answer = await self._ask(agent)
         if answer is None:
-            return f"agent 1a{agent} did not answer within {SECONDS:g} seconds: it is away, or its engine is slow"
+            return f"agent 1a{agent} is away: it heard nothing, or said nothing within {SECONDS:g} seconds"
         if answer.transitioning == "error":
             return str(answer.transitioningMessage)
         images = answer.data.get(IMAGES)
@@ -116,8 +126,8 @@ class HostImages:
         reply = f"corral.reply.{self._name}.a{agent}.{question}"
         data = {"resources": [], "options": {IMAGES: True}}
         message = Message(id=question, name="ping", replyTo=reply, resourceType="agent", resourceId=f"1a{agent}", data=data)
-        answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._asked[question] = (agent, answer)
+        answer: asyncio.Future[Message | None] = asyncio.get_running_loop().create_future()
+        self._asked[question] = _Question(agent, answer)
         try:
             async with asyncio.timeout(SECONDS):
                 while not answer.done():
@@ -137,10 +147,15 @@ class HostImages:
     async def _heard(self, heard: Msg) -> None:
         _, _, _, agent, question = heard.subject.split(".", 4)
         asked = self._asked.get(question)
-        if asked is None or agent != f"a{asked[0]}" or asked[1].done() or not heard.data:
-            return  # late, in another's name, or NATS' own word that nobody hears
+        if asked is None or agent != f"a{asked.agent}" or asked.answer.done():
+            return  # late, or in another's name
+        if (heard.headers or {}).get("Status") == NO_RESPONDERS:
+            asked.unheard += 1
+            if asked.unheard >= NOBODY:
+                asked.answer.set_result(None)
+            return
         try:
-            asked[1].set_result(Message.decode(heard.data))
+            asked.answer.set_result(Message.decode(heard.data))
         except ValueError as error:
             log.warning("An answer about images is not a message", action="images-malformed", subject=heard.subject, error=str(error))
 

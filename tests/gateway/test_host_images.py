@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -94,10 +95,17 @@ async def test_who_can_not_or_does_not_answer_is_named_with_the_reason(api: Api,
     assert found["data"] == []
     reasons = {each["hostName"]: each["reason"] for each in found["unanswered"]}
     assert reasons.pop("broken") == "the Docker engine at /sock can't be reached"
-    assert "did not answer" in reasons.pop("silent")
-    assert "did not answer" in reasons.pop("robbed"), "what another agent says in its name does not count"
+    assert "is away" in reasons.pop("silent")
+    assert "is away" in reasons.pop("robbed"), "what another agent says in its name does not count"
     assert "is older than this server" in reasons.pop("old")
     assert reasons == {"without": "the host has no agent", "simulated": "hosts of kind sim have no images that could be listed"}
+
+
+async def test_who_is_heard_by_nobody_is_not_waited_for(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host_images, "SECONDS", 600.0)
+    await a_host(api, name="silent")
+    async with asyncio.timeout(60):
+        assert [each["hostName"] for each in (await images(api))["unanswered"]] == ["silent"]
 
 
 async def test_what_is_no_host_has_no_images(api: Api) -> None:
