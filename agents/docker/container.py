@@ -55,7 +55,7 @@ def create_body(
         EPOCH_LABEL: str(epoch),
         NAME_LABEL: str(instance.get("name") or ""),
     }
-    return under(raw_of(instance, networked=bool(_rows(instance.get("nics")))), _said(body))
+    return {"HostConfig": {}, **under(raw_of(instance, networked=bool(_rows(instance.get("nics")))), _said(body))}
 
 
 def linked_instances(instance: Mapping[str, object]) -> dict[str, str]:

@@ -59,6 +59,7 @@ async def a_host(api: Api, **fields: Any) -> tuple[int, str]:
 
 
 async def images(api: Api, path: str = "/v1/hosts/images") -> dict[str, Any]:
+    await api.settled()
     document: dict[str, Any] = await api.get(path)
     return document
 
