@@ -20,7 +20,7 @@ from agents.answering import Answering
 from agents.configuration import COMMAND as CONFIG_UPDATE
 from agents.configuration import Configuration
 from agents.connection import connect, disconnect, reached
-from agents.driver import Driver, DriverError, Json, RemembersEpochs, Report, Subjects, subjects_of
+from agents.driver import Driver, DriverError, HasImages, Json, RemembersEpochs, Report, Subjects, subjects_of
 from agents.heartbeat import Heartbeat
 from agents.lanes import Carried, Lanes, Outcome, about
 from agents.ledger import Answered, Arrival, Behind, Ledger, Verdict
@@ -266,6 +266,7 @@ class Agent:
         options = request.data.get("options")
         wanted = dict(options) if isinstance(options, dict) else {}
         resources: list[Json] = []
+        seen: Json = {}
         try:
             async with self._looks, asyncio.timeout(LOOK_SECONDS):
                 if wanted.get("resources"):
@@ -278,7 +279,9 @@ class Agent:
                         # Not echoed: nobody is to conclude from the absence of instances that could not be seen.
                         wanted["instances"] = False
                         log.warning("What runs here can't be seen", action="look-failed", error=str(error))
-            seen: Json = {"resources": resources, "epochs": True}  # what is newest, this agent knows by itself
+                if wanted.get("images") and isinstance(self.driver, HasImages):
+                    seen["images"] = await self.driver.images()
+            seen |= {"resources": resources, "epochs": True}  # what is newest, this agent knows by itself
             outcome = Outcome({"options": wanted, **seen} if options is not None else seen)
         except DriverError as error:
             outcome = Outcome(error=str(error), internal=error.internal)

@@ -53,6 +53,10 @@ class AgentOptions:
     tls: ssl.SSLContext | None = None
     """Whose certificates the server is believed by; None: those of the system."""
     concurrency: int = CONCURRENCY
+    docker_certificates: Path | None = None
+    """The folder of ca.pem, cert.pem and key.pem for an engine that speaks TLS; None: DOCKER_CERT_PATH."""
+    docker_verify: bool | None = None
+    """Whether the engine's certificate is verified; None: with a folder that was given yes, else as DOCKER_TLS_VERIFY says."""
 
 
 async def run_agent(options: AgentOptions, say: Say = lambda sentence: None) -> None:
@@ -135,6 +139,11 @@ def _configuration(options: AgentOptions) -> Configuration:
 def _driver(options: AgentOptions, own: str, name: str) -> Driver:
     if options.sim:
         return SimulatedDriver(own)
-    from agents.docker import DockerDriver, engine_url  # the docker package takes long to import, and the simulator needs none of it
+    from agents.docker import (  # the docker package takes long to import, and the simulator needs none of it
+        DockerDriver,
+        engine_tls,
+        engine_url,
+    )
 
-    return DockerDriver(engine_url(options.docker), name=options.name, host_ip=options.host_ip)
+    tls = engine_tls(options.docker_certificates, options.docker_verify)
+    return DockerDriver(engine_url(options.docker), name=options.name, host_ip=options.host_ip, tls=tls)

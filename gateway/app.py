@@ -25,6 +25,7 @@ from gateway.documents import Documents
 from gateway.errors import MethodNotAllowed, error_document, error_headers
 from gateway.history.log import Log
 from gateway.history.past import asked_past
+from gateway.host_images import HostImages
 from gateway.html.door import check_csrf, files, page_response, to_ui, wants_page
 from gateway.inside.door import INSIDE, inside
 from gateway.joining.door import Door as JoiningDoor
@@ -86,6 +87,7 @@ class Gateway:
         self.bus = Door(services, self.callers, hub) if hub is not None else None
         self.live = LiveDoor(services, self.callers, asker) if asker is not None else None
         self._joining = JoiningDoor(services, self.callers)
+        self._images = HostImages(services, hub.nats) if hub is not None else None
         self._told = 0
         """The newest position that an answer showed: later lists and links don't fall behind it."""
 
@@ -201,6 +203,8 @@ class Gateway:
             await self._services.views.wait_for(self._told, READ_YOUR_WRITES)
         if request.parts == (OPENAPI,):
             return openapi(Documents(self._services.catalogue, request), str(self._services.info.get("version", "")))
+        if self._images is not None and self._images.is_for(request):
+            return await self._images.read(request)
         if (settings := self._settings_door(request)) is not None:
             return await settings.read()
         if (type := self._inside(request)) is not None:

@@ -5,8 +5,9 @@ from agents.docker.engine import DEFAULT_URL, NoEngine, engine_url
 from agents.docker.images import ensure_default_image
 from agents.docker.local import DefaultImage, default_image, reach
 from agents.docker.machine_image import machine_image
+from agents.docker.tls import EngineTls, engine_tls
 
 __all__ = [
-    "DEFAULT_URL", "DefaultImage", "DockerDriver", "NoEngine", "default_image", "engine_url", "ensure_default_image", "machine_image",
-    "reach",
+    "DEFAULT_URL", "DefaultImage", "DockerDriver", "EngineTls", "NoEngine", "default_image", "engine_tls", "engine_url",
+    "ensure_default_image", "machine_image", "reach",
 ]  # fmt: skip

@@ -6,8 +6,10 @@ import re
 import shlex
 from collections.abc import Mapping, Sequence
 
+from agents.docker.fields import body_of, pairs, text, words
 from agents.docker.links import environment, targets
-from agents.docker.ports import bindings, exposed, published, wanted_ports
+from agents.docker.ports import bindings, exposed, parse_port, published, wanted_ports
+from agents.docker.raw import raw_of, under
 from agents.driver import DriverError, Json
 
 UUID_LABEL = "corral.instance.uuid"
@@ -20,48 +22,50 @@ MOST_STOP_SECONDS = 600
 _NO_NAME = re.compile(r"[^a-zA-Z0-9_.-]+")
 
 
-def create_body(instance: Mapping[str, object], epoch: int, image: str, linked: Mapping[str, str] | None = None) -> Json:
+def create_body(
+    instance: Mapping[str, object], epoch: int, image: str, linked: Mapping[str, str] | None = None, volumes_from: Sequence[str] = ()
+) -> Json:
     """The body of POST /containers/create. Raises DriverError that names the field which can't be understood.
 
-    `linked`: link name -> the container that it leads to.
-
+    `linked`: link name -> the container that it leads to. `volumes_from`: containers whose volumes it shares.
     The memoryMb column is not a limit: every instance has it, 256 by default. The field `memory` is, in bytes.
     """
     fields = fields_of(instance)
-    ports = wanted_ports(_rows(instance.get("ports")), _list(fields, "ports"))
-    binds, volumes = _volumes(_list(fields, "dockerVolumes"))
-    variables = {**environment(_rows(instance.get("instanceLinks"))), **_map(fields, "environment")}
-    body: Json = {
-        "Image": image,
+    ports = wanted_ports(_rows(instance.get("ports")), words(fields, "ports"))
+    binds, volumes = _volumes([*words(fields, "dockerVolumes"), *words(fields, "dataVolumes")])
+    variables = {**environment(_rows(instance.get("instanceLinks"))), **pairs(fields, "environment")}
+    body = under(body_of(fields), _said({
         "Cmd": _command(fields),
-        "Entrypoint": _list(fields, "entryPoint") or None,
-        "Env": [f"{name}={'' if value is None else value}" for name, value in variables.items()],
-        "User": _text(fields, "user"),
-        "WorkingDir": _text(fields, "directory"),
-        "Hostname": _text(instance, "hostname"),
-        "Domainname": _text(instance, "domain"),
-        "Labels": {
-            UUID_LABEL: str(instance["uuid"]),
-            EPOCH_LABEL: str(epoch),
-            NAME_LABEL: str(instance.get("name") or ""),
-        },
-        "ExposedPorts": exposed(ports),
+        "Env": [f"{name}={value}" for name, value in variables.items()],
+        "Hostname": text(instance, "hostname"),
+        "Domainname": text(instance, "domain"),
+        "ExposedPorts": exposed([*ports, *map(parse_port, words(fields, "expose"))]),
         "Volumes": volumes,
-        "HostConfig": {
+        "HostConfig": _said({
             "Binds": binds,
             "PortBindings": bindings(ports),
-            "PublishAllPorts": bool(fields.get("publishAllPorts")),
-            "Privileged": bool(fields.get("privileged")),
-            "Memory": _memory(fields),
-            **({"Links": [f"{container}:{name}" for name, container in linked.items()]} if linked else {}),
-        },
+            "VolumesFrom": list(volumes_from),
+            "Links": [f"{container}:{name}" for name, container in (linked or {}).items()],
+        }),
+    }))  # fmt: skip
+    body["Image"] = image
+    body["Labels"] = {
+        **body.get("Labels", {}),
+        UUID_LABEL: str(instance["uuid"]),
+        EPOCH_LABEL: str(epoch),
+        NAME_LABEL: str(instance.get("name") or ""),
     }
-    return {key: value for key, value in body.items() if value is not None}
+    return {"HostConfig": {}, **under(raw_of(instance, networked=bool(_rows(instance.get("nics")))), _said(body))}
 
 
 def linked_instances(instance: Mapping[str, object]) -> dict[str, str]:
     """Link name -> the uuid of the instance whose container it leads to."""
     return targets(_rows(instance.get("instanceLinks")))
+
+
+def shared_instances(instance: Mapping[str, object]) -> list[str]:
+    """Whose volumes it shares: uuids of instances, or names or ids of containers of its engine."""
+    return words(fields_of(instance), "dataVolumesFrom")
 
 
 def names_for(instance: Mapping[str, object]) -> list[str]:
@@ -135,7 +139,7 @@ def fields_of(instance: Mapping[str, object]) -> Json:
 
 def _command(fields: Json) -> list[str] | None:
     """A command alone is split as a shell would; with arguments it is the program and they are its arguments."""
-    command, arguments = _text(fields, "command"), _list(fields, "commandArgs")
+    command, arguments = text(fields, "command"), words(fields, "commandArgs")
     if arguments:
         return [*([command] if command else []), *arguments]
     if command is None:
@@ -162,38 +166,9 @@ def _volumes(given: Sequence[str]) -> tuple[list[str], Json]:
     return binds, volumes
 
 
-def _memory(fields: Json) -> int | None:
-    memory = fields.get("memory")
-    if memory is not None and (not isinstance(memory, int) or isinstance(memory, bool) or memory < 0):
-        raise DriverError(f"memory must be a number of bytes, not {memory!r}")
-    return memory or None
-
-
-def _text(of: Mapping[str, object], key: str) -> str | None:
-    value = of.get(key)
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str):
-        raise DriverError(f"{key} must be text, not {value!r}")
-    return value
-
-
-def _list(fields: Json, key: str) -> list[str]:
-    value = fields.get(key)
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise DriverError(f"{key} must be a list, not {value!r}")
-    return [str(each) for each in value]
-
-
-def _map(fields: Json, key: str) -> Json:
-    value = fields.get(key)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise DriverError(f"{key} must be a map, not {value!r}")
-    return value
+def _said(body: Json) -> Json:
+    """Without what says nothing: false, empty, null."""
+    return {key: value for key, value in body.items() if value}
 
 
 def _rows(value: object) -> list[Json]:

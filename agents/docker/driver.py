@@ -28,13 +28,15 @@ from agents.docker.container import (
     linked_instances,
     names_for,
     running_reply,
+    shared_instances,
     stop_seconds,
     stopped_reply,
 )
 from agents.docker.engine import Engine, NoEngine, outward_address
 from agents.docker.http import way_to
-from agents.docker.images import activate_image, ensure_image, inspect_image, remove_image
+from agents.docker.images import activate_image, ensure_image, images_of, inspect_image, remove_image
 from agents.docker.machines import is_machine, machine_body
+from agents.docker.tls import EngineTls
 from agents.driver import RUNNING, STOPPED, DriverError, Json, Report, UnknownCommand, instance_of_root_volume, part
 from agents.live import Question
 from agents.wire import Message
@@ -54,8 +56,10 @@ class DockerDriver:
 
     kind = "docker"
 
-    def __init__(self, url: str, *, name: str | None = None, host_ip: str | None = None, patience: float = PATIENCE) -> None:
-        self.engine = Engine(url)
+    def __init__(
+        self, url: str, *, name: str | None = None, host_ip: str | None = None, tls: EngineTls | None = None, patience: float = PATIENCE
+    ) -> None:
+        self.engine = Engine(url, tls)
         self._folder = Path()
         self._name = name
         self._host_ip = host_ip or outward_address(url)
@@ -131,6 +135,9 @@ class DockerDriver:
             {"type": "storagePool", "kind": "docker", "uuid": f"{own}-pool", "name": f"{name} Docker images", "hostUuid": own},
         ]
 
+    async def images(self) -> list[Json]:
+        return await self.engine.look(images_of)
+
     def _do(self, client: docker.APIClient, request: Message, report: Report) -> Json:
         data = request.data
         match request.name:
@@ -170,7 +177,8 @@ class DockerDriver:
             client.remove_container(found["Id"], force=True, v=True)
             found = None
         if found is None:
-            body = create_body(instance, epoch, image_of(instance), self._linked(client, instance))
+            linked, shared = self._linked(client, instance), self._shared(client, instance)
+            body = create_body(instance, epoch, image_of(instance), linked, shared)
             if is_machine(instance):
                 body = machine_body(instance, body)
             self._create(client, instance, body, report)
@@ -195,12 +203,17 @@ class DockerDriver:
             result[name] = found["Id"]
         return result
 
+    def _shared(self, client: docker.APIClient, instance: Json) -> list[str]:
+        """The containers whose volumes it shares. Who is no instance here is the engine's to know, by name or id."""
+        named = ((each, self._only(client, each)) for each in shared_instances(instance))
+        return [found["Id"] if found is not None else each for each, found in named]
+
     def _create(self, client: docker.APIClient, instance: Json, body: Json, report: Report) -> None:
         """Raises the engine's error. When a name is taken by the instance's own container, that is the one."""
         names = names_for(instance)
         for name in names:
             try:
-                self._create_named(client, body, name, report)
+                self._create_named(client, instance, body, name, report)
                 return
             except APIError as error:
                 if error.status_code != 409 or "name" not in str(error.explanation).lower():
@@ -209,12 +222,12 @@ class DockerDriver:
                     return
         raise DriverError(f"no name is free for the container of {instance['uuid']}: {', '.join(names)} are taken on this engine")
 
-    def _create_named(self, client: docker.APIClient, body: Json, name: str, report: Report) -> None:
+    def _create_named(self, client: docker.APIClient, instance: Json, body: Json, name: str, report: Report) -> None:
         try:
             client.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
         except ImageNotFound:
             # It was there when it was activated; somebody removed it since.
-            ensure_image(client, body["Image"], None, self._folder / "images", report)
+            ensure_image(client, instance.get("image") or {}, body["Image"], self._folder / "images", report)
             client.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
 
     def _start(self, client: docker.APIClient, found: Json) -> None:

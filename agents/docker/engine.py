@@ -9,15 +9,14 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import docker
 import requests
 from docker.errors import APIError, DockerException
-from docker.tls import TLSConfig
-from docker.utils import kwargs_from_env
 
+from agents.docker.tls import EngineClient, EngineTls, told
 from agents.driver import DriverError
 
 DEFAULT_URL = "unix:///var/run/docker.sock"
@@ -44,8 +43,10 @@ def engine_url(given: str | None = None) -> str:
 class Engine:
     """Runs functions of a docker.APIClient in threads. Raises DriverError for whatever goes wrong."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tls: EngineTls | None = None) -> None:
+        """`tls`: of an engine that is reached over TCP."""
         self.url = url
+        self._tls = tls if url.startswith(("tcp://", "https://")) else None
         self._local = threading.local()
         self._clients: set[docker.APIClient] = set()
         self._pools: dict[bool, ThreadPoolExecutor] = {}
@@ -96,7 +97,8 @@ class Engine:
         """One a thread: the client is not made to be shared. Making it asks the engine for its version."""
         client: docker.APIClient | None = getattr(self._local, "client", None)
         if client is None:
-            client = docker.APIClient(base_url=self.url, version="auto", timeout=seconds, **self._tls())
+            tls = self._tls.config() if self._tls is not None else False
+            client = EngineClient(base_url=self.url, version="auto", timeout=seconds, tls=tls)
             self._local.client = client
             self._clients.add(client)
         return client
@@ -109,18 +111,14 @@ class Engine:
             with suppress(Exception):
                 client.close()
 
-    def _tls(self) -> dict[str, Any]:
-        if not self.url.startswith(("tcp://", "https://")):
-            return {}
-        tls: TLSConfig | None = kwargs_from_env().get("tls")
-        return {"tls": tls} if tls else {}
-
     def _away(self, error: Exception, seconds: int) -> str:
         text = f"{error!r} {error.__cause__!r}"
         if "PermissionError" in text or "Permission denied" in text:
             reason = "this user may not open it (add it to the group docker, or run the agent as root)"
         elif isinstance(error, requests.exceptions.ReadTimeout):
             reason = f"it took the request and did not answer within {seconds} seconds (look at its log)"
+        elif (wrong := told(text, self._tls)) is not None:
+            reason = wrong
         else:
             reason = "nothing answers there (start it, or point the agent at another engine with --docker)"
         return f"the Docker engine at {self.url} can't be reached: {reason}"

@@ -1,4 +1,4 @@
-"""Images on a Docker engine: there already, pulled, or imported from a file; and one made from busybox where there is none.
+"""Images on a Docker engine: which are there, whether one is or has to come (pulling.py), and one made from busybox where there is none.
 
 Functions here block and take a docker.APIClient: the driver calls them in a thread.
 """
@@ -6,7 +6,6 @@ Functions here block and take a docker.APIClient: the driver calls them in a thr
 from __future__ import annotations
 
 import io
-import os
 import platform
 import shutil
 import struct
@@ -16,20 +15,20 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import docker
 from docker.errors import ImageNotFound, NotFound
-from docker.utils import parse_repository_tag
 
 from agents.docker.container import fields_of, image_name
+from agents.docker.pulling import credential_of, load, pull, split_name
 from agents.driver import DriverError, Json, Report
 
 DEFAULT_IMAGE = "corral/busybox:latest"
 _GOOD_ENOUGH = (DEFAULT_IMAGE, "busybox:latest", "alpine:latest")
 """Images that may be on an engine already, small ones with a shell."""
 _BUSYBOX = ("busybox", "busybox.static", "/bin/busybox", "/usr/bin/busybox", "/bin/busybox.static")
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm"}
+MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm"}
 _PT_INTERP = 3
 
 
@@ -38,18 +37,34 @@ def activate_image(client: docker.APIClient, image: Mapping[str, Any], folder: P
     name = image_name(image)
     if name is None:
         raise DriverError(f"image {image.get('uuid')!r} is not one of Docker's: its uuid must be of the form docker:<name>")
-    url = image.get("url") or fields_of(image).get("url")
-    ensure_image(client, name, url if isinstance(url, str) else None, folder, report)
+    ensure_image(client, image, name, folder, report)
     return {"+data": {"dockerImage": {**names_of(name), "id": inspect_image(client, name)["Id"]}}}
 
 
-def ensure_image(client: docker.APIClient, name: str, url: str | None, folder: Path, report: Report) -> None:
+def ensure_image(client: docker.APIClient, image: Mapping[str, Any], name: str, folder: Path, report: Report) -> None:
+    """`image`: its row, which says where it comes from."""
+    url = image.get("url") or fields_of(image).get("url")
     if has_image(client, name):
         return
-    if url and urlsplit(url).scheme == "file":
-        _load(client, name, url, folder, report)
+    if isinstance(url, str) and urlsplit(url).scheme == "file":
+        load(client, name, url, folder, report)
     else:
-        _pull(client, name, report)
+        pull(client, name, credential_of(image), report)
+
+
+def images_of(client: docker.APIClient) -> list[Json]:
+    """What the engine has, the newest first. One image may have several names, or none; "digests" are those that a registry knows it by."""
+    listed: list[Json] = client.images()
+    return [
+        {
+            "id": each["Id"],
+            "names": [name for name in each.get("RepoTags") or () if name != "<none>:<none>"],
+            "digests": [name for name in each.get("RepoDigests") or () if name != "<none>@<none>"],
+            "size": each["Size"],
+            "created": each["Created"],
+        }
+        for each in sorted(listed, key=lambda each: (-each["Created"], each["Id"]))
+    ]
 
 
 def remove_image(client: docker.APIClient, name: str) -> None:
@@ -74,7 +89,7 @@ def inspect_image(client: docker.APIClient, name: str) -> Json:
 
 def names_of(name: str) -> Json:
     """The parts of an image's name, as Cattle's agents reported them."""
-    qualified, tag = _split(name)
+    qualified, tag = split_name(name)
     namespace, _, repository = qualified.rpartition("/")
     separator = "@" if tag.startswith("sha256:") else ":"
     return {
@@ -92,7 +107,7 @@ def ensure_default_image(client: docker.APIClient) -> str | None:
         if has_image(client, name):
             return name
     program = static_busybox()
-    if program is None or client.version().get("Arch") != _MACHINES.get(platform.machine()):
+    if program is None or client.version().get("Arch") != MACHINES.get(platform.machine()):
         return None
     image_from_busybox(client, program, DEFAULT_IMAGE)
     return DEFAULT_IMAGE
@@ -105,7 +120,7 @@ def default_command() -> list[str]:
 
 def image_from_busybox(client: docker.APIClient, program: Path, name: str) -> None:
     """Makes an image of one file and its links. Made again it replaces the image of that name."""
-    repository, tag = _split(name)
+    repository, tag = split_name(name)
     changes = ["ENV PATH=/bin", 'CMD ["sh"]']
     client.import_image_from_data(busybox_tar(program), repository=repository, tag=tag, changes=changes)
 
@@ -155,48 +170,3 @@ def _add(tar: tarfile.TarFile, name: str, kind: bytes, mode: int, content: bytes
     member = tarfile.TarInfo(name)
     member.type, member.mode, member.size, member.linkname = kind, mode, len(content), target
     tar.addfile(member, io.BytesIO(content))
-
-
-def _pull(client: docker.APIClient, name: str, report: Report) -> None:
-    repository, tag = _split(name)
-    layers: dict[str, tuple[int, int]] = {}
-    report(f"Pulling {name}", None)
-    for line in client.pull(repository, tag=tag, stream=True, decode=True):
-        if line.get("error"):
-            raise DriverError(f"Docker could not pull {name}: {line['error']}")
-        detail = line.get("progressDetail") or {}
-        if line.get("id") and detail.get("total"):
-            layers[line["id"]] = (int(detail.get("current", 0)), int(detail["total"]))
-        total = sum(each for _, each in layers.values())
-        percent = 100 * sum(done for done, _ in layers.values()) // total if total else None
-        report(f"Pulling {name}: {line.get('status', '')}", percent)
-
-
-def _load(client: docker.APIClient, name: str, url: str, folder: Path, report: Report) -> None:
-    """A file made by `docker save`, or a tar of a root file system; in the agent's folder alone, for it is users who name it."""
-    path = Path(os.path.realpath(unquote(urlsplit(url).path)))
-    if not path.is_relative_to(os.path.realpath(folder)):
-        raise DriverError(f"image {name} can't be imported from {url}: only files in the agent's folder {folder} can be")
-    if not path.is_file():
-        raise DriverError(f"image {name} can't be imported: there is no file {path} on the agent's machine")
-    report(f"Importing {name} from {path.name}", None)
-    repository, tag = _split(name)
-    try:
-        with tarfile.open(path) as tar:
-            saved = "manifest.json" in tar.getnames()
-    except tarfile.TarError as error:
-        raise DriverError(f"image {name} can't be imported: {path} is no tar file ({error})") from None
-    if saved:
-        with path.open("rb") as file:
-            for line in client.load_image(file):  # type: ignore[no-untyped-call]
-                if line.get("error"):
-                    raise DriverError(f"Docker could not load {path}: {line['error']}")
-        if not has_image(client, name):
-            raise DriverError(f"{path} was loaded, but holds no image called {name}")
-    else:
-        client.import_image_from_file(str(path), repository=repository, tag=tag)
-
-
-def _split(name: str) -> tuple[str, str]:
-    repository, tag = parse_repository_tag(name)
-    return str(repository), str(tag or "latest")

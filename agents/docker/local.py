@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from agents.docker.driver import DockerDriver
 from agents.docker.engine import engine_url
 from agents.docker.images import default_command, ensure_default_image
+from agents.docker.tls import engine_tls
 from agents.driver import Driver
 
 
@@ -20,7 +21,7 @@ class DefaultImage:
 
 async def reach(url: str | None = None, *, name: str | None = None, host_ip: str | None = None) -> DockerDriver:
     """The driver of the engine at `url` (DOCKER_HOST, else the usual socket). Raises NoEngine, saying why, when none answers."""
-    driver = DockerDriver(engine_url(url), name=name, host_ip=host_ip)
+    driver = DockerDriver(engine_url(url), name=name, host_ip=host_ip, tls=engine_tls())
     try:
         await driver.engine.look(lambda client: client.ping())
     except BaseException:

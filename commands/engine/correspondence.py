@@ -20,6 +20,7 @@ from commands.engine.roots import Roots
 from commands.failpoints import reach_all
 from commands.logic.agent_instances import keys_of
 from commands.logic.delegation import answerer, is_delegated, unwrapped
+from commands.logic.registries import credentials_of
 from commands.patience import patiently
 from commands.resource import Asked, Resource, fold_all, split_stream
 from commands.secrets.vault import Vault
@@ -98,7 +99,7 @@ class Correspondence:
     async def _revealed(self, resources: Mapping[str, Resource]) -> World:
         """What commands are built from: secrets in clear, for those that an agent must know."""
         sealed = World(self._catalogue, resources, self._fleet())
-        wanted = [*resources.values(), *keys_of(sealed)]
+        wanted = [*resources.values(), *keys_of(sealed), *credentials_of(sealed)]
         opened = await patiently(lambda: self._vault.opened_all(wanted))
         return World(self._catalogue, {each.stream: each for each in opened}, self._fleet(), url=self._url)
 

@@ -1,7 +1,7 @@
 """What a command to an agent carries: the row it is about with its related rows, as Cattle's agents expect it. Pure.
 
 Each row: its columns in camelCase plus `type`, dates in epoch milliseconds, `data` as a map, ids plain; secrets are left out
-but for those that agents are told.
+but for those that agents are told, and what says who pulls an image (registries.py).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from commands.catalogue.fields import parsed_date
 from commands.catalogue.model import ResourceType
 from commands.catalogue.secrets import secrets_of
-from commands.logic import agent_instances, links, metadata, nics, ports
+from commands.logic import agent_instances, links, metadata, nics, ports, registries
 from commands.resource import Json, Resource
 from commands.turns.world import World
 
@@ -22,7 +22,7 @@ def image_map(world: World, each: Resource) -> Json:
     return {
         "imageStoragePoolMap": {
             **_tree(world, each),
-            "image": _related(world, "image", each.row.get("imageId")),
+            "image": _image_to_pull(world, each.row.get("imageId")),
             "storagePool": _related(world, "storagePool", each.row.get("storagePoolId")),
         }
     }
@@ -67,7 +67,7 @@ def _instance(world: World, instance: Resource) -> Json:
     return {
         **tree,
         "offering": None,
-        "image": _related(world, "image", instance.row.get("imageId")),
+        "image": _image_to_pull(world, instance.row.get("imageId")),
         "volumes": [_volume(world, each) for each in world.children("volume", "instanceId", instance.id)],
         "ports": [_port(world, each) for each in world.children("port", "instanceId", instance.id)],
         "nics": [_nic(world, each) for each in nics.by_device(world, instance)],
@@ -112,6 +112,11 @@ def _volume(world: World, volume: Resource, with_instance: bool = False) -> Json
     if with_instance:
         result["instance"] = _related(world, "instance", volume.row.get("instanceId"))
     return result
+
+
+def _image_to_pull(world: World, number: int | None) -> Json | None:
+    image = world.get("image", number)
+    return None if image is None else {**_tree(world, image), **registries.told(world, image)}
 
 
 def _related(world: World, type_name: str, number: int | None) -> Json | None:

@@ -42,7 +42,7 @@ INDEXES = {
     "networkService": ("networkId", "networkServiceProviderId"),
     "networkServiceProvider": ("networkId",),
     "networkServiceProviderInstanceMap": ("networkServiceProviderId", "instanceId"),
-    "credential": ("accountId",),
+    "credential": ("accountId", "kind"),
     "configItemStatus": ("agentId",),
 }
 """Type -> the fields by whose value its rows are asked for."""

@@ -32,6 +32,7 @@ def register(app: typer.Typer) -> None:
 
     @command(app, "agent", SERVER, [
         "corral agent --url http://10.0.0.1:8080          (this machine's Docker becomes a host of that Corral)",
+        "corral agent --docker tcp://10.0.0.7:2376 --docker-cert-path ./certs   (an engine elsewhere, over TLS)",
         "corral agent --sim --name paper --home ./paper   (a simulated host, to try things out)",
     ])  # fmt: skip
     def agent(
@@ -40,6 +41,20 @@ def register(app: typer.Typer) -> None:
             str | None,
             typer.Option(
                 "--docker", metavar="URL", envvar="CORRAL_DOCKER", help="The Docker engine.", show_default="DOCKER_HOST, or the socket"
+            ),
+        ] = None,
+        docker_cert_path: Annotated[
+            Path | None,
+            typer.Option(
+                "--docker-cert-path", metavar="DIR", help="ca.pem, cert.pem and key.pem, for an engine with TLS.",
+                show_default="DOCKER_CERT_PATH",
+            ),
+        ] = None,
+        docker_tls_verify: Annotated[
+            bool | None,
+            typer.Option(
+                "--docker-tls-verify/--no-docker-tls-verify", help="Whether the engine's certificate must be its authority's.",
+                show_default="yes with a DIR, else as DOCKER_TLS_VERIFY says",
             ),
         ] = None,
         sim: Annotated[bool, typer.Option("--sim", help="Simulate a host instead.")] = False,
@@ -71,7 +86,7 @@ def register(app: typer.Typer) -> None:
         With a registration token ($CATTLE_REGISTRATION_ACCESS_KEY, registrationToken, and $CATTLE_REGISTRATION_SECRET_KEY) it joins,
         and has keys of its own.
         """
-        if sim and docker:
+        if sim and (docker or docker_cert_path):
             raise WrongUse("--sim and --docker are two kinds of hosts: start an agent for each, with a --home of its own")
         from agents.run import AgentOptions
         from deploy.logs import configure
@@ -83,7 +98,7 @@ def register(app: typer.Typer) -> None:
         tls = trusting(remembered("certificate") if is_own(where) else "") if where.startswith("https") else None
         asyncio.run(_run(AgentOptions(
             where, place, sim, docker, name, host_ip=host_ip, nats=nats, credentials=key_for(home() if is_own(where) else None),
-            token=_token(), tls=tls,
+            token=_token(), tls=tls, docker_certificates=docker_cert_path, docker_verify=docker_tls_verify,
         )))  # fmt: skip
 
 

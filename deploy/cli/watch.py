@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
+from commands.catalogue.secrets import masked, secret_names
+from deploy.cli.catalogue import catalogue
 from deploy.cli.client import remembered
 from deploy.cli.errors import Failed
 from deploy.cli.options import SERVER, Output, command
@@ -67,9 +69,10 @@ def register(app: typer.Typer) -> None:
 
 
 async def _watch(where: str, subject: str, count: int | None, output: Format) -> None:
-    console, today = out(), now()
+    console, today, hidden = out(), now(), secret_names(catalogue())
     seen = 0
-    async for heard in listen(where, subject):
+    async for each in listen(where, subject):
+        heard = replace(each, data=masked(each.data, hidden))  # agents are told some, and a screen has other readers
         if output is Format.JSON:
             print_line(heard.document())
         else:

@@ -60,6 +60,8 @@ def besides(documents: Documents) -> Json:
         paths["/v1/sshkeys/{id}/pem"] = {
             "parameters": [in_path("id", "The id of an sshKey")], "get": told("Its private key, as a file", FILE, media=BINARY),
         }  # fmt: skip
+    if "host" in seen:
+        paths |= _images()
     if "processDefinition" in seen:
         paths |= _definitions(documents)
     return paths
@@ -142,6 +144,28 @@ def _content(methods: tuple[str, ...]) -> Json:
         }),
     }  # fmt: skip
     return {method.lower(): operation for method, operation in operations.items() if method in methods}
+
+
+def _images() -> Json:
+    """Of hosts, as their engines say."""
+    texts: Json = {"type": "array", "items": {"type": "string"}}
+    text: Json = {"type": ["string", "null"]}
+    where: Json = {"hostId": {"type": "string"}, "hostName": text}
+    image = {"id": {"type": "string"}, "names": texts, "digests": texts, "size": {"type": "integer"}, "created": text}
+    page: Json = {
+        "type": "object",
+        "required": ["data", "unanswered"],
+        "properties": {
+            "data": {"type": "array", "items": {"type": "object", "properties": {**where, **image}}},
+            "unanswered": {"type": "array", "items": {"type": "object", "properties": {**where, "reason": {"type": "string"}}}},
+        },
+    }
+    asked = told("The images on it, also those that Corral did not bring there", page)
+    asked["responses"] |= refusals([503])
+    return {
+        "/v1/hosts/images": {"get": {**asked, "summary": "The images on all hosts, and which hosts did not answer"}},
+        "/v1/hosts/{id}/images": {"parameters": [in_path("id", "The id of a host")], "get": asked},
+    }
 
 
 def _definitions(documents: Documents) -> Json:

@@ -9,9 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from agents.docker import DockerDriver
 from agents.process import Agent
 from agents.simulated import Knobs, SimulatedDriver
+from tests.agents.docker_box import DockerBox, a_docker_box
 from tests.agents.orders import Ear
+from tests.support.lab import LabHost, names
 
 _numbers = itertools.count(90_000)
 
@@ -43,3 +46,11 @@ async def start_simulated(nats_url: str, number: int, tmp_path: Path) -> AsyncIt
             return agent, driver
 
         yield start
+
+
+@pytest.fixture
+async def box(docker_hosts: dict[str, LabHost], ear: Ear, nats_url: str, tmp_path: Path) -> AsyncIterator[DockerBox]:
+    """An agent on the first real host that hears."""
+    host = docker_hosts[names()[0]]
+    async with a_docker_box(DockerDriver(host.base_url, host_ip=host.address), host, ear, nats_url, tmp_path / "agent") as box:
+        yield box

@@ -18,12 +18,12 @@ from agents.docker import DockerDriver, NoEngine, default_image, ensure_default_
 from agents.docker.images import busybox_tar, image_from_busybox, is_static, static_busybox
 from agents.process import Agent
 from tests.agents.orders import Ear, Json, activate, command, deactivate, in_pool, instance, on_host, on_pool, purge
-from tests.support.lab import LabHost
+from tests.support.lab import LabHost, names
 
 
 @pytest.fixture
 def host(docker_hosts: dict[str, LabHost]) -> LabHost:
-    return docker_hosts["alpha"]
+    return docker_hosts[names()[0]]
 
 
 _made: list[Json] = []
@@ -275,13 +275,13 @@ async def test_epochs_are_read_back_from_labels_when_the_ledger_is_lost(
         assert ((await ear.ask(deactivate(web, 9, agent=number))).context or {}).get("stale") is True
 
 
-async def test_a_ping_tells_of_the_engine_as_one_host_with_a_pool(agent: DockerDriver, ear: Ear) -> None:
+async def test_a_ping_tells_of_the_engine_as_one_host_with_a_pool(agent: DockerDriver, ear: Ear, host: LabHost) -> None:
     ping = command("ping", {"resources": [], "options": {"resources": True, "instances": True}}, agent=ear.agent)
     one, two = await ear.ask(ping), await ear.ask(ping.model_copy(update={"id": "again"}))
     assert one.data["options"] == {"resources": True, "instances": True}
     by_type = {each["type"]: each for each in one.data["resources"]}
     assert by_type["host"]["kind"] == by_type["storagePool"]["kind"] == "docker"
-    assert by_type["host"]["name"] == "alpha"
+    assert by_type["host"]["name"] == host.name
     assert by_type["storagePool"]["hostUuid"] == by_type["host"]["uuid"]
     assert by_type["host"]["physicalHostUuid"] == by_type["physicalHost"]["uuid"]
     assert [each for each in two.data["resources"] if each["type"] == "host"] == [by_type["host"]]

@@ -15,7 +15,7 @@ import pytest
 
 from agents.simulated import SimulatedDriver
 from tests.agents.orders import Ear, activate, deactivate, instance
-from tests.support.lab import LabHost
+from tests.support.lab import LabHost, names
 
 Launch = Callable[..., Awaitable[asyncio.subprocess.Process]]
 
@@ -105,7 +105,7 @@ async def test_an_epoch_is_on_disk_before_the_work_begins(launch: Launch, ear: E
 async def test_killed_around_a_create_the_next_agent_ends_with_one_container(
     launch: Launch, ear: Ear, number: int, docker_hosts: dict[str, LabHost], die: str
 ) -> None:
-    host = docker_hosts["alpha"]
+    host = docker_hosts[names()[0]]
     first = await launch(docker=host.base_url, die=die)
     web = instance(f"killed-{number}", imageUuid=f"docker:{host.image}", command="sleep 600", stopTimeout=0)
     sent = activate(web, agent=number)

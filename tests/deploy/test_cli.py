@@ -283,6 +283,7 @@ def test_nats_traffic_is_shown_without_its_own_cli(corral: Cli) -> None:
     commands = [each["subject"].split(".", 3)[3] for each in seen]
     assert commands == ["storage.image.activate", "storage.volume.activate", "compute.instance.activate"]
     assert seen[0]["data"]["resourceType"] == "imageStoragePoolMap"
+    assert seen[2]["data"]["data"]["instanceHostMap"]["instance"]["token"] == "***", "what agents are told in confidence is shown to nobody"
 
 
 def test_an_agent_brings_a_host_and_ends_by_ctrl_c(own_server: Server, tmp_path: Path) -> None:

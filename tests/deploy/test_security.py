@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import json
 import re
 import ssl
@@ -12,13 +10,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from deploy.settings import SECURITY, BadSetting, read_settings
 from tests.deploy.test_cli import Cli
+from tests.support.certificates import self_signed
 from tests.support.server import Server
 
 
@@ -37,28 +32,9 @@ def test_a_certificate_needs_its_key(tmp_path: Path) -> None:
         read_settings(tls_certificate=str(tmp_path / "c.pem"))
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A self-signed one, for localhost."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key()).serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1)).not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
-        .sign(key, hashes.SHA256())
-    )  # fmt: skip
-    private = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    files = folder / "c.pem", folder / "k.pem"
-    files[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    files[1].write_bytes(private)
-    return files
-
-
 @pytest.mark.timeout(180)
 def test_https_with_keys_and_the_cli_of_its_home_and_of_another(tmp_path: Path) -> None:
-    cert, private = certificate(tmp_path)
+    cert, private = self_signed(tmp_path)
     with Server(tmp_path / "home", set=f"{SECURITY}=true", tls_certificate=str(cert), tls_key=str(private)) as server:
         url = server.url.replace("http://", "https://")
         kept = server.home / "admin.key"

@@ -17,16 +17,15 @@ from starlette.routing import Route
 
 from deploy import web
 from deploy.web import TlsUnusable, Web, bind, check_tls
-from tests.deploy.test_security import certificate
+from tests.support.certificates import self_signed
 from tests.support.http import background
 from tests.support.server import Server
 
 
 def unusable(folder: Path) -> list[tuple[Path, Path, str]]:
     """-> certificate, key, and what is said of them"""
-    cert, key = certificate(folder)
-    (folder / "other").mkdir()
-    _, another = certificate(folder / "other")
+    cert, key = self_signed(folder)
+    _, another = self_signed(folder / "other")
     text, locked = folder / "text.pem", folder / "locked.pem"
     text.write_text("no PEM")
     locked.write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIGf\n-----END ENCRYPTED PRIVATE KEY-----\n")
@@ -35,10 +34,10 @@ def unusable(folder: Path) -> list[tuple[Path, Path, str]]:
         (cert, folder / "none.pem", "none.pem can't be read: No such file or directory. Set CORRAL_TLS_KEY"),
         (folder, key, "can't be read: Is a directory. Set CORRAL_TLS_CERTIFICATE"),
         (text, key, "text.pem is no certificate in PEM form"),
-        (key, key, "k.pem is no certificate in PEM form"),
+        (key, key, "key.pem is no certificate in PEM form"),
         (cert, text, "text.pem is no private key in PEM form without a password"),
         (cert, locked, "locked.pem is no private key in PEM form without a password"),
-        (cert, another, "k.pem is not that of the certificate"),
+        (cert, another, "key.pem is not that of the certificate"),
     ]
 
 
@@ -46,7 +45,7 @@ def test_a_certificate_or_key_that_cannot_be_used_is_named_with_what_is_wrong(tm
     for cert, key, said in unusable(tmp_path):
         with pytest.raises(TlsUnusable, match=re.escape(said)):
             check_tls(cert, key)
-    check_tls(tmp_path / "c.pem", tmp_path / "k.pem")
+    check_tls(tmp_path / "cert.pem", tmp_path / "key.pem")
 
 
 @pytest.mark.timeout(120)

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.deploy.test_security import certificate
+from tests.support.certificates import self_signed
 from tests.support.server import Server
 from tests.support.waiting import until
 
@@ -161,7 +161,7 @@ def alive(pid: int) -> bool:
 
 @pytest.mark.timeout(200)
 def test_a_machine_joins_over_https_with_the_servers_certificate_and_not_without(home: Path, tmp_path: Path) -> None:
-    cert, private = certificate(tmp_path)
+    cert, private = self_signed(tmp_path)
     server = Server(home, hosts="none", tls_certificate=str(cert), tls_key=str(private), set="api.security.enabled=true")
     with server, ended(tmp_path) as agent:
         key = json.loads((home / "admin.key").read_bytes())
