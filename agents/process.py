@@ -17,6 +17,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from agents.answering import Answering
+from agents import failpoints
 from agents.configuration import COMMAND as CONFIG_UPDATE
 from agents.configuration import Configuration
 from agents.connection import connect, disconnect, reached
@@ -204,7 +205,9 @@ class Agent:
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 epochs = await self.driver.epochs()
+            failpoints.reach("before", "learn")
             await asyncio.to_thread(self._ledger.learn, {f"instance {uuid}": epoch for uuid, epoch in epochs.items()})
+            failpoints.reach("after", "learn")
         except (DriverError, TimeoutError) as error:
             said = str(error) or "no answer in time"
             log.warning("What runs here can't be seen yet", action="reconcile-failed", agent=self.number, error=said)
@@ -243,7 +246,10 @@ class Agent:
             return
         # A job stays in _jobs until its answer is on disk: a command is known there, or to the ledger, or is new.
         arrivals = [Arrival(request.id, each.guarded, request.epoch, each.heeded, each.outdates) for request, each in fresh.values()]
+        commands = [request.name for request, _ in fresh.values()]
+        failpoints.reach("before", "accept", commands)
         verdicts = await asyncio.to_thread(self._ledger.accept, arrivals)
+        failpoints.reach("after", "accept", commands)
         for (request, subjects), verdict in zip(fresh.values(), verdicts, strict=True):
             self._dispatch(request, subjects, verdict)
 
