@@ -1,5 +1,7 @@
-"""Agents that are killed in the middle of a command, in processes of their own, whenever it happens to be: the next one goes on, and nothing
-is done twice. (test_failpoints has them killed at every single place.)"""
+"""Agents that are killed in the middle of a command, in processes of their own, whenever it happens to be: nothing is done twice.
+
+(test_failpoints has them killed at every single place.)
+"""
 
 from __future__ import annotations
 
