@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,7 +22,7 @@ from agents import failpoints
 from agents.configuration import COMMAND as CONFIG_UPDATE
 from agents.configuration import Configuration
 from agents.connection import connect, disconnect, reached
-from agents.driver import Driver, DriverError, Json, RemembersEpochs, Report, Subjects, subjects_of
+from agents.driver import Driver, DriverError, Json, RemembersEpochs, Report, Subjects, TellsWhose, subjects_of
 from agents.heartbeat import Heartbeat
 from agents.lanes import Carried, Lanes, Outcome, about
 from agents.ledger import Answered, Arrival, Behind, Ledger, Verdict
@@ -278,8 +279,7 @@ class Agent:
                     resources += await self.driver.resources(request.data)
                 if wanted.get("instances"):
                     try:
-                        held = await self.driver.instances()
-                        resources += [{"type": "instance", "uuid": uuid, "state": state} for uuid, state in held.items()]
+                        resources += await self._instances()
                     except DriverError as error:
                         # Not echoed: nobody is to conclude from the absence of instances that could not be seen.
                         wanted["instances"] = False
@@ -294,6 +294,12 @@ class Agent:
             log.exception("The driver broke", action="driver-broke", command="ping")
             outcome = Outcome(error=f"ping failed inside agent a{self.number}: {error!r}; its log tells more")
         self._outbox.put(Outgoing(outcome.reply_to(request)))
+
+    async def _instances(self) -> list[Json]:
+        if not isinstance(self.driver, TellsWhose):
+            return [{"type": "instance", "uuid": uuid, "state": state} for uuid, state in (await self.driver.instances()).items()]
+        held = (await self.driver.held()).items()
+        return [{"type": "instance", "kind": self.driver.kind, "uuid": uuid, **asdict(each)} for uuid, each in held]
 
     def _work(self, what: Coroutine[Any, Any, None]) -> None:
         task = self._group.create_task(what)

@@ -1,6 +1,7 @@
 """Asks agents that are at work what they have, once a minute: a host or a pool that is new is created, as at an agent's activation.
 
     active, ours --every 12 times 5 s (EVERY)--> ping {options: {resources: true}} --> what no row has the uuid of: a create of its own
+        `-- at once, when a heartbeat tells of what has no place there --> {instances: true} --> strays
 
 Nobody waits for these answers, and one that says nothing new is no event. What has a row is never made
 again, nor given to another agent.
@@ -9,14 +10,12 @@ again, nor given to another agent.
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Callable
 
 import structlog
 
-from agents.wire import PRESENCE_SECONDS, Message, command_subject, partition_of, reply_subject
+from agents.wire import PRESENCE_SECONDS, Message, Presence
 from commands.accepting.service import Actor, Commands
-from commands.catalogue.ids import api_id
 from commands.errors import Refused
 from commands.logic.agent_instances import is_delegate
 from commands.logic.discovery import elements_of, make_new, moved, wrong_inventory
@@ -27,6 +26,9 @@ from commands.turns.answers import error_of
 from commands.turns.fleet import Fleet
 from commands.turns.turn import Failure
 from commands.turns.world import World
+from commands.watching.endings import RUNNING, Endings
+from commands.watching.questions import Questions
+from commands.watching.strays import Strays, held_in
 from eventstore import StoreError
 
 log = structlog.get_logger("corral.inventory")
@@ -36,24 +38,30 @@ EVERY = "agent.ping.resources.every"
 
 LOOK = 1.0
 
-PATIENCE = 30.0
-"""Seconds for which an answer is worth something; after that it is asked again anyway."""
+AGAIN = 3.0
+"""Seconds after which what is new, and has no place there, is looked for again: on its way out it was told of for the last time."""
 
 
 class InventoryWatch:
     """Of one engine; `mine` says whose agents it asks. `run` as a task."""
 
-    def __init__(self, bus: Bus, commands: Commands, fleet: Fleet, mine: Callable[[str], bool]) -> None:
-        self._bus, self._commands, self._fleet, self._mine = bus, commands, fleet, mine
+    def __init__(self, bus: Bus, commands: Commands, fleet: Fleet, mine: Callable[[str], bool], endings: Endings) -> None:
+        self._bus, self._commands, self._fleet, self._mine, self._endings = bus, commands, fleet, mine, endings
+        self._questions = Questions(bus, commands.catalogue)
+        self.strays = Strays(commands, fleet, self._questions)
         self._due: dict[int, float] = {}
         self._all = False
-        self._asked: dict[str, float] = {}
-        """Reply subject of a ping -> until when its answer counts."""
         self._answers: asyncio.Queue[tuple[int, Message]] = asyncio.Queue()
 
     def ask(self) -> None:
         """All agents with the next look."""
         self._all = True
+
+    def hear(self, presence: Presence) -> None:
+        """A heartbeat: what runs there without a place is looked at soon."""
+        running = {uuid for uuid, state in presence.instances.items() if state == RUNNING}
+        if not presence.trouble and not self.strays.has_seen(presence.agent, running - self._endings.placed(presence.agent)):
+            self._due[presence.agent] = 0.0
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -66,43 +74,25 @@ class InventoryWatch:
             if not self._bus.connected:
                 continue
             now = asyncio.get_running_loop().time()
-            self._forget(now)
             agents = {each.id: each for each in self._fleet.all("agent") if self._is_asked(each)}
             every = self._commands.settings[EVERY] * PRESENCE_SECONDS
             at_once, self._all = self._all, False
-            due = {number: self._due.get(number, now + every) for number in agents}
+            self.strays.keep(agents)
+            due = {number: self._due.get(number, now + every if every else float("inf")) for number in agents}
             for number, at in due.items():
-                if at_once or (every and at <= now):
-                    due[number] = now + every
-                    await self._ask(agents[number], now)
+                if at_once or at <= now:
+                    due[number] = now + every if every else float("inf")
+                    await self._ask(agents[number])
             self._due = due
 
     def _is_asked(self, agent: Resource) -> bool:
         """One in an instance brings nothing, and is reached through its host's."""
         return agent.state == "active" and self._mine(agent.stream) and not is_delegate(agent)
 
-    async def _ask(self, agent: Resource, now: float) -> None:
-        ident = str(uuid.uuid4())
-        reply = reply_subject(partition_of(agent.stream), agent.id, ident)
-        self._asked[reply] = now + PATIENCE
-        self._bus.awaited[reply] = lambda answer: self._answers.put_nowait((agent.id, answer))
+    async def _ask(self, agent: Resource) -> None:
         world = World(self._commands.catalogue, {}, self._fleet)
-        message = Message(
-            id=ident,
-            name="ping",
-            replyTo=reply,
-            resourceType="agent",
-            resourceId=api_id("agent", agent.id, self._commands.catalogue),
-            data={**ping(world, agent), "options": {"resources": True}},
-            publisher="corral",
-            timeoutMillis=int(PATIENCE * 1000),
-        )
-        await self._bus.publish(command_subject(agent.id, message.name), message.encode(), reply)
-
-    def _forget(self, now: float) -> None:
-        for reply in [reply for reply, until in self._asked.items() if until <= now]:
-            del self._asked[reply]
-            self._bus.awaited.pop(reply, None)
+        data = {**ping(world, agent), "options": {"resources": True, "instances": True}}
+        await self._questions.ask(agent, "ping", data, lambda answer: self._answers.put_nowait((agent.id, answer)))
 
     async def _take_in(self) -> None:
         while True:
@@ -114,6 +104,7 @@ class InventoryWatch:
             elif agent is not None and self._is_asked(agent):
                 try:
                     await self._keep(agent, elements_of(message.data))
+                    await self._judge(agent, message)
                 except (Refused, Failure, StoreError) as error:  # it is asked again; until then somebody else may have made it
                     log.warning("What an agent has can't be taken in", action="inventory-failed", agent=number, error=str(error))
                 except Exception:  # one agent's answer must not end the engine for all others
@@ -128,3 +119,8 @@ class InventoryWatch:
             log.info("An agent has something new", action="inventory-new", agent=agent.id, uuids=new)
         for host, physical in moved(None, self._fleet, elements):
             await self._commands.update("host", host.id, {"physicalHostId": physical}, actor)
+
+    async def _judge(self, agent: Resource, message: Message) -> None:
+        held = held_in(message.data)
+        if held is not None and await self.strays.judge(agent, held, self._endings.placed(agent.id)):
+            self._due[agent.id] = min(self._due.get(agent.id, float("inf")), asyncio.get_running_loop().time() + AGAIN)
