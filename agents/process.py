@@ -83,6 +83,7 @@ class Agent:
         self._main: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._farewell = farewell
+        self._warned: object = None
         self._grace = 0.0
         self.ready = asyncio.Event()
         """Set when it hears commands."""
@@ -269,7 +270,14 @@ class Agent:
             return await self._configuration.update(self.number, request.data)
         return await self.driver.carry_out(request, report)
 
+    def _heed(self, warning: object) -> None:
+        """What the server has against what this agent tells of: said once, until it is over."""
+        if warning != self._warned and isinstance(warning, str):
+            log.error(warning, action="warned", agent=self.number)
+        self._warned = warning
+
     async def _answer_ping(self, request: Message) -> None:
+        self._heed((request.context or {}).get("warning"))
         options = request.data.get("options")
         wanted = dict(options) if isinstance(options, dict) else {}
         resources: list[Json] = []

@@ -24,8 +24,8 @@ class Message(BaseModel):
     """One message of Cattle's form. Null keys are present on the wire; unknown keys are ignored.
 
     `context` is the free trace map; Corral's own keys in it: `epoch` (int, of a command: the log position of its request), `cloud` (str, of
-    a command: the uuid of the cloud that gives it), `correlation` (str), `stream` (str, the stream whose process asks), and in a reply
-    `stale` (true: a newer epoch is known, nothing was done).
+    a command: the uuid of the cloud that gives it), `warning` (str, of a ping: what the agent's people must know), `correlation` (str),
+    `stream` (str, the stream whose process asks), and in a reply `stale` (true: a newer epoch is known, nothing was done).
     """
 
     model_config = ConfigDict(extra="ignore")

@@ -50,6 +50,8 @@ class InventoryWatch:
         self._questions = Questions(bus, commands.catalogue)
         self.strays = Strays(commands, fleet, self._questions)
         self._due: dict[int, float] = {}
+        self._warnings: dict[int, str] = {}
+        """Agent -> what is wrong with what it tells of."""
         self._all = False
         self._answers: asyncio.Queue[tuple[int, Message]] = asyncio.Queue()
 
@@ -75,15 +77,13 @@ class InventoryWatch:
                 continue
             now = asyncio.get_running_loop().time()
             agents = {each.id: each for each in self._fleet.all("agent") if self._is_asked(each)}
-            every = self._commands.settings[EVERY] * PRESENCE_SECONDS
+            every = self._commands.settings[EVERY] * PRESENCE_SECONDS or float("inf")
             at_once, self._all = self._all, False
             self.strays.keep(agents)
-            due = {number: self._due.get(number, now + every if every else float("inf")) for number in agents}
-            for number, at in due.items():
-                if at_once or at <= now:
-                    due[number] = now + every if every else float("inf")
-                    await self._ask(agents[number])
-            self._due = due
+            self._due = {number: self._due.get(number, now + every) for number in agents}
+            for number in [number for number, at in self._due.items() if at_once or at <= now]:
+                self._due[number] = now + every  # before it is waited: a heartbeat may bring it forward meanwhile
+                await self._ask(agents[number])
 
     def _is_asked(self, agent: Resource) -> bool:
         """One in an instance brings nothing, and is reached through its host's."""
@@ -92,7 +92,9 @@ class InventoryWatch:
     async def _ask(self, agent: Resource) -> None:
         world = World(self._commands.catalogue, {}, self._fleet)
         data = {**ping(world, agent), "options": {"resources": True, "instances": True}}
-        await self._questions.ask(agent, "ping", data, lambda answer: self._answers.put_nowait((agent.id, answer)))
+        warning = self._warnings.get(agent.id)
+        context = {"warning": warning} if warning else None
+        await self._questions.ask(agent, "ping", data, lambda answer: self._answers.put_nowait((agent.id, answer)), context)
 
     async def _take_in(self) -> None:
         while True:
@@ -103,6 +105,7 @@ class InventoryWatch:
                 log.warning("What an agent has can't be seen", action="inventory-failed", agent=number, error=str(wrong))
             elif agent is not None and self._is_asked(agent):
                 try:
+                    self._warn(agent, elements_of(message.data))
                     await self._keep(agent, elements_of(message.data))
                     await self._judge(agent, message)
                 except (Refused, Failure, StoreError) as error:  # it is asked again; until then somebody else may have made it
@@ -119,6 +122,24 @@ class InventoryWatch:
             log.info("An agent has something new", action="inventory-new", agent=agent.id, uuids=new)
         for host, physical in moved(None, self._fleet, elements):
             await self._commands.update("host", host.id, {"physicalHostId": physical}, actor)
+
+    def _warn(self, agent: Resource, elements: list[Json]) -> None:
+        """Two agents at one engine: the host is the first one's, and the second is told, at its next ping, a moment later."""
+        known = (self._fleet.by_uuid("host", each["uuid"]) for each in elements if each["type"] == "host")
+        taken = ((host, self._fleet.get("agent", host.row.get("agentId"))) for host in known if host is not None and not host.removed)
+        others = [(host, owner) for host, owner in taken if owner is not None and not owner.removed and owner.id != agent.id]
+        if not others:
+            self._warnings.pop(agent.id, None)
+            return
+        (host, owner), *_ = others
+        warning = (
+            f"Agent {agent.name} is at the engine of {host.name}, which is agent {owner.name}'s: nothing is placed through it. "
+            f"Stop it, or point it at another engine; or stop and remove {owner.name}, and remove {host.name}, to put it in its place"
+        )
+        if self._warnings.get(agent.id) != warning:
+            log.warning(warning, action="engine-taken", agent=agent.id, host=host.id, owner=owner.id)
+            self._warnings[agent.id] = warning
+            self._due[agent.id] = 0.0
 
     async def _judge(self, agent: Resource, message: Message) -> None:
         held = held_in(message.data)

@@ -146,11 +146,12 @@ class Strays:
         return any(asked.agent == agent for each in resources.values() for _, _, asked in asked_of(each))
 
     def _has_place(self, agent: int, resources: Mapping[str, Resource], *, runs: bool, removed: bool) -> bool:
-        """What is removed may lie there until it is purged, and so may what was stopped as long as its volume is there; but not run."""
-        if runs and removed:
-            return False
+        """What does not run may lie there as long as its volume is there: it may be started again, or restored. What is removed may run
+        only where its map is active still (it was removed by force, and what it left is being undone)."""
         places = {"instanceHostMap": "hostId", **({} if runs else {"volumeStoragePoolMap": "storagePoolId"})}
         present = [each for each in resources.values() if each.type in places and not each.removed]
+        if runs and removed:
+            present = [each for each in present if each.state != "inactive"]
         there = (self._fleet.get(places[each.type].removesuffix("Id"), each.row.get(places[each.type])) for each in present)
         return any(each is not None and each.row.get("agentId") == agent for each in there)
 

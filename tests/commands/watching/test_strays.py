@@ -11,7 +11,7 @@ from commands.cloud import cloud_of
 from commands.watching.inventory import EVERY
 from commands.watching.strays import REMOVE
 from eventstore.memory import MemoryStore
-from tests.support.cloud import Cloud, a_running_cloud
+from tests.support.cloud import Cloud, ScriptedAgent, a_running_cloud
 from tests.support.story import sim_inventory
 from tests.support.waiting import happens
 
@@ -173,3 +173,25 @@ async def test_an_agent_that_can_not_see_what_runs_has_no_strays(nats_url: str, 
         cloud.agent.inventory["options"] = options
         await machine.looked()
         assert machine.strays() == {}
+
+
+async def test_a_second_agent_at_one_engine_is_told_that_it_is_one(nats_url: str) -> None:
+    async with a_running_cloud(MemoryStore(), nats_url, settings=OFTEN) as cloud:
+        [first] = cloud.engine.fleet.all("agent")
+        second = ScriptedAgent(cloud.agent.nats)
+        second.inventory = sim_inventory(1)  # the same host
+        created = await cloud.create("agent", uri="sim://", uuid="the second", name="second", managedConfig=False)
+        await second.listen(created.id)
+        await cloud.until(created.stream, "active")
+
+        def warnings(agent: ScriptedAgent) -> set[str]:
+            return {str((each.context or {}).get("warning") or "") for each in agent.commands("ping")[-1:]}
+
+        await happens(lambda: any(first.name in each for each in warnings(second)))
+        [warning] = warnings(second)
+        assert "Agent second is at the engine of" in warning
+        assert "point it at another engine" in warning
+        assert warnings(cloud.agent) == {""}
+        second.inventory = {"resources": []}  # it is pointed elsewhere
+        await happens(lambda: warnings(second) == {""})
+        await second.subscription.unsubscribe()
