@@ -17,8 +17,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
-from agents.answering import Answering
 from agents import failpoints
+from agents.answering import Answering
 from agents.configuration import COMMAND as CONFIG_UPDATE
 from agents.configuration import Configuration
 from agents.connection import connect, disconnect, reached
