@@ -81,6 +81,25 @@ class RemembersEpochs(Protocol):
         """uuid -> epoch of the instances it holds. Raises DriverError."""
 
 
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An instance that a driver holds, as it tells of itself."""
+
+    state: str
+    """RUNNING or STOPPED."""
+    epoch: int
+    cloud: str | None
+    """The uuid of the cloud that had it made; None: it does not say, so that it may be anybody's."""
+
+
+@runtime_checkable
+class TellsWhose(Protocol):
+    """An ability of drivers whose instances say which cloud's they are: only those may be removed that no command was about."""
+
+    async def held(self) -> Mapping[str, Held]:
+        """By uuid. Raises DriverError."""
+
+
 @runtime_checkable
 class AnswersLive(Protocol):
     """An ability of drivers that can be asked what an instance does just now."""

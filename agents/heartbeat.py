@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 from nats.aio.client import Client
 
+from agents import failpoints
 from agents.connection import reached
 from agents.driver import Driver, DriverError
 from agents.wire import Presence, presence_subject
@@ -50,8 +51,12 @@ class Heartbeat:
         client = self._connection()
         if client is None or not client.is_connected:
             return False
-        await self._look()
-        return await self._tell()
+        with failpoints.doing("heartbeat"):
+            await self._look()
+            failpoints.reach("before", "presence")
+            told = await self._tell()
+            failpoints.reach("after", "presence")
+        return told
 
     async def _tell(self, leaving: bool = False) -> bool:
         client = self._connection()

@@ -19,6 +19,7 @@ from typing import Any
 
 import structlog
 
+from agents import failpoints
 from agents.driver import AnswersBadly, Driver, DriverError, Json, Report, Subjects
 from agents.ledger import Behind
 from agents.outbox import Outbox, Outgoing
@@ -157,7 +158,7 @@ class Lanes:
 
     async def _counted(self, job: Job) -> Outcome:
         began = time.monotonic()
-        with structlog.contextvars.bound_contextvars(**about(job.request)):
+        with structlog.contextvars.bound_contextvars(**about(job.request)), failpoints.doing(job.request.name):
             outcome = await self._carry_out(job)
             seconds = time.monotonic() - began
             if outcome.error is None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 from nats.aio.client import Client
 from nats.errors import MaxPayloadError
 
+from agents import failpoints
 from agents.connection import reached
 from agents.ledger import Ledger
 from agents.wire import Message
@@ -71,6 +72,7 @@ class Outbox:
             await self._to_record.wait()
             self._to_record.clear()
             batch = list(self._unrecorded)
+            failpoints.reach("before", "answer", _commands(batch))
             try:
                 await asyncio.to_thread(self._ledger.answer, {command: reply for each in batch for command, reply in each.keep.items()})
             except Exception as error:  # a full disk, say: the work is done, and saying so is better than doing it again
@@ -80,6 +82,7 @@ class Outbox:
                 if each.recorded is not None:
                     each.recorded()
                 self._unsent.append(each)
+            failpoints.reach("after", "answer", _commands(batch))
             self._to_send.set()
 
     async def send(self) -> None:
@@ -98,6 +101,7 @@ class Outbox:
         client = self._connection()
         if client is None or not client.is_connected:
             return False
+        failpoints.reach("before", "reply", _commands(batch))
         try:
             for each in batch:
                 for _ in range(each.copies if each.reply.name else 0):
@@ -106,6 +110,7 @@ class Outbox:
         except Exception as error:  # lost in this moment: the whole batch again
             log.warning("Answers could not be published; they are kept", action="publish-failed", error=repr(error), answers=len(batch))
             return False
+        failpoints.reach("after", "reply", _commands(batch))
         return True
 
     async def _publish(self, client: Client, reply: Message) -> None:
@@ -117,3 +122,8 @@ class Outbox:
             log.error("An answer is too large", action="answer-too-large", subject=reply.name, bytes=len(payload))
             short = reply.model_copy(update={"data": {}, "transitioning": "error", "transitioningMessage": said})
             await client.publish(reply.name, short.encode())
+
+
+def _commands(batch: Sequence[Outgoing]) -> list[str]:
+    """What they answer."""
+    return [name for each in batch for name in each.reply.previousNames or ()]

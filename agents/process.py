@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,11 +17,12 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
+from agents import failpoints
 from agents.answering import Answering
 from agents.configuration import COMMAND as CONFIG_UPDATE
 from agents.configuration import Configuration
 from agents.connection import connect, disconnect, reached
-from agents.driver import Driver, DriverError, HasImages, Json, RemembersEpochs, Report, Subjects, subjects_of
+from agents.driver import Driver, DriverError, HasImages, Json, RemembersEpochs, Report, Subjects, TellsWhose, subjects_of
 from agents.heartbeat import Heartbeat
 from agents.lanes import Carried, Lanes, Outcome, about
 from agents.ledger import Answered, Arrival, Behind, Ledger, Verdict
@@ -81,6 +83,7 @@ class Agent:
         self._main: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
         self._farewell = farewell
+        self._warned: object = None
         self._grace = 0.0
         self.ready = asyncio.Event()
         """Set when it hears commands."""
@@ -204,7 +207,9 @@ class Agent:
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 epochs = await self.driver.epochs()
+            failpoints.reach("before", "learn")
             await asyncio.to_thread(self._ledger.learn, {f"instance {uuid}": epoch for uuid, epoch in epochs.items()})
+            failpoints.reach("after", "learn")
         except (DriverError, TimeoutError) as error:
             said = str(error) or "no answer in time"
             log.warning("What runs here can't be seen yet", action="reconcile-failed", agent=self.number, error=said)
@@ -243,7 +248,10 @@ class Agent:
             return
         # A job stays in _jobs until its answer is on disk: a command is known there, or to the ledger, or is new.
         arrivals = [Arrival(request.id, each.guarded, request.epoch, each.heeded, each.outdates) for request, each in fresh.values()]
+        commands = [request.name for request, _ in fresh.values()]
+        failpoints.reach("before", "accept", commands)
         verdicts = await asyncio.to_thread(self._ledger.accept, arrivals)
+        failpoints.reach("after", "accept", commands)
         for (request, subjects), verdict in zip(fresh.values(), verdicts, strict=True):
             self._dispatch(request, subjects, verdict)
 
@@ -262,7 +270,14 @@ class Agent:
             return await self._configuration.update(self.number, request.data)
         return await self.driver.carry_out(request, report)
 
+    def _heed(self, warning: object) -> None:
+        """What the server has against what this agent tells of: said once, until it is over."""
+        if warning != self._warned and isinstance(warning, str):
+            log.error(warning, action="warned", agent=self.number)
+        self._warned = warning
+
     async def _answer_ping(self, request: Message) -> None:
+        self._heed((request.context or {}).get("warning"))
         options = request.data.get("options")
         wanted = dict(options) if isinstance(options, dict) else {}
         resources: list[Json] = []
@@ -273,8 +288,7 @@ class Agent:
                     resources += await self.driver.resources(request.data)
                 if wanted.get("instances"):
                     try:
-                        held = await self.driver.instances()
-                        resources += [{"type": "instance", "uuid": uuid, "state": state} for uuid, state in held.items()]
+                        resources += await self._instances()
                     except DriverError as error:
                         # Not echoed: nobody is to conclude from the absence of instances that could not be seen.
                         wanted["instances"] = False
@@ -291,6 +305,12 @@ class Agent:
             log.exception("The driver broke", action="driver-broke", command="ping")
             outcome = Outcome(error=f"ping failed inside agent a{self.number}: {error!r}; its log tells more")
         self._outbox.put(Outgoing(outcome.reply_to(request)))
+
+    async def _instances(self) -> list[Json]:
+        if not isinstance(self.driver, TellsWhose):
+            return [{"type": "instance", "uuid": uuid, "state": state} for uuid, state in (await self.driver.instances()).items()]
+        held = (await self.driver.held()).items()
+        return [{"type": "instance", "kind": self.driver.kind, "uuid": uuid, **asdict(each)} for uuid, each in held]
 
     def _work(self, what: Coroutine[Any, Any, None]) -> None:
         task = self._group.create_task(what)

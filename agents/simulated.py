@@ -25,6 +25,7 @@ from agents.driver import (
     STOPPED,
     VOLUME_COMMANDS,
     DriverError,
+    Held,
     Json,
     LiveRefused,
     Report,
@@ -49,7 +50,7 @@ _FORGET_LATER = re.compile(r'simShutdownAfter","(\d+)')
 _SCHEMA = """
 create table if not exists boxes (
     owner text not null, uuid text not null, state text not null, epoch integer not null,
-    created integer not null default 0, forgotten_at real,
+    created integer not null default 0, forgotten_at real, cloud text,
     primary key (owner, uuid)
 ) without rowid;
 """
@@ -138,13 +139,16 @@ class SimulatedDriver:
         return answer
 
     async def instances(self) -> dict[str, str]:
+        return {uuid: each.state for uuid, each in (await self.held()).items()}
+
+    async def held(self) -> Mapping[str, Held]:
         if self._knobs.forgets or self._delegated:
             return {}
         rows = self._open().execute(
-            "select uuid from boxes where owner = ? and state = ? and (forgotten_at is null or forgotten_at > ?)",
+            "select uuid, epoch, cloud from boxes where owner = ? and state = ? and (forgotten_at is null or forgotten_at > ?)",
             (self._owner, RUNNING, time.time()),
         )
-        return {uuid: RUNNING for (uuid,) in rows}
+        return {uuid: Held(RUNNING, epoch, cloud) for uuid, epoch, cloud in rows}
 
     async def resources(self, ping: Json) -> list[Json]:
         """Pools, hosts, physical host: what depends on another comes before it, as Cattle's simulator does on purpose."""
@@ -219,7 +223,7 @@ class SimulatedDriver:
         data = request.data
         match request.name:
             case "compute.instance.activate":
-                self._activate(uuid_at(data, "instanceHostMap", "instance"), request.epoch, text)
+                self._activate(uuid_at(data, "instanceHostMap", "instance"), request, text)
             case "compute.instance.deactivate":
                 self._set_state(uuid_at(data, "instanceHostMap", "instance"), STOPPED)
             case "compute.instance.remove":
@@ -247,7 +251,7 @@ class SimulatedDriver:
             raise DriverError("this simulated agent has nothing to fetch its configuration with: register it with managedConfig false")
         await self._configuration.update(int(number[1]), request.data)
 
-    def _activate(self, uuid: str, epoch: int, text: str) -> None:
+    def _activate(self, uuid: str, request: Message, text: str) -> None:
         later = _FORGET_LATER.search(text)
         if _FORGET_AT_ONCE in text:
             forgotten_at: float | None = 0.0
@@ -255,11 +259,12 @@ class SimulatedDriver:
             forgotten_at = time.time() + int(later[1]) if later else None
         # One statement, so that a kill leaves all of it or nothing. A box that runs is left as it is.
         self._open().execute(
-            "insert into boxes (owner, uuid, state, epoch, created, forgotten_at) values (?, ?, ?, ?, 1, ?)"
+            "insert into boxes (owner, uuid, state, epoch, created, forgotten_at, cloud) values (?, ?, ?, ?, 1, ?, ?)"
             " on conflict (owner, uuid) do update set state = excluded.state, forgotten_at = excluded.forgotten_at,"
-            " created = created + (state = 'removed'), epoch = case state when 'removed' then excluded.epoch else epoch end"
+            " created = created + (state = 'removed'), epoch = case state when 'removed' then excluded.epoch else epoch end,"
+            " cloud = case state when 'removed' then excluded.cloud else cloud end"
             " where state <> excluded.state",
-            (self._owner, uuid, RUNNING, epoch, forgotten_at),
+            (self._owner, uuid, RUNNING, request.epoch, forgotten_at, request.cloud),
         )
 
     def _set_state(self, uuid: str, state: str) -> None:
@@ -303,6 +308,8 @@ def open_boxes(folder: Path) -> sqlite3.Connection:
     database.execute("pragma journal_mode = wal")
     database.execute("pragma synchronous = off")  # it outlives a killed process, as an engine does; a lost machine may lose paper
     database.executescript(_SCHEMA)
+    if "cloud" not in {row[1] for row in database.execute("pragma table_info(boxes)")}:  # a file of before there were clouds
+        database.execute("alter table boxes add column cloud text")
     return database
 
 

@@ -23,9 +23,9 @@ Part of the reply subjects and of the log's open work: changing it needs every e
 class Message(BaseModel):
     """One message of Cattle's form. Null keys are present on the wire; unknown keys are ignored.
 
-    `context` is the free trace map; Corral's own keys in it: `epoch` (int, of a command: the log position of its request),
-    `correlation` (str), `stream` (str, the stream whose process asks), and in a reply `stale` (true: a newer epoch is known,
-    nothing was done).
+    `context` is the free trace map; Corral's own keys in it: `epoch` (int, of a command: the log position of its request), `cloud` (str, of
+    a command: the uuid of the cloud that gives it), `warning` (str, of a ping: what the agent's people must know), `correlation` (str),
+    `stream` (str, the stream whose process asks), and in a reply `stale` (true: a newer epoch is known, nothing was done).
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -58,6 +58,11 @@ class Message(BaseModel):
     @property
     def epoch(self) -> int:
         return int((self.context or {}).get("epoch", 0))
+
+    @property
+    def cloud(self) -> str | None:
+        given = (self.context or {}).get("cloud")
+        return given if isinstance(given, str) and given else None
 
     def reply(
         self,

@@ -203,6 +203,8 @@ FIGURES: tuple[Figure, ...] = (
     Figure("corral_handler_calls_total", "Requests to external handlers, each once", C, ("handler",), _engine(lambda its: _by(its.calls))),
     Figure("corral_agents", "Agents in the log", G, ("state",), _load(lambda its: _by(its.agents))),
     Figure("corral_hosts", "Hosts in the log", G, ("state",), _load(lambda its: _by(its.hosts))),
+    Figure("corral_strays", "Instances on hosts where they have no place", G, ("what",), _load(lambda its: _by(its.strays))),
+    Figure("corral_strays_ended_total", "Those that agents were told to end", C, ("how",), _load(lambda its: _by(its.strays_ended))),
     # agents that run in this process
     Figure("corral_local_agents", "Agents that run in this process", G, (), _agents(lambda its: _one(its.running))),
     Figure("corral_local_commands_total", "Commands that they did", C, ("outcome",), _agents(lambda its: _by(its.carried.outcomes))),

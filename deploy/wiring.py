@@ -37,6 +37,7 @@ from gateway.access.callers import Callers
 from gateway.app import build_app
 from gateway.bus.door import run as event_bus
 from gateway.bus.hub import Hub
+from gateway.inside.strays import Strays
 from gateway.live.asking import Asker
 from gateway.live.listening import Listener
 from gateway.request import VERSION
@@ -144,9 +145,11 @@ async def server(
             hub = watched.hub = Hub(Connection(addresses.nats, "corral gateway", echo=False), chosen)
             watched.nats["gateway"] = hub.nats
             asker = Asker(hub.nats)
+            strays = Strays(hub.nats, callers)
+            await strays.listen()
             app = build_app(
-                services, hub, callers=callers, requests=watched.requests, request_level=settings.log_requests, beside=probes.routes(),
-                asker=asker,
+                services, hub, callers=callers, requests=watched.requests, request_level=settings.log_requests,
+                beside=[*probes.routes(), *strays.routes()], asker=asker,
             )  # fmt: skip
             web = Web(app, listener, settings.tls_certificate, settings.tls_key)
             tasks.start(event_bus(services, hub, web.stopping), "event bus")

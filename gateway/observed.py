@@ -26,7 +26,7 @@ PROBES = frozenset({"/ping", "/healthcheck", "/healthz", "/readyz", "/metrics"})
 """Asked every few seconds: told at debug alone."""
 BELOW_V1 = frozenset({"events", "subscribe", "publish", "scripts", "configcontent"})
 """What has a route of its own; all else under /v1 is a type's."""
-OWN = PROBES | {"/corral/info", "/v1/openapi.json"}
+OWN = PROBES | {"/corral/info", "/corral/strays", "/v1/openapi.json"}
 SECRET = frozenset({"/v1/scripts"})
 """Where the path itself is a key."""
 PARTS = ("{type}", "{id}", "{link}")

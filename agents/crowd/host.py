@@ -11,7 +11,7 @@ from pathlib import Path
 import structlog
 
 from agents.crowd.faults import Dice, Place
-from agents.driver import DriverError, Json, Report, uuid_at
+from agents.driver import DriverError, Held, Json, Report, uuid_at
 from agents.lanes import Carried
 from agents.ledger import Ledger
 from agents.process import Agent
@@ -60,6 +60,9 @@ class FaultyDriver:
 
     async def instances(self) -> dict[str, str]:
         return await self.inner.instances()
+
+    async def held(self) -> list[Held]:
+        return await self.inner.held()
 
     async def resources(self, ping: Json) -> list[Json]:
         return await self.inner.resources(ping)

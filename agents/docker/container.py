@@ -15,6 +15,8 @@ from agents.driver import DriverError, Json
 UUID_LABEL = "corral.instance.uuid"
 EPOCH_LABEL = "corral.instance.epoch"
 NAME_LABEL = "corral.instance.name"
+CLOUD_LABEL = "corral.cloud"
+"""Whose it is. Containers of before there was this label are nobody's, and left alone."""
 
 STOP_SECONDS = 10
 MOST_STOP_SECONDS = 600
@@ -23,11 +25,12 @@ _NO_NAME = re.compile(r"[^a-zA-Z0-9_.-]+")
 
 
 def create_body(
-    instance: Mapping[str, object], epoch: int, image: str, linked: Mapping[str, str] | None = None, volumes_from: Sequence[str] = ()
+    instance: Mapping[str, object], epoch: int, image: str, linked: Mapping[str, str] | None = None, volumes_from: Sequence[str] = (),
+    cloud: str | None = None,
 ) -> Json:
     """The body of POST /containers/create. Raises DriverError that names the field which can't be understood.
 
-    `linked`: link name -> the container that it leads to. `volumes_from`: containers whose volumes it shares.
+    `linked`: link name -> the container that it leads to. `volumes_from`: containers whose volumes it shares. `cloud`: whose it is.
     The memoryMb column is not a limit: every instance has it, 256 by default. The field `memory` is, in bytes.
     """
     fields = fields_of(instance)
@@ -54,6 +57,7 @@ def create_body(
         UUID_LABEL: str(instance["uuid"]),
         EPOCH_LABEL: str(epoch),
         NAME_LABEL: str(instance.get("name") or ""),
+        **({CLOUD_LABEL: cloud} if cloud else {}),
     }
     return {"HostConfig": {}, **under(raw_of(instance, networked=bool(_rows(instance.get("nics")))), _said(body))}
 

@@ -20,6 +20,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 
 from agents.docker import live
 from agents.docker.container import (
+    CLOUD_LABEL,
     EPOCH_LABEL,
     UUID_LABEL,
     create_body,
@@ -37,7 +38,7 @@ from agents.docker.http import way_to
 from agents.docker.images import activate_image, ensure_image, images_of, inspect_image, remove_image
 from agents.docker.machines import is_machine, machine_body
 from agents.docker.tls import EngineTls
-from agents.driver import RUNNING, STOPPED, DriverError, Json, Report, UnknownCommand, instance_of_root_volume, part
+from agents.driver import RUNNING, STOPPED, DriverError, Held, Json, Report, UnknownCommand, instance_of_root_volume, part
 from agents.live import Question
 from agents.wire import Message
 
@@ -86,19 +87,21 @@ class DockerDriver:
                 await asyncio.sleep(0.5)
 
     async def instances(self) -> dict[str, str]:
-        listed = await self.engine.look(self._all)
-        result: dict[str, str] = {}
-        for each in listed:
-            running = each["State"] in ("running", "restarting", "paused")
-            if running or each["Labels"][UUID_LABEL] not in result:
-                result[each["Labels"][UUID_LABEL]] = RUNNING if running else STOPPED
-        return result
+        return {owner: each.state for owner, each in (await self.held()).items()}
 
     async def epochs(self) -> Mapping[str, int]:
-        result: dict[str, int] = {}
+        return {owner: each.epoch for owner, each in (await self.held()).items()}
+
+    async def held(self) -> Mapping[str, Held]:
+        result: dict[str, Held] = {}
         for each in await self.engine.look(self._all):
-            owner = each["Labels"][UUID_LABEL]
-            result[owner] = max(result.get(owner, 0), _epoch(each))
+            labels = each["Labels"]
+            state = RUNNING if each["State"] in ("running", "restarting", "paused") else STOPPED
+            other = result.get(labels[UUID_LABEL])
+            if other is not None:  # a second one, as a killed agent's request may leave it
+                state = RUNNING if RUNNING in (state, other.state) else STOPPED
+            epoch = max(_epoch(each), other.epoch if other is not None else 0)
+            result[labels[UUID_LABEL]] = Held(state, epoch, labels.get(CLOUD_LABEL) or None)
         return result
 
     def live_verbs(self, question: Question) -> frozenset[str]:
@@ -160,7 +163,7 @@ class DockerDriver:
                     self._remove(client, owner)
                 return {}
             case "compute.instance.activate":
-                return self._activate(client, part(data, "instanceHostMap", "instance"), request.epoch, report)
+                return self._activate(client, part(data, "instanceHostMap", "instance"), request, report)
             case "compute.instance.deactivate":
                 return self._deactivate(client, part(data, "instanceHostMap", "instance"))
             case "compute.instance.remove":
@@ -169,8 +172,8 @@ class DockerDriver:
             case _:
                 raise UnknownCommand(request.name, self.kind)
 
-    def _activate(self, client: docker.APIClient, instance: Json, epoch: int, report: Report) -> Json:
-        owner = str(instance["uuid"])
+    def _activate(self, client: docker.APIClient, instance: Json, request: Message, report: Report) -> Json:
+        owner, epoch = str(instance["uuid"]), request.epoch
         found = self._only(client, owner)
         if found is not None and found["State"] == "created" and _epoch(found) < epoch:
             # An earlier start made it and never came to run it: what is wanted may have changed since.
@@ -178,7 +181,7 @@ class DockerDriver:
             found = None
         if found is None:
             linked, shared = self._linked(client, instance), self._shared(client, instance)
-            body = create_body(instance, epoch, image_of(instance), linked, shared)
+            body = create_body(instance, epoch, image_of(instance), linked, shared, request.cloud)
             if is_machine(instance):
                 body = machine_body(instance, body)
             self._create(client, instance, body, report)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import socket
 import threading
@@ -16,6 +17,7 @@ import docker
 import requests
 from docker.errors import APIError, DockerException
 
+from agents import failpoints
 from agents.docker.tls import EngineClient, EngineTls, told
 from agents.driver import DriverError
 
@@ -72,12 +74,13 @@ class Engine:
         quick = threads == LOOKERS
         if quick not in self._pools:
             self._pools[quick] = ThreadPoolExecutor(threads, thread_name_prefix="docker-look" if quick else "docker-work")
-        return await asyncio.get_running_loop().run_in_executor(self._pools[quick], self._call, what, seconds)
+        context = contextvars.copy_context()  # what is logged in the thread is about the command, too
+        return await asyncio.get_running_loop().run_in_executor(self._pools[quick], context.run, self._call, what, seconds)
 
     def _call(self, what: Callable[[docker.APIClient], Result], seconds: int) -> Result:
         try:
             self._knock()
-            return what(self._client(seconds))
+            return what(failpoints.watched(self._client(seconds)))
         except DriverError:
             raise
         except APIError as error:

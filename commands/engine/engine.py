@@ -50,6 +50,7 @@ from commands.turns.turn import Answer, NeedIds, NeedRoot, Others, Triggers, Tur
 from commands.watching.announce import Announcer
 from commands.watching.endings import Endings
 from commands.watching.presence import PresenceWatch
+from commands.watching.strays import Strays
 from eventstore import ArchiveAway, Full, Lease, LostLease, Recorded, Store, Taken, Unavailable, Write, WrongVersion
 
 log = structlog.get_logger("corral.engine")
@@ -82,6 +83,7 @@ class Engine:
         self._roots = Roots()
         self._loading = Loading(store)
         self._agenda = Agenda(lambda: settings["engine.processes"], self._is_shared)
+        self._strays: Strays | None = None
         self._joining: set[str] = set()
         """The roots that waited for others after their last turn."""
         self._group: asyncio.TaskGroup | None = None
@@ -129,6 +131,7 @@ class Engine:
         commands = Commands(self.store, self.catalogue, self.settings, self.vault, surroundings=self.surroundings)
         self._wakeups.endings = endings = Endings(commands, self.fleet)
         watch = PresenceWatch(self._bus, commands, self.fleet, endings, mine=self.is_surely_ours, returned=self._dispatch.nudge)
+        self._strays = watch.strays
         self._wakeups.on_task = partial(do_share, self._wakeups, self._dispatch, watch)
         return watch
 
@@ -147,11 +150,12 @@ class Engine:
             "processes": {"atWork": self._agenda.at_work, "waiting": self._agenda.queued, "turns": len(self._agenda.running)},
             "throttles": {name: self.settings[name] for name in THROTTLES},
             "agents": {f"a{agent}": {"inFlight": sent, "waiting": waits} for agent, sent, waits in self._dispatch.loads()},
+            "strays": self._strays.told() if self._strays is not None else [],
         }
 
     def load(self) -> Load:
         """The same for whoever counts."""
-        return load_of(self.ready.is_set(), self._partitions, self._agenda, self._roots, self._dispatch, self.fleet)
+        return load_of(self.ready.is_set(), self._partitions, self._agenda, self._roots, self._dispatch, self.fleet, self._strays)
 
     def _is_ours(self, root: str) -> bool:
         return self._partitions.serves(partition_of(root))

@@ -11,6 +11,7 @@ from commands.engine.partitions import Partitions
 from commands.engine.roots import Roots
 from commands.sending.dispatch import Dispatch
 from commands.turns.fleet import Fleet
+from commands.watching.strays import Strays
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +34,13 @@ class Load:
     agents: Mapping[str, int]
     hosts: Mapping[str, int]
     """State -> how many there are of those that are not removed."""
+    strays: Mapping[str, int]
+    strays_ended: Mapping[str, int]
 
 
-def load_of(ready: bool, partitions: Partitions, agenda: Agenda, roots: Roots, dispatch: Dispatch, fleet: Fleet) -> Load:
+def load_of(
+    ready: bool, partitions: Partitions, agenda: Agenda, roots: Roots, dispatch: Dispatch, fleet: Fleet, strays: Strays | None = None
+) -> Load:
     def state_of(agent: int) -> str:
         present = fleet.get("agent", agent)
         return present.state if present is not None else "purged"
@@ -45,4 +50,5 @@ def load_of(ready: bool, partitions: Partitions, agenda: Agenda, roots: Roots, d
         ready, fleet.followed, len(partitions.held), partitions.sure,
         {"working": agenda.at_work, "queued": agenda.queued, "parked": roots.count_parked()},
         dispatch.count(state_of), sum(waits for _, _, waits in dispatch.loads()), agents, hosts,
+        strays.count() if strays is not None else {}, strays.ended if strays is not None else {},
     )  # fmt: skip

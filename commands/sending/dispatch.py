@@ -17,6 +17,7 @@ import structlog
 from agents.wire import Message, command_subject, handler_reply_subject, handler_subject, partition_of, reply_subject
 from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.model import Ask
+from commands.cloud import cloud_of
 from commands.counts import HANDLER, Counts
 from commands.failpoints import reach_all
 from commands.logic.delegation import Delegated, is_delegated
@@ -223,7 +224,9 @@ class Dispatch:
             data=step.payload(world, resource),
             publisher="corral",
             timeoutMillis=int(MOST_RESEND * 1000),
-            context={"epoch": asked.epoch, "stream": stream, **about.ties.context(asked.id, about.process)},
+            context={
+                "epoch": asked.epoch, "cloud": cloud_of(world.fleet), "stream": stream, **about.ties.context(asked.id, about.process),
+            },
         )
         subject = command_subject(asked.agent, asked.command)
         outstanding = Outstanding(

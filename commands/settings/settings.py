@@ -120,6 +120,8 @@ SETTINGS: dict[str, Setting] = {
     "task.initial.delay.seconds": Number(15, 0, TEN_YEARS),
     "agent.ping.reconnect.after.failed.count": Number(6, 1, 1_000_000),  # heartbeats, five seconds apart
     "agent.ping.resources.every": Number(12, 0, 1_000_000),  # of these; 0: when they become active
+    # What a host has of this cloud that the log does not know, or has removed, is removed there.
+    "host.strays.remove": YesNo(False),
     "snapshot.every.events": Number(200, 0, 1_000_000),  # 0: none are written
     "api.requests.per.second": Number(1000, 0, 1_000_000),  # with one key, to one gateway; five times that at once; 0: as many as come
     "api.failed.logins.per.minute": Number(60, 0, 1_000_000),  # from one address, to one gateway; 0: as many as come

@@ -23,7 +23,7 @@ from eventstore import Recorded, Unavailable
 
 log = structlog.get_logger("corral.endings")
 
-RUNNING = "running"
+RUNNING, REMOVED = "running", "removed"
 
 CLOCK_JUMP = 60_000
 """Milliseconds: a heartbeat that is older than that tells of a clock that was set back."""
@@ -86,8 +86,7 @@ class Endings:
     async def _compare(self, presence: Presence) -> None:
         told = datetime.fromtimestamp(presence.time / 1000, UTC)
         there = {uuid for uuid, state in presence.instances.items() if state == RUNNING}
-        hosts = [host for host in self._fleet.all("host") if host.row.get("agentId") == presence.agent]
-        placed = [stream for host in hosts for stream in self._fleet.holders(scope(host))]
+        placed = self._placed(presence.agent)
         await self._learn(placed)
         ended: list[str] = []
         for stream in placed:
@@ -103,6 +102,15 @@ class Endings:
         for stream in ended[:MOST_AT_ONCE]:
             reason = f"it ended by itself: agent {presence.agent} does not see it run any more"
             await self._end(stream, self._missed.pop(stream), reason)
+
+    def placed(self, agent: int) -> set[str]:
+        """The uuids of instances that have their place at the agent, and are not removed, as far as they are known."""
+        known = (self._known.get(stream) for stream in self._placed(agent))
+        return {each.uuid for each in known if each is not None and each.state != REMOVED}
+
+    def _placed(self, agent: int) -> list[str]:
+        hosts = [host for host in self._fleet.all("host") if host.row.get("agentId") == agent]
+        return [stream for host in hosts for stream in self._fleet.holders(scope(host))]
 
     async def _learn(self, streams: Iterable[str]) -> None:
         """Those that are not known yet."""

@@ -1,6 +1,7 @@
 """Asks agents that are at work what they have, once a minute: a host or a pool that is new is created, as at an agent's activation.
 
     active, ours --every 12 times 5 s (EVERY)--> ping {options: {resources: true}} --> what no row has the uuid of: a create of its own
+        `-- at once, when a heartbeat tells of what has no place there --> {instances: true} --> strays
 
 Nobody waits for these answers, and one that says nothing new is no event. What has a row is never made
 again, nor given to another agent.
@@ -9,14 +10,12 @@ again, nor given to another agent.
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Callable
 
 import structlog
 
-from agents.wire import PRESENCE_SECONDS, Message, command_subject, partition_of, reply_subject
+from agents.wire import PRESENCE_SECONDS, Message, Presence
 from commands.accepting.service import Actor, Commands
-from commands.catalogue.ids import api_id
 from commands.errors import Refused
 from commands.logic.agent_instances import is_delegate
 from commands.logic.discovery import elements_of, make_new, moved, wrong_inventory
@@ -27,6 +26,9 @@ from commands.turns.answers import error_of
 from commands.turns.fleet import Fleet
 from commands.turns.turn import Failure
 from commands.turns.world import World
+from commands.watching.endings import RUNNING, Endings
+from commands.watching.questions import Questions
+from commands.watching.strays import Strays, held_in
 from eventstore import StoreError
 
 log = structlog.get_logger("corral.inventory")
@@ -36,24 +38,32 @@ EVERY = "agent.ping.resources.every"
 
 LOOK = 1.0
 
-PATIENCE = 30.0
-"""Seconds for which an answer is worth something; after that it is asked again anyway."""
+AGAIN = 3.0
+"""Seconds after which what is new, and has no place there, is looked for again: on its way out it was told of for the last time."""
 
 
 class InventoryWatch:
     """Of one engine; `mine` says whose agents it asks. `run` as a task."""
 
-    def __init__(self, bus: Bus, commands: Commands, fleet: Fleet, mine: Callable[[str], bool]) -> None:
-        self._bus, self._commands, self._fleet, self._mine = bus, commands, fleet, mine
+    def __init__(self, bus: Bus, commands: Commands, fleet: Fleet, mine: Callable[[str], bool], endings: Endings) -> None:
+        self._bus, self._commands, self._fleet, self._mine, self._endings = bus, commands, fleet, mine, endings
+        self._questions = Questions(bus, commands.catalogue)
+        self.strays = Strays(commands, fleet, self._questions)
         self._due: dict[int, float] = {}
+        self._warnings: dict[int, str] = {}
+        """Agent -> what is wrong with what it tells of."""
         self._all = False
-        self._asked: dict[str, float] = {}
-        """Reply subject of a ping -> until when its answer counts."""
         self._answers: asyncio.Queue[tuple[int, Message]] = asyncio.Queue()
 
     def ask(self) -> None:
         """All agents with the next look."""
         self._all = True
+
+    def hear(self, presence: Presence) -> None:
+        """A heartbeat: what runs there without a place is looked at soon."""
+        running = {uuid for uuid, state in presence.instances.items() if state == RUNNING}
+        if not presence.trouble and not self.strays.has_seen(presence.agent, running - self._endings.placed(presence.agent)):
+            self._due[presence.agent] = 0.0
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -66,43 +76,25 @@ class InventoryWatch:
             if not self._bus.connected:
                 continue
             now = asyncio.get_running_loop().time()
-            self._forget(now)
             agents = {each.id: each for each in self._fleet.all("agent") if self._is_asked(each)}
-            every = self._commands.settings[EVERY] * PRESENCE_SECONDS
+            every = self._commands.settings[EVERY] * PRESENCE_SECONDS or float("inf")
             at_once, self._all = self._all, False
-            due = {number: self._due.get(number, now + every) for number in agents}
-            for number, at in due.items():
-                if at_once or (every and at <= now):
-                    due[number] = now + every
-                    await self._ask(agents[number], now)
-            self._due = due
+            self.strays.keep(agents)
+            self._due = {number: self._due.get(number, now + every) for number in agents}
+            for number in [number for number, at in self._due.items() if at_once or at <= now]:
+                self._due[number] = now + every  # before it is waited: a heartbeat may bring it forward meanwhile
+                await self._ask(agents[number])
 
     def _is_asked(self, agent: Resource) -> bool:
         """One in an instance brings nothing, and is reached through its host's."""
         return agent.state == "active" and self._mine(agent.stream) and not is_delegate(agent)
 
-    async def _ask(self, agent: Resource, now: float) -> None:
-        ident = str(uuid.uuid4())
-        reply = reply_subject(partition_of(agent.stream), agent.id, ident)
-        self._asked[reply] = now + PATIENCE
-        self._bus.awaited[reply] = lambda answer: self._answers.put_nowait((agent.id, answer))
+    async def _ask(self, agent: Resource) -> None:
         world = World(self._commands.catalogue, {}, self._fleet)
-        message = Message(
-            id=ident,
-            name="ping",
-            replyTo=reply,
-            resourceType="agent",
-            resourceId=api_id("agent", agent.id, self._commands.catalogue),
-            data={**ping(world, agent), "options": {"resources": True}},
-            publisher="corral",
-            timeoutMillis=int(PATIENCE * 1000),
-        )
-        await self._bus.publish(command_subject(agent.id, message.name), message.encode(), reply)
-
-    def _forget(self, now: float) -> None:
-        for reply in [reply for reply, until in self._asked.items() if until <= now]:
-            del self._asked[reply]
-            self._bus.awaited.pop(reply, None)
+        data = {**ping(world, agent), "options": {"resources": True, "instances": True}}
+        warning = self._warnings.get(agent.id)
+        context = {"warning": warning} if warning else None
+        await self._questions.ask(agent, "ping", data, lambda answer: self._answers.put_nowait((agent.id, answer)), context)
 
     async def _take_in(self) -> None:
         while True:
@@ -113,7 +105,9 @@ class InventoryWatch:
                 log.warning("What an agent has can't be seen", action="inventory-failed", agent=number, error=str(wrong))
             elif agent is not None and self._is_asked(agent):
                 try:
+                    self._warn(agent, elements_of(message.data))
                     await self._keep(agent, elements_of(message.data))
+                    await self._judge(agent, message)
                 except (Refused, Failure, StoreError) as error:  # it is asked again; until then somebody else may have made it
                     log.warning("What an agent has can't be taken in", action="inventory-failed", agent=number, error=str(error))
                 except Exception:  # one agent's answer must not end the engine for all others
@@ -128,3 +122,26 @@ class InventoryWatch:
             log.info("An agent has something new", action="inventory-new", agent=agent.id, uuids=new)
         for host, physical in moved(None, self._fleet, elements):
             await self._commands.update("host", host.id, {"physicalHostId": physical}, actor)
+
+    def _warn(self, agent: Resource, elements: list[Json]) -> None:
+        """Two agents at one engine: the host is the first one's, and the second is told, at its next ping, a moment later."""
+        known = (self._fleet.by_uuid("host", each["uuid"]) for each in elements if each["type"] == "host")
+        taken = ((host, self._fleet.get("agent", host.row.get("agentId"))) for host in known if host is not None and not host.removed)
+        others = [(host, owner) for host, owner in taken if owner is not None and not owner.removed and owner.id != agent.id]
+        if not others:
+            self._warnings.pop(agent.id, None)
+            return
+        (host, owner), *_ = others
+        warning = (
+            f"Agent {agent.name} is at the engine of {host.name}, which is agent {owner.name}'s: nothing is placed through it. "
+            f"Stop it, or point it at another engine; or stop and remove {owner.name}, and remove {host.name}, to put it in its place"
+        )
+        if self._warnings.get(agent.id) != warning:
+            log.warning(warning, action="engine-taken", agent=agent.id, host=host.id, owner=owner.id)
+            self._warnings[agent.id] = warning
+            self._due[agent.id] = 0.0
+
+    async def _judge(self, agent: Resource, message: Message) -> None:
+        held = held_in(message.data)
+        if held is not None and await self.strays.judge(agent, held, self._endings.placed(agent.id)):
+            self._due[agent.id] = min(self._due.get(agent.id, float("inf")), asyncio.get_running_loop().time() + AGAIN)

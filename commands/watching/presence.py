@@ -19,6 +19,7 @@ from commands.sending.bus import Bus
 from commands.turns.fleet import Fleet
 from commands.watching.endings import Endings
 from commands.watching.inventory import InventoryWatch
+from commands.watching.strays import Strays
 from eventstore import Unavailable
 
 log = structlog.get_logger("corral.presence")
@@ -50,7 +51,7 @@ class PresenceWatch:
         self._news = asyncio.Event()
         self._heard_over: dict[int, int] = {}
         """Agent -> the bus's connection that it was heard over last."""
-        self._inventory = InventoryWatch(bus, commands, fleet, mine)
+        self._inventory = InventoryWatch(bus, commands, fleet, mine, endings)
         bus.on_presence = self._heard
 
     def _heard(self, presence: Presence) -> None:
@@ -65,6 +66,10 @@ class PresenceWatch:
         if self._mine(f"agent-{presence.agent}"):
             self._heard_of[presence.agent] = presence
             self._news.set()
+
+    @property
+    def strays(self) -> Strays:
+        return self._inventory.strays
 
     def ask(self) -> None:
         """Agents that were not heard lately are asked with the next look, and all of them what they have."""
@@ -88,6 +93,7 @@ class PresenceWatch:
             for presence in heard.values():
                 try:
                     await self._endings.hear(presence)
+                    self._inventory.hear(presence)
                 except Exception:  # one heartbeat must not end the engine for all others
                     log.exception("A heartbeat can't be held against the log", action="heartbeat-failed", agent=presence.agent)
 

@@ -25,6 +25,7 @@ from deploy.cli import (
     replay,
     servers,
     sim,
+    strays,
     trace,
     watch,
     why,
@@ -38,8 +39,8 @@ Start with `corral up`, and `corral ps` in another terminal. Things are named by
 beginning of a container engine's id. Every command that prints data has -o json."""
 
 PARTS = (
-    servers, archive, agent, machine_image, sim, instances, live, hosts, images, interventions, history, replay, diff, why,
-    trace, watch, dot,
+    servers, archive, agent, machine_image, sim, instances, live, hosts, images, strays, interventions, history, replay, diff,
+    why, trace, watch, dot,
 )  # fmt: skip
 
 

@@ -275,6 +275,18 @@ async def test_epochs_are_read_back_from_labels_when_the_ledger_is_lost(
         assert ((await ear.ask(deactivate(web, 9, agent=number))).context or {}).get("stale") is True
 
 
+async def test_an_inventory_tells_whose_a_container_is_and_of_which_start(agent: DockerDriver, ear: Ear, host: LabHost) -> None:
+    ours, older = container(host), container(host)
+    start = activate(ours, 10, agent=ear.agent)
+    await ear.ask(start.model_copy(update={"context": {"epoch": 10, "cloud": "this cloud"}}))
+    await ear.ask(activate(older, 11, agent=ear.agent))
+    told = await ear.ask(command("ping", {"options": {"instances": True}}, agent=ear.agent))
+    found = {each["uuid"]: each for each in told.data["resources"]}
+    known = {"type": "instance", "kind": "docker", "state": "running"}
+    assert found[ours["uuid"]] == {**known, "uuid": ours["uuid"], "epoch": 10, "cloud": "this cloud"}
+    assert found[older["uuid"]] == {**known, "uuid": older["uuid"], "epoch": 11, "cloud": None}
+
+
 async def test_a_ping_tells_of_the_engine_as_one_host_with_a_pool(agent: DockerDriver, ear: Ear, host: LabHost) -> None:
     ping = command("ping", {"resources": [], "options": {"resources": True, "instances": True}}, agent=ear.agent)
     one, two = await ear.ask(ping), await ear.ask(ping.model_copy(update={"id": "again"}))

@@ -11,6 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from agents.driver import DriverError, Held
 from agents.ledger import LedgerInUse
 from agents.process import Agent
 from agents.simulated import Knobs, SimulatedDriver
@@ -142,12 +143,10 @@ async def test_what_can_not_be_seen_is_not_told_as_absent(
     agent.announce()
     await ear.wait_for_presence(2)
 
-    async def away() -> dict[str, str]:
-        from agents.driver import DriverError
-
+    async def away() -> dict[str, Held]:
         raise DriverError("the engine is away")
 
-    monkeypatch.setattr(driver, "instances", away)
+    monkeypatch.setattr(driver, "held", away)
     agent.announce()
     beat = await ear.wait_for_presence(3)
     assert (beat.instances, beat.trouble) == ({web["uuid"]: "running"}, "the engine is away")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agents.driver import RUNNING, STOPPED, DriverError, Json, Report, instance_of_root_volume, uuid_at
+from agents.driver import RUNNING, STOPPED, DriverError, Held, Json, Report, instance_of_root_volume, uuid_at
 from agents.ledger import _SCHEMA, Ledger
 from agents.process import Agent
 from agents.wire import Message
@@ -25,6 +25,7 @@ class Box:
 
     state: str
     epoch: int
+    cloud: str | None = None
 
 
 Fails = Callable[["Machine", str], None]
@@ -69,7 +70,7 @@ class Machine:
         box = self.boxes.get(uuid)
         if state == RUNNING:
             if box is None or box.state == REMOVED:
-                self.boxes[uuid] = Box(RUNNING, request.epoch)
+                self.boxes[uuid] = Box(RUNNING, request.epoch, request.cloud)
             else:
                 box.state = RUNNING
         elif box is not None and box.state != REMOVED:
@@ -138,6 +139,9 @@ class SlowDriver:
 
     async def instances(self) -> dict[str, str]:
         return {uuid: box.state for uuid, box in self._machine.boxes.items() if box.state != REMOVED}
+
+    async def held(self) -> dict[str, Held]:
+        return {uuid: Held(box.state, box.epoch, box.cloud) for uuid, box in self._machine.boxes.items() if box.state != REMOVED}
 
     async def resources(self, ping: Json) -> list[Json]:
         machine = self._machine

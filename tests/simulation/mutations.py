@@ -12,12 +12,14 @@ from agents.ledger import Arrival, Fresh, Verdict
 from agents.wire import Message
 from commands.engine.engine import Engine
 from commands.logic import placement, vnets
+from commands.resource import Resource
 from commands.secrets.vault import Vault
 from commands.sending.dispatch import Dispatch, Outstanding
 from commands.turns import calls, handlers
 from commands.turns.claimed import leased
 from commands.turns.draft import Draft
 from commands.turns.turn import Answer, Turn
+from commands.watching.strays import Stray, Strays
 from eventstore import Claim, Held, Release
 from eventstore.clock import LogClock
 from eventstore.memory import MemoryStore
@@ -140,6 +142,10 @@ async def _open(vault: Vault, writes: Sequence[Write]) -> list[Write]:
     return list(writes)
 
 
+async def _leave_alone(strays: Strays, agent: Resource, stray: Stray) -> None:
+    """What has no place somewhere goes on there."""
+
+
 def _keep(driver: SlowDriver, request: Message) -> None:
     """It says that it has removed what it keeps."""
     if request.name != "compute.instance.remove":
@@ -192,5 +198,6 @@ MUTATIONS: dict[str, Callable[[], Parts]] = {
     "deaf-machine": lambda: Parts(prepare=_patched(SlowDriver, "_do", _keep)),
     "eager-handlers": lambda: Parts(prepare=_patched(calls, "_minds", lambda turn, stream, bracket, handler: True)),
     "no-handlers": lambda: Parts(prepare=_patched(calls, "_taking_part", lambda turn, stream, bracket, process: [])),
+    "strays-at-large": lambda: Parts(prepare=_patched(Strays, "_end", _leave_alone)),
     "never-again": lambda: Parts(prepare=_ticking(_never_again)),
 }

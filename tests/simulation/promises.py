@@ -58,6 +58,8 @@ class Promises:
         """Correlations in which something failed: what follows may be its undoing."""
         self._newest: dict[tuple[str, str], tuple[int, str]] = {}
         """(machine, instance) -> the newest epoch that was carried out there, and by what."""
+        self.ghosts: set[tuple[str, str]] = set()
+        """(machine, instance): boxes that came back by themselves after they were removed, and that nobody has ended since."""
         self.ended: set[str] = set()
         """Instances whose box ended by itself at some time."""
         self._requested: dict[str, str] = {}
@@ -211,12 +213,20 @@ class Promises:
         if epoch < known and not request.name == last == "storage.volume.remove":  # a root volume leaves each of its pools
             raise Broken(f"{machine.name} does {request.name} of epoch {epoch} for {uuid}, after one of epoch {known}")
         self._newest[machine.name, uuid] = max((epoch, request.name), (known, last))
+        ghost = (machine.name, uuid) in self.ghosts
+        if state == REMOVED or context.get("correlation") != f"corral:stray-{uuid}":  # what is stopped there lies there still
+            self.ghosts.discard((machine.name, uuid))
         if state == RUNNING:
-            elsewhere = [each.name for each in self.machines if each is not machine and _runs(each, uuid)]
+            others = (each for each in self.machines if each is not machine and (each.name, uuid) not in self.ghosts)
+            elsewhere = [each.name for each in others if _runs(each, uuid)]
             if elsewhere:
                 raise Broken(f"{uuid} starts on {machine.name} while it runs on {elsewhere}")
         elif _runs(machine, uuid):
             correlation = context.get("correlation") or ""
+            if correlation == f"corral:stray-{uuid}":
+                if not ghost:
+                    raise Broken(f"{machine.name} ends {uuid} for having no place, as of {epoch}, and it has one")
+                return
             wanted = self.issued.get(correlation) in STOPPING_VERBS or correlation.startswith(("corral:purge-", "corral:rest-"))
             undoes = self._undoes(epoch)
             wanted = wanted or (uuid in self.ended and correlation.startswith("corral:ended-")) or undoes

@@ -16,14 +16,14 @@ from tests.simulation.hosts import REMOVED
 from tests.simulation.promises import Promises, outstanding
 
 
-def complaints(promises: Promises, engines: Iterable[Engine], now: datetime) -> list[str]:
-    """Everything that is not as it should be; empty when all is."""
+def complaints(promises: Promises, engines: Iterable[Engine], now: datetime, *, strays_removed: bool) -> list[str]:
+    """Everything that is not as it should be; empty when all is. `strays_removed`: the setting."""
     resources = promises.resources
     found = [f"still under way: {each}" for each in outstanding(resources)]
     if found:
         return found
     return [
-        *_states(resources), *_work(promises, now), *_boxes(promises), *_places(resources), *_claims(promises),
+        *_states(resources), *_work(promises, now), *_boxes(promises, strays_removed), *_places(resources), *_claims(promises),
         *leases.complaints(resources, {key: share.holder for key, share in promises.claims.items()}),
         *sealed.complaints(resources, promises.store),
         *(each for engine in engines for each in _engine(engine, promises)),
@@ -52,8 +52,9 @@ def _of(resources: dict[str, Resource], type_name: str) -> list[Resource]:
     return [each for each in resources.values() if each.type == type_name]
 
 
-def _boxes(promises: Promises) -> list[str]:
-    """A box runs exactly where the active map of what is running says so; nothing is left of what was purged."""
+def _boxes(promises: Promises, strays_removed: bool) -> list[str]:
+    """A box runs exactly where the active map of what is running says so; nothing is left of what was purged. What came back by itself
+    is left alone where its agent is not at work, and unless the setting says otherwise: but where its instance lives, it does not run."""
     resources = promises.resources
     machine_of = {each.number: each for each in promises.machines}
     found: list[str] = []
@@ -73,7 +74,12 @@ def _boxes(promises: Promises) -> list[str]:
             found.append(f"{instance.stream} ({instance.state}) is active on {machine.name} by {each.stream}, but its box there is {box}")
     by_uuid = {each.row["uuid"]: each for each in _of(resources, "instance")}
     for machine in promises.machines:
+        agent = resources[f"agent-{machine.number}"]
         for uuid, box in machine.boxes.items():
+            lives = uuid in by_uuid and not by_uuid[uuid].removed
+            ended = strays_removed or (lives and box.state == RUNNING)
+            if (machine.name, uuid) in promises.ghosts and not (ended and agent.state == "active"):
+                continue
             if box.state == RUNNING and (machine.name, uuid) not in runs:
                 found.append(f"a box of {_told(by_uuid.get(uuid))} runs on {machine.name}, and no active map says so")
             elif box.state != REMOVED and uuid in by_uuid and by_uuid[uuid].state == "purged":

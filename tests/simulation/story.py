@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 
 from agents.driver import RUNNING
 from commands.resource import Resource
+from commands.watching.strays import REMOVE
 from tests.simulation.broken import Broken
 from tests.simulation.faults import Faults
-from tests.simulation.hosts import Machine
+from tests.simulation.hosts import REMOVED, Machine
 from tests.simulation.loop import WORLD
 from tests.simulation.requests import Request, choose
 from tests.simulation.rest import complaints, fold_is_the_same, runs_with
@@ -78,6 +79,7 @@ async def _story(world: World) -> None:
         await _furnish(world)
     await _storm(world)
     await _calm(world)
+    await _come_back(world)
     if random.random() < 0.7:
         await _take_away(world)
     if random.random() < 0.5:
@@ -128,7 +130,8 @@ async def _calm(world: World) -> None:
         if world.asked:
             left = [f"{len(world.asked)} clients still wait for an answer"]
             return False
-        left = complaints(world.promises, [each.engine for each in world.engines if each.engine], world.now())
+        engines = [each.engine for each in world.engines if each.engine]
+        left = complaints(world.promises, engines, world.now(), strays_removed=world.settings[REMOVE])
         return not left
 
     await _until(world, at_rest, CALM)
@@ -136,6 +139,28 @@ async def _calm(world: World) -> None:
         raise Broken(f"after {CALM:.0f} s of calm: " + "; ".join(left[:6]))
     if not fold_is_the_same(world.promises):
         raise Broken("the log, read again, folds to something else than it did as it grew")
+
+
+async def _come_back(world: World) -> None:
+    """Machines are put back to what they were some time ago: what they ran then runs again, while clients go on asking."""
+    random = world.chance("what comes back")
+    world.settings[REMOVE] = random.random() < 0.5
+    world.tell("story", f"what was there comes back; {REMOVE} is {world.settings[REMOVE]}")
+    resources = world.promises.resources
+    for machine in world.machines:
+        hosts = {each.id for each in _of(world, "host") if each.row.get("agentId") == machine.number}
+        maps = [each for each in resources.values() if each.type == "instanceHostMap" and each.state != "purged"]
+        placed = {resources[each.root].row["uuid"] for each in maps if each.row.get("hostId") in hosts}
+        for uuid, box in machine.boxes.items():
+            if box.state == REMOVED and uuid not in placed and random.random() < 0.7:
+                world.tell(machine.name, f"      {uuid[:8]} is there again (epoch {box.epoch})")
+                world.promises.ghosts.add((machine.name, uuid))
+                box.state = RUNNING
+    for each in _of(world, "instance"):
+        verb = random.choice(("start", "restore", "stop", "purge", "", "", ""))
+        if verb:
+            world.ask(Request(Wish(verb, ("instance",), 0), f"again-{each.stream}", "instance", each.id, {}))
+    await _calm(world)
 
 
 async def _take_away(world: World) -> None:
@@ -154,6 +179,7 @@ async def _take_away(world: World) -> None:
 async def _farewell(world: World) -> None:
     """All instances are deleted: nothing of them may be left anywhere."""
     world.tell("story", "all instances are deleted")
+    world.settings[REMOVE] = True
     for agent in _of(world, "agent"):  # those that somebody took out of service have to help, too
         if agent.state == "inactive":
             world.ask(Request(Wish("activate", ("agent",), 0), f"help-{agent.stream}", "agent", agent.id, {}))

@@ -75,10 +75,10 @@ class Node:
 class World:
     def __init__(self, seed: int, parts: Parts, verbose: bool = False) -> None:
         self.seed, self.parts, self.verbose = seed, parts, verbose
-        self.random = self._chance("story")
-        self.loop = VirtualLoop(self._chance("order"), shuffled=self.random.random() < 0.8)  # type: ignore[abstract]
+        self.random = self.chance("story")
+        self.loop = VirtualLoop(self.chance("order"), shuffled=self.random.random() < 0.8)  # type: ignore[abstract]
         wire.time = SimpleNamespace(time=lambda: self.now().timestamp())  # type: ignore[assignment, attr-defined]
-        self.weather = Weather(self._chance("weather"))
+        self.weather = Weather(self.chance("weather"))
         self.store = parts.store(clock=self.now)
         self.database = Database(self.store, self.weather, self._landed, parts.clock)
         self.network = Network(self.weather, self._overheard)
@@ -93,11 +93,11 @@ class World:
         self.trace: list[tuple[float, str, str]] = []
         self.broken: Broken | None = None
         self.account = 0
-        self._ids = self._chance("ids")
+        self._ids = self.chance("ids")
 
     # --- time, chance, telling ---
 
-    def _chance(self, what: str) -> Random:
+    def chance(self, what: str) -> Random:
         return Random(f"{self.seed} {what}")
 
     def now(self) -> datetime:
@@ -109,7 +109,7 @@ class World:
 
     def _way(self, process: Process) -> Store:
         """To the database, for a server whose own clock is minutes off and goes at a pace of its own."""
-        chance = self._chance(process.name)
+        chance = self.chance(process.name)
         off, pace = chance.uniform(-SKEW, SKEW), chance.uniform(1 - DRIFT, 1 + DRIFT)
         return cast(Store, self.database.way(process, lambda: off + pace * self.loop.time()))
 

@@ -53,7 +53,7 @@ async def test_a_host_with_a_pool_that_is_new_is_made_while_the_agent_stays_acti
                 await asyncio.sleep(0.05)
         assert len([each for each in cloud.engine.fleet.all("host") if each.row["uuid"] == "second"]) == 1
         assert [event.type for event in await cloud.store.read(agent.stream)] == types, "to ask is no event"
-        assert cloud.agent.commands("ping")[-1].data["options"] == {"resources": True}
+        assert cloud.agent.commands("ping")[-1].data["options"] == {"resources": True, "instances": True}
 
 
 async def test_what_another_agent_says_for_it_brings_nothing(nats_url: str) -> None:

@@ -1,0 +1,264 @@
+"""An agent killed at every place there is, over a real Docker engine: the next one goes on, and what is asked for happens once.
+
+The places are found by an agent that has each that it comes by written down, step by step of an instance's life. Then there are as many
+lives as a step has places: in each, every step kills its agent at another one, and the next agent is asked again. Every other one of them
+has lost its ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import docker
+import pytest
+from docker.errors import ImageNotFound, NotFound
+
+from agents.wire import Message
+from tests.agents.forks import SECONDS, Forks
+from tests.agents.orders import Ear, activate, command, deactivate, in_pool, instance, on_host, on_pool, purge
+from tests.support.lab import LabHost, names
+
+AT_ONCE = 4
+"""Lives lived at the same time."""
+SIGKILL = 9
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A command of an instance's life, and how many containers there are after it, in which state."""
+
+    make: Callable[[Life, int], Message]
+    after: tuple[str, ...]
+    images: int = 1
+    needed: bool = True
+    """Later steps live on what it does; another one is left out of lives in which it has no place to die at."""
+
+
+def _of_volume(verb: str) -> Callable[[Life, int], Message]:
+    return lambda life, epoch: command(f"storage.volume.{verb}", on_pool(life.web), epoch, agent=life.number)
+
+
+def _of_image(verb: str) -> Callable[[Life, int], Message]:
+    return lambda life, epoch: command(f"storage.image.{verb}", in_pool(f"docker:{life.image}"), epoch, agent=life.number)
+
+
+UP, DOWN, NONE = ("running",), ("exited",), ()
+STEPS = (
+    Step(_of_image("activate"), NONE, needed=False),
+    Step(_of_volume("activate"), NONE, needed=False),
+    Step(lambda life, epoch: activate(life.web, epoch, agent=life.number), UP),
+    Step(lambda life, epoch: deactivate(life.web, epoch, agent=life.number), DOWN),
+    Step(lambda life, epoch: activate(life.web, epoch, agent=life.number), UP, needed=False),
+    Step(_of_volume("deactivate"), UP, needed=False),
+    Step(lambda life, epoch: purge(life.web, epoch, agent=life.number), NONE),
+    Step(lambda life, epoch: activate(life.web, epoch, agent=life.number), UP),
+    Step(lambda life, epoch: command("compute.instance.remove", on_host(life.web), epoch, agent=life.number), NONE),
+    Step(_of_image("deactivate"), NONE, needed=False),
+    Step(_of_image("remove"), NONE, images=0),
+)  # fmt: skip
+
+
+@dataclass
+class Life:
+    """One instance's, with its agent."""
+
+    number: int
+    folder: Path
+    forks: Forks
+    ear: Ear
+    client: docker.APIClient
+    image: str
+    forgetful: bool = False
+    """Every agent but the first begins without a ledger."""
+    web: dict[str, Any] = field(init=False)
+    volumes: set[str] = field(default_factory=set)
+    began: float = field(default_factory=time.time)
+    told: list[Message] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.web = instance(
+            f"killed-{self.number}", imageUuid=f"docker:{self.image}", command="sleep 600", stopTimeout=0, dockerVolumes=["/kept"]
+        )
+
+    async def step(self, step: Step, epoch: int, point: str) -> None:
+        """The command is sent to an agent that dies at the point, and to the next one until it answers."""
+        asked = step.make(self, epoch)
+        await self.ear.send(asked, asked)  # twice: NATS has it for whoever listens, and so has its duplicate
+        if await self.forks.start(self.number, self.folder, point) and point:
+            await self._die(asked, point)
+        if point:
+            if self.forgetful:
+                for each in self.folder.glob("ledger.db*"):
+                    each.unlink()
+            assert await self.forks.start(self.number, self.folder)
+        answer = await self.ear.ask_until_answered(asked, SECONDS, resend=2)
+        assert (answer.transitioning, (answer.context or {}).get("stale")) == (None, None), f"{point}: {answer}"
+        await self._late(asked, point)
+        await self.forks.kill(self.number)
+        await self._check(step, point)
+        self.told.append(asked)
+
+    async def _die(self, asked: Message, point: str) -> None:
+        dead = asyncio.create_task(self.forks.died(self.number))
+        answered = asyncio.create_task(self.ear.ask_until_answered(asked, SECONDS, resend=1))
+        await asyncio.wait({dead, answered}, return_when=asyncio.FIRST_COMPLETED)
+        if not dead.done() and point.endswith("inspect_image#1"):
+            # Whose an image is, is looked up once: a heartbeat did so a moment before the command came to it.
+            await self.forks.kill(self.number, dead)
+        answered.cancel()
+        assert await dead == SIGKILL, f"the agent ended before {point}"
+
+    async def _late(self, asked: Message, point: str) -> None:
+        """What was sent long ago arrives once more, and the newest after it: nothing of it has an effect."""
+        if self.forgetful:  # what an older one was answered, nobody knows any more
+            await self.ear.ask(asked, SECONDS)
+            return
+        for older in self.told[-2:]:
+            assert (await self.ear.ask(older, SECONDS)).transitioning is None, f"{point}: {older.name} was done before"
+        for older in (each for each in self.told if each.name == asked.name):
+            again = await self.ear.ask(older.model_copy(update={"id": f"late-{older.id}"}), SECONDS)
+            assert (again.context or {}).get("stale") is True, f"{point}: {again}"
+
+    async def _check(self, step: Step, point: str) -> None:
+        found = await asyncio.to_thread(self._containers)
+        assert tuple(each["State"] for each in found) == step.after, f"{point}: {found}"
+        self.volumes |= {mount["Name"] for each in found for mount in each["Mounts"]}
+        there = await asyncio.to_thread(self._has_image)
+        assert there is bool(step.images), f"{point}: image {self.image}"
+
+    def _containers(self) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = self.client.containers(
+            all=True, filters={"label": [f"corral.instance.uuid={self.web['uuid']}"]}
+        )
+        return listed
+
+    def _has_image(self) -> bool:
+        try:
+            self.client.inspect_image(self.image)  # type: ignore[no-untyped-call]
+        except ImageNotFound:
+            return False
+        return True
+
+    def effects(self) -> Counter[str]:
+        """What the engine did to containers of this instance: what happened how often."""
+        filters = {"type": "container", "label": f"corral.instance.uuid={self.web['uuid']}"}
+        events = self.client.events(since=int(self.began), until=int(time.time()) + 1, filters=filters, decode=True)
+        return Counter(each["Action"] for each in events if each["Action"] in ("create", "start", "stop", "destroy"))
+
+    def left(self) -> list[str]:
+        def there(volume: str) -> bool:
+            try:
+                self.client.inspect_volume(volume)
+            except NotFound:
+                return False
+            return True
+
+        return [volume for volume in self.volumes if there(volume)]
+
+
+@pytest.fixture
+async def forks(nats_url: str, docker_host: str) -> AsyncIterator[Forks]:
+    async with Forks(nats_url, docker_host) as forks:
+        yield forks
+
+
+@pytest.mark.timeout(300)
+async def test_killed_anywhere_an_agent_goes_on_and_what_it_is_asked_for_happens_once(
+    forks: Forks, nats_url: str, docker_hosts: dict[str, LabHost], number: int, tmp_path: Path
+) -> None:
+    host = docker_hosts[names()[0]]
+    client = docker.APIClient(host.base_url, version="auto", timeout=int(SECONDS))
+    numbers = (number * 1000 + each for each in count())
+    made: list[str] = []
+
+    async def a_life(stack: AsyncExitStack, forgetful: bool = False) -> Life:
+        own = next(numbers)
+        ear = await stack.enter_async_context(Ear(nats_url, own))
+        tag = secrets.token_hex(4)
+        await asyncio.to_thread(client.tag, host.image, "corral/killed", tag)
+        made.append(f"corral/killed:{tag}")
+        return Life(own, tmp_path / str(own), forks, ear, client, made[-1], forgetful)
+
+    async def live(gate: asyncio.Semaphore, points: list[list[str]], turn: int) -> None:
+        async with gate, AsyncExitStack() as stack:
+            life = await a_life(stack, forgetful=turn % 2 == 1)
+            lived = [step for step in range(len(STEPS)) if STEPS[step].needed or turn < len(points[step])]
+            for step in lived:
+                await life.step(STEPS[step], 10 * (step + 1), points[step][turn] if turn < len(points[step]) else "")
+            done = await asyncio.to_thread(life.effects)
+            again = 4 in lived  # the one start of what was stopped
+            assert done == Counter(create=2, start=2 + again, stop=1, destroy=2), f"life {turn}: {done}"
+            assert await asyncio.to_thread(life.left) == []
+
+    try:
+        async with AsyncExitStack() as stack:
+            points = await _points(await a_life(stack))
+        assert any("create_container_from_config" in point for point in points[2])
+        gate = asyncio.Semaphore(AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            for turn in range(max(map(len, points))):
+                group.create_task(live(gate, points, turn))
+    finally:
+        for image in made:
+            try:
+                await asyncio.to_thread(partial(client.remove_image, image, force=True))
+            except ImageNotFound:
+                continue
+        client.close()
+
+
+@pytest.mark.timeout(120)
+async def test_killed_as_it_starts_or_tells_that_it_lives_an_agent_goes_on(
+    forks: Forks, nats_url: str, docker_hosts: dict[str, LabHost], number: int, tmp_path: Path
+) -> None:
+    host = docker_hosts[names()[0]]
+    client = docker.APIClient(host.base_url, version="auto", timeout=int(SECONDS))
+    try:
+        async with Ear(nats_url, number) as ear:
+            life = Life(number, tmp_path / "agent", forks, ear, client, host.image)
+            await life.step(STEPS[2], 10, "")
+            told = tmp_path / "told"
+            assert await forks.start(number, life.folder, told=told)
+            async with asyncio.timeout(SECONDS):
+                while "heartbeat after presence#1" not in (points := told.read_text().splitlines()):
+                    await asyncio.sleep(0.01)
+            await forks.kill(number)
+            assert {point.split()[0] for point in points} == {"agent", "heartbeat"}
+            for each in points:
+                if await forks.start(number, life.folder, each):
+                    assert await forks.died(number) == SIGKILL
+            before = len(ear.presences)
+            assert await forks.start(number, life.folder)
+            assert (await ear.wait_for_presence(before + 1, SECONDS)).instances[life.web["uuid"]] == "running"
+            await ear.ask(purge(life.web, 20, agent=number), SECONDS)
+            await forks.kill(number)
+            assert await asyncio.to_thread(life.effects) == Counter(create=1, start=1, destroy=1)
+    finally:
+        client.close()
+
+
+async def _points(life: Life) -> list[list[str]]:
+    """Of each step: by what an agent comes that is started, asked and answers."""
+    found = []
+    for each, step in enumerate(STEPS):
+        told = life.folder.with_name(f"told-{each}")
+        assert await life.forks.start(life.number, life.folder, told=told)
+        asked = step.make(life, 10 * (each + 1))
+        await life.ear.ask(asked, SECONDS)
+        last = f"{asked.name} after reply#1"
+        async with asyncio.timeout(SECONDS):
+            while last not in (points := told.read_text().splitlines()):
+                await asyncio.sleep(0.01)
+        await life.forks.kill(life.number)
+        found.append([point for point in points if point.startswith(asked.name)])
+    return found
