@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -61,7 +61,7 @@ class FaultyDriver:
     async def instances(self) -> dict[str, str]:
         return await self.inner.instances()
 
-    async def held(self) -> list[Held]:
+    async def held(self) -> Mapping[str, Held]:
         return await self.inner.held()
 
     async def resources(self, ping: Json) -> list[Json]:
