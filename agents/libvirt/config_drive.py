@@ -11,7 +11,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from pycdlib import PyCdlib
+from pycdlib.pycdlib import PyCdlib
 
 LABEL = "cidata"
 

@@ -13,6 +13,7 @@ import structlog
 from agents.driver import DriverError, Json
 from agents.libvirt.connection import Libvirt, bindings
 from agents.libvirt.machine import NAMESPACE, domain_uuid, identity
+from agents.libvirt.xml import parsed
 
 log = structlog.get_logger("corral.agent.libvirt")
 
@@ -142,7 +143,7 @@ def undefine(domain: Libvirt) -> None:
 def screen(domain: Libvirt) -> Screen | None:
     """None: it has none, by a template that gives it none, or it does not run."""
     libvirt = bindings()
-    graphics = ElementTree.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE)).find("devices/graphics[@type='vnc']")
+    graphics = parsed(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE)).find("devices/graphics[@type='vnc']")
     if graphics is None or not graphics.get("port", "-1").isdigit():
         return None
     return Screen(graphics.get("listen") or "127.0.0.1", int(graphics.get("port", "0")), graphics.get("passwd") or "")

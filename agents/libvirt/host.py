@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 from agents.driver import DriverError, Json
 from agents.libvirt.connection import Libvirt, bindings
+from agents.libvirt.xml import parsed
 
 POOL = "corral"
 
@@ -20,14 +21,14 @@ _WAYS = ("kvm", "qemu")
 
 def described(connection: Libvirt) -> Json:
     """Its uuid, and what the machine calls itself."""
-    capabilities = ElementTree.fromstring(connection.getCapabilities())
+    capabilities = parsed(connection.getCapabilities())
     own = capabilities.findtext("host/uuid") or connection.getHostname()
     return {"uuid": str(uuid.uuid5(_HOSTS, own)), "name": connection.getHostname()}
 
 
 def best_virtualization(connection: Libvirt) -> tuple[str, str]:
     """(kvm or qemu, architecture): the fastest way to run what the machine itself is. Raises DriverError where there is none."""
-    capabilities = ElementTree.fromstring(connection.getCapabilities())
+    capabilities = parsed(connection.getCapabilities())
     own = capabilities.findtext("host/cpu/arch") or "x86_64"
     for guest in capabilities.findall("guest"):
         arch = guest.find("arch")
@@ -43,7 +44,7 @@ def pool(connection: Libvirt, folder: Path) -> Libvirt:
     """The dir pool of the folder: libvirt's own view of the files, for whoever looks with virsh. Made when there is none."""
     libvirt = bindings()
     for known in connection.listAllStoragePools():
-        if ElementTree.fromstring(known.XMLDesc()).findtext("target/path") == str(folder):
+        if parsed(known.XMLDesc()).findtext("target/path") == str(folder):
             found = known
             break
     else:

@@ -20,6 +20,7 @@ from mako.lookup import TemplateLookup
 from agents.driver import DriverError, Json
 from agents.instances import fields_of
 from agents.libvirt.disks import Disks
+from agents.libvirt.xml import parsed
 
 NAMESPACE = "urn:corral:instance:1"
 """Of the element in a domain's metadata by which inventory knows it."""
@@ -135,7 +136,7 @@ def domain_xml(machine: Machine, epoch: int, templates: Path | None) -> str:
     where = f"template {templates / TEMPLATE}" if own and templates is not None else f"template {BASE}"
     try:
         text: str = lookup.get_template(TEMPLATE if own else BASE).render(machine=machine)
-        root = ElementTree.fromstring(text.strip())
+        root = parsed(text.strip())
     except ElementTree.ParseError as error:
         raise DriverError(f"{where} gives no well-formed XML: {error}") from error
     except (MakoException, SyntaxError) as error:
@@ -167,7 +168,7 @@ def identify(root: ElementTree.Element, instance: str, epoch: int) -> None:
 def identity(metadata: str) -> tuple[str, int] | None:
     """(instance's uuid, epoch) from the element that `identify` wrote; None: somebody else wrote it."""
     try:
-        element = ElementTree.fromstring(metadata)
+        element = parsed(metadata)
     except ElementTree.ParseError:
         return None
     own, epoch = element.get("uuid"), element.get("epoch", "")

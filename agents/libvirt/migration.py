@@ -16,6 +16,7 @@ from agents.driver import DriverError, Json
 from agents.libvirt import domains
 from agents.libvirt.connection import Libvirt, bindings
 from agents.libvirt.disks import Disks
+from agents.libvirt.xml import parsed
 
 MIGRATION_URI, STORAGE, VNC_LISTEN = "migrationUri", "storage", "vncListen"
 
@@ -53,13 +54,12 @@ def migrate(connection: Libvirt, instance: str, source: Source, target: Mapping[
         | libvirt.VIR_MIGRATE_PERSIST_DEST | libvirt.VIR_MIGRATE_UNDEFINE_SOURCE | libvirt.VIR_MIGRATE_AUTO_CONVERGE
     )  # fmt: skip
     vnc = str(there.get(VNC_LISTEN) or source.vnc_listen)
-    rewrite = lambda xml: rewritten(xml, source.disks.folder, Path(storage), vnc)  # noqa: E731
-    parameters = {
-        libvirt.VIR_MIGRATE_PARAM_DEST_XML: rewrite(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_MIGRATABLE)),
-        libvirt.VIR_MIGRATE_PARAM_PERSIST_XML: rewrite(
-            domain.XMLDesc(libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_MIGRATABLE | libvirt.VIR_DOMAIN_XML_INACTIVE)
-        ),
+    whole = libvirt.VIR_DOMAIN_XML_SECURE | libvirt.VIR_DOMAIN_XML_MIGRATABLE
+    descriptions = {
+        libvirt.VIR_MIGRATE_PARAM_DEST_XML: domain.XMLDesc(whole),
+        libvirt.VIR_MIGRATE_PARAM_PERSIST_XML: domain.XMLDesc(whole | libvirt.VIR_DOMAIN_XML_INACTIVE),
     }
+    parameters = {name: rewritten(xml, source.disks.folder, Path(storage), vnc) for name, xml in descriptions.items()}
     domain.migrateToURI3(uri, parameters, flags)
     source.disks.remove_extras(instance)
     return {}
@@ -67,7 +67,7 @@ def migrate(connection: Libvirt, instance: str, source: Source, target: Mapping[
 
 def rewritten(xml: str, here: Path, there: Path, vnc_listen: str) -> str:
     """A domain's description as it is to be at the target: its files in that host's folder, without a config drive."""
-    root = ElementTree.fromstring(xml)
+    root = parsed(xml)
     for element in root.iter():
         file = element.get("file")
         if file is not None and Path(file).is_relative_to(here):
@@ -84,13 +84,13 @@ def rewritten(xml: str, here: Path, there: Path, vnc_listen: str) -> str:
 
 def lacks_config_drive(domain: Libvirt) -> bool:
     """Whether it has a drive with nothing in it, as one that came from another host has."""
-    drive = ElementTree.fromstring(domain.XMLDesc()).find(_CONFIG_DRIVE)
+    drive = parsed(domain.XMLDesc()).find(_CONFIG_DRIVE)
     return drive is not None and drive.find("source") is None
 
 
 def give_config_drive(domain: Libvirt, path: Path) -> None:
     libvirt = bindings()
-    drive = ElementTree.fromstring(domain.XMLDesc()).find(_CONFIG_DRIVE)
+    drive = parsed(domain.XMLDesc()).find(_CONFIG_DRIVE)
     if drive is None:
         return
     ElementTree.SubElement(drive, "source", {"file": str(path)})

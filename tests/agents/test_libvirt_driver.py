@@ -17,7 +17,6 @@ from agents.driver import DriverError
 from agents.libvirt import LibvirtDriver
 from agents.libvirt.driver import LibvirtOptions
 from agents.libvirt.machine import domain_uuid
-from agents.wire import Message
 from tests.agents.orders import command, in_pool, on_host
 from tests.support.lab import LabHost, names
 from tests.support.virtual_machines import boot_image, clear, domains_of, machine
@@ -207,8 +206,8 @@ async def test_further_volumes_are_further_disks(host: Host) -> None:
 
 
 async def test_what_others_run_on_the_libvirt_is_none_of_ours(host: Host) -> None:
-    xml = f"<domain type='qemu'><name>others-{uuid.uuid4()}</name><description>{host.storage}</description><memory>8192</memory><os><type>hvm</type></os></domain>"
-    await host.driver.hypervisor.work(lambda connection: connection.createXML(xml))
+    what = f"<name>others-{uuid.uuid4()}</name><description>{host.storage}</description><memory>8192</memory><os><type>hvm</type></os>"
+    await host.driver.hypervisor.work(lambda connection: connection.createXML(f"<domain type='qemu'>{what}</domain>"))
     assert await host.driver.instances() == {}
 
 
@@ -266,3 +265,45 @@ async def test_a_domain_that_can_not_start_does_not_stay_behind(host: Host) -> N
     with pytest.raises(DriverError, match="nobridge"):
         await host.start(tree)
     assert await host.driver.instances() == {}
+
+
+async def test_a_running_machine_moves_to_another_host(open_host: Open) -> None:
+    here = await open_host(0)
+    there = await open_host(1)
+    uri = f"qemu+tcp://{there.lab.name}/system"
+    there = await open_host(1, migration_uri=uri)
+    tree = vm(await here.image())
+    target = (await there.driver.resources({}))[1]
+    before = await here.start(tree)
+    await here.says(tree, "corral boot 1\n.")
+    given = {**tree, "image": {**tree["image"], "url": (there.images / "counter.img").as_uri()}}
+    await asyncio.to_thread(boot_image, there.images / "counter.img")
+    given["volumes"] = [{**tree["volumes"][0], "image": given["image"]}]
+    await there.make_volumes(given)
+    for _ in range(2):
+        await here.do("compute.instance.migrate", {**on_host(tree), "target": {"host": target}}, 20)
+    assert await here.driver.instances() == {}
+    assert await there.driver.instances() == {tree["uuid"]: "running"}
+    after = await there.do("compute.instance.activate", on_host(given), 30)
+    told = [each["instance"]["+data"]["+fields"] for each in (before, after)]
+    assert told[0]["libvirtVncPassword"] == told[1]["libvirtVncPassword"]
+    assert told[1]["libvirtVncAddress"].startswith(there.lab.address)
+    assert await there.driver.epochs() == {tree["uuid"]: 30}
+    assert "boot" not in await there.says(tree, "..."), "it went on, and did not begin again"
+    drive = (await there.domain(tree)).find("devices/disk[@device='cdrom']/source")
+    assert drive is not None
+    assert drive.get("file") == str(there.storage / f"seed-{tree['uuid']}.iso")
+    await here.volume("remove", tree["volumes"][0], tree)
+    await there.stop(given)
+    await there.start(given, epoch=40)
+    await there.says(tree, "corral boot 2")
+
+
+async def test_a_host_that_does_not_say_where_it_is_reached_takes_no_running_machine(open_host: Open) -> None:
+    here, there = await open_host(0), await open_host(1)
+    tree = vm(await here.image())
+    await here.start(tree)
+    target = (await there.driver.resources({}))[1]
+    with pytest.raises(DriverError, match="--libvirt-migration"):
+        await here.do("compute.instance.migrate", {**on_host(tree), "target": {"host": target}}, 20)
+    assert await here.driver.instances() == {tree["uuid"]: "running"}
