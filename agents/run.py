@@ -43,6 +43,8 @@ class AgentOptions:
     """The engine's address; None: that of DOCKER_HOST, else the usual socket."""
     libvirt: str | None = None
     """The libvirt's address; None: there is to be no libvirt host. With it, Docker is driven only where `docker` is given."""
+    libvirt_type: str | None = None
+    """kvm or qemu; None: the best there is."""
     libvirt_storage: Path | None = None
     libvirt_templates: Path | None = None
     libvirt_migration: str | None = None
@@ -165,5 +167,5 @@ def _libvirt(options: AgentOptions) -> Driver:
     bindings()
     return LibvirtDriver(libvirt_url(options.libvirt), LibvirtOptions(
         name=options.name, storage=options.libvirt_storage, templates=options.libvirt_templates, host_ip=options.host_ip,
-        migration_uri=options.libvirt_migration, console_port=options.console_port,
+        migration_uri=options.libvirt_migration, console_port=options.console_port, virtualization=options.libvirt_type,
     ))  # fmt: skip

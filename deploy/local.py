@@ -175,7 +175,7 @@ class LocalHosts:
         settings = self._settings
         options = LibvirtOptions(
             storage=settings.libvirt_storage, templates=self._home.path / TEMPLATES, host_ip=settings.listen if settings.loopback else None,
-            migration_uri=settings.libvirt_migration or None,
+            migration_uri=settings.libvirt_migration or None, virtualization=settings.libvirt_type.chosen,
         )  # fmt: skip
         return await reach(libvirt_url(settings.libvirt), options)
 

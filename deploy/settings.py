@@ -53,6 +53,16 @@ class LocalHost(StrEnum):
     SIM = "sim"
 
 
+class MachineType(StrEnum):
+    AUTO = "auto"
+    KVM = "kvm"
+    QEMU = "qemu"
+
+    @property
+    def chosen(self) -> str | None:
+        return None if self is MachineType.AUTO else self.value
+
+
 class LogLevel(StrEnum):
     DEBUG = "debug"
     INFO = "info"
@@ -121,6 +131,9 @@ class Settings(BaseSettings):
     libvirt: Annotated[
         str, Field(description="Where the local libvirt answers; without it, LIBVIRT_DEFAULT_URI or qemu:///system.")
     ] = ""
+    libvirt_type: Annotated[
+        MachineType, Field(description="How the local virtual machines run: kvm, qemu (emulated), or auto for the best there is.")
+    ] = MachineType.AUTO
     libvirt_storage: Annotated[
         Path | None, Field(description="Folder of the local virtual machines' images and disks; without it, one that fits the libvirt.")
     ] = None

@@ -10,7 +10,7 @@ import asyncio
 import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
@@ -84,8 +84,8 @@ class Consoles:
             if self._server is None:
                 try:
                     self._server = await serve(
-                        self._relay, self._listen, self._port, process_request=self._check, subprotocols=[Subprotocol("binary")],
-                        max_size=2**22, compression=None, logger=None,
+                        self._relay, self._listen, self._port, process_request=self._check, select_subprotocol=_binary, max_size=2**22,
+                        compression=None,
                     )  # fmt: skip
                 except OSError as error:
                     raise DriverError(f"consoles can't be served at {self._listen}:{self._port}: {error}") from error
@@ -124,6 +124,11 @@ class Consoles:
                 async with asyncio.timeout(2):
                     await writer.wait_closed()
             log.info("A console is closed", action="console-closed", instance=machine)
+
+
+def _binary(connection: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """The one that noVNC and websockify know; whoever offers none speaks it all the same."""
+    return next((each for each in offered if each == "binary"), None)
 
 
 async def _outwards(reader: asyncio.StreamReader, connection: ServerConnection) -> None:

@@ -19,7 +19,7 @@ from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.keys import key_for, trusting
 from deploy.cli.options import SERVER, Url, command
 from deploy.cli.show import err, out
-from deploy.settings import TEMPLATES, LogFormat, LogLevel
+from deploy.settings import TEMPLATES, LogFormat, LogLevel, MachineType
 
 if TYPE_CHECKING:
     from agents.run import AgentOptions
@@ -76,6 +76,10 @@ def register(app: typer.Typer) -> None:
                 "--host-ip", metavar="IP", envvar="CATTLE_AGENT_IP", help="Where its published ports are reached.", show_default="found out"
             ),
         ] = None,
+        machine_type: Annotated[
+            MachineType,
+            typer.Option("--libvirt-type", envvar="CORRAL_LIBVIRT_TYPE", help="How virtual machines run; auto: the best there is."),
+        ] = MachineType.AUTO,
         storage: Annotated[
             Path | None,
             typer.Option(
@@ -128,8 +132,8 @@ def register(app: typer.Typer) -> None:
         where = base_url(url)
         tls = trusting(remembered("certificate") if is_own(where) else "") if where.startswith("https") else None
         asyncio.run(_run(AgentOptions(
-            where, place, sim, docker, libvirt, storage, home() / TEMPLATES, migration, console_port, name, host_ip=host_ip, nats=nats,
-            credentials=key_for(home() if is_own(where) else None), token=_token(), tls=tls,
+            where, place, sim, docker, libvirt, machine_type.chosen, storage, home() / TEMPLATES, migration, console_port, name,
+            host_ip=host_ip, nats=nats, credentials=key_for(home() if is_own(where) else None), token=_token(), tls=tls,
             docker_certificates=docker_cert_path, docker_verify=docker_tls_verify,
         )))  # fmt: skip
 
