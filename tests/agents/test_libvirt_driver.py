@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -12,11 +13,13 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from websockets.asyncio.client import connect
 
 from agents.driver import DriverError
 from agents.libvirt import LibvirtDriver
 from agents.libvirt.driver import LibvirtOptions
 from agents.libvirt.machine import domain_uuid
+from agents.run import AgentOptions, run_agent
 from tests.agents.orders import command, in_pool, on_host
 from tests.support.lab import LabHost, names
 from tests.support.virtual_machines import boot_image, clear, domains_of, machine
@@ -307,3 +310,42 @@ async def test_a_host_that_does_not_say_where_it_is_reached_takes_no_running_mac
     with pytest.raises(DriverError, match="--libvirt-migration"):
         await here.do("compute.instance.migrate", {**on_host(tree), "target": {"host": target}}, 20)
     assert await here.driver.instances() == {tree["uuid"]: "running"}
+
+
+async def test_a_users_template_shares_a_folder_of_the_host_with_the_guest(open_host: Open, tmp_path: Path) -> None:
+    (tmp_path / "templates").mkdir()
+    (tmp_path / "share").mkdir()
+    example = (Path(__file__).parents[2] / "docs" / "examples" / "libvirt" / "share-a-folder.mako").read_text()
+    (tmp_path / "templates" / "domain.mako").write_text(example.replace("/srv/share", str(tmp_path / "share")))
+    host = await open_host(templates=tmp_path / "templates")
+    tree = vm(await host.image())
+    await host.start(tree)
+    shared = (await host.domain(tree)).find("devices/filesystem")
+    assert shared is not None
+    assert [(each.tag, each.get("dir")) for each in shared if each.get("dir")] == [("source", str(tmp_path / "share")), ("target", "share")]
+    await host.says(tree, "corral boot 1")
+
+
+async def test_a_console_leads_to_the_screen_of_the_machine(host: Host) -> None:
+    tree = vm(await host.image())
+    await host.start(tree)
+    told = await host.do("console.access", {"host": {"kind": "libvirt"}, "instance": {"uuid": tree["uuid"]}, "kind": None})
+    assert (told["kind"], told["host"]) == ("websocket-vnc", "127.0.0.1")
+    async with asyncio.timeout(30), connect(told["url"]) as websocket:
+        assert await websocket.recv() == b"RFB 003.008\n"
+        await websocket.send(b"RFB 003.008\n")
+        assert await websocket.recv() in (b"\x01\x02", b"\x02\x01\x02"), "the password is asked for"
+    await host.do("compute.instance.remove", on_host(tree))
+    with pytest.raises(DriverError, match="has no screen now"):
+        await host.do("console.access", {"instance": {"uuid": tree["uuid"]}})
+
+
+async def test_without_the_bindings_it_is_said_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "libvirt", None)
+    driver = LibvirtDriver("qemu:///system", LibvirtOptions(storage=tmp_path / "disks"))
+    await driver.open(tmp_path)
+    with pytest.raises(DriverError, match=r"pip install 'corral\[libvirt\]'"):
+        await driver.carry_out(command("compute.instance.remove", on_host({"uuid": "x"}), 1), lambda text, percent: None)
+    with pytest.raises(DriverError, match="pip install"):
+        await run_agent(AgentOptions("http://127.0.0.1:9", tmp_path / "agent", libvirt="qemu:///system"))
+    await driver.close()
