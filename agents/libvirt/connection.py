@@ -1,7 +1,7 @@
 """The way to a libvirt: its blocking calls in a few threads, and what its errors mean for the user.
 
-One connection for all threads (libvirt's are made to be shared), opened when it is needed and again after it broke. A libvirt that hangs is
-noticed by keepalives: every call that waits for it ends with an error then.
+Each thread has a connection of its own, opened when it is needed and again after it broke. A libvirt that hangs is noticed by keepalives:
+the call that waits for it ends with an error then. (Of several calls on one connection, some would go on waiting: libvirt 9.0.)
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class Hypervisor:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._lock = threading.Lock()
-        self._connection: Libvirt | None = None
+        self._local = threading.local()
+        self._connections: set[Libvirt] = set()
         self._pools: dict[bool, ThreadPoolExecutor] = {}
 
     async def work(self, what: Callable[[Libvirt], Result]) -> Result:
@@ -89,7 +89,10 @@ class Hypervisor:
         for pool in self._pools.values():
             pool.shutdown(wait=False, cancel_futures=True)
         self._pools.clear()
-        self._drop()
+        for connection in list(self._connections):
+            with suppress(Exception):
+                connection.close()
+        self._connections.clear()
 
     async def _run(self, what: Callable[[Libvirt], Result], quick: bool, seconds: float) -> Result:
         if quick not in self._pools:
@@ -109,30 +112,31 @@ class Hypervisor:
         except libvirt.libvirtError as error:
             if _alive(libvirt, connection):
                 raise DriverError(f"libvirt says: {error.get_error_message() or error}", repr(error)) from error
-            self._drop(connection)
+            self._drop()
             raise NoLibvirt(self._away("the connection broke"), repr(error)) from error
 
     def _open(self, libvirt: Libvirt) -> Libvirt:
-        with self._lock:
-            if self._connection is not None and _alive(libvirt, self._connection):
-                return self._connection
-            try:
-                self._connection = libvirt.open(self.url)
-            except libvirt.libvirtError as error:
-                self._connection = None
-                raise NoLibvirt(self._away(_reason(error)), repr(error)) from error
-            with suppress(libvirt.libvirtError):  # a driver inside this process (test:///) has no use for it
-                self._connection.setKeepAlive(KEEPALIVE_SECONDS, KEEPALIVES)
-            return self._connection
+        connection = getattr(self._local, "connection", None)
+        if connection is not None and _alive(libvirt, connection):
+            return connection
+        self._drop()
+        try:
+            connection = libvirt.open(self.url)
+        except libvirt.libvirtError as error:
+            raise NoLibvirt(self._away(_reason(error)), repr(error)) from error
+        with suppress(libvirt.libvirtError):  # a driver inside this process (test:///) has no use for it
+            connection.setKeepAlive(KEEPALIVE_SECONDS, KEEPALIVES)
+        self._local.connection = connection
+        self._connections.add(connection)
+        return connection
 
-    def _drop(self, broken: Libvirt | None = None) -> None:
-        with self._lock:
-            connection = self._connection
-            if connection is None or broken not in (None, connection):
-                return
-            self._connection = None
-        with suppress(Exception):
-            connection.close()
+    def _drop(self) -> None:
+        connection = getattr(self._local, "connection", None)
+        if connection is not None:
+            self._local.connection = None
+            self._connections.discard(connection)
+            with suppress(Exception):
+                connection.close()
 
     def _away(self, reason: str) -> str:
         return f"libvirt at {self.url} can't be reached: {reason}"
