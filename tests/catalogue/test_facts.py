@@ -47,7 +47,7 @@ OTHERWISE = {
     ("port.activate", "logic post 1000 AgentInstanceHostServicesApplyItems"): DEMANDED,
     ("port.update", "logic post 1000 AgentInstanceHostServicesApplyItems"): DEMANDED,
     ("register", "filter token eq"): "there is no such field: nothing could be found by it",
-    ("storagepool.activate", "logic handler 1000 AddLibvirtDefaultImages"): "there is no libvirt driver that has default images",
+    ("storagepool.activate", "logic handler 1000 AddLibvirtDefaultImages"): "Cattle's default images were templates of its time, at addresses of its own: images are registered by their URL",
     ("subscribe", "filter eventNames eq"): "subscriptions are no rows: a list of them can't be filtered",
     ("volume.allocate", "logic handler 2000 VolumeAllocate"): "a volume finds its pool with the place of its instance (instance.allocate)",
     **{
