@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket
 from commands.catalogue.model import ResourceType
 from commands.errors import NotFound, Refused
 from eventstore import StoreError
-from gateway import console
+from gateway import console, machine_verbs
 from gateway.access.callers import Callers
 from gateway.access.origins import Origins
 from gateway.asking import Asking
@@ -243,6 +243,9 @@ class Gateway:
                 return await writes.act(self._type(request, segment), text, action)
             case "POST", (segment, text, what) if what in INTERVENTIONS:
                 return await writes.intervene(self._type(request, segment), text, what)
+            case "POST", (segment, text, verb) if verb in machine_verbs.VERBS and self._type(request, segment).name == machine_verbs.TYPE:
+                given = machine_verbs.read(verb, request.one())
+                return await writes.change(self._type(request, segment), text, verb, given)
             case "POST", (segment, text, link):
                 return await writes.create_child(self._type(request, segment), text, link)
             case "PUT", (segment, text):

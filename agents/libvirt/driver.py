@@ -18,7 +18,7 @@ import structlog
 from agents.api import own_address
 from agents.driver import RUNNING, STOPPED, DriverError, Json, Report, UnknownCommand, instance_of_root_volume, part, uuid_at
 from agents.instances import fields_of, stop_seconds
-from agents.libvirt import domains, host, migration
+from agents.libvirt import domains, host, migration, snapshots
 from agents.libvirt.config_drive import write_config_drive
 from agents.libvirt.connection import Hypervisor, Libvirt, NoBindings, NoLibvirt, bindings
 from agents.libvirt.consoles import Consoles
@@ -155,6 +155,16 @@ class LibvirtDriver:
                 own = migration.Source(self._disks, self._options.vnc_listen)
                 report(f"Moving to {target.get('name') or target.get('uuid')}", None)
                 return await self.hypervisor.work(lambda connection: migration.migrate(connection, owner, own, target))
+            case "compute.instance.snapshot" | "compute.instance.revert" as command:
+                owner, verb = uuid_at(data, "instanceHostMap", "instance"), command.rpartition(".")[2]
+                name = str(part(data, verb).get("name") or "")
+                what = snapshots.take if verb == "snapshot" else snapshots.revert
+                return await self.hypervisor.work(lambda connection: what(connection, owner, name))
+            case "compute.instance.resize":
+                instance, size = part(data, "instanceHostMap", "instance"), part(data, "resize").get("rootSizeMb")
+                if not isinstance(size, int) or isinstance(size, bool):
+                    raise DriverError(f"rootSizeMb must be a number of megabytes, not {size!r}")
+                return await self.hypervisor.work(lambda connection: snapshots.resize(connection, self._disks, instance, size))
             case "console.access":
                 return await self._console(uuid_at(data, "instance"))
             case _:

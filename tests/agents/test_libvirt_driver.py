@@ -349,3 +349,44 @@ async def test_without_the_bindings_it_is_said_what_to_install(tmp_path: Path, m
     with pytest.raises(DriverError, match="pip install"):
         await run_agent(AgentOptions("http://127.0.0.1:9", tmp_path / "agent", libvirt="qemu:///system"))
     await driver.close()
+
+
+async def test_a_machine_goes_back_to_a_snapshot(host: Host) -> None:
+    tree = vm(await host.image(), fields={"stopTimeout": 0})
+    await host.start(tree)
+    await host.says(tree, "corral boot 1\n.")
+    for _ in range(2):
+        told = await host.do("compute.instance.snapshot", {**on_host(tree), "snapshot": {"name": "before"}})
+        assert told == {"+data": {"+libvirt": {"snapshots": ["before"]}}}
+    await host.stop(tree)
+    await host.start(tree, epoch=30)
+    await host.says(tree, "corral boot 2")
+    await host.stop(tree)
+    for _ in range(2):
+        await host.do("compute.instance.revert", {**on_host(tree), "revert": {"name": "before"}})
+        assert await host.driver.instances() == {tree["uuid"]: "stopped"}
+    await host.start(tree, epoch=40)
+    path = host.storage / f"serial-{tree['uuid']}.log"
+    async with asyncio.timeout(40):
+        while path.read_text().count("corral boot 2") < 2:
+            await asyncio.sleep(0.1)
+    assert "boot 3" not in path.read_text(), "the disk is as it was after the first boot"
+    with pytest.raises(DriverError, match="there is no snapshot other: the machine has before"):
+        await host.do("compute.instance.revert", {**on_host(tree), "revert": {"name": "other"}})
+    with pytest.raises(DriverError, match="can't be a snapshot's name"):
+        await host.do("compute.instance.snapshot", {**on_host(tree), "snapshot": {"name": "../x"}})
+
+
+@pytest.mark.parametrize("running", [True, False])
+async def test_a_root_volume_grows(host: Host, running: bool) -> None:
+    tree = vm(await host.image(), fields={"stopTimeout": 0})
+    await host.start(tree)
+    await host.says(tree, "corral boot 1")
+    if not running:
+        await host.stop(tree)
+    for _ in range(2):
+        await host.do("compute.instance.resize", {**on_host(tree), "resize": {"rootSizeMb": 5}})
+    [volume] = await host.make_volumes(tree)
+    assert volume["volume"]["virtualSizeMb"] == 5
+    with pytest.raises(DriverError, match="a disk only grows: it has 5 MB"):
+        await host.do("compute.instance.resize", {**on_host(tree), "resize": {"rootSizeMb": 4}})

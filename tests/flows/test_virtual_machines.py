@@ -14,10 +14,11 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from agents.libvirt.xml import parsed
 from tests.support.lab import LabHost, names
 from tests.support.server import Server
 from tests.support.small_server import SmallServer, served
-from tests.support.virtual_machines import boot_image, clear
+from tests.support.virtual_machines import boot_image, clear, domains_of
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -95,12 +96,23 @@ def test_a_virtual_machine_lives_from_its_images_url_to_its_end(docker_hosts: di
             again = http.post(f"{path}/?action=console", json={}).raise_for_status().json()
             assert again["links"]["view"].startswith("/see?at=ws%3A%2F%2F127.0.0.1%3A")
 
+            assert http.post(f"{path}/snapshot", json={"name": "../x"}).status_code == 422
+            assert http.post(f"{path}/resize", json={}).status_code == 422
+            assert http.post(f"{path}/snapshot", json={"name": "before"}).raise_for_status().json()["state"] == "updating-running"
+            assert until(http, path, "running")["data"]["libvirt"]["snapshots"] == ["before"]
+            assert set(machine["actions"]) == set(until(http, path, "running")["actions"]), "Cattle's documents have no action more"
+
             http.post(f"{path}/?action=stop", json={}).raise_for_status()
             stopped = until(http, path, "stopped")
             assert "console" not in stopped["actions"]
             assert http.post(f"{path}/?action=console", json={}).status_code in (404, 409, 422)
+            http.post(f"{path}/resize", json={"memoryMb": 48, "vcpu": 2}).raise_for_status()
+            resized = until(http, path, "stopped")
+            assert (resized["memoryMb"], resized["vcpu"]) == (48, 2)
             http.post(f"{path}/?action=start", json={}).raise_for_status()
             until(http, path, "running")
+            [domain] = [each for name, each in domains_of(lab).items() if machine["uuid"] in name]
+            assert parsed(domain).findtext("vcpu") == "2"
             says(serial, "corral boot 2")
 
             http.delete(path).raise_for_status()
