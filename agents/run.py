@@ -155,7 +155,11 @@ def _driver(options: AgentOptions, own: str) -> Driver:
 
 
 def _docker(options: AgentOptions) -> Driver:
-    from agents.docker import DockerDriver, engine_tls, engine_url  # the docker package takes long to import, and the others need none of it
+    from agents.docker import (  # the docker package takes long to import, and the others need none of it
+        DockerDriver,
+        engine_tls,
+        engine_url,
+    )
 
     tls = engine_tls(options.docker_certificates, options.docker_verify)
     return DockerDriver(engine_url(options.docker), name=options.name, host_ip=options.host_ip, tls=tls)

@@ -38,8 +38,8 @@ from agents.docker.images import activate_image, ensure_image, images_of, inspec
 from agents.docker.machines import is_machine, machine_body
 from agents.docker.tls import EngineTls
 from agents.driver import RUNNING, STOPPED, DriverError, Held, Json, Report, UnknownCommand, instance_of_root_volume, part
-from agents.live import Question
 from agents.instances import stop_seconds
+from agents.live import Question
 from agents.wire import Message
 
 log = structlog.get_logger("corral.agent.docker")
