@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import json
+import socket
 import ssl
 import urllib.error
 import urllib.request
@@ -112,3 +113,13 @@ def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 def in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
+
+
+def own_address() -> str:
+    """This machine's on its way out; that of the loopback where there is no way."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing: it only picks the route (the address is kept for documentation)
+            return str(probe.getsockname()[0])
+        except OSError:
+            return "127.0.0.1"

@@ -24,8 +24,11 @@ RUNNING, STOPPED = "running", "stopped"
 IMAGE_COMMANDS = ("storage.image.activate", "storage.image.deactivate", "storage.image.remove")
 VOLUME_VERBS = ("activate", "deactivate", "remove")
 VOLUME_COMMANDS = tuple(f"storage.volume.{verb}" for verb in VOLUME_VERBS)
-INSTANCE_COMMANDS = ("compute.instance.activate", "compute.instance.deactivate", "compute.instance.remove")
-"""`compute.instance.remove` is Corral's own: it removes what was left of an instance. Cattle's agents never hear it."""
+INSTANCE_COMMANDS = (
+    "compute.instance.activate", "compute.instance.deactivate", "compute.instance.remove", "compute.instance.migrate",
+    "compute.instance.snapshot", "compute.instance.revert", "compute.instance.resize",
+)  # fmt: skip
+"""All but the first two are Corral's own, which Cattle's agents never hear; `compute.instance.remove` removes what was left of one."""
 
 
 class DriverError(Exception):

@@ -19,6 +19,7 @@ from agents.files import keep
 from agents.joining import join, joined, place_of
 from agents.process import CONCURRENCY, Agent
 from agents.registration import Place, RegistrationRefused, ServerAway, register
+from agents.several import SeveralDrivers
 from agents.simulated import SimulatedDriver
 
 log = structlog.get_logger("corral.agent.run")
@@ -40,6 +41,15 @@ class AgentOptions:
     sim: bool = False
     docker: str | None = None
     """The engine's address; None: that of DOCKER_HOST, else the usual socket."""
+    libvirt: str | None = None
+    """The libvirt's address; None: there is to be no libvirt host. With it, Docker is driven only where `docker` is given."""
+    libvirt_type: str | None = None
+    """kvm or qemu; None: the best there is."""
+    libvirt_storage: Path | None = None
+    libvirt_templates: Path | None = None
+    libvirt_migration: str | None = None
+    console_port: int = 0
+    """Of libvirt's virtual machines' screens; 0: any."""
     name: str | None = None
     uuid: str | None = None
     """None: the one it had before, else a new one."""
@@ -60,14 +70,14 @@ class AgentOptions:
 
 
 async def run_agent(options: AgentOptions, say: Say = lambda sentence: None) -> None:
-    """Works until it is cancelled, and stops in order then. Raises RegistrationRefused, LedgerInUse."""
+    """Works until it is cancelled, and stops in order then. Raises RegistrationRefused, LedgerInUse, DriverError."""
     own = own_uuid(options.folder, options.uuid)
-    kind = "sim" if options.sim else "docker"
     name = options.name or socket.gethostname()
-    place = await _registered(options, own, name, kind, say)
+    driver = _driver(options, own)
+    place = await _registered(options, own, name, driver.kind, say)
     nats = options.nats or place.nats
     agent = Agent(
-        place.number, own, _driver(options, own, name), options.folder, nats, concurrency=options.concurrency, farewell=True,
+        place.number, own, driver, options.folder, nats, concurrency=options.concurrency, farewell=True,
         configuration=_configuration(options),
     )  # fmt: skip
     await agent.start()
@@ -136,10 +146,16 @@ def _configuration(options: AgentOptions) -> Configuration:
     return Configuration(keys, options.folder / "config", f"{options.url.rstrip('/').removesuffix('/v1')}/v1", options.tls)
 
 
-def _driver(options: AgentOptions, own: str, name: str) -> Driver:
+def _driver(options: AgentOptions, own: str) -> Driver:
+    """Raises DriverError where what it needs is not installed."""
     if options.sim:
         return SimulatedDriver(own)
-    from agents.docker import (  # the docker package takes long to import, and the simulator needs none of it
+    drivers = ([_docker(options)] if options.docker or not options.libvirt else []) + ([_libvirt(options)] if options.libvirt else [])
+    return drivers[0] if len(drivers) == 1 else SeveralDrivers(drivers)
+
+
+def _docker(options: AgentOptions) -> Driver:
+    from agents.docker import (  # the docker package takes long to import, and the others need none of it
         DockerDriver,
         engine_tls,
         engine_url,
@@ -147,3 +163,13 @@ def _driver(options: AgentOptions, own: str, name: str) -> Driver:
 
     tls = engine_tls(options.docker_certificates, options.docker_verify)
     return DockerDriver(engine_url(options.docker), name=options.name, host_ip=options.host_ip, tls=tls)
+
+
+def _libvirt(options: AgentOptions) -> Driver:
+    from agents.libvirt import LibvirtDriver, LibvirtOptions, bindings, libvirt_url  # likewise
+
+    bindings()
+    return LibvirtDriver(libvirt_url(options.libvirt), LibvirtOptions(
+        name=options.name, storage=options.libvirt_storage, templates=options.libvirt_templates, host_ip=options.host_ip,
+        migration_uri=options.libvirt_migration, console_port=options.console_port, virtualization=options.libvirt_type,
+    ))  # fmt: skip

@@ -184,6 +184,16 @@ def replies(partition: int) -> str:
     return f"corral.reply.{partition}.>"
 
 
+def gateway_reply_subject(gateway: str, agent: int, question: str) -> str:
+    """corral.reply.gateway-3f2a.a7.<question id>: of what somebody at a gateway waits for"""
+    return f"corral.reply.gateway-{gateway}.a{agent}.{question}"
+
+
+def gateway_replies(gateway: str) -> str:
+    """What a gateway that asks subscribes to."""
+    return f"corral.reply.gateway-{gateway}.>"
+
+
 HANDLERS_REPLIES = "handler-"
 """How the replies' subjects tell handlers from agents."""
 

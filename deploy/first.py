@@ -19,8 +19,10 @@ NAME = "hello-corral"
 
 
 async def first_instance(parts: Parts, hosts: LocalHosts, say: Console) -> None:
-    """On Docker where an engine answers and has an image (or can be given one), else on the simulated host."""
+    """On Docker where an engine answers and has an image (or can be given one), else on the simulated host, if there is one."""
     image, command = await hosts.first_image()
+    if not image:
+        return
     say.print(f"[bold]A first instance[/] from {image} ...")
     await hosts.active()
     fields: dict[str, object] = {"imageUuid": image, "name": NAME}

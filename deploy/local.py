@@ -1,4 +1,4 @@
-"""The agents that live in the server: this machine's own hosts (Docker, simulated), and the sim:// agents that were made over the API.
+"""The agents that live in the server: this machine's own hosts (Docker, libvirt, simulated), and the sim:// agents made over the API.
 
 Of several servers the first that sees such an agent runs it, and no other ever does: what its hosts hold is on that server's disk.
 """
@@ -29,7 +29,7 @@ from commands.snapshots import form
 from commands.turns.fleet import CATEGORIES, Fleet
 from deploy.cli.keys import trusting
 from deploy.embedded import Home, ServerFailed
-from deploy.settings import LocalHost, Role, Settings
+from deploy.settings import TEMPLATES, LocalHost, Role, Settings
 from deploy.wiring import Parts
 from eventstore import Unavailable
 
@@ -56,8 +56,8 @@ class LocalHosts:
         self._moved = asyncio.Event()
         self.carried: Carried = Carried()
         """What all that ever ran here did."""
-        self.without_docker = ""
-        """Why there is no local Docker host, where one was wanted."""
+        self.without: dict[LocalHost, str] = {}
+        """Why there is no local Docker or libvirt host, where one was wanted."""
 
     async def __aenter__(self) -> Self:
         if not self._settings.has(Role.AGENTS):
@@ -73,7 +73,14 @@ class LocalHosts:
             try:
                 await self._add("docker", await reach(self._settings.docker or None))
             except NoEngine as reason:
-                self.without_docker = str(reason)
+                self.without[LocalHost.DOCKER] = str(reason)
+        if LocalHost.LIBVIRT in self._settings.hosts:
+            from agents.libvirt import NoLibvirt  # as above
+
+            try:
+                await self._add("libvirt", await self._reach_libvirt())
+            except NoLibvirt as reason:
+                self.without[LocalHost.LIBVIRT] = str(reason)
         if LocalHost.SIM in self._settings.hosts:
             await self._add("sim", None)
         await self._keep_up()
@@ -128,7 +135,7 @@ class LocalHosts:
         return {each.stream: each.name for each in named}
 
     async def first_image(self) -> tuple[str, list[str]]:
-        """(image uuid, command) for a first instance: from Docker where its engine has an image or can be given one."""
+        """(image uuid, command) for a first container: from Docker where its engine has an image or can be given one. ("", []): of none."""
         for name, (_, driver) in self._ours.items():
             if name == "docker" and driver is not None:
                 from agents.docker import DockerDriver, default_image
@@ -136,7 +143,7 @@ class LocalHosts:
                 image = await default_image(driver) if isinstance(driver, DockerDriver) else None
                 if image is not None:
                     return f"docker:{image.name}", image.command
-        return "sim:hello", []
+        return ("sim:hello", []) if "sim" in self._ours else ("", [])
 
     def _all_active(self) -> bool:
         def takes_instances(agent: int) -> bool:
@@ -161,6 +168,16 @@ class LocalHosts:
         self._ours[kind] = (found.id, driver)
         if driver is not None:
             await self._start(found.id, uuid, driver)
+
+    async def _reach_libvirt(self) -> Driver:
+        from agents.libvirt import LibvirtOptions, libvirt_url, reach
+
+        settings = self._settings
+        options = LibvirtOptions(
+            storage=settings.libvirt_storage, templates=self._home.path / TEMPLATES, host_ip=settings.listen if settings.loopback else None,
+            migration_uri=settings.libvirt_migration or None, virtualization=settings.libvirt_type.chosen,
+        )  # fmt: skip
+        return await reach(libvirt_url(settings.libvirt), options)
 
     async def _ask_for_lost_hosts(self) -> None:
         """A host of ours that was removed comes back with a restart: its agent, known as it is, is asked anew what hosts it has."""

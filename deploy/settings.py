@@ -25,6 +25,9 @@ PREFIX = "CORRAL_"
 
 SECURITY = "api.security.enabled"
 
+TEMPLATES = "libvirt-templates"
+"""The folder in a home where a user's own templates of virtual machines are."""
+
 
 class BadSetting(Exception):
     """A setting can't be used; the message names its variable, what was given and what is allowed."""
@@ -46,7 +49,18 @@ NEEDS_NATS = {Role.GATEWAY, Role.ENGINE, Role.AGENTS}
 
 class LocalHost(StrEnum):
     DOCKER = "docker"
+    LIBVIRT = "libvirt"
     SIM = "sim"
+
+
+class MachineType(StrEnum):
+    AUTO = "auto"
+    KVM = "kvm"
+    QEMU = "qemu"
+
+    @property
+    def chosen(self) -> str | None:
+        return None if self is MachineType.AUTO else self.value
 
 
 class LogLevel(StrEnum):
@@ -82,7 +96,7 @@ class Settings(BaseSettings):
     ] = None
     metrics_listen: Annotated[str, Field(description="Address of that port; 0.0.0.0 for all of this machine's.")] = "127.0.0.1"
     hosts: Annotated[
-        tuple[LocalHost, ...], NoDecode, Field(description="Hosts that this process brings itself: docker, sim, or none.")
+        tuple[LocalHost, ...], NoDecode, Field(description="Hosts that this process brings itself: docker, libvirt, sim, or none.")
     ] = (LocalHost.DOCKER, LocalHost.SIM)
     roles: Annotated[
         tuple[Role, ...], NoDecode, Field(description="What this process does: gateway, engine, projector, agents.")
@@ -114,6 +128,18 @@ class Settings(BaseSettings):
         Path | None, Field(description="Folder of the events that left the log (corral archive); without it, archive in the home.")
     ] = None
     docker: Annotated[str, Field(description="Where the local Docker engine answers; without it, DOCKER_HOST or the usual socket.")] = ""
+    libvirt: Annotated[
+        str, Field(description="Where the local libvirt answers; without it, LIBVIRT_DEFAULT_URI or qemu:///system.")
+    ] = ""
+    libvirt_type: Annotated[
+        MachineType, Field(description="How the local virtual machines run: kvm, qemu (emulated), or auto for the best there is.")
+    ] = MachineType.AUTO
+    libvirt_storage: Annotated[
+        Path | None, Field(description="Folder of the local virtual machines' images and disks; without it, one that fits the libvirt.")
+    ] = None
+    libvirt_migration: Annotated[
+        str, Field(description="Where other hosts' libvirts reach the local one, to move running machines: qemu+tls://this-host/system.")
+    ] = ""
     set: Annotated[
         dict[str, str], NoDecode, Field(description="Settings of the orchestration that are not to have their default: name=value.")
     ] = {}
@@ -163,7 +189,7 @@ class Settings(BaseSettings):
             raise ValueError(str(bad)) from None
         return given
 
-    @field_validator("home", "archive", "tls_certificate", "tls_key")
+    @field_validator("home", "archive", "tls_certificate", "tls_key", "libvirt_storage")
     @classmethod
     def _absolute(cls, given: Path | None) -> Path | None:
         return given.expanduser().absolute() if given is not None else None

@@ -32,7 +32,7 @@ from deploy.keys import admin_key, joining_token, keep_for_cli
 from deploy.local import LocalHosts
 from deploy.logs import configure
 from deploy.master import FILE, master_keys
-from deploy.settings import NEEDS_NATS, SECURITY, BadSetting, Role, Settings
+from deploy.settings import NEEDS_NATS, SECURITY, BadSetting, LocalHost, Role, Settings
 from deploy.web import PortTaken, TlsUnusable, allow_many_connections, bind, check_tls
 from deploy.wiring import Addresses, NotAlone, server
 from eventstore import NewerSchema, Unavailable
@@ -87,8 +87,9 @@ async def _serve(settings: Settings) -> None:
             url = _note(settings, home, addresses, listener)
             # With a Postgres of others the log tells whether this cloud is new; our own is as new as the home.
             new = parts.new if settings.postgres else noted(home.path).get("first_instance") == "wanted"
-            if hosts.without_docker and (settings.docker or not hosts):  # that none is there is no news unless one was named
-                say.print(f"[yellow]No Docker host:[/] {escape(hosts.without_docker)}")
+            for kind, reason in hosts.without.items():
+                if kind is not LocalHost.DOCKER or settings.docker or not hosts:  # that Docker isn't there is no news unless one was named
+                    say.print(f"[yellow]No {kind.value} host:[/] {escape(reason)}")
             if new and hosts and parts.engine is not None:
                 await first_instance(parts, hosts, say)
             home.note(first_instance="done")

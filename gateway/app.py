@@ -17,8 +17,10 @@ from starlette.websockets import WebSocket
 from commands.catalogue.model import ResourceType
 from commands.errors import NotFound, Refused
 from eventstore import StoreError
+from gateway import console, machine_verbs
 from gateway.access.callers import Callers
 from gateway.access.origins import Origins
+from gateway.asking import Asking
 from gateway.bus.door import Door
 from gateway.bus.hub import Hub
 from gateway.documents import Documents
@@ -86,6 +88,7 @@ class Gateway:
         self.callers = callers or Callers(services)
         self.bus = Door(services, self.callers, hub) if hub is not None else None
         self.live = LiveDoor(services, self.callers, asker) if asker is not None else None
+        self._asking = Asking(hub.nats) if hub is not None else None
         self._joining = JoiningDoor(services, self.callers)
         self._images = HostImages(services, hub.nats) if hub is not None else None
         self._told = 0
@@ -234,10 +237,15 @@ class Gateway:
                 raise Refused("InvalidAction", f"the collection {self._type(request, segment).plural} has no action {action}")
             case "POST", (segment,):
                 return await writes.create(self._type(request, segment))
+            case "POST", (segment, text) if action and action.lower() == console.ACTION:
+                return await console.access(self._services, self._asking, request, self._type(request, segment), text)
             case "POST", (segment, text) if action:
                 return await writes.act(self._type(request, segment), text, action)
             case "POST", (segment, text, what) if what in INTERVENTIONS:
                 return await writes.intervene(self._type(request, segment), text, what)
+            case "POST", (segment, text, verb) if verb in machine_verbs.VERBS and self._type(request, segment).name == machine_verbs.TYPE:
+                given = machine_verbs.read(verb, request.one())
+                return await writes.change(self._type(request, segment), text, verb, given)
             case "POST", (segment, text, link):
                 return await writes.create_child(self._type(request, segment), text, link)
             case "PUT", (segment, text):

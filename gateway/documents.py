@@ -200,8 +200,8 @@ def transitioning(catalogue: Catalogue, resource: Resource) -> Json:
     return _transitioning("no", None, None)
 
 
-WITHOUT_PROCESS = ("acquire", "execute")
-"""Actions that change nothing of their resource: they make another (an address, a task's execution)."""
+WITHOUT_PROCESS = ("acquire", "console", "execute")
+"""Actions that change nothing of their resource: they make another (an address, a task's execution), or tell (where a screen is)."""
 
 
 def offered(catalogue: Catalogue, type: ResourceType, action: Action, resource: Resource) -> bool:

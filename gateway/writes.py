@@ -214,6 +214,16 @@ class Writes:
         intervention = INTERVENTIONS[what](*([reason.strip()] if reason and reason.strip() else []))
         return await self._services.commands.intervene(type.name, resource.id, intervention, self._request.actor, self._request.key)
 
+    async def change(self, type: ResourceType, text: str, verb: str, given: Json) -> Answer:
+        """POST /v1/virtualmachines/1i5/snapshot and the like: processes of Corral's own, which are no actions of Cattle's documents."""
+        return await self._once(202, type, text, lambda: self._run(type, text, verb, given))
+
+    async def _run(self, type: ResourceType, text: str, verb: str, given: Json) -> Outcome:
+        if not self._request.caller.acts(type):
+            raise MethodNotAllowed(verb, type.plural)
+        resource = await self._own(type, text)
+        return await self._services.commands.run(type.name, resource.id, verb, given, self._request.actor, self._request.key)
+
     # --- fields ---
 
     async def _fields(self, type: ResourceType, item: Mapping[str, Any]) -> Json:

@@ -11,15 +11,13 @@ from agents.docker.links import environment, targets
 from agents.docker.ports import bindings, exposed, parse_port, published, wanted_ports
 from agents.docker.raw import raw_of, under
 from agents.driver import DriverError, Json
+from agents.instances import fields_of
 
 UUID_LABEL = "corral.instance.uuid"
 EPOCH_LABEL = "corral.instance.epoch"
 NAME_LABEL = "corral.instance.name"
 CLOUD_LABEL = "corral.cloud"
 """Whose it is. Containers of before there was this label are nobody's, and left alone."""
-
-STOP_SECONDS = 10
-MOST_STOP_SECONDS = 600
 
 _NO_NAME = re.compile(r"[^a-zA-Z0-9_.-]+")
 
@@ -104,16 +102,6 @@ def image_name(image: Mapping[str, object]) -> str | None:
     return uuid.removeprefix("docker:") if uuid.startswith("docker:") else None
 
 
-def stop_seconds(instance: Mapping[str, object]) -> int:
-    """How long a container may take to end itself before it is killed."""
-    given = fields_of(instance).get("stopTimeout")
-    if given is None:
-        return STOP_SECONDS
-    if not isinstance(given, int) or isinstance(given, bool) or not 0 <= given <= MOST_STOP_SECONDS:
-        raise DriverError(f"stopTimeout must be a number of seconds from 0 to {MOST_STOP_SECONDS}, not {given!r}")
-    return given
-
-
 def running_reply(listed: Json | None, inspected: Json, host_ip: str) -> Json:
     fields = {"dockerHostIp": host_ip, "dockerIp": address_of(inspected), "dockerPorts": published(inspected)}
     return {"instance": {"+data": {"dockerContainer": listed, "dockerInspect": inspected, "+fields": fields}}}
@@ -133,12 +121,6 @@ def address_of(inspected: Mapping[str, object]) -> str:
     networks = settings.get("Networks")
     others = [each.get("IPAddress") for each in networks.values()] if isinstance(networks, Mapping) else []
     return next((str(each) for each in (settings.get("IPAddress"), *others) if each), "")
-
-
-def fields_of(instance: Mapping[str, object]) -> Json:
-    data = instance.get("data")
-    fields = data.get("fields") if isinstance(data, Mapping) else None
-    return dict(fields) if isinstance(fields, Mapping) else {}
 
 
 def _command(fields: Json) -> list[str] | None:

@@ -30,7 +30,6 @@ from agents.docker.container import (
     names_for,
     running_reply,
     shared_instances,
-    stop_seconds,
     stopped_reply,
 )
 from agents.docker.engine import Engine, NoEngine, outward_address
@@ -39,6 +38,7 @@ from agents.docker.images import activate_image, ensure_image, images_of, inspec
 from agents.docker.machines import is_machine, machine_body
 from agents.docker.tls import EngineTls
 from agents.driver import RUNNING, STOPPED, DriverError, Held, Json, Report, UnknownCommand, instance_of_root_volume, part
+from agents.instances import stop_seconds
 from agents.live import Question
 from agents.wire import Message
 

@@ -18,6 +18,7 @@ import requests
 from docker.errors import APIError, DockerException
 
 from agents import failpoints
+from agents.api import own_address
 from agents.docker.tls import EngineClient, EngineTls, told
 from agents.driver import DriverError
 
@@ -137,9 +138,4 @@ def outward_address(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme in ("tcp", "http", "https") and parts.hostname:
         return parts.hostname
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # sends nothing: it only picks the route (the address is kept for documentation)
-            return str(probe.getsockname()[0])
-        except OSError:
-            return "127.0.0.1"
+    return own_address()

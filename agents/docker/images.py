@@ -20,9 +20,10 @@ from urllib.parse import urlsplit
 import docker
 from docker.errors import ImageNotFound, NotFound
 
-from agents.docker.container import fields_of, image_name
+from agents.docker.container import image_name
 from agents.docker.pulling import credential_of, load, pull, split_name
 from agents.driver import DriverError, Json, Report
+from agents.instances import fields_of
 
 DEFAULT_IMAGE = "corral/busybox:latest"
 _GOOD_ENOUGH = (DEFAULT_IMAGE, "busybox:latest", "alpine:latest")

@@ -11,6 +11,9 @@ from commands.turns.world import World
 ATTACH = "metadataAttach"
 """In an instance's data: its agent is sent what `tree` gives."""
 
+MACHINE = "virtualMachine"
+"""A kind of instances that are always sent it: a virtual machine has a config drive whatever its networks have."""
+
 
 def attach(turn: Turn, instance: Resource) -> None:
     """instance.start: noted once it applies. With its placement, so that the log has it before the command to its agent, which is built

@@ -52,14 +52,19 @@ def instance_map(world: World, each: Resource) -> Json:
     }
 
 
+def console(world: World, host: Resource, instance: Resource) -> Json:
+    """console.access: the rows alone."""
+    return {"host": _tree(world, host), "instance": _tree(world, instance), "kind": None}
+
+
 def ping(world: World, agent: Resource) -> Json:
     return {"resources": [], "options": {"stats": True, "resources": True, "instances": True}, "agent": _tree(world, agent)}
 
 
 def _instance(world: World, instance: Resource) -> Json:
     tree = _tree(world, instance)
-    if (tree.get("data") or {}).get(metadata.ATTACH):
-        tree["data"] = {**tree["data"], "metadata": metadata.tree(world, instance)}
+    if (tree.get("data") or {}).get(metadata.ATTACH) or instance.kind == metadata.MACHINE:
+        tree["data"] = {**(tree.get("data") or {}), "metadata": metadata.tree(world, instance)}
     if (auth := agent_instances.authorization(world, instance)) is not None:
         fields = instance.fields
         environment = {**_map(fields.get("environment")), AUTH_VARIABLE: auth}

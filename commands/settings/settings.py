@@ -96,6 +96,8 @@ SETTINGS: dict[str, Setting] = {
     # What HTML pages load: a script of another's shows them its own way. None: Corral's.
     "api.ui.js.url": Text("", rf"|{_PLACE}", "a script's URL, or its path on this server"),
     "api.ui.css.url": Text("", rf"|{_PLACE}", "a style sheet's URL, or its path on this server"),
+    # The page that shows a virtual machine's screen; ${url}, ${host}, ${port}, ${path} and ${password} are filled in. None: no such link.
+    "console.url.format.websocket-vnc": Text("", r"|https?://[!-~]+|/[!-~]*", "a page's URL, or its path on this server"),
     "api.redirect.to.ui": YesNo(False),
     "api.redirect.ui.path": Text("/static/", _PATH, "a path on this server, such as /static/"),
     "api.show.removed.for.seconds": Number(300, 0, TEN_YEARS),

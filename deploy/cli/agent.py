@@ -19,7 +19,7 @@ from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.keys import key_for, trusting
 from deploy.cli.options import SERVER, Url, command
 from deploy.cli.show import err, out
-from deploy.settings import LogFormat, LogLevel
+from deploy.settings import TEMPLATES, LogFormat, LogLevel, MachineType
 
 if TYPE_CHECKING:
     from agents.run import AgentOptions
@@ -33,6 +33,7 @@ def register(app: typer.Typer) -> None:
     @command(app, "agent", SERVER, [
         "corral agent --url http://10.0.0.1:8080          (this machine's Docker becomes a host of that Corral)",
         "corral agent --docker tcp://10.0.0.7:2376 --docker-cert-path ./certs   (an engine elsewhere, over TLS)",
+        "corral agent --libvirt qemu:///system            (virtual machines; with --docker URL beside it, both)",
         "corral agent --sim --name paper --home ./paper   (a simulated host, to try things out)",
     ])  # fmt: skip
     def agent(
@@ -57,6 +58,12 @@ def register(app: typer.Typer) -> None:
                 show_default="yes with a DIR, else as DOCKER_TLS_VERIFY says",
             ),
         ] = None,
+        libvirt: Annotated[
+            str | None,
+            typer.Option(
+                "--libvirt", metavar="URI", envvar="CORRAL_LIBVIRT", help="The libvirt, for virtual machines.", show_default="none"
+            ),
+        ] = None,
         sim: Annotated[bool, typer.Option("--sim", help="Simulate a host instead.")] = False,
         name: Annotated[str | None, typer.Option("--name", help="What people call it.", show_default="this machine's name")] = None,
         folder: Annotated[
@@ -69,6 +76,31 @@ def register(app: typer.Typer) -> None:
                 "--host-ip", metavar="IP", envvar="CATTLE_AGENT_IP", help="Where its published ports are reached.", show_default="found out"
             ),
         ] = None,
+        machine_type: Annotated[
+            MachineType,
+            typer.Option("--libvirt-type", envvar="CORRAL_LIBVIRT_TYPE", help="How virtual machines run; auto: the best there is."),
+        ] = MachineType.AUTO,
+        storage: Annotated[
+            Path | None,
+            typer.Option(
+                "--libvirt-storage", metavar="FOLDER", envvar="CORRAL_LIBVIRT_STORAGE",
+                help="Where virtual machines' images and disks are.", show_default="/var/lib/libvirt/images/corral, or in its home",
+            ),
+        ] = None,
+        migration: Annotated[
+            str | None,
+            typer.Option(
+                "--libvirt-migration", metavar="URI", envvar="CORRAL_LIBVIRT_MIGRATION",
+                help="Where other hosts' libvirts reach this one, to move running machines here.", show_default="nowhere",
+            ),
+        ] = None,
+        console_port: Annotated[
+            int,
+            typer.Option(
+                "--console-port", metavar="PORT", envvar="CORRAL_CONSOLE_PORT", help="For the screens of virtual machines.", min=0,
+                max=65535, show_default="any free one",
+            ),
+        ] = 0,
         nats: Annotated[
             str | None, typer.Option("--nats", envvar="CORRAL_NATS", help="Where NATS is.", show_default="what the server says")
         ] = None,
@@ -80,39 +112,44 @@ def register(app: typer.Typer) -> None:
             LogFormat, typer.Option("--log-format", envvar="CORRAL_LOG_FORMAT", case_sensitive=False, help="How.")
         ] = LogFormat.AUTO,
     ) -> None:
-        """Make this machine a host: run its containers as the Corral at --url says, until Ctrl-C. They go on running after it.
+        """Make this machine a host: run its containers, or virtual machines, as the Corral at --url says, until Ctrl-C.
+
+        They go on running after it.
 
         Its API key, where the server asks for one: corral --key ACCESS:SECRET agent ..., or $CORRAL_ACCESS_KEY and $CORRAL_SECRET_KEY.
         With a registration token ($CATTLE_REGISTRATION_ACCESS_KEY, registrationToken, and $CATTLE_REGISTRATION_SECRET_KEY) it joins,
         and has keys of its own.
         """
-        if sim and (docker or docker_cert_path):
-            raise WrongUse("--sim and --docker are two kinds of hosts: start an agent for each, with a --home of its own")
+        if sim and (docker or docker_cert_path or libvirt):
+            other = "--libvirt" if libvirt else "--docker"
+            raise WrongUse(f"--sim and {other} are two kinds of hosts: start an agent for each, with a --home of its own")
         from agents.run import AgentOptions
         from deploy.logs import configure
 
         configure(log_level, log_format)
         place = (folder or home() / "agent").expanduser().absolute()
-        keep_kind(place, "sim" if sim else "docker")
+        keep_kind(place, "sim" if sim else "+".join(["docker"] * bool(docker or not libvirt) + ["libvirt"] * bool(libvirt)))
         where = base_url(url)
         tls = trusting(remembered("certificate") if is_own(where) else "") if where.startswith("https") else None
         asyncio.run(_run(AgentOptions(
-            where, place, sim, docker, name, host_ip=host_ip, nats=nats, credentials=key_for(home() if is_own(where) else None),
-            token=_token(), tls=tls, docker_certificates=docker_cert_path, docker_verify=docker_tls_verify,
+            where, place, sim, docker, libvirt, machine_type.chosen, storage, home() / TEMPLATES, migration, console_port, name,
+            host_ip=host_ip, nats=nats, credentials=key_for(home() if is_own(where) else None), token=_token(), tls=tls,
+            docker_certificates=docker_cert_path, docker_verify=docker_tls_verify,
         )))  # fmt: skip
 
 
 def keep_kind(folder: Path, kind: str) -> None:
-    """An agent's folder holds the memory of one kind of host; it can't become another's."""
+    """An agent's folder holds the memory of simulated hosts or of real ones; it can't become the others'."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / "kind"
     known = path.read_text().strip() if path.exists() else ""
-    if known and known != kind:
+    if known and (known == "sim") != (kind == "sim"):
         raise WrongUse(f"{folder} is the home of a {known} agent: give this {kind} one a --home of its own")
     path.write_text(f"{kind}\n")
 
 
 async def _run(options: AgentOptions) -> None:
+    from agents.driver import DriverError
     from agents.ledger import LedgerInUse
     from agents.registration import RegistrationRefused
     from agents.run import own_uuid, run_agent
@@ -132,7 +169,7 @@ async def _run(options: AgentOptions) -> None:
         await asyncio.wait({working})
         telling.cancel()
         await working
-    except (RegistrationRefused, LedgerInUse) as error:
+    except (RegistrationRefused, LedgerInUse, DriverError) as error:
         raise Failed(str(error)) from None
     except asyncio.CancelledError:
         say("Stopped. What runs here goes on running; a later start with this --home takes it up again")

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.docker.container import create_body, image_name, image_of, names_for, stop_seconds
+from agents.docker.container import create_body, image_name, image_of, names_for
 from agents.docker.images import names_of
 from agents.docker.ports import Port, bindings, parse_port, published, wanted_ports
 from agents.driver import DriverError
+from agents.instances import stop_seconds
 from tests.agents.orders import instance
 
 

@@ -61,7 +61,7 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch: pytest.MonkeyPatch) -
     [
         ("CORRAL_PORT", "http", "CORRAL_PORT can't be 'http': input should be a valid integer"),
         ("CORRAL_PORT", "70000", "CORRAL_PORT can't be '70000': input should be less than or equal to 65535"),
-        ("CORRAL_HOSTS", "docker,kvm", "CORRAL_HOSTS can't be 'docker,kvm': there is no host 'kvm': say docker, sim"),
+        ("CORRAL_HOSTS", "docker,kvm", "CORRAL_HOSTS can't be 'docker,kvm': there is no host 'kvm': say docker, libvirt, sim"),
         ("CORRAL_HOSTS", "none,sim", "CORRAL_HOSTS can't be 'none,sim': none stands alone"),
         ("CORRAL_ROLES", ",", "CORRAL_ROLES can't be ',': a process needs at least one role"),
         ("CORRAL_ROLES", "engin", "CORRAL_ROLES can't be 'engin': input should be 'gateway', 'engine', 'projector' or 'agents'"),

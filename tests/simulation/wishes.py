@@ -152,6 +152,8 @@ TABLE = (
     Wish("rename", ("instance", "host", "agent"), 1, _name),
     Wish("rename", ("host",), 1.5, _capacity),
     Wish("update", ("instance",), 1),
+    Wish("snapshot", ("instance",), 0.5, lambda random, known: {"name": "before"}),
+    Wish("resize", ("instance",), 0.5, lambda random, known: {"rootSizeMb": random.randrange(1, 9), "memoryMb": random.randrange(16, 64)}),
     *(Wish(verb, ("instance",), 0.7) for verb in INTERVENTIONS),
     *(Wish(verb, OWNED, 0.2) for verb in ("retry", "cancel")),
     *(Wish(verb, OWNED, 0.35) for verb in LIFE),

@@ -6,7 +6,7 @@ from typing import Any
 
 from commands.catalogue.model import LAST, PRIORITIES, Ask, Checkpoint, Child, Decide, Logic, Own, Process, Step
 from commands.catalogue.processes.common import PURGED, REMOVED, RESTORED, Phases, lifecycle, managing
-from commands.logic import agent_instances, config_items, docker, instances, keeping, links, metadata, nics, payload, ports
+from commands.logic import agent_instances, config_items, docker, instances, keeping, links, machines, metadata, nics, payload, ports
 from commands.resource import Resource
 from commands.turns.purges import unconfirmed
 from commands.turns.world import World
@@ -68,6 +68,13 @@ STOP: tuple[Step, ...] = (
     *TEARDOWN,
     Own("instance.deallocate", when=instances.leaves_host),
 )
+
+UPDATING = {"stopped": "updating-stopped", "running": "updating-running"}
+UPDATED = {via: state for state, via in UPDATING.items()}
+"""What changes an instance without stopping it."""
+
+MACHINE_MINUTES = 10 * 60.0
+"""Seconds: a snapshot writes down a machine's memory."""
 
 INSTANCE = [
     Process(
@@ -142,8 +149,7 @@ INSTANCE = [
         post=(PURGED,),
     ),
     Process(
-        "instance.update", "instance", ("stopped", "running"), {"stopped": "updating-stopped", "running": "updating-running"},
-        {"updating-stopped": "stopped", "updating-running": "running"},
+        "instance.update", "instance", ("stopped", "running"), UPDATING, UPDATED,
     ),
     Process(
         "instance.restore", "instance", ("removed",), "restoring", "stopped",
@@ -153,6 +159,30 @@ INSTANCE = [
             Child("volume", "instanceId", "volume.restore", removed=True, ignore_invalid=True),
         ),
         post=(RESTORED,),
+    ),
+    *(
+        Process(
+            f"instance.{verb}", "instance", ("stopped", "running"), UPDATING, UPDATED, failed="stopped",
+            handlers=(
+                Decide(machines.must_be_placed),
+                Ask(
+                    f"compute.instance.{verb}", machines.agent_of, machines.with_input, seconds=MACHINE_MINUTES,
+                    no_undo="a snapshot holds up nothing, and what was gone back to is what was asked for",
+                ),
+            ),
+        )
+        for verb in ("snapshot", "revert")
+    ),
+    Process(
+        "instance.resize", "instance", ("stopped", "running"), UPDATING, UPDATED, failed="stopped",
+        handlers=(
+            Decide(machines.must_have_its_disk),
+            Ask(
+                "compute.instance.resize", machines.resizes_a_disk, machines.with_input, seconds=MACHINE_MINUTES,
+                no_undo="a disk only grows: what it has more harms nobody",
+            ),
+            Decide(machines.note_size),
+        ),
     ),
     Process("instance.migrate", "instance", ("running",), "migrating", "running"),
     Process(

@@ -1,0 +1,284 @@
+"""The libvirt driver: an instance is a domain whose uuid follows from the instance's, and whose metadata tell its uuid and epoch.
+
+At most one domain an instance, whatever dies when: libvirt itself holds one of a uuid. Its files lie in one folder (disks.py). The domain
+of a removed instance goes with its root volume.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import orjson
+import structlog
+
+from agents.api import own_address
+from agents.driver import RUNNING, STOPPED, DriverError, Json, Report, UnknownCommand, instance_of_root_volume, part, uuid_at
+from agents.instances import fields_of, stop_seconds
+from agents.libvirt import domains, host, migration, snapshots
+from agents.libvirt.config_drive import write_config_drive
+from agents.libvirt.connection import Hypervisor, Libvirt, NoBindings, NoLibvirt, bindings
+from agents.libvirt.consoles import Consoles
+from agents.libvirt.disks import Disks, size_of
+from agents.libvirt.images import activate_image
+from agents.libvirt.images import reply as image_reply
+from agents.libvirt.machine import Place, described, domain_xml
+from agents.wire import Message
+
+log = structlog.get_logger("corral.agent.libvirt")
+
+PATIENCE = 10.0
+"""Seconds that a command waits for a libvirt that is away, a restart of it say, before it fails."""
+STOP_SECONDS = 30
+"""A guest has to end its services; an instance's field stopTimeout says another time."""
+LOOK = 0.25
+SYSTEM_STORAGE = Path("/var/lib/libvirt/images/corral")
+"""Where the user that QEMU runs as may read."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class LibvirtOptions:
+    """How a host is run."""
+
+    name: str | None = None
+    """What people call it; None: the machine's name."""
+    storage: Path | None = None
+    """The folder of images and volumes; None: one that fits the libvirt."""
+    templates: Path | None = None
+    """The folder of the user's own templates."""
+    host_ip: str | None = None
+    """Where others reach this host; None: found out."""
+    vnc_listen: str = "127.0.0.1"
+    """Where screens are served. What a console leads to comes through the agent, so nobody else need reach it."""
+    console_listen: str | None = None
+    """Where consoles are served to browsers; None: at `host_ip`."""
+    console_port: int = 0
+    """0: any free one."""
+    migration_uri: str | None = None
+    """Where other hosts' libvirts reach this one; None: nothing can be moved here while it runs."""
+    virtualization: str | None = None
+    """kvm or qemu; None: the best there is."""
+    patience: float = PATIENCE
+
+
+class LibvirtDriver:
+    """The folder `images` in the agent's folder holds the files that may be used as images."""
+
+    kind = "libvirt"
+
+    def __init__(self, url: str, options: LibvirtOptions = LibvirtOptions()) -> None:
+        self.hypervisor = Hypervisor(url)
+        self._options = options
+        self._folder = Path()
+        self._host_ip = options.host_ip or own_address()
+        self._consoles = Consoles(options.console_listen or self._host_ip, options.console_port, self._open_screen)
+        self._disks = Disks(options.storage or Path())
+
+    async def open(self, folder: Path) -> None:
+        self._folder = folder
+        (folder / "images").mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._disks = Disks((self._options.storage or usual_storage(self.hypervisor.url, folder)).absolute())
+        try:
+            await asyncio.to_thread(self._disks.prepare)
+        except OSError as error:
+            raise DriverError(
+                f"the folder of images and volumes {self._disks.folder} can't be made: {error}. Name another: --libvirt-storage"
+            ) from error
+
+    async def close(self) -> None:
+        await self._consoles.close()
+        self.hypervisor.close()
+
+    async def carry_out(self, request: Message, report: Report) -> Json:
+        deadline = asyncio.get_running_loop().time() + self._options.patience
+        while True:
+            try:
+                return await self._carry_out(request, report)
+            except NoBindings:
+                raise
+            except NoLibvirt:
+                # Everything here can be begun again: what the first try left is found by its uuid.
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise
+                report("Waiting for libvirt", None)
+                await asyncio.sleep(0.5)
+
+    async def instances(self) -> dict[str, str]:
+        return {each.uuid: RUNNING if each.active else STOPPED for each in await self.hypervisor.look(domains.held)}
+
+    async def epochs(self) -> Mapping[str, int]:
+        return {each.uuid: each.epoch for each in await self.hypervisor.look(domains.held)}
+
+    async def resources(self, ping: Json) -> list[Json]:
+        """A libvirt that is away is still the host it was: what is remembered of it is told."""
+        path = self._folder / "libvirt.json"
+        try:
+            known: Json = await self.hypervisor.look(host.described)
+        except NoLibvirt:
+            try:
+                known = orjson.loads(path.read_bytes())
+            except (OSError, ValueError):
+                known = {}
+            if not known:
+                raise
+        else:
+            half = path.with_suffix(".new")
+            half.write_bytes(orjson.dumps(known))
+            half.replace(path)
+        own, name = known["uuid"], self._options.name or known["name"]
+        data = {"libvirt": migration.told(self._options.migration_uri, self._disks.folder, self._options.vnc_listen)}
+        physical = f"{own}-physical-host"
+        return [
+            {"type": "physicalHost", "kind": "physicalHost", "uuid": physical, "name": name},
+            {"type": "host", "kind": "libvirt", "uuid": own, "name": name, "physicalHostUuid": physical, "data": data},
+            {"type": "storagePool", "kind": "libvirt", "uuid": f"{own}-pool", "name": f"{name} virtual disks", "hostUuid": own},
+        ]
+
+    async def _carry_out(self, request: Message, report: Report) -> Json:
+        data = request.data
+        match request.name:
+            case "compute.instance.activate":
+                instance = part(data, "instanceHostMap", "instance")
+                return await self.hypervisor.work(lambda connection: self._activate(connection, instance, request.epoch))
+            case "compute.instance.deactivate":
+                return await self._deactivate(part(data, "instanceHostMap", "instance"))
+            case "compute.instance.remove":
+                owner = uuid_at(data, "instanceHostMap", "instance")
+                return await self.hypervisor.work(lambda connection: self._remove(connection, owner))
+            case "compute.instance.migrate":
+                owner, target = uuid_at(data, "instanceHostMap", "instance"), part(data, "target", "host")
+                own = migration.Source(self._disks, self._options.vnc_listen)
+                report(f"Moving to {target.get('name') or target.get('uuid')}", None)
+                return await self.hypervisor.work(lambda connection: migration.migrate(connection, owner, own, target))
+            case "compute.instance.snapshot" | "compute.instance.revert" as command:
+                owner, verb = uuid_at(data, "instanceHostMap", "instance"), command.rpartition(".")[2]
+                name = str(part(data, verb).get("name") or "")
+                what = snapshots.take if verb == "snapshot" else snapshots.revert
+                return await self.hypervisor.work(lambda connection: what(connection, owner, name))
+            case "compute.instance.resize":
+                instance, size = part(data, "instanceHostMap", "instance"), part(data, "resize").get("rootSizeMb")
+                if not isinstance(size, int) or isinstance(size, bool):
+                    raise DriverError(f"rootSizeMb must be a number of megabytes, not {size!r}")
+                return await self.hypervisor.work(lambda connection: snapshots.resize(connection, self._disks, instance, size))
+            case "console.access":
+                return await self._console(uuid_at(data, "instance"))
+            case _:
+                return await self.hypervisor.work(lambda connection: self._store(connection, request, report))
+
+    def _store(self, connection: Libvirt, request: Message, report: Report) -> Json:
+        """What concerns images and volumes."""
+        data, disks = request.data, self._disks
+        match request.name:
+            case "storage.image.activate":
+                image = activate_image(disks, part(data, "imageStoragePoolMap", "image"), self._folder / "images", report)
+                host.show_files(connection, disks.folder)
+                return image_reply(image)
+            case "storage.image.remove":
+                disks.remove_image(uuid_at(data, "imageStoragePoolMap", "image"))
+            case "storage.volume.activate":
+                return self._make_volume(connection, part(data, "volumeStoragePoolMap", "volume"), report)
+            case "storage.volume.remove":
+                owner = instance_of_root_volume(data)
+                if owner is not None:
+                    self._remove(connection, owner)
+                disks.remove_volume(uuid_at(data, "volumeStoragePoolMap", "volume"))
+            case "storage.image.deactivate" | "storage.volume.deactivate":
+                return {}
+            case _:
+                raise UnknownCommand(request.name, self.kind)
+        host.show_files(connection, disks.folder)
+        return {}
+
+    def _make_volume(self, connection: Libvirt, volume: Json, report: Report) -> Json:
+        image = volume.get("image")
+        # It was there when it was activated; somebody may have removed it since.
+        behind = activate_image(self._disks, image, self._folder / "images", report) if isinstance(image, Mapping) else None
+        made = self._disks.make_volume(str(volume["uuid"]), behind, size_of(volume, fields_of(volume)))
+        host.show_files(connection, self._disks.folder)
+        return {"+data": {"libvirt": {"path": str(made.path)}}, "volume": made.told()}
+
+    def _activate(self, connection: Libvirt, instance: Json, epoch: int) -> Json:
+        owner = str(instance["uuid"])
+        found = domains.find(connection, owner)
+        if found is not None and found.isActive():
+            domains.go_on(found)
+            domains.note_epoch(found, owner, epoch)
+            if migration.lacks_config_drive(found):
+                write_config_drive(self._disks.seed_path(owner), instance)
+                migration.give_config_drive(found, self._disks.seed_path(owner))
+            return domains.running_reply(found, self._host_ip)
+        way, arch = host.best_virtualization(connection)
+        place = Place(self._options.virtualization or way, arch, self._options.vnc_listen)
+        machine = described(instance, self._disks, place, domains.new_password())
+        write_config_drive(machine.seed, instance)
+        xml = domain_xml(machine, epoch, self._options.templates)
+        return domains.running_reply(domains.define_and_start(connection, xml, found), self._host_ip)
+
+    async def _deactivate(self, instance: Json) -> Json:
+        """Its power button first; what still runs after the stop time is ended."""
+        owner, seconds = str(instance["uuid"]), stop_seconds(instance, STOP_SECONDS)
+        deadline = asyncio.get_running_loop().time() + seconds
+        if seconds:
+            await self._on_running(owner, domains.ask_to_end)
+        while await self._on_running(owner, lambda domain: None):
+            if asyncio.get_running_loop().time() >= deadline:
+                await self._on_running(owner, domains.end)
+            else:
+                await asyncio.sleep(LOOK)
+        return {}
+
+    async def _on_running(self, owner: str, what: Callable[[Libvirt], None]) -> bool:
+        """Does it with the instance's domain; False: it does not run."""
+
+        def on_domain(connection: Libvirt) -> bool:
+            domain = domains.find(connection, owner)
+            if domain is None or not domain.isActive():
+                return False
+            try:
+                what(domain)
+            except bindings().libvirtError:
+                if domains.find(connection, owner) is not None and domain.isActive():
+                    raise
+                return False  # it ended in this moment
+            return True
+
+        return await self.hypervisor.work(on_domain)
+
+    def _remove(self, connection: Libvirt, owner: str) -> Json:
+        domains.remove(connection, owner)
+        self._disks.remove_extras(owner)
+        return {}
+
+    async def _console(self, owner: str) -> Json:
+        def look(connection: Libvirt) -> domains.Screen | None:
+            domain = domains.find(connection, owner)
+            return domains.screen(domain) if domain is not None and domain.isActive() else None
+
+        screen = await self.hypervisor.look(look)
+        if screen is None:
+            raise DriverError("the virtual machine has no screen now: it does not run here, or its template gives it none")
+        return await self._consoles.access(owner, screen.password, self._host_ip)
+
+    async def _open_screen(self, owner: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await self._consoles.connect(await self.hypervisor.look(lambda connection: domains.open_screen(connection, owner)))
+
+
+async def reach(url: str, options: LibvirtOptions = LibvirtOptions()) -> LibvirtDriver:
+    """The driver of the libvirt at `url`. Raises NoLibvirt, saying why, when none answers."""
+    driver = LibvirtDriver(url, options)
+    try:
+        await driver.hypervisor.look(lambda connection: connection.getLibVersion())
+    except BaseException:
+        await driver.close()
+        raise
+    return driver
+
+
+def usual_storage(url: str, folder: Path) -> Path:
+    """A libvirt of the whole system runs QEMU as another user, who can't look into the agent's own folder."""
+    return SYSTEM_STORAGE if "/system" in url else folder / "disks"
