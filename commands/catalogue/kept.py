@@ -15,7 +15,7 @@ KEPT: Mapping[str, frozenset[str]] = {
     "agent": frozenset({"config", "delegate", "knowsEpochs"}),
     "genericObject": frozenset({"agentId"}),
     "hostIpAddressMap": frozenset({"address"}),
-    "instance": frozenset({"hostPorts", "ipsec", "ipsecPorts", "metadataAttach", "runsWith"}),
+    "instance": frozenset({"hostPorts", "ipsec", "ipsecPorts", "metadataAttach", "move", "runsWith"}),
     "instanceHostMap": frozenset({"deallocated"}),
     "instanceLink": frozenset({"linkPorts", "target"}),
     "ipAddress": frozenset({"innerAddress", "leased", "releaseOnChildPurge"}),

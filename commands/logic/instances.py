@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 
 from commands.catalogue.fields import date_text
 from commands.catalogue.ids import api_id
@@ -96,11 +97,11 @@ def find_place(turn: Turn, instance: Resource) -> None:
         if pool is None:
             raise Failure(f"{placement.NOT_PLACED} : {there}, has no active storage pool")
     else:
-        asked = instance.row.get("compute")
-        needed = max(0, int(turn.settings["instance.compute.default"] if asked is None else asked))  # less than nothing takes nothing
+        needed = placement.needed(turn, instance)
         image = turn.get("image", instance.row.get("imageId"))
         spread = bool(turn.settings["simple.allocator.spread"])
-        found = placement.place(turn, instance, image, needed, spread, pools_in_use(turn, instance))
+        allowed = placement.valid_hosts(instance)
+        found = placement.place(turn, instance, image, needed, spread, pools_in_use(turn, instance), allowed=allowed)
         if isinstance(found, placement.NotPlaced):
             raise Failure(str(found))
         pool, subnets = found.pool, found.subnets
@@ -122,7 +123,11 @@ def pools_in_use(turn: Turn, instance: Resource) -> set[int]:
 
 def leave_place(turn: Turn, instance: Resource) -> None:
     """instance.deallocate: its share of the host's capacity is free again, once its maps are gone."""
-    for each in turn.children("instanceHostMap", "instanceId", instance.id, removed=True):
+    give_back(turn, turn.children("instanceHostMap", "instanceId", instance.id, removed=True))
+
+
+def give_back(turn: Turn, host_maps: Iterable[Resource]) -> None:
+    for each in host_maps:
         if each.shares:
             turn.merge(each.stream, {"+data": {"deallocated": True}}, releases=tuple(Release(*share) for share in each.shares))
 

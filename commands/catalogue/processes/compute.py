@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from commands.catalogue.model import LAST, PRIORITIES, Ask, Checkpoint, Child, Decide, Logic, Own, Process, Step
+from commands.catalogue.model import LAST, PRIORITIES, Ask, Checkpoint, Child, Decide, Join, Logic, Own, Process, Step
 from commands.catalogue.processes.common import PURGED, REMOVED, RESTORED, Phases, lifecycle, managing
-from commands.logic import agent_instances, config_items, docker, instances, keeping, links, metadata, nics, payload, ports
+from commands.logic import agent_instances, config_items, docker, instances, keeping, links, metadata, moving, nics, payload, ports
 from commands.resource import Resource
 from commands.turns.purges import unconfirmed
 from commands.turns.world import World
@@ -32,8 +32,23 @@ def agent_where_nothing_else_removes_it(world: World, each: Resource) -> int | N
     return None if any(pool is not None and not pool.removed and pool.row.get("agentId") == agent for pool in pools) else agent
 
 
+def is_ending(host_map: Resource) -> bool:
+    """Of a move that was cut off while it ended where it was: that comes to its end, before it starts there again."""
+    return host_map.state == "deactivating"
+
+
 def is_root(volume: Resource) -> bool:
     return volume.row.get("deviceNumber") == 0
+
+
+HANDING_OVER = 10 * 60.0
+"""Seconds: memory and disks of what runs may take long to be copied (progress restarts the clock)."""
+
+
+def agent_that_hands_over(world: World, each: Resource) -> int | None:
+    """Of a map to which its instance moves while it runs: the agent of the host where it runs."""
+    source = moving.source_of(world, each)
+    return agent_of_host(world, source) if source is not None else None
 
 
 def to_host(command: str, **more: Any) -> Ask:
@@ -54,8 +69,18 @@ CONFIRMED = Child(
 )
 """A map that was removed by force: its agent says first that nothing runs there."""
 
+ONE_PLACE: tuple[Step, ...] = (
+    Child("instanceHostMap", moving.given_up_place, "instancehostmap.deactivate", ignore_invalid=True, mends=True),
+    Child("instanceHostMap", moving.given_up_place, "instancehostmap.remove", ignore_invalid=True, mends=True),
+    Child("volumeStoragePoolMap", moving.given_up_volumes, "volumestoragepoolmap.deactivate", ignore_invalid=True, mends=True),
+    Child("volumeStoragePoolMap", moving.given_up_volumes, "volumestoragepoolmap.remove", ignore_invalid=True, mends=True),
+    Decide(moving.end),
+)
+"""What moves, or was cut off while it did, gives up the place that it does not keep."""
+
 TEARDOWN: tuple[Step, ...] = (
     CONFIRMED,
+    Child("instanceHostMap", moving.hands_over, "instancehostmap.deactivate", ignore_invalid=True, mends=True),
     Child("instanceHostMap", "instanceId", "instancehostmap.deactivate", ignore_invalid=True),
     Decide(ports.release_all),
     Child("nic", "instanceId", "nic.deactivate", ignore_invalid=True),
@@ -66,6 +91,7 @@ TEARDOWN: tuple[Step, ...] = (
 
 STOP: tuple[Step, ...] = (
     *TEARDOWN,
+    *ONE_PLACE,
     Own("instance.deallocate", when=instances.leaves_host),
 )
 
@@ -88,6 +114,7 @@ INSTANCE = [
         handlers=(
             Checkpoint("find placement", 5),
             CONFIRMED,
+            *ONE_PLACE,
             Child(
                 "volumeStoragePoolMap", keeping.all_volume_maps, "volumestoragepoolmap.purge", when=unconfirmed, removed=True,
                 ignore_invalid=True, mends=True,
@@ -103,6 +130,7 @@ INSTANCE = [
             Checkpoint("create storage", 80),
             Child("volume", "instanceId", "volume.activate"),
             Checkpoint("create compute", 5),
+            Child("instanceHostMap", "instanceId", "instancehostmap.deactivate", when=is_ending, mends=True),
             Child("instanceHostMap", "instanceId", "instancehostmap.activate"),
             Checkpoint("post network", 5),
             Child("port", "instanceId", "port.activate"),
@@ -113,14 +141,15 @@ INSTANCE = [
         compensate=instances.undo_start, at_rest=keeping.still_runs,
     ),
     Process(
-        "instance.stop", "instance", ("running", "starting", "updating-running", "updating-stopped"), "stopping", "stopped",
+        "instance.stop", "instance", ("running", "starting", "migrating", "updating-running", "updating-stopped"), "stopping", "stopped",
         delegate="instance.remove", handlers=STOP, chain=instances.after_stop, failed="stopped",
         at_rest=keeping.holds_nothing,
     ),
     Process("instance.restart", "instance", ("running",), "restarting", "running", chain=instances.after_restart),
     Process(
         "instance.remove", "instance",
-        ("requested", "stopped", "starting", "stopping", "creating", "updating-running", "updating-stopped"), "removing", "removed",
+        ("requested", "stopped", "starting", "stopping", "creating", "migrating", "updating-running", "updating-stopped"),
+        "removing", "removed",
         handlers=(
             *STOP,
             Child("nic", "instanceId", "nic.remove", ignore_invalid=True),
@@ -154,7 +183,31 @@ INSTANCE = [
         ),
         post=(RESTORED,),
     ),
-    Process("instance.migrate", "instance", ("running",), "migrating", "running"),
+    Process(
+        "instance.migrate", "instance", ("running",), "migrating", "running",
+        handlers=(
+            Checkpoint("find placement", 5),
+            Decide(moving.choose),
+            Decide(ports.claim_all),
+            Checkpoint("create storage", 60),
+            Join(moving.images, "image.activate"),
+            Join(moving.images_in_pools, "imagestoragepoolmap.activate"),
+            Child("volumeStoragePoolMap", moving.new_volumes, "volumestoragepoolmap.activate"),
+            Checkpoint("move compute", 30),
+            Child("instanceHostMap", moving.ends_first, "instancehostmap.deactivate"),
+            CONFIRMED,
+            Child("instanceHostMap", moving.new_place, "instancehostmap.activate"),
+            Decide(moving.arrive),
+            Checkpoint("leave the old place", 5),
+            *ONE_PLACE,
+            Decide(ports.claim_all),
+            Child("port", "instanceId", "port.deactivate", ignore_invalid=True),
+            Child("port", "instanceId", "port.activate"),
+            Decide(nics.show_addresses),
+            Decide(keeping.note_parts),
+        ),
+        failed="running", compensate=moving.go_back,
+    ),
     Process(
         "instance.allocate", "instance", ("inactive",), "activating", "active", field="allocationState",
         handlers=(Decide(instances.find_place), Child("volume", "instanceId", "volume.allocate")),
@@ -176,6 +229,10 @@ INSTANCE_HOST_MAP = [
         activate=Phases(
             pre=(Logic("MapGoesWithStart", (Decide(keeping.goes_with_start),), 0),),
             handlers=(
+                Ask(
+                    "compute.instance.migrate", agent_that_hands_over, payload.migration, seconds=HANDING_OVER, mends=True,
+                    no_undo="where it went, it is ended by the deactivation of this map",
+                ),
                 to_host(
                     "compute.instance.activate", tries=instances.compute_tries, undo="compute.instance.deactivate",
                     undo_gone="compute.instance.remove",
