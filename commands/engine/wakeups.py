@@ -22,7 +22,7 @@ from commands.engine.partitions import Partitions
 from commands.engine.roots import Roots
 from commands.sending.dispatch import Dispatch
 from commands.turns import handlers
-from commands.turns.fleet import Fleet
+from commands.turns.fleet import Fleet, is_dead
 from commands.watching.endings import Endings
 from eventstore import Recorded, Store, Unavailable, Work
 
@@ -184,9 +184,9 @@ class Wakeups:
 
     def _gone(self, event: Recorded) -> None:
         """Who is asked may be no more: what waits for its answer need not wait (a removal says that nothing is left there)."""
-        removed = self._fleet().resources.get(event.stream)
-        if removed is None or not removed.removed or removed.type not in ("agent", "host", "storagePool"):
+        gone = self._fleet().resources.get(event.stream)
+        if gone is None or gone.type not in ("agent", "host", "storagePool") or not (gone.removed or is_dead(gone)):
             return
-        agent = removed.id if removed.type == "agent" else removed.row.get("agentId")
+        agent = gone.id if gone.type == "agent" else gone.row.get("agentId")
         for root in self._dispatch.roots_asking(agent) if agent else ():
             self._schedule(root, cause=event.id)

@@ -9,6 +9,7 @@ from commands.catalogue.fields import date_text
 from commands.catalogue.ids import api_id
 from commands.logic import attachment, links, nics, placement, ports
 from commands.resource import Json, Resource
+from commands.turns.fleet import is_dead
 from commands.turns.turn import Failure, Turn
 from commands.turns.world import World
 from eventstore import Claim, Release
@@ -133,12 +134,18 @@ def give_back(turn: Turn, host_maps: Iterable[Resource]) -> None:
 
 
 def leaves_host(turn: Turn, instance: Resource) -> bool:
-    """Whether a stop frees the placement: when asked to, or when all its pools are within reach of two hosts or more."""
+    """Whether a stop frees the placement: when asked to, when its host was declared dead, or when all its pools are within reach of two
+    hosts or more."""
     if not has_place(turn, instance):
         return False
     if instance.row["allocationState"] != "active":  # an allocation that failed, or a deallocation that a newer stop superseded
         return True
-    return bool(turn.input(instance).get("deallocateFromHost")) or on_shared_storage(turn, instance)
+    return bool(turn.input(instance).get("deallocateFromHost")) or on_dead_host(turn, instance) or on_shared_storage(turn, instance)
+
+
+def on_dead_host(turn: Turn, instance: Resource) -> bool:
+    hosts = (turn.get("host", each.row["hostId"]) for each in turn.children("instanceHostMap", "instanceId", instance.id))
+    return any(host is not None and is_dead(host) for host in hosts)
 
 
 def on_shared_storage(turn: Turn, instance: Resource) -> bool:

@@ -98,7 +98,7 @@ class PresenceWatch:
                     log.exception("A heartbeat can't be held against the log", action="heartbeat-failed", agent=presence.agent)
 
     async def _lose_hosts(self) -> None:
-        """What runs on a host that was removed is followed up without a heartbeat: there is nobody left to send one."""
+        """What runs on a host that was removed, or declared dead, is followed up without a heartbeat: there is nobody left to send one."""
         while True:
             await asyncio.sleep(LOOK)
             for host in self._fleet.lost_hosts():

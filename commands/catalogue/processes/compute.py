@@ -12,8 +12,8 @@ from commands.turns.purges import unconfirmed
 from commands.turns.world import World
 
 
-def agent_of_host(world: World, each: Resource) -> int | None:
-    return managing(world, world.get("host", each.row.get("hostId")))
+def agent_of_host(world: World, each: Resource, dead_too: bool = False) -> int | None:
+    return managing(world, world.get("host", each.row.get("hostId")), dead_too=dead_too)
 
 
 def agent_where_it_may_run(world: World, each: Resource) -> int | None:
@@ -23,9 +23,12 @@ def agent_where_it_may_run(world: World, each: Resource) -> int | None:
     return agent_of_host(world, each) if unsure else None
 
 
-def agent_where_nothing_else_removes_it(world: World, each: Resource) -> int | None:
+def agent_where_nothing_else_removes_it(world: World, each: Resource, dead_too: bool = False) -> int | None:
     """What an instance has on a host goes with its root volume's map to a pool there. Without such a map its own takes it along."""
-    agent = agent_of_host(world, each)
+    agent = agent_of_host(world, each, dead_too)
+    instance = world.get("instance", each.row["instanceId"])
+    if instance is not None and each in moving.given_up_place(world, instance) and not moving.given_up_volumes(world, instance):
+        return agent  # its volumes stay in a pool that both hosts reach
     roots = (volume for volume in world.children("volume", "instanceId", each.row["instanceId"], removed=True) if is_root(volume))
     maps = (found for volume in roots for found in world.children("volumeStoragePoolMap", "volumeId", volume.id))
     pools = (world.get("storagePool", found.row.get("storagePoolId")) for found in maps)
@@ -57,15 +60,15 @@ def to_host(command: str, **more: Any) -> Ask:
 
 def agent_that_was_not_asked(world: World, each: Resource) -> int | None:
     """Of a map that was removed by force."""
-    return agent_of_host(world, each) if unconfirmed(each) else None
+    return agent_of_host(world, each, dead_too=True) if unconfirmed(each) else None
 
 
 def agent_that_removes_what_was_forced(world: World, each: Resource) -> int | None:
-    return agent_where_nothing_else_removes_it(world, each) if unconfirmed(each) else None
+    return agent_where_nothing_else_removes_it(world, each, dead_too=True) if unconfirmed(each) else None
 
 
 CONFIRMED = Child(
-    "instanceHostMap", "instanceId", "instancehostmap.purge", when=unconfirmed, removed=True, ignore_invalid=True, mends=True
+    "instanceHostMap", keeping.unconfirmed_places, "instancehostmap.purge", removed=True, ignore_invalid=True, mends=True
 )
 """A map that was removed by force: its agent says first that nothing runs there."""
 
@@ -116,7 +119,7 @@ INSTANCE = [
             CONFIRMED,
             *ONE_PLACE,
             Child(
-                "volumeStoragePoolMap", keeping.all_volume_maps, "volumestoragepoolmap.purge", when=unconfirmed, removed=True,
+                "volumeStoragePoolMap", keeping.unconfirmed_volume_maps, "volumestoragepoolmap.purge", removed=True,
                 ignore_invalid=True, mends=True,
             ),
             Own("instance.deallocate", when=keeping.lost_place, mends=True),
@@ -248,6 +251,7 @@ INSTANCE_HOST_MAP = [
         remove=(
             Ask("compute.instance.deactivate", agent_where_it_may_run, payload.instance_map, tries=0),
             Ask("compute.instance.remove", agent_where_nothing_else_removes_it, payload.instance_map, tries=0),
+            Decide(keeping.owe_place),
         ),
         restore=(
             Decide(keeping.may_return),

@@ -136,18 +136,18 @@ def test_it_moves_back_and_stops_restarts_and_leaves_as_ever() -> None:
 
 
 @pytest.mark.parametrize(
-    ("row", "given", "why"),
+    ("valid", "free", "to", "why"),
     [
-        ({}, {"hostId": 1}, "is on host 1h1 already"),
-        ({"validHostIds": [1]}, {"hostId": 2}, "1h2 is none of the validHostIds"),
-        ({}, {"hostId": None}, "host 1h1: it moves away from there; host 1h2: the request names other hosts"),
-        ({"compute": 2_000_000}, {"hostId": 2}, "full"),
+        (None, 9, 1, "is on host 1h1 already"),
+        ([1], 9, 2, "1h2 is none of the validHostIds"),
+        (None, 9, None, "host 1h1: it moves away from there; host 1h2: the request names other hosts"),
+        (None, 0, 2, "full"),
     ],
 )
-def test_where_it_can_not_go_nothing_happens_to_it(row: dict[str, object], given: dict[str, object], why: str) -> None:
-    story = running(**({} if "compute" in row else row))
-    if "compute" in row:
-        story.command("host-2", Update({"computeFree": 0}))
+def test_where_it_can_not_go_nothing_happens_to_it(valid: list[int] | None, free: int, to: int | None, why: str) -> None:
+    story = running(validHostIds=valid)
+    story.command("host-2", Update({"computeFree": free}))
+    given = {"hostId": to}
     story.command(INSTANCE, Run("migrate", given))
     assert story.asks() == []
     is_whole(story, 1)
