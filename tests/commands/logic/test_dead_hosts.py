@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from commands.errors import Conflict
-from commands.turns.dead import is_dead
 from commands.turns.decide import Delete, Ended, Run
+from commands.turns.fleet import is_dead
 from commands.turns.interventions import DeclareDead, ForceRemove
 from tests.support.networks import of_type
 from tests.support.story import Ask, Story, a_cloud, sim_inventory
