@@ -107,7 +107,7 @@ class Wakeups:
         if event.type in events.NEWS:
             for waiter in self._waiters.get(event.stream, ()):
                 self._schedule(waiter, cause=event.id)
-        if event.type in events.ENDS:
+        if event.type in events.ENDS or event.stream.startswith("host-"):
             self._gone(event)
         if event.version == 1 and event.stream.startswith(EXECUTION):
             self.on_task(str((event.data.get("changes") or {}).get("name")))

@@ -13,7 +13,7 @@ from commands.catalogue.ids import api_id
 from commands.logic import ports
 from commands.logic.attachment import Wanted, wanted
 from commands.resource import Resource
-from commands.turns.fleet import Fleet
+from commands.turns.fleet import Fleet, is_dead
 from commands.turns.turn import Turn
 from commands.turns.world import World
 
@@ -150,6 +150,8 @@ def valid_hosts(instance: Resource) -> set[int] | None:
 def _fits(host: Resource, driver: str | None, allowed: Collection[int] | None, needed: int, fleet: Fleet) -> tuple[Resource | None, str]:
     if allowed is not None and host.id not in allowed:
         return None, "the request names other hosts"
+    if is_dead(host):
+        return None, "it was declared dead. Activate it when it is back"
     if host.state != "active":
         return None, f"it is {host.state}"
     agent = fleet.get("agent", host.row.get("agentId"))

@@ -7,9 +7,8 @@
 
 from __future__ import annotations
 
-from commands import events
 from commands.errors import Conflict
-from commands.resource import Json, Resource
+from commands.resource import Resource
 from commands.turns.draft import Draft
 from commands.turns.fleet import DEAD, is_dead
 from commands.turns.world import World
@@ -27,22 +26,17 @@ def all_gone(world: World, pool: int, *, for_good: bool = False) -> bool:
 
 
 def declare(draft: Draft, host: Resource, reason: str) -> None:
-    """In any state: it is taken out of service at once. Raises Conflict."""
+    """In any state: from now on it counts as such, and it is taken out of service. Raises Conflict."""
     if host.type != "host":
         raise Conflict(f"{host.name} is no host: only a host can be declared dead. To take away anything else: force-remove")
     if host.removed:
         raise Conflict(f"{host.name} is removed: nothing is waited for there any more")
     if is_dead(host):
         return
-    for state_field, bracket in host.open.items():
-        draft.cancel(host.stream, bracket, state_field, f"declared dead: {reason}")
     process = draft.catalogue.process("host.deactivate")
-    via = process.via_of("active")
-    data: Json = {
-        "process": process.name, "field": process.field, "from": host.state, "via": [via], "to": process.done_of(via), "forced": reason,
-        "changes": {"+data": {DEAD: reason}},
-    }  # fmt: skip
-    draft.emit(host.stream, events.TRANSITIONED, data)
+    if host.state not in process.dones and draft.accepts(host, process):
+        draft.begin(host.stream, process, reason=reason)
+    draft.merge(host.stream, {"+data": {DEAD: reason}})
 
 
 def revive(draft: Draft, host: Resource) -> None:

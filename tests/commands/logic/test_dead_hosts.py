@@ -67,8 +67,8 @@ def test_it_is_out_of_service_at_once_with_the_reason_in_the_log() -> None:
     story = running()
     host = story.command("host-1", BURNT)
     assert (host.state, is_dead(host), host.data["dead"]) == ("inactive", True, "its rack burnt down")
-    [said] = [event for event in story.log if event.data.get("forced")]
-    assert (said.stream, said.data["forced"]) == ("host-1", "its rack burnt down")
+    [said] = [event for event in story.log if event.data.get("reason")]
+    assert (said.stream, said.data["process"], said.data["reason"]) == ("host-1", "host.deactivate", "its rack burnt down")
     before = len(story.log)
     story.command("host-1", BURNT)
     assert len(story.log) == before
