@@ -39,7 +39,7 @@ from gateway.responses import File, error_response, json_response
 from gateway.schemas import version, versions
 from gateway.services import Services
 from gateway.settings import SettingsDoor
-from gateway.writes import INTERVENTIONS, READ_YOUR_WRITES, Answer, Writes
+from gateway.writes import READ_YOUR_WRITES, Answer, Writes
 from projections.errors import ViewsError
 
 MIN_POSITION_WAIT = 5.0
@@ -236,7 +236,7 @@ class Gateway:
                 return await writes.create(self._type(request, segment))
             case "POST", (segment, text) if action:
                 return await writes.act(self._type(request, segment), text, action)
-            case "POST", (segment, text, what) if what in INTERVENTIONS:
+            case "POST", (segment, text, what) if writes.intervenes(self._type(request, segment), what):
                 return await writes.intervene(self._type(request, segment), text, what)
             case "POST", (segment, text, link):
                 return await writes.create_child(self._type(request, segment), text, link)

@@ -35,7 +35,7 @@ def unconfirmed_places(world: World, instance: Resource) -> list[Resource]:
 
 def unconfirmed_volume_maps(world: World, instance: Resource) -> list[Resource]:
     maps = (each for each in volume_maps(world, instance, removed=True) if unconfirmed(each))
-    return [each for each in maps if not all_gone(world, each.row["storagePoolId"])]
+    return [each for each in maps if not all_gone(world, each.row.get("storagePoolId") or 0)]
 
 
 # --- the steps of instance.start ---
@@ -126,14 +126,14 @@ def owe_place(turn: Turn, host_map: Resource) -> None:
 
 def owe_volume(turn: Turn, volume_map: Resource) -> None:
     """The same of an instance's root volume. What else a dead host's pools hold stays there: it may be all that is left of it."""
-    volume, pool = turn.get("volume", volume_map.row.get("volumeId")), volume_map.row["storagePoolId"]
+    volume, pool = turn.get("volume", volume_map.row.get("volumeId")), volume_map.row.get("storagePoolId")
     is_root = volume is not None and volume.row.get("deviceNumber") == 0
-    if is_root and all_gone(turn, pool) and not all_gone(turn, pool, for_good=True):
+    if is_root and pool is not None and all_gone(turn, pool) and not all_gone(turn, pool, for_good=True):
         _owe(turn, volume_map)
 
 
 def _owe(turn: Turn, each: Resource) -> None:
-    if FORCED not in each.data:
+    if not each.data.get(FORCED):
         turn.merge(each.stream, {"+data": {FORCED: OWED}})
 
 

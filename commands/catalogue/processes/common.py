@@ -25,7 +25,7 @@ def set_removed(turn: Turn, resource: Resource) -> None:
     """Every remove ends with the time of removal, and the time from which the row may be purged: at once where that asks what is left."""
     if not resource.removed:
         specific = f"object.{resource.type.lower()}.remove.time.delay.seconds"
-        delay = turn.settings.get(specific, turn.settings[REMOVE_TIME_DELAY]) if FORCED not in resource.data else 0
+        delay = turn.settings.get(specific, turn.settings[REMOVE_TIME_DELAY]) if not resource.data.get(FORCED) else 0
         kind = turn.catalogue.type(resource.type)
         times = {"removed": date_text(turn.now), "removeTime": date_text(turn.after(float(delay)))}
         turn.change(resource, times, releases=uniqueness.releases(kind, uniqueness.single_keys(kind), resource.row))
