@@ -161,7 +161,8 @@ class Writes:
         given: Json = {}
         input = INPUTS.get(action.name) if action.input is None else self._catalogue.type(action.input)
         if input is not None:
-            given = await validated(input, self._request.one(), self._submission(input, "create"))
+            known = input if input.name in self._catalogue.types else type
+            given = await validated(input, self._request.one(), self._submission(known, "create"))
         return await self._services.commands.run(type.name, resource.id, action.name, given, self._request.actor, self._request.key)
 
     # --- once for a key ---
