@@ -40,7 +40,8 @@ def containers(host: LabHost, uuid: str) -> list[str]:
     """The states of what the engine has for an instance."""
     client = host.client()
     try:
-        return [each.status for each in client.containers.list(all=True, filters={"label": f"{UUID_LABEL}={uuid}"})]
+        found = client.containers.list(all=True, filters={"label": f"{UUID_LABEL}={uuid}"}, ignore_removed=True)
+        return [each.status for each in found]
     finally:
         client.close()
 
