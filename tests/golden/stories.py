@@ -211,8 +211,7 @@ def moved() -> Story:
     story.answer_all(_docker)
     story.command(INSTANCE, Run("migrate"))
     while story.resource(INSTANCE).open:
-        here = story.resources()
-        story.answer_all(lambda ask: "no room" if ask.command == ACTIVATE and here[ask.stream].row["hostId"] == 1 else {})
+        story.answer_all(lambda ask: "no room" if ask.command == ACTIVATE and story.resource(ask.stream).row["hostId"] == 1 else {})
         story.pass_time(16)
     return story
 
