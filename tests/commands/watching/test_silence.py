@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from structlog.testing import capture_logs
 
+from commands.catalogue.builtin import CATALOGUE
 from commands.turns.fleet import Fleet
 from commands.watching import presence
 from commands.watching.presence import PresenceWatch
@@ -68,7 +69,7 @@ async def test_a_server_that_stood_still_or_lost_nats_begins_anew(monkeypatch: A
     monkeypatch.setattr(presence, "LOOK", 0.01)
     monkeypatch.setattr(presence, "STALLED", 0.2)
     bus = SimpleNamespace(connected=True, connections=1)
-    nothing: Any = SimpleNamespace(settings={presence.FAILED: 6, presence.GRACE: 60})
+    nothing: Any = SimpleNamespace(settings={presence.FAILED: 6, presence.GRACE: 60}, catalogue=CATALOGUE)
     watch = PresenceWatch(cast(Any, bus), nothing, Fleet(), cast(Any, None), mine=lambda root: True, returned=lambda agent: None)
     began: list[str] = []
     monkeypatch.setattr(watch._silence, "begin_anew", lambda: began.append("anew"))
