@@ -16,11 +16,12 @@ from commands.catalogue.ids import number_of
 from commands.catalogue.model import Action, ResourceType
 from commands.catalogue.ports import parse_port
 from commands.catalogue.tasks import TASK
+from commands.catalogue.types.compute import INSTANCE_MIGRATE
 from commands.errors import NotFound, Refused, a
 from commands.resource import Resource
 from commands.settings.setting_rows import SETTING, as_stored
 from commands.turns import handlers
-from commands.turns.interventions import Cancel, ForceRemove, Intervention, Retry
+from commands.turns.interventions import Cancel, DeclareDead, ForceRemove, Intervention, Retry
 from eventstore import CommandKey
 from gateway.current import current, shown
 from gateway.documents import WITHOUT_PROCESS, Documents, by_name
@@ -38,6 +39,12 @@ MOST_AT_ONCE = 1000
 
 INTERVENTIONS: Mapping[str, Callable[..., Intervention]] = {"retry": Retry, "cancel": Cancel, "force-remove": ForceRemove}
 """Sub-paths of every resource: what an operator may do in any state."""
+
+OF_HOSTS: Mapping[str, Callable[..., Intervention]] = {"dead": DeclareDead}
+"""The same of hosts alone."""
+
+INPUTS: Mapping[str, ResourceType] = {"migrate": INSTANCE_MIGRATE}
+"""Action -> what it may be told, of those that Cattle declares to be told nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +159,10 @@ class Writes:
             now = ", ".join(self._documents.actions(type, resource)) or "none"
             raise Refused("ActionNotAvailable", f"{action.name} is not possible while {resource.name} is {resource.state}; possible: {now}")
         given: Json = {}
-        if action.input is not None:
-            input = self._catalogue.type(action.input)
-            given = await validated(input, self._request.one(), self._submission(input, "create"))
+        input = INPUTS.get(action.name) if action.input is None else self._catalogue.type(action.input)
+        if input is not None:
+            known = input if input.name in self._catalogue.types else type
+            given = await validated(input, self._request.one(), self._submission(known, "create"))
         return await self._services.commands.run(type.name, resource.id, action.name, given, self._request.actor, self._request.key)
 
     # --- once for a key ---
@@ -200,8 +208,12 @@ class Writes:
         key = self._request.key
         return [replace(key, key=f"{key.key}\x1f{number}") if key and number else key for number in range(count)]
 
+    def intervenes(self, type: ResourceType, what: str) -> bool:
+        """Whether there is such a sub-path."""
+        return what in INTERVENTIONS or (type.name == "host" and what in OF_HOSTS)
+
     async def intervene(self, type: ResourceType, text: str, what: str) -> Answer:
-        """POST /v1/containers/1i5/retry, cancel or force-remove, with {"reason": "..."}: possible in any state."""
+        """POST /v1/containers/1i5/retry, cancel or force-remove, or hosts/1h1/dead, with {"reason": "..."}: possible in any state."""
         return await self._once(202, type, text, lambda: self._intervene(type, text, what))
 
     async def _intervene(self, type: ResourceType, text: str, what: str) -> Outcome:
@@ -211,7 +223,7 @@ class Writes:
         reason = self._request.one().get("reason")
         if reason is not None and not isinstance(reason, str):
             raise Refused("InvalidFormat", "a reason is a text", "reason")
-        intervention = INTERVENTIONS[what](*([reason.strip()] if reason and reason.strip() else []))
+        intervention = {**INTERVENTIONS, **OF_HOSTS}[what](*([reason.strip()] if reason and reason.strip() else []))
         return await self._services.commands.intervene(type.name, resource.id, intervention, self._request.actor, self._request.key)
 
     async def change(self, type: ResourceType, text: str, verb: str, given: Json) -> Answer:

@@ -21,9 +21,11 @@ def commands_of(catalogue: Catalogue, process: str) -> list[str]:
         seen.add(name)
         described = catalogue.process(name)
         for step in described.steps:
+            if isinstance(step, Ask | Child | Own) and step.mends:
+                continue
             if isinstance(step, Ask) and step.command not in found:
                 found.append(step.command)
-            elif isinstance(step, Join) or (isinstance(step, Child | Own) and not step.mends):
+            elif isinstance(step, Child | Own | Join):
                 walk(step.process)
         if described.delegate:
             walk(described.delegate)

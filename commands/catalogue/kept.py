@@ -12,10 +12,11 @@ from typing import Any
 from commands.catalogue.model import ResourceType
 
 KEPT: Mapping[str, frozenset[str]] = {
-    "agent": frozenset({"config", "delegate", "knowsEpochs"}),
+    "agent": frozenset({"config", "delegate", "disconnected", "knowsEpochs"}),
     "genericObject": frozenset({"agentId"}),
+    "host": frozenset({"dead"}),
     "hostIpAddressMap": frozenset({"address"}),
-    "instance": frozenset({"hostPorts", "ipsec", "ipsecPorts", "metadataAttach", "runsWith"}),
+    "instance": frozenset({"hostPorts", "ipsec", "ipsecPorts", "metadataAttach", "move", "runsWith"}),
     "instanceHostMap": frozenset({"deallocated"}),
     "instanceLink": frozenset({"linkPorts", "target"}),
     "ipAddress": frozenset({"innerAddress", "leased", "releaseOnChildPurge"}),

@@ -146,7 +146,7 @@ class Child:
     ignore_invalid: bool = False
     """A child in a state the process doesn't accept is passed over instead of failing us."""
     mends: bool = False
-    """Only where something was lost or forced: no part of the usual way."""
+    """Only where something was lost or forced, or is moved: no part of the usual way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +202,8 @@ class Ask:
     aside: bool = False
     """It holds nothing up: the process goes on at once. The command is sent again until it is answered, in whatever way, or `seconds` of
     silence are over. For what is good to have done, and harmless if it is not."""
+    mends: bool = False
+    """As a Child's."""
 
     @property
     def undoes(self) -> tuple[str, ...]:
@@ -273,7 +275,7 @@ class Process:
     field: str = "state"
     delegate: str | None = None
     failed: str = "inactive"
-    compensate: Callable[[Turn, Resource], str] | None = None
+    compensate: Callable[[Turn, Resource], str | None] | None = None
     pre: tuple[Step | Logic, ...] = ()
     handlers: tuple[Step | Logic, ...] = ()
     post: tuple[Step | Logic, ...] = ()

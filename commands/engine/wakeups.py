@@ -22,7 +22,7 @@ from commands.engine.partitions import Partitions
 from commands.engine.roots import Roots
 from commands.sending.dispatch import Dispatch
 from commands.turns import handlers
-from commands.turns.fleet import Fleet
+from commands.turns.fleet import Fleet, is_dead
 from commands.watching.endings import Endings
 from eventstore import Recorded, Store, Unavailable, Work
 
@@ -107,7 +107,7 @@ class Wakeups:
         if event.type in events.NEWS:
             for waiter in self._waiters.get(event.stream, ()):
                 self._schedule(waiter, cause=event.id)
-        if event.type in events.ENDS:
+        if event.type in events.ENDS or event.stream.startswith("host-"):
             self._gone(event)
         if event.version == 1 and event.stream.startswith(EXECUTION):
             self.on_task(str((event.data.get("changes") or {}).get("name")))
@@ -184,9 +184,9 @@ class Wakeups:
 
     def _gone(self, event: Recorded) -> None:
         """Who is asked may be no more: what waits for its answer need not wait (a removal says that nothing is left there)."""
-        removed = self._fleet().resources.get(event.stream)
-        if removed is None or not removed.removed or removed.type not in ("agent", "host", "storagePool"):
+        gone = self._fleet().resources.get(event.stream)
+        if gone is None or gone.type not in ("agent", "host", "storagePool") or not (gone.removed or is_dead(gone)):
             return
-        agent = removed.id if removed.type == "agent" else removed.row.get("agentId")
+        agent = gone.id if gone.type == "agent" else gone.row.get("agentId")
         for root in self._dispatch.roots_asking(agent) if agent else ():
             self._schedule(root, cause=event.id)

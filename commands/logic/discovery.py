@@ -16,6 +16,9 @@ from commands.turns.turn import Failure, Turn
 WORDS = ("uuid", "type", "kind", "name", "hostUuid", "physicalHostUuid")
 """What an element of an inventory says in text."""
 
+DISCONNECTED = "disconnected"
+"""In an agent's data: since when nobody has heard of it, longer than a reconnection takes."""
+
 KINDS = ("physicalHost", "host", "storagePool")
 """What is made of it, in this order."""
 
@@ -26,6 +29,8 @@ def take_inventory(turn: Turn, agent: Resource) -> None:
     reply = turn.answered.get(bracket.pid) if bracket else None
     if reply is None:
         return
+    if agent.data.get(DISCONNECTED):
+        turn.merge(agent.stream, {"+data": {DISCONNECTED: None}})
     knows_epochs = reply.get("epochs") is True
     if knows_epochs != (agent.data.get(KNOWS) is True):
         turn.merge(agent.stream, {"+data": {KNOWS: knows_epochs}})

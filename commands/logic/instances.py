@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterable
 
 from commands.catalogue.fields import date_text
 from commands.catalogue.ids import api_id
 from commands.logic import attachment, links, nics, placement, ports
 from commands.resource import Json, Resource
+from commands.turns.fleet import is_dead
 from commands.turns.turn import Failure, Turn
 from commands.turns.world import World
 from eventstore import Claim, Release
@@ -96,11 +98,11 @@ def find_place(turn: Turn, instance: Resource) -> None:
         if pool is None:
             raise Failure(f"{placement.NOT_PLACED} : {there}, has no active storage pool")
     else:
-        asked = instance.row.get("compute")
-        needed = max(0, int(turn.settings["instance.compute.default"] if asked is None else asked))  # less than nothing takes nothing
+        needed = placement.needed(turn, instance)
         image = turn.get("image", instance.row.get("imageId"))
         spread = bool(turn.settings["simple.allocator.spread"])
-        found = placement.place(turn, instance, image, needed, spread, pools_in_use(turn, instance))
+        allowed = placement.valid_hosts(instance)
+        found = placement.place(turn, instance, image, needed, spread, pools_in_use(turn, instance), allowed=allowed)
         if isinstance(found, placement.NotPlaced):
             raise Failure(str(found))
         pool, subnets = found.pool, found.subnets
@@ -122,18 +124,28 @@ def pools_in_use(turn: Turn, instance: Resource) -> set[int]:
 
 def leave_place(turn: Turn, instance: Resource) -> None:
     """instance.deallocate: its share of the host's capacity is free again, once its maps are gone."""
-    for each in turn.children("instanceHostMap", "instanceId", instance.id, removed=True):
+    give_back(turn, turn.children("instanceHostMap", "instanceId", instance.id, removed=True))
+
+
+def give_back(turn: Turn, host_maps: Iterable[Resource]) -> None:
+    for each in host_maps:
         if each.shares:
             turn.merge(each.stream, {"+data": {"deallocated": True}}, releases=tuple(Release(*share) for share in each.shares))
 
 
 def leaves_host(turn: Turn, instance: Resource) -> bool:
-    """Whether a stop frees the placement: when asked to, or when all its pools are within reach of two hosts or more."""
+    """Whether a stop frees the placement: when asked to, when its host was declared dead, or when all its pools are within reach of two
+    hosts or more."""
     if not has_place(turn, instance):
         return False
     if instance.row["allocationState"] != "active":  # an allocation that failed, or a deallocation that a newer stop superseded
         return True
-    return bool(turn.input(instance).get("deallocateFromHost")) or on_shared_storage(turn, instance)
+    return bool(turn.input(instance).get("deallocateFromHost")) or on_dead_host(turn, instance) or on_shared_storage(turn, instance)
+
+
+def on_dead_host(turn: Turn, instance: Resource) -> bool:
+    hosts = (turn.get("host", each.row["hostId"]) for each in turn.children("instanceHostMap", "instanceId", instance.id))
+    return any(host is not None and is_dead(host) for host in hosts)
 
 
 def on_shared_storage(turn: Turn, instance: Resource) -> bool:

@@ -9,8 +9,14 @@ from __future__ import annotations
 
 from commands.logic import instances, ports
 from commands.resource import ACTIVE, Resource
+from commands.turns.dead import all_gone, is_gone
+from commands.turns.fleet import is_dead
+from commands.turns.purges import FORCED, to_be_confirmed, unconfirmed
 from commands.turns.turn import Failure, Turn
 from commands.turns.world import World
+
+OWED = "its host was declared dead"
+"""Why a map is removed without a word of its agent."""
 
 RUNS_WITH = "runsWith"
 """In an instance's data: the maps that were active when its start ended. None of a start that an external handler stood in for."""
@@ -21,8 +27,15 @@ def volume_maps(world: World, instance: Resource, removed: bool = False) -> list
     return [each for volume in volumes for each in world.children("volumeStoragePoolMap", "volumeId", volume.id, removed)]
 
 
-def all_volume_maps(world: World, instance: Resource) -> list[Resource]:
-    return volume_maps(world, instance, removed=True)
+def unconfirmed_places(world: World, instance: Resource) -> list[Resource]:
+    """Removed by force: its agent says first that nothing runs there. Of a host that was declared dead nobody waits for that."""
+    maps = world.children("instanceHostMap", "instanceId", instance.id, removed=True)
+    return [each for each in maps if to_be_confirmed(world, each)]
+
+
+def unconfirmed_volume_maps(world: World, instance: Resource) -> list[Resource]:
+    maps = (each for each in volume_maps(world, instance, removed=True) if unconfirmed(each))
+    return [each for each in maps if not all_gone(world, each.row.get("storagePoolId") or 0)]
 
 
 # --- the steps of instance.start ---
@@ -40,15 +53,12 @@ def lost_place(turn: Turn, instance: Resource) -> bool:
     if under_way or not instances.has_place(turn, instance):  # what is in the middle of its start fails, and says why
         return False
     hosts = [turn.get("host", each.row["hostId"]) for each in turn.children("instanceHostMap", "instanceId", instance.id)]
-    return any(host is None or host.removed for host in hosts) or any(_is_lost(turn, each) for each in volume_maps(turn, instance))
+    return any(map(is_gone, hosts)) or any(_is_lost(turn, each) for each in volume_maps(turn, instance))
 
 
 def _is_lost(world: World, volume_map: Resource) -> bool:
     pool = world.get("storagePool", volume_map.row["storagePoolId"])
-    if pool is None or pool.removed:
-        return True
-    hosts = [world.get("host", number) for number in world.fleet.hosts_of(pool.id)]
-    return bool(hosts) and all(host is None or host.removed for host in hosts)
+    return pool is None or pool.removed or all_gone(world, pool.id)
 
 
 def ensure_place(turn: Turn, instance: Resource) -> None:
@@ -105,6 +115,26 @@ def goes_with_start(turn: Turn, host_map: Resource) -> None:
     instance = turn.get("instance", host_map.row.get("instanceId"))
     if instance is not None and host_map.open["state"].parent is None and instance.state != "starting":
         raise Failure(f"{instance.name} is {instance.state}: its map to a host becomes active with its start (instance.start)")
+
+
+def owe_place(turn: Turn, host_map: Resource) -> None:
+    """instanceHostMap.remove, where the host was declared dead: what may run there still is asked for by its purge."""
+    host = turn.get("host", host_map.row.get("hostId"))
+    if host is not None and not host.removed and is_dead(host):
+        _owe(turn, host_map)
+
+
+def owe_volume(turn: Turn, volume_map: Resource) -> None:
+    """The same of an instance's root volume. What else a dead host's pools hold stays there: it may be all that is left of it."""
+    volume, pool = turn.get("volume", volume_map.row.get("volumeId")), volume_map.row.get("storagePoolId")
+    is_root = volume is not None and volume.row.get("deviceNumber") == 0
+    if is_root and pool is not None and all_gone(turn, pool) and not all_gone(turn, pool, for_good=True):
+        _owe(turn, volume_map)
+
+
+def _owe(turn: Turn, each: Resource) -> None:
+    if not each.data.get(FORCED):
+        turn.merge(each.stream, {"+data": {FORCED: OWED}})
 
 
 def may_return(turn: Turn, host_map: Resource) -> None:

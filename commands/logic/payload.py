@@ -9,7 +9,7 @@ from __future__ import annotations
 from commands.catalogue.fields import parsed_date
 from commands.catalogue.model import ResourceType
 from commands.catalogue.secrets import secrets_of
-from commands.logic import agent_instances, links, metadata, nics, ports, registries
+from commands.logic import agent_instances, links, metadata, moving, nics, ports, registries
 from commands.resource import Json, Resource
 from commands.turns.world import World
 
@@ -55,6 +55,13 @@ def instance_map(world: World, each: Resource) -> Json:
 def console(world: World, host: Resource, instance: Resource) -> Json:
     """console.access: the rows alone."""
     return {"host": _tree(world, host), "instance": _tree(world, instance), "kind": None}
+
+
+def migration(world: World, each: Resource) -> Json:
+    """compute.instance.migrate, of the map that it moves to: the one that it moves from, as every command has it, and the host that it
+    is handed over to."""
+    source = moving.source_of(world, each)
+    return {**(instance_map(world, source) if source else {}), "target": {"host": _related(world, "host", each.row.get("hostId"))}}
 
 
 def ping(world: World, agent: Resource) -> Json:

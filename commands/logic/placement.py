@@ -13,7 +13,8 @@ from commands.catalogue.ids import api_id
 from commands.logic import ports
 from commands.logic.attachment import Wanted, wanted
 from commands.resource import Resource
-from commands.turns.fleet import Fleet
+from commands.turns.fleet import Fleet, is_dead
+from commands.turns.turn import Turn
 from commands.turns.world import World
 
 DRIVERS = ("sim", "docker", "libvirt")
@@ -77,21 +78,22 @@ def driver_of(image: Resource | None, fleet: Fleet) -> str | None:
 
 
 def place(
-    world: World, instance: Resource, image: Resource | None, needed: int, spread: bool = True, used: Collection[int] = ()
+    world: World, instance: Resource, image: Resource | None, needed: int, spread: bool = True, used: Collection[int] = (),
+    *, allowed: Collection[int] | None = None, leaves: int | None = None,
 ) -> Placed | NotPlaced:
     """The fitting host with the most (spread) or least (not spread) free capacity, and its first active pool.
 
-    `used`: pools that its volumes are in already, all of which the host must reach.
+    `used`: pools that its volumes are in already, all of which the host must reach. `allowed`: hosts, None for any. `leaves`: the one
+    that it moves away from.
     """
     fleet = world.fleet
     driver = driver_of(image, fleet)
-    allowed = valid_hosts(instance)
     nics = [wanted(world, each) for each in world.children("nic", "instanceId", instance.id)]
     published = ports.wanted(world, instance)
     reasons: list[str] = []
     candidates: list[tuple[int, int, Resource, Resource]] = []
     for host in sorted(fleet.all("host"), key=lambda each: each.id):
-        pool, reason = _fits(host, driver, allowed, needed, fleet)
+        pool, reason = (None, "it moves away from there") if host.id == leaves else _fits(host, driver, allowed, needed, fleet)
         if pool is not None:
             taken = ports.taken(world, instance, published, host.id)
             reason = out_of_reach(world, used, host) or unattached(world, nics, host) or taken or ""
@@ -104,6 +106,12 @@ def place(
         return NotPlaced(tuple(reasons))
     best = (max if spread else min)(candidates, key=lambda each: (each[0], -each[1] if spread else each[1]))
     return Placed(best[2], best[3], capacity(best[2]), subnets_on(nics, best[2]))
+
+
+def needed(turn: Turn, instance: Resource) -> int:
+    """What it takes of a host's capacity; less than nothing is nothing."""
+    asked = instance.row.get("compute")
+    return max(0, int(turn.settings["instance.compute.default"] if asked is None else asked))
 
 
 def out_of_reach(world: World, used: Collection[int], host: Resource) -> str | None:
@@ -139,9 +147,11 @@ def valid_hosts(instance: Resource) -> set[int] | None:
     return named or None
 
 
-def _fits(host: Resource, driver: str | None, allowed: set[int] | None, needed: int, fleet: Fleet) -> tuple[Resource | None, str]:
+def _fits(host: Resource, driver: str | None, allowed: Collection[int] | None, needed: int, fleet: Fleet) -> tuple[Resource | None, str]:
     if allowed is not None and host.id not in allowed:
         return None, "the request names other hosts"
+    if is_dead(host):
+        return None, "it was declared dead. Activate it when it is back"
     if host.state != "active":
         return None, f"it is {host.state}"
     agent = fleet.get("agent", host.row.get("agentId"))

@@ -121,6 +121,7 @@ SETTINGS: dict[str, Setting] = {
     **{task.schedule: Number(task.every, 0, TEN_YEARS) for task in TASKS},  # seconds; 0: on no schedule
     "task.initial.delay.seconds": Number(15, 0, TEN_YEARS),
     "agent.ping.reconnect.after.failed.count": Number(6, 1, 1_000_000),  # heartbeats, five seconds apart
+    "agent.disconnected.after.seconds": Number(60, 1, TEN_YEARS),  # of silence while it is asked whether it is there
     "agent.ping.resources.every": Number(12, 0, 1_000_000),  # of these; 0: when they become active
     # What a host has of this cloud that the log does not know, or has removed, is removed there.
     "host.strays.remove": YesNo(False),

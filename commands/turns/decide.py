@@ -14,7 +14,7 @@ from commands.catalogue.model import Process
 from commands.errors import Conflict, NotFound, Refused, a
 from commands.resource import Json, Resource
 from commands.turns import uniqueness
-from commands.turns.interventions import Cancel, ForceRemove, Intervention, Retry, intervene
+from commands.turns.interventions import Cancel, DeclareDead, ForceRemove, Intervention, Retry, intervene
 from commands.turns.turn import Turn
 
 
@@ -80,7 +80,7 @@ def decide(command: Command, turn: Turn, type_name: str, resource: Resource) -> 
                 process = turn.catalogue.process("instance.restart")
                 given = {"haRestart": True, "deallocateFromHost": True} if leaves else {"haRestart": True}
                 turn.begin(resource.stream, process, input=given, reason=reason)
-        case Retry() | Cancel() | ForceRemove():
+        case Retry() | Cancel() | ForceRemove() | DeclareDead():
             intervene(turn, type_name, resource, command)
         case _:
             assert_never(command)

@@ -48,6 +48,14 @@ INDEXES = {
 """Type -> the fields by whose value its rows are asked for."""
 
 
+DEAD = "dead"
+"""In a host's data: why it was declared dead (commands.turns.dead)."""
+
+
+def is_dead(host: Resource) -> bool:
+    return bool(host.data.get(DEAD))
+
+
 class Fleet(Claimed):
     """The shared resources by stream, and what is claimed of them."""
 
@@ -120,9 +128,9 @@ class Fleet(Claimed):
         return [each for each in found if not each.removed]
 
     def lost_hosts(self) -> list[Resource]:
-        """Hosts that are removed while instances still have their place there."""
-        removed = (each for each in self._by_type.get("host", {}).values() if each.removed)
-        return [each for each in removed if self.holders(f"{each.stream}/compute")]
+        """Hosts that are removed, or were declared dead, while instances still have their place there."""
+        gone = (each for each in self._by_type.get("host", {}).values() if each.removed or is_dead(each))
+        return [each for each in gone if self.holders(f"{each.stream}/compute")]
 
     def by_uuid(self, type_name: str, uuid: str) -> Resource | None:
         """A removed one too (agent-protocol: lookup is by uuid only). Not one that is purged: its uuid is nobody's, or another's."""

@@ -23,7 +23,7 @@ from commands.turns.asking import MAX_BACKOFF
 from commands.turns.draft import Draft
 from commands.turns.fleet import Fleet
 from commands.turns.replies import merge_related, reply_changes
-from commands.turns.uniqueness import same
+from commands.turns.uniqueness import alike, same
 
 ASIDE_LASTS = timedelta(days=1)
 """After this nobody wants any more what no process waited for, and what no server could send meanwhile."""
@@ -175,9 +175,12 @@ class Intake(Draft):
 
     def _is_wanted_by_another(self, resource: Resource, process: Process, step: Ask, agent: int) -> bool:
         """What has taken its place (a map of the same two) wants it from the same agent."""
-        other = same(self.catalogue.type(resource.type), resource, self.resources.values())
+        others = alike(self.catalogue.type(resource.type), resource, self.resources.values())
+        return any(self._is_wanted(each, process) and self._is_agent_of(step, each, agent) for each in others)
+
+    def _is_agent_of(self, step: Ask, resource: Resource, agent: int) -> bool:
         try:
-            return other is not None and self._is_wanted(other, process) and step.agent(self, other) == agent
+            return step.agent(self, resource) == agent
         except Gone:
             return False
 

@@ -11,6 +11,7 @@ from commands import events
 from commands.catalogue.fields import date_text
 from commands.errors import Conflict, a
 from commands.resource import Json, Open, Resource
+from commands.turns import dead
 from commands.turns.intake import GONE
 from commands.turns.purges import FORCED
 from commands.turns.turn import Turn
@@ -39,7 +40,14 @@ class ForceRemove:
     reason: str = WITHOUT_REASON
 
 
-Intervention = Retry | Cancel | ForceRemove
+@dataclass(frozen=True, slots=True)
+class DeclareDead:
+    """Of a host: nothing there is waited for any more (commands.turns.dead)."""
+
+    reason: str = WITHOUT_REASON
+
+
+Intervention = Retry | Cancel | ForceRemove | DeclareDead
 
 
 def intervene(turn: Turn, type_name: str, resource: Resource, intervention: Intervention) -> None:
@@ -52,6 +60,8 @@ def intervene(turn: Turn, type_name: str, resource: Resource, intervention: Inte
                     turn.emit(resource.stream, events.CANCEL_REQUESTED, _about(bracket, state_field, reason))
         case ForceRemove(reason):
             _force_remove(turn, type_name, resource, reason)
+        case DeclareDead(reason):
+            dead.declare(turn, resource, reason)
 
 
 def _retry(turn: Turn, resource: Resource, reason: str) -> None:

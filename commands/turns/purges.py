@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from commands.catalogue.fields import date_text, parsed_date
 from commands.resource import ACTIVE, Json, Resource
+from commands.turns.dead import is_gone
 from commands.turns.world import World
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -44,12 +45,17 @@ def waits(world: World, resource: Resource) -> bool:
     if resource.type not in OF_WHAT_RUNS or root is None or root.type != "instance" or resource.kind == "pooledIpAddress":
         return False
     maps = world.children("instanceHostMap", "instanceId", root.id, removed=True)
-    return any(each.state in RUNS or unconfirmed(each) for each in maps)
+    return any(each.state in RUNS or to_be_confirmed(world, each) for each in maps)
 
 
 def unconfirmed(each: Resource) -> bool:
     """Removed by force, and what it stood for may be there still."""
     return FORCED in each.data and each.state in ("removed", "restoring", "purging")
+
+
+def to_be_confirmed(world: World, host_map: Resource) -> bool:
+    """Whether that is waited for: not where the host was declared dead, which is asked all the same."""
+    return unconfirmed(host_map) and not is_gone(world.get("host", host_map.row.get("hostId")))
 
 
 def put_off(now: datetime) -> Json:

@@ -321,10 +321,13 @@ class Turn(Intake):
             if due is None or due > self.now or resource.root != self.root:
                 continue
             process = self.catalogue.process_of(resource.type, "purge")
-            if process is not None and not resource.open and resource.state in process.start and not purges.waits(self, resource):
+            if process is not None and not resource.open and resource.state in process.start:
                 # Nobody commands it: what led here is the removal, the last thing that happened to it.
                 self._cause, self._ties = f"{stream}@{resource.version}", Ties(f"corral:purge-{stream}")
-                self.advance(stream, self.begin(stream, process))
+                if not purges.waits(self, resource):
+                    self.advance(stream, self.begin(stream, process))
+                elif resource.row["removeTime"] == resource.row["removed"]:  # by force: that it waits is to be known, or it stays due
+                    self.merge(stream, purges.put_off(self.now))
 
 
 def _helpless(resource: Resource, error: Exception) -> str:

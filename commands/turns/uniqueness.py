@@ -8,7 +8,7 @@ Rows that share a root are decided in that root's turns alone: these need no cla
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -47,9 +47,14 @@ def swapped(kind: ResourceType, resource: Resource, changed: Json) -> tuple[tupl
 
 def same(kind: ResourceType, resource: Resource, others: Iterable[Resource]) -> Resource | None:
     """Another that lives and ties together the same."""
+    return next(alike(kind, resource, others), None)
+
+
+def alike(kind: ResourceType, resource: Resource, others: Iterable[Resource]) -> Iterator[Resource]:
+    """All of these."""
     ties = [(key, item) for key in kind.single if (item := _item(key, resource.row)) is not None]
     alive = (each for each in others if each.type == resource.type and each.id != resource.id and not each.removed)
-    return next((other for other in alive if any(_item(key, other.row) == item for key, item in ties)), None)
+    return (other for other in alive if any(_item(key, other.row) == item for key, item in ties))
 
 
 def _scope(kind: ResourceType, key: Key) -> str:

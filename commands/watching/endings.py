@@ -18,7 +18,7 @@ from commands.accepting.service import Actor, Commands
 from commands.errors import Refused
 from commands.logic.placement import scope
 from commands.resource import Resource, fold
-from commands.turns.fleet import Fleet
+from commands.turns.fleet import DEAD, Fleet
 from eventstore import Recorded, Unavailable
 
 log = structlog.get_logger("corral.endings")
@@ -124,12 +124,13 @@ class Endings:
             self._known[stream] = Known(instance.row.get("uuid", ""), instance.state, instance.position, recorded[-1].at)
 
     async def lose(self, host: Resource) -> None:
-        """Whoever removes a host says that nothing runs there any more. Raises Unavailable."""
+        """Whoever removes a host, or declares it dead, says that nothing there is waited for any more. Raises Unavailable."""
         placed = self._fleet.holders(scope(host))
         await self._learn(placed)
         running = [stream for stream in placed if stream in self._known and self._known[stream].state == RUNNING]
         for stream in running[:MOST_AT_ONCE]:
-            reason = f"it ended with its host: {host.stream.replace('-', ' ')} was removed"
+            what = "removed" if host.removed else f"declared dead: {host.data.get(DEAD)}"
+            reason = f"it ended with its host: {host.stream.replace('-', ' ')} was {what}"
             await self._end(stream, self._known[stream].position, reason, leaves=True)
 
     async def _end(self, stream: str, position: int, reason: str, *, leaves: bool = False) -> None:

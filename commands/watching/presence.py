@@ -1,6 +1,9 @@
 """Who is there: heartbeats heard over NATS, never events. What matters is appended: an agent that fell silent is reconnected.
 
     active --no heartbeat for 30 s (FAILED)--> agent.reconnect: reconnecting, asked to ping until it answers --> active
+                                                         `--silent on (GRACE)--> noted as disconnected: people are told
+
+What its hosts run is left alone all the while: that nobody hears of it does not end it. An operator's word does (commands.turns.dead).
 """
 
 from __future__ import annotations
@@ -13,19 +16,27 @@ import structlog
 
 from agents.wire import Presence
 from commands.accepting.service import Actor, Commands
+from commands.catalogue.fields import date_text
 from commands.errors import Refused
 from commands.logic.agent_instances import is_delegate
+from commands.logic.discovery import DISCONNECTED
+from commands.resource import Resource
 from commands.sending.bus import Bus
 from commands.turns.fleet import Fleet
+from commands.turns.turn import Turn
 from commands.watching.endings import Endings
 from commands.watching.inventory import InventoryWatch
+from commands.watching.silence import STALLED, Silence
 from commands.watching.strays import Strays
-from eventstore import Unavailable
+from eventstore import StoreError, Unavailable
 
 log = structlog.get_logger("corral.presence")
 
 FAILED = "agent.ping.reconnect.after.failed.count"
 """The setting: after so many heartbeats that did not come an active agent is asked whether it is there (Cattle: pings)."""
+
+GRACE = "agent.disconnected.after.seconds"
+"""The setting: for so long an agent that is asked whether it is there is silent until it counts as disconnected."""
 
 HEARTBEAT = 5.0
 """Seconds between two of them, and of Cattle's pings."""
@@ -44,7 +55,7 @@ class PresenceWatch:
     ) -> None:
         self._bus, self._commands, self._fleet = bus, commands, fleet
         self._mine, self._returned = mine, returned
-        self._silence: dict[int, float] = {}
+        self._silence = Silence()
         self._endings = endings
         self._heard_of: dict[int, Presence] = {}
         self._asked = False
@@ -56,13 +67,12 @@ class PresenceWatch:
 
     def _heard(self, presence: Presence) -> None:
         if presence.leaving:
-            self._silence[presence.agent] = float("inf")
+            self._silence.leaves(presence.agent)
             return
         over = self._bus.connections
-        if self._silence.get(presence.agent, LOOK) != 0.0 or self._heard_over.get(presence.agent) != over:
+        if self._silence.heard(presence.agent) or self._heard_over.get(presence.agent) != over:
             self._returned(presence.agent)
         self._heard_over[presence.agent] = over
-        self._silence[presence.agent] = 0.0
         if self._mine(f"agent-{presence.agent}"):
             self._heard_of[presence.agent] = presence
             self._news.set()
@@ -98,7 +108,7 @@ class PresenceWatch:
                     log.exception("A heartbeat can't be held against the log", action="heartbeat-failed", agent=presence.agent)
 
     async def _lose_hosts(self) -> None:
-        """What runs on a host that was removed is followed up without a heartbeat: there is nobody left to send one."""
+        """What runs on a host that was removed, or declared dead, is followed up without a heartbeat: there is nobody left to send one."""
         while True:
             await asyncio.sleep(LOOK)
             for host in self._fleet.lost_hosts():
@@ -107,22 +117,49 @@ class PresenceWatch:
                         await self._endings.lose(host)
 
     async def _count_silence(self) -> None:
-        """Only while NATS is there to be heard over."""
+        """Only while there is somebody to hear, and nothing was missed: else all is silence, and says nothing."""
+        loop, over = asyncio.get_running_loop(), self._bus.connections
         while True:
+            before = loop.time()
             await asyncio.sleep(LOOK)
-            if not self._bus.connected:
+            late = loop.time() - before - LOOK
+            was_over, over = over, self._bus.connections
+            if not self._bus.connected or over != was_over or late > STALLED:
+                if late > STALLED:
+                    log.warning("This server stood still: it listens anew before it misses anybody", action="stalled", seconds=late)
+                self._silence.begin_anew()
                 continue
+            agents = {each.id: each for each in self._fleet.all("agent") if not is_delegate(each)}  # a delegate is reached through another
+            mine = {number for number, each in agents.items() if self._mine(each.stream)}
+            self._silence.listened(LOOK, agents, mine)
             patience = LATELY if self._asked else self._commands.settings[FAILED] * HEARTBEAT
             self._asked = False
-            for agent in list(self._fleet.all("agent")):
-                silent = self._silence[agent.id] = self._silence.get(agent.id, 0.0) + LOOK
-                if silent < patience or agent.state != "active" or not self._mine(agent.stream):
-                    continue
-                if is_delegate(agent):  # it has no heartbeat of its own: it is reached through the agent of its host
-                    continue
-                self._silence[agent.id] = LOOK
-                log.warning("An agent is silent; it is asked whether it is there", action="agent-silent", agent=agent.id)
-                try:
-                    await self._commands.run("agent", agent.id, "reconnect", {}, Actor(correlation=f"corral:silent-agent-{agent.id}"))
-                except (Refused, Unavailable) as error:
-                    log.warning("An agent can't be reconnected", action="reconnect-failed", agent=agent.id, error=str(error))
+            for number in mine:
+                await self._look_at(agents[number], self._silence.of(number), patience)
+
+    async def _look_at(self, agent: Resource, silent: float, patience: float) -> None:
+        if agent.state == "active" and silent >= patience:
+            self._silence.asked(agent.id)
+            log.warning("An agent is silent; it is asked whether it is there", action="agent-silent", agent=agent.id)
+            try:
+                await self._commands.run("agent", agent.id, "reconnect", {}, Actor(correlation=f"corral:silent-agent-{agent.id}"))
+            except (Refused, Unavailable) as error:
+                log.warning("An agent can't be reconnected", action="reconnect-failed", agent=agent.id, error=str(error))
+        elif agent.state == "reconnecting" and silent >= self._commands.settings[GRACE] and not agent.data.get(DISCONNECTED):
+            await self._note_disconnected(agent)
+
+    async def _note_disconnected(self, agent: Resource) -> None:
+        """For people to see; nothing else follows from it."""
+        log.warning(
+            "An agent is disconnected; what its hosts run is left alone. If they are gone for good: corral declare-dead HOST",
+            action="agent-disconnected", agent=agent.id,
+        )  # fmt: skip
+
+        def note(turn: Turn) -> str:
+            turn.merge(agent.stream, {"+data": {DISCONNECTED: date_text(turn.now)}})
+            return agent.stream
+
+        try:
+            await self._commands.carry_out(note, Actor(correlation=f"corral:disconnected-agent-{agent.id}"), about=agent)
+        except (Refused, StoreError) as error:  # it may have come back in this moment; else the next look notes it
+            log.info("An agent can't be noted as disconnected", action="disconnected-failed", agent=agent.id, error=str(error))

@@ -8,7 +8,10 @@ import typer
 from rich.text import Text
 
 from commands import events
+from commands.catalogue.fields import parsed_date
 from commands.catalogue.ids import number_of
+from commands.logic.discovery import DISCONNECTED
+from commands.turns.fleet import DEAD
 from deploy.cli.client import Client
 from deploy.cli.options import INSTANCES, Output, Url, command, connect
 from deploy.cli.show import Format, age, hint, print_json, state_text, table, waiting
@@ -43,6 +46,8 @@ def register(app: typer.Typer) -> None:
                 print_json(found)
                 return
             table(("ID", "NAME", "KIND", "STATE", "AGENT", "INSTANCES", "FREE COMPUTE"), map(_row, found))
+            if lost := [each for each in found if _silent_since(each) is not None and not _is_dead(each)]:
+                hint(_of_lost(lost))
             if all(each.get("removed") is not None for each in found):
                 hint(why_none(client))
 
@@ -83,7 +88,28 @@ def _row(each: Json) -> tuple[str | Text, ...]:
     living = [one for one in each.get("instances") or [] if one.get("removed") is None]
     total = each.get("computeTotal")
     free = f"{each.get('computeFree')} of {total}" if total is not None else str(each.get("computeFree"))
-    return each["id"], host_name(each), each.get("kind") or "", state_text(each), state_text(agent), str(len(living)), free
+    state = Text("declared dead", style="red") if _is_dead(each) else state_text(each)
+    since = _silent_since(each)
+    of_agent = state_text(agent) if since is None else Text(f"disconnected {since}".strip(), style="red")
+    return each["id"], host_name(each), each.get("kind") or "", state, of_agent, str(len(living)), free
+
+
+def _is_dead(host: Json) -> bool:
+    return bool((host.get("data") or {}).get(DEAD))
+
+
+def _silent_since(host: Json) -> str | None:
+    """How long ago its agent was noted as disconnected; None: it is not."""
+    noted = ((host.get("agent") or {}).get("data") or {}).get(DISCONNECTED)
+    return age(int(parsed_date(noted).timestamp() * 1000)) if isinstance(noted, str) else None
+
+
+def _of_lost(hosts: list[Json]) -> str:
+    names = " ".join(str(each["id"]) for each in hosts)
+    return (
+        "What runs on a host whose agent is disconnected is left alone, and goes on when that is back. Of one that is gone for good: "
+        f"corral declare-dead {names}"
+    )
 
 
 def _gone(client: Client) -> list[Json]:

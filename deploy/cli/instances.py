@@ -158,6 +158,20 @@ def register(app: typer.Typer) -> None:
         with connect(url) as client:
             _each(client, things, output, lambda found: _act(client, found, "stop", "stopped", wait, timeout))
 
+    @command(app, "migrate", INSTANCES, ["corral migrate web", "corral migrate web db --to 1h2"])
+    def migrate(
+        things: Things,
+        to: Annotated[str | None, typer.Option("--to", metavar="HOST", help="Where to; else to where there is most room.")] = None,
+        wait: Wait = True,
+        timeout: Timeout = RUN_SECONDS,
+        url: Url = None,
+        output: Output = Format.TEXT,
+    ) -> None:
+        """Move running instances to another host. A container ends before it starts there anew, from its image; a VM runs on."""
+        with connect(url) as client:
+            where = {"hostId": resolve(client, to, ("host",)).id} if to is not None else {}
+            _each(client, things, output, lambda found: _move(client, found, where, wait, timeout))
+
     @command(app, "rm", INSTANCES, ["corral rm web", "corral rm web db --purge"])
     def rm(
         things: Things,
@@ -234,6 +248,20 @@ def _act(client: Client, found: Found, action: str, goal: str, wait: bool, timeo
     found = until_settled(client, found, timeout)
     if found.state != goal or found.document.get("transitioning") == "error":
         raise Failed(_why(found, goal))
+    return found.document
+
+
+def _move(client: Client, found: Found, where: Json, wait: bool, timeout: float) -> Json:
+    found = Found(found.type, client.find(found.path) or found.document)
+    if "migrate" not in (found.document.get("actions") or {}):
+        raise Failed(f"{found.title} is {found.state}: only what is running can move")
+    document: Json = client.post(found.path, where, action="migrate").document
+    if not wait:
+        return document
+    found = until_settled(client, found, timeout)
+    if found.state != "running" or found.document.get("transitioning") == "error":
+        raise Failed(f"{found.title} did not move and is {found.state}: {found.document.get('transitioningMessage')}")
+    hint(f"{found.title} runs on {', '.join(map(host_title, client.all(f'{found.path}/hosts', include=['agent'])))}")
     return found.document
 
 

@@ -1,4 +1,4 @@
-"""corral retry, cancel, force-remove: what an operator does to what does not go on by itself. The log keeps who did it, and why."""
+"""corral retry, cancel, force-remove, declare-dead: for what does not go on by itself. The log keeps who did it, and why."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from deploy.cli.things import resolve
 
 Reason = Annotated[str, typer.Option("--reason", "-m", metavar="TEXT", help="Why; it is kept in the log.")]
 
-NOTHING = {"retry": "nothing was under way or had failed", "cancel": "nothing was under way"}
+NOTHING = {"retry": "nothing was under way or had failed", "cancel": "nothing was under way", "dead": "it was declared dead before"}
 """What the server accepts all the same: the thing's stream has no event of it."""
 
 
@@ -42,10 +42,20 @@ def register(app: typer.Typer) -> None:
         _each("force-remove", things, reason, url, output)
 
 
-def _each(what: str, things: list[str], reason: str, url: str | None, output: Format) -> None:
+    @command(app, "declare-dead", INTERVENTIONS, ["corral declare-dead rack-3 -m 'it burnt down'", "corral declare-dead host-2"])
+    def declare_dead(things: Things, reason: Reason = "", url: Url = None, output: Output = Format.TEXT) -> None:
+        """Say of hosts that nothing runs there any more, where their agents can't say it.
+
+        Their instances end, and start elsewhere if their instanceTriggeredStop is restart. If a host comes back after all, what it
+        still runs of them is stopped and removed; activated, it is a host like any other again.
+        """
+        _each("dead", things, reason, url, output, ("host",))
+
+
+def _each(what: str, things: list[str], reason: str, url: str | None, output: Format, types: tuple[str, ...] | None = None) -> None:
     with connect(url) as client:
         done, streams = [], []
-        for found in [resolve(client, text) for text in things]:
+        for found in [resolve(client, text, types) for text in things]:
             before = _head(client)
             document = client.post(f"{found.path}/{what}", {"reason": reason} if reason else {}).document
             done.append(document)
@@ -63,6 +73,8 @@ def _each(what: str, things: list[str], reason: str, url: str | None, output: Fo
 
 def _next(what: str, streams: Sequence[str]) -> str:
     """Where to look on. By stream: what is removed by force leaves the lists at once, and so has no other name."""
+    if what == "dead":
+        return f"Should it come back: POST its ?action=activate. What follows from it: corral why {streams[0]}"
     if what != "force-remove":
         return f"What follows from it: corral why {streams[0]}"
     told = f"Lists show it no more, the log does: corral why {streams[0]}"

@@ -33,7 +33,7 @@ from gateway.openapi.operations import (
 )  # fmt: skip
 from gateway.schemas import visible_types
 from gateway.settings import ACTIVE_SETTING
-from gateway.writes import INTERVENTIONS
+from gateway.writes import INTERVENTIONS, OF_HOSTS
 
 OPENAPI = "openapi.json"
 
@@ -115,7 +115,7 @@ def _paths(documents: Documents, type: ResourceType) -> Json:
                     "parameters": identity, "get": told(f"{summary} {a(type.name)}", schema, parameters=[*parameters, parameter("at")]),
                 }  # fmt: skip
         if documents.caller.acts(type) and methods.resource != ("GET",):
-            for name in INTERVENTIONS:
+            for name in (*INTERVENTIONS, *(OF_HOSTS if type.name == "host" else ())):
                 begun = done(f"{name} of what is under way of {a(type.name)}, in any state", 202, _shown(documents, type), REASON)
                 paths[f"{link}/{{id}}/{name}"] = {"parameters": identity, "post": begun}
     return paths

@@ -108,6 +108,20 @@ def test_a_user_who_is_shown_no_hosts_is_not_told_to_make_the_first(tmp_path: Pa
         assert ": host 1h1: it is of kind sim" in said, "the ids that it names are those an admin knows"
 
 
+def test_a_host_is_declared_dead_and_shown_as_such_and_what_can_not_move_says_why(tmp_path: Path) -> None:
+    with Server(tmp_path / "home") as server:
+        corral = Cli(server.home)
+        corral.ended("run", "sim:x", "--name", "web")
+        assert "it moves away from there" in corral.ended("migrate", "web", status=1).stderr
+        assert "web" in corral.ended("declare-dead", "web", status=1).stderr
+        said = corral.ended("declare-dead", "host-1", "-m", "to see").stderr
+        assert "corral why host-1" in said
+        assert "declared dead" in corral("hosts")
+        assert "it was declared dead before" in corral.ended("declare-dead", "host-1").stderr
+        with server.http() as http:
+            until(lambda: http.get("/v1/containers/1i1").json()["state"], lambda state: bool(state == "stopped"))
+
+
 def test_what_became_of_a_host_is_said_where_there_is_none(tmp_path: Path) -> None:
     with Server(tmp_path / "home") as server:
         corral = Cli(server.home)

@@ -176,8 +176,9 @@ def test_without_a_server_every_command_says_how_to_get_one(tmp_path: Path) -> N
 def test_every_command_has_help_with_examples() -> None:
     app = build()
     names = [command.name for command in app.registered_commands]
-    expected = ["up", "agent", "run", "ps", "hosts", "images", "inspect", "logs", "stop", "start", "rm", "events", "replay", "why", "trace",
-                "watch", "rebuild", "env", "dot", "archive", "diff", "retry", "cancel", "force-remove", "machine-image", "sim"]  # fmt: skip
+    expected = ["up", "agent", "run", "ps", "hosts", "images", "inspect", "logs", "stop", "start", "migrate", "rm", "events", "replay",
+                "why", "trace", "watch", "rebuild", "env", "dot", "archive", "diff", "retry", "cancel", "force-remove", "declare-dead",
+                "machine-image", "sim", "exec", "stats", "top"]  # fmt: skip
     assert sorted(str(name) for name in names) == sorted(expected)
     for name in expected:
         shown = CliRunner().invoke(app, [name, "--help"])

@@ -33,3 +33,19 @@ async def test_what_is_not_there_or_not_understood_is_refused(api: Api) -> None:
     response = await api.http.post(f"/v1/hosts/{made['id']}/retry", json={"reason": 7})
     assert (response.status_code, response.json()["fieldName"]) == (422, "reason")
     assert (await api.http.get(f"/v1/hosts/{made['id']}/retry")).status_code == 404
+
+
+async def test_a_host_is_declared_dead_with_a_reason_and_nothing_else_can_be(api: Api) -> None:
+    made = await api.post("/v1/hosts", name="h")
+    response = await api.http.post(f"/v1/hosts/{made['id']}/dead", json={"reason": "it burnt down"})
+    assert (response.status_code, response.json()["id"]) == (202, made["id"])
+    host = await api.get(f"/v1/hosts/{made['id']}")
+    assert host["data"]["dead"] == "it burnt down"
+    assert host.keys() == made.keys()
+    head = await api.store.head()
+    assert (await api.http.post(f"/v1/hosts/{made['id']}/dead")).status_code == 202
+    assert await api.store.head() == head
+    other = await api.post("/v1/networks", name="n")
+    assert (await api.http.post(f"/v1/networks/{other['id']}/dead")).status_code == 404
+    await api.http.put(f"/v1/hosts/{made['id']}", json={"data": {"dead": None}})
+    assert (await api.get(f"/v1/hosts/{made['id']}"))["data"]["dead"] == "it burnt down"

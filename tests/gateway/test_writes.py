@@ -198,6 +198,21 @@ async def test_the_input_of_an_action_is_checked(api: Api) -> None:
     assert (response.status_code, response.json()["state"]) == (202, "stopping")
 
 
+async def test_a_move_may_be_told_where_to(api: Api) -> None:
+    host = await api.post("/v1/hosts", name="h")
+    for body in ({}, {"hostId": host["id"]}, {"requestedHostId": host["id"]}):
+        made = await api.post("/v1/containers", imageUuid="sim:1")
+        instance = f"instance-{made['id'][2:]}"
+        await api.happened(instance, Event(events.UPDATED, {"changes": {"state": "running"}}))
+        refused = await api.http.post(f"/v1/containers/{made['id']}/?action=migrate", json={"hostId": "1h99"})
+        assert (refused.status_code, refused.json()["fieldName"]) == (422, "hostId")
+        moving = await api.http.post(f"/v1/containers/{made['id']}/?action=migrate", json={**body, "other": 1})
+        assert (moving.status_code, moving.json()["state"]) == (202, "migrating")
+        assert moving.json().keys() == made.keys()
+        [begun] = [each for each in await api.store.read(instance) if each.data.get("process") == "instance.migrate"]
+        assert begun.data.get("input", {}) == {name: int(host["id"][2:]) for name in body}
+
+
 async def test_an_idempotent_request_is_carried_out_once(api: Api) -> None:
     async def create(key: str, **fields: Any) -> Any:
         return await api.http.post("/v1/hosts", json=fields, headers={"Idempotency-Key": key})

@@ -9,8 +9,8 @@ from commands.catalogue.builtin import CATALOGUE
 from commands.catalogue.secrets import replaced_in_event, secret_names, secrets_of
 from commands.resource import Json, split_stream
 from commands.secrets.sealing import seal
-from commands.turns.decide import Delete, Run, Update
-from commands.turns.interventions import Cancel, ForceRemove, Retry
+from commands.turns.decide import Delete, Ended, Run, Update
+from commands.turns.interventions import Cancel, DeclareDead, ForceRemove, Retry
 from commands.turns.turn import Triggers
 from eventstore import Recorded
 from tests.support.handler_stories import a_container, a_handler
@@ -202,9 +202,36 @@ def handled() -> Story:
     return story
 
 
+def moved() -> Story:
+    """To another host, and half of the way back: the engine there refuses it."""
+    story = a_cloud(hosts=2)
+    story.create("container", imageId=1, accountId=1, ports=["8080:80"])
+    story.answer_all(_docker)
+    story.command(INSTANCE, Run("migrate"))
+    story.answer_all(_docker)
+    story.command(INSTANCE, Run("migrate"))
+    while story.resource(INSTANCE).open:
+        story.answer_all(lambda ask: "no room" if ask.command == ACTIVATE and story.resource(ask.stream).row["hostId"] == 1 else {})
+        story.pass_time(16)
+    return story
+
+
+def declared_dead() -> Story:
+    """Its instance ends, and starts elsewhere; what it had there is asked for until the agent answers."""
+    story = a_cloud(hosts=2)
+    story.create("container", imageId=1, accountId=1, requestedHostId=1, instanceTriggeredStop="stop")
+    story.answer_all(_docker)
+    story.command("host-1", DeclareDead("its rack burnt down"))
+    story.command(INSTANCE, Ended("it ended with its host", story.resource(INSTANCE).position, leaves=True))
+    story.pass_time(1)
+    story.answer_all()
+    story.command("host-1", Run("activate"))
+    return story
+
+
 STORIES: tuple[Callable[[], Story], ...] = (
     whole_life, removed_while_running, never_placed, failed_create, failed_start, superseded, silence, reconnected, cancelled, late_error,
-    stop_not_possible, forced, image_leaves_a_pool, image_left_a_pool, secrets_in_clear, secrets_sealed, handled,
+    stop_not_possible, forced, image_leaves_a_pool, image_left_a_pool, secrets_in_clear, secrets_sealed, handled, moved, declared_dead,
 )  # fmt: skip
 
 

@@ -9,9 +9,11 @@ from agents.driver import RUNNING
 from agents.wire import Message
 from commands import events
 from commands.catalogue.builtin import CATALOGUE
+from commands.logic.keeping import OWED
 from commands.resource import Open, Resource, empty, evolve
 from commands.turns import purges
 from commands.turns.fleet import Fleet
+from commands.turns.purges import FORCED
 from commands.turns.world import World
 from eventstore import Claim, Recorded
 from eventstore.memory import MemoryStore
@@ -23,6 +25,7 @@ from tests.simulation.in_force import InForce
 
 STOPPING_VERBS = frozenset({
     "stop", "restart", "remove", "delete", "purge", "deactivate", "create", "start", "restore", "cancel", "retry", "force-remove",
+    "migrate", "dead",
 })  # fmt: skip
 """Commands that may end a container: those that say so, and those whose failure is undone (create, start)."""
 
@@ -218,7 +221,7 @@ class Promises:
             self.ghosts.discard((machine.name, uuid))
         if state == RUNNING:
             others = (each for each in self.machines if each is not machine and (each.name, uuid) not in self.ghosts)
-            elsewhere = [each.name for each in others if _runs(each, uuid)]
+            elsewhere = [each.name for each in others if _runs(each, uuid) and not self._given_up(each, uuid)]
             if elsewhere:
                 raise Broken(f"{uuid} starts on {machine.name} while it runs on {elsewhere}")
         elif _runs(machine, uuid):
@@ -235,6 +238,13 @@ class Promises:
             forced = "forced" in self.resources[self.log[epoch - 1].stream].row["data"]
             if self.issued.get(correlation) in ("create", "start") and correlation not in self._failed and not forced and not undoes:
                 raise Broken(f"{machine.name} ends {uuid} by {request.name} for a {self.issued[correlation]} in which nothing failed")
+
+    def _given_up(self, machine: Machine, uuid: str) -> bool:
+        """An operator declared the host dead on which it runs all the same: by their word, and until its agent answers."""
+        instances = {each.id for each in self.resources.values() if each.type == "instance" and each.row.get("uuid") == uuid}
+        maps = (each for each in self.resources.values() if each.type == "instanceHostMap" and each.row.get("instanceId") in instances)
+        owed = (self.resources[f"host-{each.row['hostId']}"] for each in maps if each.data.get(FORCED) == OWED)
+        return any(host.row.get("agentId") == machine.number for host in owed)
 
     def _undoes(self, epoch: int) -> bool:
         """A request that belongs to no process undoes the late success of one that was closed."""

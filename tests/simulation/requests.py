@@ -10,7 +10,7 @@ from commands.accepting.service import Actor, Commands, Outcome
 from commands.errors import Refused
 from commands.resource import Json, Resource
 from eventstore import CommandKey
-from tests.simulation.wishes import INTERVENTIONS, TABLE, Wish
+from tests.simulation.wishes import INTERVENTIONS, OF_HOSTS, TABLE, Wish
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,9 @@ class Request:
                 return await commands.update(self.type_name, self.number or 0, given, actor, key)
             case "delete":
                 return await commands.delete(self.type_name, self.number or 0, actor, key)
-            case "retry" | "cancel" | "force-remove" as verb:
-                return await commands.intervene(self.type_name, self.number or 0, INTERVENTIONS[verb](), actor, key)
+            case "retry" | "cancel" | "force-remove" | "dead" as verb:
+                intervention = {**INTERVENTIONS, **OF_HOSTS}[verb]()
+                return await commands.intervene(self.type_name, self.number or 0, intervention, actor, key)
             case verb:
                 return await commands.run(self.type_name, self.number or 0, verb, given, actor, key)
 

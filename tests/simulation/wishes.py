@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from random import Random
 
 from commands.resource import Json, Resource
-from commands.turns.interventions import Cancel, ForceRemove, Intervention, Retry
+from commands.turns.interventions import Cancel, DeclareDead, ForceRemove, Intervention, Retry
 from tests.simulation.sealed import a_secret
 
 INTERVENTIONS: dict[str, Callable[[], Intervention]] = {"retry": Retry, "cancel": Cancel, "force-remove": ForceRemove}
+OF_HOSTS: dict[str, Callable[[], Intervention]] = {"dead": DeclareDead}
 LIFE = ("activate", "deactivate", "delete", "purge", "restore", "update")
 NETWORKING = (
     "network", "subnet", "vnet", "hostVnetMap", "subnetVnetMap", "nic", "ipAddress", "ipAddressNicMap", "ipPool", "ipAssociation", "port",
@@ -51,6 +52,8 @@ def _container(random: Random, known: dict[str, Resource]) -> Json:
         fields["compute"] = random.randrange(0, 3)
     if random.random() < 0.2 and (host := _some(random, known, "host")):
         fields["requestedHostId"] = host
+    if random.random() < 0.3:
+        fields["instanceTriggeredStop"] = random.choice(("stop", "restart", "restart", "remove"))
     return fields | _connected(random, known)
 
 
@@ -77,6 +80,10 @@ def _some(random: Random, known: dict[str, Resource], type_name: str) -> int | N
 
 def _stop(random: Random, known: dict[str, Resource]) -> Json:
     return random.choice(({}, {}, {"deallocateFromHost": True}, {"remove": True}))
+
+
+def _host(random: Random, known: dict[str, Resource]) -> Json:
+    return {"requestedHostId": _some(random, known, "host")} if random.random() < 0.5 else {}
 
 
 def _capacity(random: Random, known: dict[str, Resource]) -> Json:
@@ -146,6 +153,7 @@ TABLE = (
     Wish("start", ("instance",), 5),
     Wish("stop", ("instance",), 5, _stop),
     Wish("restart", ("instance",), 3),
+    Wish("migrate", ("instance",), 3, _host),
     Wish("delete", ("instance",), 4),
     Wish("purge", ("instance",), 1),
     Wish("restore", ("instance",), 1.5),
@@ -162,6 +170,7 @@ TABLE = (
     *(Wish(verb, ("agent", "host"), 0.15) for verb in LIFE),
     Wish("activate", ("agent", "host", "storagePool"), 1.5),
     Wish("reconnect", ("agent",), 0.5),
+    Wish("dead", ("host",), 0.5),
     *(Wish("create", (type_name,), 0.3, given) for type_name, given in FURNITURE),
     *(Wish(verb, NETWORKING, 0.35) for verb in LIFE),
     *(Wish(verb, (*NETWORKING, *HANDLING, "credential"), 0.2) for verb in ("retry", "cancel", "force-remove")),

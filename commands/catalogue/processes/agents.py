@@ -6,6 +6,7 @@ from commands.catalogue.model import PRIORITIES, Ask, Await, Decide, Logic, Proc
 from commands.catalogue.processes.common import Phases, lifecycle
 from commands.logic import accounts, config_items, discovery, payload
 from commands.resource import Resource
+from commands.turns import dead
 from commands.turns.world import World
 
 
@@ -39,6 +40,6 @@ AGENT = [
 PROCESSES: list[Process] = [
     *AGENT,
     *lifecycle("agentGroup", by_default=False),
-    *lifecycle("host"),
+    *lifecycle("host", activate=(Decide(dead.revive),)),
     *lifecycle("physicalHost"),
 ]

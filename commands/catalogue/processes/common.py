@@ -10,6 +10,7 @@ from commands.catalogue.model import LAST, PRIORITIES, Decide, Logic, Process, S
 from commands.errors import Gone
 from commands.resource import Json, Resource
 from commands.turns import uniqueness
+from commands.turns.fleet import is_dead
 from commands.turns.purges import FORCED
 from commands.turns.turn import Failure, Turn
 from commands.turns.world import World
@@ -21,10 +22,10 @@ UPDATING = ("updating-active", "updating-inactive")
 
 
 def set_removed(turn: Turn, resource: Resource) -> None:
-    """Every remove ends with the time of removal, and the time from which the row may be purged."""
+    """Every remove ends with the time of removal, and the time from which the row may be purged: at once where that asks what is left."""
     if not resource.removed:
         specific = f"object.{resource.type.lower()}.remove.time.delay.seconds"
-        delay = turn.settings.get(specific, turn.settings[REMOVE_TIME_DELAY])
+        delay = turn.settings.get(specific, turn.settings[REMOVE_TIME_DELAY]) if not resource.data.get(FORCED) else 0
         kind = turn.catalogue.type(resource.type)
         times = {"removed": date_text(turn.now), "removeTime": date_text(turn.after(float(delay)))}
         turn.change(resource, times, releases=uniqueness.releases(kind, uniqueness.single_keys(kind), resource.row))
@@ -60,13 +61,16 @@ def delegate(turn: Turn, resource: Resource) -> None:
     turn.delegate()
 
 
-def managing(world: World, place: Resource | None) -> int | None:
-    """The agent of a host or pool; None: nothing manages it. Raises Gone where it is removed, which says that nothing is left there."""
+def managing(world: World, place: Resource | None, *, dead_too: bool = False) -> int | None:
+    """The agent of a host or pool; None: nothing manages it. Raises Gone where it is removed, which says that nothing is left there; and
+    where it is a host that was declared dead, from which nobody waits for anything (`dead_too`: but is to do this if it comes back)."""
     number: int | None = place.row.get("agentId") if place is not None else None
     agent = world.get("agent", number)
     for each in (place, agent):
         if each is not None and each.removed:
             raise Gone(f"{each.stream.replace('-', ' ')} was removed")
+    if place is not None and is_dead(place) and not dead_too:
+        raise Gone(f"{place.stream.replace('-', ' ')} was declared dead")
     return number if agent is not None else None
 
 

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
-from commands.catalogue.model import LAST, PRIORITIES, Ask, Checkpoint, Child, Decide, Logic, Own, Process, Step
+from commands.catalogue.model import LAST, PRIORITIES, Ask, Checkpoint, Child, Decide, Join, Logic, Own, Process, Step
 from commands.catalogue.processes.common import PURGED, REMOVED, RESTORED, Phases, lifecycle, managing
-from commands.logic import agent_instances, config_items, docker, instances, keeping, links, machines, metadata, nics, payload, ports
+from commands.logic import (
+    agent_instances,
+    config_items,
+    docker,
+    instances,
+    keeping,
+    links,
+    machines,
+    metadata,
+    moving,
+    nics,
+    payload,
+    ports,
+)
 from commands.resource import Resource
 from commands.turns.purges import unconfirmed
 from commands.turns.world import World
 
 
-def agent_of_host(world: World, each: Resource) -> int | None:
-    return managing(world, world.get("host", each.row.get("hostId")))
+def agent_of_host(world: World, each: Resource, dead_too: bool = False) -> int | None:
+    return managing(world, world.get("host", each.row.get("hostId")), dead_too=dead_too)
 
 
 def agent_where_it_may_run(world: World, each: Resource) -> int | None:
@@ -23,17 +36,35 @@ def agent_where_it_may_run(world: World, each: Resource) -> int | None:
     return agent_of_host(world, each) if unsure else None
 
 
-def agent_where_nothing_else_removes_it(world: World, each: Resource) -> int | None:
+def agent_where_nothing_else_removes_it(world: World, each: Resource, dead_too: bool = False) -> int | None:
     """What an instance has on a host goes with its root volume's map to a pool there. Without such a map its own takes it along."""
-    agent = agent_of_host(world, each)
+    agent = agent_of_host(world, each, dead_too)
+    instance = world.get("instance", each.row["instanceId"])
+    if instance is not None and each in moving.given_up_place(world, instance) and not moving.given_up_volumes(world, instance):
+        return agent  # its volumes stay in a pool that both hosts reach
     roots = (volume for volume in world.children("volume", "instanceId", each.row["instanceId"], removed=True) if is_root(volume))
     maps = (found for volume in roots for found in world.children("volumeStoragePoolMap", "volumeId", volume.id))
     pools = (world.get("storagePool", found.row.get("storagePoolId")) for found in maps)
     return None if any(pool is not None and not pool.removed and pool.row.get("agentId") == agent for pool in pools) else agent
 
 
+def is_ending(host_map: Resource) -> bool:
+    """Of a move that was cut off while it ended where it was: that comes to its end, before it starts there again."""
+    return host_map.state == "deactivating"
+
+
 def is_root(volume: Resource) -> bool:
     return volume.row.get("deviceNumber") == 0
+
+
+HANDING_OVER = 10 * 60.0
+"""Seconds: memory and disks of what runs may take long to be copied (progress restarts the clock)."""
+
+
+def agent_that_hands_over(world: World, each: Resource) -> int | None:
+    """Of a map to which its instance moves while it runs: the agent of the host where it runs."""
+    source = moving.source_of(world, each)
+    return agent_of_host(world, source) if source is not None else None
 
 
 def to_host(command: str, **more: Any) -> Ask:
@@ -42,20 +73,30 @@ def to_host(command: str, **more: Any) -> Ask:
 
 def agent_that_was_not_asked(world: World, each: Resource) -> int | None:
     """Of a map that was removed by force."""
-    return agent_of_host(world, each) if unconfirmed(each) else None
+    return agent_of_host(world, each, dead_too=True) if unconfirmed(each) else None
 
 
 def agent_that_removes_what_was_forced(world: World, each: Resource) -> int | None:
-    return agent_where_nothing_else_removes_it(world, each) if unconfirmed(each) else None
+    return agent_where_nothing_else_removes_it(world, each, dead_too=True) if unconfirmed(each) else None
 
 
 CONFIRMED = Child(
-    "instanceHostMap", "instanceId", "instancehostmap.purge", when=unconfirmed, removed=True, ignore_invalid=True, mends=True
+    "instanceHostMap", keeping.unconfirmed_places, "instancehostmap.purge", removed=True, ignore_invalid=True, mends=True
 )
 """A map that was removed by force: its agent says first that nothing runs there."""
 
+ONE_PLACE: tuple[Step, ...] = (
+    Child("instanceHostMap", moving.given_up_place, "instancehostmap.deactivate", ignore_invalid=True, mends=True),
+    Child("instanceHostMap", moving.given_up_place, "instancehostmap.remove", ignore_invalid=True, mends=True),
+    Child("volumeStoragePoolMap", moving.given_up_volumes, "volumestoragepoolmap.deactivate", ignore_invalid=True, mends=True),
+    Child("volumeStoragePoolMap", moving.given_up_volumes, "volumestoragepoolmap.remove", ignore_invalid=True, mends=True),
+    Decide(moving.end),
+)
+"""What moves, or was cut off while it did, gives up the place that it does not keep."""
+
 TEARDOWN: tuple[Step, ...] = (
     CONFIRMED,
+    Child("instanceHostMap", moving.hands_over, "instancehostmap.deactivate", ignore_invalid=True, mends=True),
     Child("instanceHostMap", "instanceId", "instancehostmap.deactivate", ignore_invalid=True),
     Decide(ports.release_all),
     Child("nic", "instanceId", "nic.deactivate", ignore_invalid=True),
@@ -66,6 +107,7 @@ TEARDOWN: tuple[Step, ...] = (
 
 STOP: tuple[Step, ...] = (
     *TEARDOWN,
+    *ONE_PLACE,
     Own("instance.deallocate", when=instances.leaves_host),
 )
 
@@ -95,8 +137,9 @@ INSTANCE = [
         handlers=(
             Checkpoint("find placement", 5),
             CONFIRMED,
+            *ONE_PLACE,
             Child(
-                "volumeStoragePoolMap", keeping.all_volume_maps, "volumestoragepoolmap.purge", when=unconfirmed, removed=True,
+                "volumeStoragePoolMap", keeping.unconfirmed_volume_maps, "volumestoragepoolmap.purge", removed=True,
                 ignore_invalid=True, mends=True,
             ),
             Own("instance.deallocate", when=keeping.lost_place, mends=True),
@@ -110,6 +153,7 @@ INSTANCE = [
             Checkpoint("create storage", 80),
             Child("volume", "instanceId", "volume.activate"),
             Checkpoint("create compute", 5),
+            Child("instanceHostMap", "instanceId", "instancehostmap.deactivate", when=is_ending, mends=True),
             Child("instanceHostMap", "instanceId", "instancehostmap.activate"),
             Checkpoint("post network", 5),
             Child("port", "instanceId", "port.activate"),
@@ -120,14 +164,15 @@ INSTANCE = [
         compensate=instances.undo_start, at_rest=keeping.still_runs,
     ),
     Process(
-        "instance.stop", "instance", ("running", "starting", "updating-running", "updating-stopped"), "stopping", "stopped",
+        "instance.stop", "instance", ("running", "starting", "migrating", "updating-running", "updating-stopped"), "stopping", "stopped",
         delegate="instance.remove", handlers=STOP, chain=instances.after_stop, failed="stopped",
         at_rest=keeping.holds_nothing,
     ),
     Process("instance.restart", "instance", ("running",), "restarting", "running", chain=instances.after_restart),
     Process(
         "instance.remove", "instance",
-        ("requested", "stopped", "starting", "stopping", "creating", "updating-running", "updating-stopped"), "removing", "removed",
+        ("requested", "stopped", "starting", "stopping", "creating", "migrating", "updating-running", "updating-stopped"),
+        "removing", "removed",
         handlers=(
             *STOP,
             Child("nic", "instanceId", "nic.remove", ignore_invalid=True),
@@ -184,7 +229,31 @@ INSTANCE = [
             Decide(machines.note_size),
         ),
     ),
-    Process("instance.migrate", "instance", ("running",), "migrating", "running"),
+    Process(
+        "instance.migrate", "instance", ("running",), "migrating", "running",
+        handlers=(
+            Checkpoint("find placement", 5),
+            Decide(moving.choose),
+            Decide(ports.claim_all),
+            Checkpoint("create storage", 60),
+            Join(moving.images, "image.activate"),
+            Join(moving.images_in_pools, "imagestoragepoolmap.activate"),
+            Child("volumeStoragePoolMap", moving.new_volumes, "volumestoragepoolmap.activate"),
+            Checkpoint("move compute", 30),
+            Child("instanceHostMap", moving.ends_first, "instancehostmap.deactivate"),
+            CONFIRMED,
+            Child("instanceHostMap", moving.new_place, "instancehostmap.activate"),
+            Decide(moving.arrive),
+            Checkpoint("leave the old place", 5),
+            *ONE_PLACE,
+            Decide(ports.claim_all),
+            Child("port", "instanceId", "port.deactivate", ignore_invalid=True),
+            Child("port", "instanceId", "port.activate"),
+            Decide(nics.show_addresses),
+            Decide(keeping.note_parts),
+        ),
+        failed="running", compensate=moving.go_back,
+    ),
     Process(
         "instance.allocate", "instance", ("inactive",), "activating", "active", field="allocationState",
         handlers=(Decide(instances.find_place), Child("volume", "instanceId", "volume.allocate")),
@@ -206,6 +275,10 @@ INSTANCE_HOST_MAP = [
         activate=Phases(
             pre=(Logic("MapGoesWithStart", (Decide(keeping.goes_with_start),), 0),),
             handlers=(
+                Ask(
+                    "compute.instance.migrate", agent_that_hands_over, payload.migration, seconds=HANDING_OVER, mends=True,
+                    no_undo="where it went, it is ended by the deactivation of this map",
+                ),
                 to_host(
                     "compute.instance.activate", tries=instances.compute_tries, undo="compute.instance.deactivate",
                     undo_gone="compute.instance.remove",
@@ -221,6 +294,7 @@ INSTANCE_HOST_MAP = [
         remove=(
             Ask("compute.instance.deactivate", agent_where_it_may_run, payload.instance_map, tries=0),
             Ask("compute.instance.remove", agent_where_nothing_else_removes_it, payload.instance_map, tries=0),
+            Decide(keeping.owe_place),
         ),
         restore=(
             Decide(keeping.may_return),

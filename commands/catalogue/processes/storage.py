@@ -8,8 +8,9 @@ from typing import Any
 from commands.catalogue.model import Ask, Child, Decide, Join, Logic, Own, Process
 from commands.catalogue.processes.common import Phases, lifecycle, managing
 from commands.errors import Gone
-from commands.logic import instances, payload, storage
+from commands.logic import instances, keeping, payload, storage
 from commands.resource import Resource
+from commands.turns.dead import all_gone
 from commands.turns.purges import unconfirmed
 from commands.turns.world import World
 
@@ -19,17 +20,16 @@ IMAGE_MINUTES = 10 * 60.0
 IN_THE_POOL = "an image in a pool is of use to the next that needs it; it leaves with its map"
 
 
-def agent_of_pool(world: World, each: Resource) -> int | None:
+def agent_of_pool(world: World, each: Resource, dead_too: bool = False) -> int | None:
     pool = world.get("storagePool", each.row.get("storagePoolId"))
-    hosts = [world.get("host", number) for number in world.fleet.hosts_of(pool.id)] if pool else []
-    if hosts and all(host is None or host.removed for host in hosts):
-        raise Gone(f"all hosts of storagePool {each.row.get('storagePoolId')} were removed")
+    if pool is not None and all_gone(world, pool.id, for_good=dead_too):
+        raise Gone(f"all hosts of storagePool {pool.id} were removed{'' if dead_too else ' or declared dead'}")
     return managing(world, pool)
 
 
 def agent_of_pool_not_asked(world: World, each: Resource) -> int | None:
     """Of a map that was removed by force."""
-    return agent_of_pool(world, each) if unconfirmed(each) else None
+    return agent_of_pool(world, each, dead_too=True) if unconfirmed(each) else None
 
 
 def agent_of_pool_left(world: World, each: Resource) -> int | None:
@@ -75,7 +75,7 @@ MAPS = [
             ),
         ),
         deactivate=(to_pool("storage.volume.deactivate", payload.volume_map, tries=0),),
-        remove=(to_pool("storage.volume.remove", payload.volume_map, tries=0),),
+        remove=(to_pool("storage.volume.remove", payload.volume_map, tries=0), Decide(keeping.owe_volume)),
         purge=(Ask("storage.volume.remove", agent_of_pool_not_asked, payload.volume_map, tries=0),),
     ),
     *lifecycle(

@@ -158,6 +158,16 @@ INSTANCE_STOP = ResourceType(
     admin=INPUT, user=Methods(("POST",), ("GET",)), stored=False,
 )  # fmt: skip
 
+INSTANCE_MIGRATE = ResourceType(
+    "instanceMigrate", "instanceMigrates", "1im",
+    {each.name: each for each in (
+        proto("hostId", "reference[host]", "rc", "rc"),
+        proto("requestedHostId", "reference[host]", "rc", "rc"),
+    )},
+    admin=INPUT, user=INPUT, stored=False,
+)  # fmt: skip
+"""What a move may be told: where to, by either name. In no catalogue: Cattle's schema of the action has no input."""
+
 INSTANCE_CONSOLE = ResourceType(
     "instanceConsole", "instanceConsoles", "1ic",
     {each.name: each for each in (

@@ -11,8 +11,10 @@ from types import MappingProxyType
 import pytest
 
 from agents.wire import LAST_TIME, Presence, presence_subject
-from commands.turns.interventions import ForceRemove
+from commands.logic.discovery import DISCONNECTED
+from commands.turns.interventions import DeclareDead, ForceRemove
 from commands.watching.endings import SETTLED, Endings
+from commands.watching.presence import FAILED, GRACE
 from eventstore.memory import MemoryStore
 from tests.support.cloud import Cloud, a_running_cloud
 
@@ -174,3 +176,35 @@ async def test_what_ran_on_a_host_that_is_removed_is_stopped_or_placed_on_anothe
                 await asyncio.sleep(0.02)
         ended = await cloud.until(stream, state)
         assert (ended.row["allocationState"] == "active") is (state == "running")
+
+
+async def test_an_agent_that_stays_silent_is_noted_as_disconnected_until_it_answers_and_what_it_runs_is_left_alone(nats_url: str) -> None:
+    async with a_running_cloud(MemoryStore(), nats_url) as cloud:
+        agent, stream, _ = await one_that_runs(cloud, "restart")
+        settings = cloud.engine.settings
+        assert isinstance(settings, dict)
+        settings |= {FAILED: 1, GRACE: 2}
+        await cloud.agent.subscription.unsubscribe()
+        async with asyncio.timeout(60):
+            while not (silent := await cloud.resource(f"agent-{agent}")).data.get(DISCONNECTED):
+                await asyncio.sleep(0.1)
+        assert silent.state == "reconnecting"
+        assert (await cloud.resource(stream)).state == "running"
+        await cloud.agent.listen(agent)
+        await cloud.agent.nats.publish(presence_subject(agent), Presence(agent=agent, uuid="x").encode())
+        back = await cloud.until(f"agent-{agent}", "active", seconds=60)
+        assert not back.data.get(DISCONNECTED)
+        assert (await cloud.resource(stream)).state == "running"
+
+
+async def test_what_ran_on_a_host_that_was_declared_dead_runs_on_another(nats_url: str) -> None:
+    async with a_running_cloud(MemoryStore(), nats_url, hosts=2) as cloud:
+        _, stream, _ = await one_that_runs(cloud, "restart")
+        host = (await cloud.resource("instanceHostMap-1")).row["hostId"]
+        await cloud.commands.intervene("host", host, DeclareDead("burnt down"), cloud.actor)
+        async with asyncio.timeout(60):
+            while await cloud.store.used(f"host-{host}/compute"):
+                await asyncio.sleep(0.02)
+        await cloud.until(stream, "running", seconds=60)
+        [restart] = [each for each in await cloud.store.read(stream) if each.data.get("reason", "").startswith("it ended with its host")]
+        assert restart.data["reason"] == f"it ended with its host: host {host} was declared dead: burnt down"
