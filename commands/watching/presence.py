@@ -19,6 +19,7 @@ from commands.sending.bus import Bus
 from commands.turns.fleet import Fleet
 from commands.watching.endings import Endings
 from commands.watching.inventory import InventoryWatch
+from commands.watching.networks import NetworkWatch
 from commands.watching.strays import Strays
 from eventstore import Unavailable
 
@@ -52,6 +53,7 @@ class PresenceWatch:
         self._heard_over: dict[int, int] = {}
         """Agent -> the bus's connection that it was heard over last."""
         self._inventory = InventoryWatch(bus, commands, fleet, mine, endings)
+        self.networks = NetworkWatch(bus, commands, fleet, mine)
         bus.on_presence = self._heard
 
     def _heard(self, presence: Presence) -> None:
@@ -62,6 +64,7 @@ class PresenceWatch:
         if self._silence.get(presence.agent, LOOK) != 0.0 or self._heard_over.get(presence.agent) != over:
             self._returned(presence.agent)
         self._heard_over[presence.agent] = over
+        self.networks.heard(presence)
         self._silence[presence.agent] = 0.0
         if self._mine(f"agent-{presence.agent}"):
             self._heard_of[presence.agent] = presence
@@ -83,6 +86,7 @@ class PresenceWatch:
             group.create_task(self._compare())
             group.create_task(self._lose_hosts())
             group.create_task(self._inventory.run())
+            group.create_task(self.networks.run())
 
     async def _compare(self) -> None:
         """Holds the newest heartbeat of each agent against the log."""
