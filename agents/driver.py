@@ -131,6 +131,19 @@ class AnswersBadly(Protocol):
         """How often the answer is sent: 0 loses it."""
 
 
+@runtime_checkable
+class TakesPartInNetworks(Protocol):
+    """An ability of drivers whose instances are on networks that span hosts (agents.network)."""
+
+    @property
+    def networks_version(self) -> str:
+        """Of what was told last; "": nothing yet."""
+
+    async def apply_networks(self, data: Json) -> Json:
+        """Puts what network.apply says into force, all of it, in place of what it said before. Returns the reply's data. Raises
+        DriverError."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subjects:
     """Whom a command is about, read from its data."""

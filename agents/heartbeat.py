@@ -10,7 +10,7 @@ from nats.aio.client import Client
 
 from agents import failpoints
 from agents.connection import reached
-from agents.driver import Driver, DriverError
+from agents.driver import Driver, DriverError, TakesPartInNetworks
 from agents.wire import Presence, presence_subject
 
 log = structlog.get_logger("corral.agent.heartbeat")
@@ -62,7 +62,10 @@ class Heartbeat:
         client = self._connection()
         if client is None or not client.is_connected:
             return False
-        presence = Presence(agent=self._number, uuid=self._uuid, instances=self._seen, trouble=self._trouble, leaving=leaving)
+        presence = Presence(
+            agent=self._number, uuid=self._uuid, instances=self._seen, trouble=self._trouble, leaving=leaving,
+            networks=self._driver.networks_version if isinstance(self._driver, TakesPartInNetworks) else None,
+        )  # fmt: skip
         try:
             await client.publish(presence_subject(self._number), presence.encode())
             if leaving:  # of the others one that is lost is made good by the next

@@ -22,13 +22,25 @@ from agents.answering import Answering
 from agents.configuration import COMMAND as CONFIG_UPDATE
 from agents.configuration import Configuration
 from agents.connection import connect, disconnect, reached
-from agents.driver import Driver, DriverError, HasImages, Json, RemembersEpochs, Report, Subjects, TellsWhose, subjects_of
+from agents.driver import (
+    Driver,
+    DriverError,
+    HasImages,
+    Json,
+    RemembersEpochs,
+    Report,
+    Subjects,
+    TakesPartInNetworks,
+    TellsWhose,
+    UnknownCommand,
+    subjects_of,
+)
 from agents.heartbeat import Heartbeat
 from agents.lanes import Carried, Lanes, Outcome, about
 from agents.ledger import Answered, Arrival, Behind, Ledger, Verdict
 from agents.outbox import Outbox, Outgoing
 from agents.reading import BadCommand, read_command
-from agents.wire import PRESENCE_SECONDS, Message, agent_commands
+from agents.wire import NETWORK_APPLY, PRESENCE_SECONDS, Message, agent_commands
 
 log = structlog.get_logger("corral.agent")
 
@@ -242,6 +254,8 @@ class Agent:
                 continue
             if request.name == "ping":
                 self._work(self._answer_ping(request))
+            elif request.name == NETWORK_APPLY:  # instances that are about to start wait for it: it waits for no lane
+                self._work(self._apply_networks(request))
             elif not self._lanes.ask_again(request):
                 fresh[request.id] = (request, subjects)
         if not fresh:
@@ -311,6 +325,18 @@ class Agent:
             return [{"type": "instance", "uuid": uuid, "state": state} for uuid, state in (await self.driver.instances()).items()]
         held = (await self.driver.held()).items()
         return [{"type": "instance", "kind": self.driver.kind, "uuid": uuid, **asdict(each)} for uuid, each in held]
+
+    async def _apply_networks(self, request: Message) -> None:
+        try:
+            if not isinstance(self.driver, TakesPartInNetworks):
+                raise UnknownCommand(request.name, self.driver.kind)
+            outcome = Outcome(await self.driver.apply_networks(request.data))
+        except DriverError as error:
+            outcome = Outcome(error=str(error), internal=error.internal)
+        except Exception as error:
+            log.exception("The driver broke", action="driver-broke", command=request.name)
+            outcome = Outcome(error=f"{request.name} failed inside agent a{self.number}: {error!r}; its log tells more")
+        self._outbox.put(Outgoing(outcome.reply_to(request)))
 
     def _work(self, what: Coroutine[Any, Any, None]) -> None:
         task = self._group.create_task(what)

@@ -54,7 +54,7 @@ class AgentOptions:
     uuid: str | None = None
     """None: the one it had before, else a new one."""
     host_ip: str | None = None
-    """Where the containers' published ports are reached; None: found out."""
+    """Where the containers' published ports are reached, and other hosts reach this one; None: found out."""
     nats: str | None = None
     """None: where the server says."""
     credentials: Credentials | None = None

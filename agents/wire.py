@@ -121,6 +121,14 @@ ANSWER_KEYS = frozenset(
 """What is read of an answer, and tells an event from a bare result."""
 
 
+UNDERLAY = "underlay"
+"""In the data of a host, as its agent tells it: the address at which the other hosts find it."""
+
+NETWORK_APPLY = "network.apply"
+"""Tells an agent all that its host has to know of networks (agents.network, commands.watching.networks). Nothing but its answer and the
+next heartbeat says that it has it."""
+
+
 LAST_TIME = 253_402_300_799_000
 """Milliseconds: the end of the year 9999, after which there is no date."""
 
@@ -135,6 +143,9 @@ class Presence(BaseModel):
     """uuid -> state ("running", "stopped") of the instances this agent holds."""
     trouble: str | None = None
     """Why `instances` can't be relied on just now (the engine does not answer): it is then what was last seen. Absence proves nothing."""
+
+    networks: str | None = None
+    """The version of what it was last told of networks, "" for nothing; None: it takes part in none."""
 
     leaving: bool = False
     """It was told to stop: it answers nothing from now on."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
@@ -36,11 +36,13 @@ from agents.docker.engine import Engine, NoEngine, outward_address
 from agents.docker.http import way_to
 from agents.docker.images import activate_image, ensure_image, images_of, inspect_image, remove_image
 from agents.docker.machines import is_machine, machine_body
+from agents.docker.networks import DockerBridges, attach_others, attached
 from agents.docker.tls import EngineTls
 from agents.driver import RUNNING, STOPPED, DriverError, Held, Json, Report, UnknownCommand, instance_of_root_volume, part
 from agents.instances import stop_seconds
 from agents.live import Question
-from agents.wire import Message
+from agents.network.membership import Attachment, Networks
+from agents.wire import UNDERLAY, Message
 
 log = structlog.get_logger("corral.agent.docker")
 
@@ -53,7 +55,8 @@ _HOSTS = uuid.UUID("7b9f3c5e-2f0a-4a57-9d53-6c1f0a2be1d4")
 
 
 class DockerDriver:
-    """`host_ip`: where published ports are reached. The folder `images` in the agent's folder holds the files that may be imported."""
+    """`host_ip`: where published ports are reached, and other hosts reach this one. The folder `images` in the agent's folder holds the
+    files that may be imported."""
 
     kind = "docker"
 
@@ -64,21 +67,34 @@ class DockerDriver:
         self._folder = Path()
         self._name = name
         self._host_ip = host_ip or outward_address(url)
+        self._networks = Networks(DockerBridges(self.engine), self._host_ip)
         self._patience = patience
         self._image_owners: dict[str, str | None] = {}
 
     async def open(self, folder: Path) -> None:
         self._folder = folder
         (self._folder / "images").mkdir(parents=True, exist_ok=True, mode=0o700)
+        await self._networks.open(folder)
 
     async def close(self) -> None:
+        await self._networks.close()
         self.engine.close()
 
+    @property
+    def networks_version(self) -> str:
+        return self._networks.version
+
+    async def apply_networks(self, data: Json) -> Json:
+        return await self._networks.apply(data)
+
     async def carry_out(self, request: Message, report: Report) -> Json:
+        attachments: list[Attachment] = []
+        if request.name == "compute.instance.activate":
+            attachments = await self._networks.prepare(part(request.data, "instanceHostMap", "instance"))
         deadline = asyncio.get_running_loop().time() + self._patience
         while True:
             try:
-                return await self.engine.work(lambda client: self._do(client, request, report))
+                return await self.engine.work(lambda client: self._do(client, request, report, attachments))
             except NoEngine:
                 # Everything here can be begun again: what the first try left is found by its label.
                 if asyncio.get_running_loop().time() >= deadline:
@@ -134,14 +150,17 @@ class DockerDriver:
         own, name = host["uuid"], host["name"]
         return [
             {"type": "physicalHost", "kind": "physicalHost", "uuid": f"{own}-physical-host", "name": name},
-            {"type": "host", "kind": "docker", "uuid": own, "name": name, "physicalHostUuid": f"{own}-physical-host"},
+            {
+                "type": "host", "kind": "docker", "uuid": own, "name": name, "physicalHostUuid": f"{own}-physical-host",
+                "data": {UNDERLAY: self._networks.underlay},
+            },
             {"type": "storagePool", "kind": "docker", "uuid": f"{own}-pool", "name": f"{name} Docker images", "hostUuid": own},
         ]
 
     async def images(self) -> list[Json]:
         return await self.engine.look(images_of)
 
-    def _do(self, client: docker.APIClient, request: Message, report: Report) -> Json:
+    def _do(self, client: docker.APIClient, request: Message, report: Report, attachments: Sequence[Attachment]) -> Json:
         data = request.data
         match request.name:
             case "storage.image.activate":
@@ -163,7 +182,7 @@ class DockerDriver:
                     self._remove(client, owner)
                 return {}
             case "compute.instance.activate":
-                return self._activate(client, part(data, "instanceHostMap", "instance"), request, report)
+                return self._activate(client, part(data, "instanceHostMap", "instance"), request, report, attachments)
             case "compute.instance.deactivate":
                 return self._deactivate(client, part(data, "instanceHostMap", "instance"))
             case "compute.instance.remove":
@@ -172,7 +191,9 @@ class DockerDriver:
             case _:
                 raise UnknownCommand(request.name, self.kind)
 
-    def _activate(self, client: docker.APIClient, instance: Json, request: Message, report: Report) -> Json:
+    def _activate(
+        self, client: docker.APIClient, instance: Json, request: Message, report: Report, attachments: Sequence[Attachment]
+    ) -> Json:
         owner, epoch = str(instance["uuid"]), request.epoch
         found = self._only(client, owner)
         if found is not None and found["State"] == "created" and _epoch(found) < epoch:
@@ -184,10 +205,12 @@ class DockerDriver:
             body = create_body(instance, epoch, image_of(instance), linked, shared, request.cloud)
             if is_machine(instance):
                 body = machine_body(instance, body)
-            self._create(client, instance, body, report)
+            self._create(client, instance, attached(body, attachments, names_for(instance)[:1]), report)
             found = self._only(client, owner)
             if found is None:
                 raise DriverError(f"the container of {owner} was created and is gone: somebody removes containers of this engine")
+        if found["State"] in ("created", "exited"):
+            attach_others(client, found["Id"], attachments, names_for(instance)[:1])
         self._start(client, found)
         inspected: Json = client.inspect_container(found["Id"])
         listed = next((each for each in self._of(client, owner) if each["Id"] == found["Id"]), None)

@@ -132,6 +132,7 @@ class Engine:
         self._wakeups.endings = endings = Endings(commands, self.fleet)
         watch = PresenceWatch(self._bus, commands, self.fleet, endings, mine=self.is_surely_ours, returned=self._dispatch.nudge)
         self._strays = watch.strays
+        self._wakeups.networks = watch.networks
         self._wakeups.on_task = partial(do_share, self._wakeups, self._dispatch, watch)
         return watch
 

@@ -24,6 +24,7 @@ from commands.sending.dispatch import Dispatch
 from commands.turns import handlers
 from commands.turns.fleet import Fleet, is_dead
 from commands.watching.endings import Endings
+from commands.watching.networks import NetworkWatch
 from eventstore import Recorded, Store, Unavailable, Work
 
 log = structlog.get_logger("corral.engine")
@@ -57,6 +58,7 @@ class Wakeups:
         self._store, self._partitions, self._roots, self._dispatch, self._agenda = store, partitions, roots, dispatch, agenda
         self._fleet, self._schedule, self._is_ours, self._rests, self._counts = fleet, schedule, is_ours, rests, counts
         self.endings: Endings | None = None
+        self.networks: NetworkWatch | None = None
         self.on_task: Callable[[str], None] = lambda name: None
         """A task is executed: this engine has its share in it."""
         self.ready = asyncio.Event()
@@ -99,6 +101,8 @@ class Wakeups:
             self._roots.begin(root)
         if self.endings is not None:
             self.endings.follow(event)
+        if self.networks is not None:
+            self.networks.follow(event)
         news = self._roots.follow(event)
         if news and events.wakes(event.type, event.data):
             self._schedule(root, cause=event.id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from agents.wire import UNDERLAY
 from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.fields import number_in
 from commands.logic.placement import CAPACITY
@@ -38,6 +39,8 @@ def take_inventory(turn: Turn, agent: Resource) -> None:
     make_new(turn, turn.fleet, agent, elements)
     for host, physical in moved(turn, turn.fleet, elements):
         turn.change(host, {"physicalHostId": physical})
+    for host, underlay in found_elsewhere(turn, turn.fleet, agent, elements):
+        turn.change(host, {"data": {UNDERLAY: underlay}})
 
 
 def make_new(turn: Turn, fleet: Fleet, agent: Resource, elements: Iterable[Json], *, run: bool = True) -> list[Resource]:
@@ -65,6 +68,14 @@ def moved(turn: Turn | None, fleet: Fleet, elements: Iterable[Json]) -> list[tup
     told = ((each, _find(turn, fleet, "physicalHost", each.get("physicalHostUuid"))) for each in elements if each["type"] == "host")
     hosts = ((_find(turn, fleet, "host", each["uuid"]), physical) for each, physical in told if physical is not None)
     return [(host, physical.id) for host, physical in hosts if host is not None and host.row.get("physicalHostId") != physical.id]
+
+
+def found_elsewhere(turn: Turn | None, fleet: Fleet, agent: Resource, elements: Iterable[Json]) -> list[tuple[Resource, str]]:
+    """The agent's own hosts, and the addresses at which the other hosts are to find them from now on."""
+    hosts = ((_find(turn, fleet, "host", each["uuid"]), each) for each in elements if each["type"] == "host")
+    told = ((host, (each.get("data") or {}).get(UNDERLAY)) for host, each in hosts)
+    own = ((host, at) for host, at in told if host is not None and host.row.get("agentId") == agent.id)
+    return [(host, at) for host, at in own if isinstance(at, str) and host.data.get(UNDERLAY) != at]
 
 
 def elements_of(reply: Json) -> list[Json]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from commands.logic import agent_instances, leases
+from commands.logic import agent_instances, leases, segments
 from commands.resource import Json, Resource, leases_of
 from commands.turns.turn import Failure, Turn
+from commands.turns.world import World
 from eventstore import Claim, Release
 
 Port = tuple[int | None, str | None]
@@ -73,7 +74,8 @@ def lead(turn: Turn, link: Resource) -> None:
     target = there.get("instance", number)
     if target is None:
         return
-    values: Json = {"data": {TARGET: {name: target.row.get(name) for name in ("id", "uuid", "name", "kind")}}}
+    told = {name: target.row.get(name) for name in ("id", "uuid", "name", "kind")}
+    values: Json = {"data": {TARGET: told | _meeting(turn, link, there, target)}}
     service = agent_instances.of_link_service(turn, link.row["instanceId"])
     claims: tuple[Claim, ...] = ()
     releases: tuple[Release, ...] = ()
@@ -93,6 +95,22 @@ def lead(turn: Turn, link: Resource) -> None:
             claims, releases = leases.swapped(scope, held(link), leads_on)
     if claims or releases or any(link.row.get(name, link.fields.get(name)) != value for name, value in _plain(link, values).items()):
         turn.change(link, values, claims, releases)
+
+
+def _meeting(turn: Turn, link: Resource, there: World, target: Resource) -> Json:
+    """Where the two share a segment: the target's address on it, which it keeps wherever it goes, its ports and its environment, which
+    Docker's links tell of, too."""
+    mine = {each.subnet for each in segments.places(turn, link.row["instanceId"])}
+    shared = next((each for each in segments.places(there, target.id) if each.subnet in mine), None)
+    if shared is None:
+        return {}
+    ports = {(each.row.get("privatePort"), each.row.get("protocol") or "tcp") for each in there.children("port", "instanceId", target.id)}
+    environment = target.fields.get("environment")
+    return {
+        "address": shared.address,
+        "ports": [{"privatePort": private, "protocol": protocol} for private, protocol in sorted(ports, key=str)],
+        "environment": environment if isinstance(environment, dict) else {},
+    }
 
 
 def held(link: Resource) -> list[tuple[int, str]]:

@@ -93,7 +93,8 @@ def dockers(world: World, nic: Resource) -> list[Resource]:
     """nic.deactivate: the address that Docker gave the container, and takes back."""
     instance = world.get("instance", nic.row.get("instanceId"))
     given = instance.fields.get("dockerIp") if instance is not None and instance.kind == "container" else None
-    return [each for each in addresses(world, nic) if given and each.row.get("address") == given]
+    found = (each for each in addresses(world, nic) if each.row.get("subnetId") is None)  # one of a subnet's is Corral's own to give
+    return [each for each in found if given and each.row.get("address") == given]
 
 
 # --- what the instance shows ---

@@ -56,6 +56,10 @@ class Claimed:
         """How many items of an exclusive scope are held."""
         return len(self._holders.get(scope, ()))
 
+    def held_by(self, scope: str) -> list[str]:
+        """The streams that hold items of an exclusive scope."""
+        return list(self._holders.get(scope, {}).values())
+
     def holder(self, scope: str, item: str) -> str | None:
         """The stream that holds an exclusive item; "" for one that an append in flight is about to take."""
         found = self._holders.get(scope, {}).get(item)

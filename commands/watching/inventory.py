@@ -11,20 +11,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 import structlog
 
-from agents.wire import PRESENCE_SECONDS, Message, Presence
+from agents.wire import PRESENCE_SECONDS, UNDERLAY, Message, Presence
 from commands.accepting.service import Actor, Commands
 from commands.errors import Refused
 from commands.logic.agent_instances import is_delegate
-from commands.logic.discovery import elements_of, make_new, moved, wrong_inventory
+from commands.logic.discovery import elements_of, found_elsewhere, make_new, moved, wrong_inventory
 from commands.logic.payload import ping
 from commands.resource import Json, Resource
 from commands.sending.bus import Bus
 from commands.turns.answers import error_of
 from commands.turns.fleet import Fleet
-from commands.turns.turn import Failure
+from commands.turns.turn import Failure, Turn
 from commands.turns.world import World
 from commands.watching.endings import RUNNING, Endings
 from commands.watching.questions import Questions
@@ -122,6 +123,8 @@ class InventoryWatch:
             log.info("An agent has something new", action="inventory-new", agent=agent.id, uuids=new)
         for host, physical in moved(None, self._fleet, elements):
             await self._commands.update("host", host.id, {"physicalHostId": physical}, actor)
+        for host, underlay in found_elsewhere(None, self._fleet, agent, elements):
+            await self._commands.carry_out(partial(_note, host, underlay), actor, about=host)
 
     def _warn(self, agent: Resource, elements: list[Json]) -> None:
         """Two agents at one engine: the host is the first one's, and the second is told, at its next ping, a moment later."""
@@ -145,3 +148,8 @@ class InventoryWatch:
         held = held_in(message.data)
         if held is not None and await self.strays.judge(agent, held, self._endings.placed(agent.id)):
             self._due[agent.id] = min(self._due.get(agent.id, float("inf")), asyncio.get_running_loop().time() + AGAIN)
+
+
+def _note(host: Resource, underlay: str, turn: Turn) -> str:
+    turn.change(host, {"data": {UNDERLAY: underlay}})
+    return host.stream

@@ -26,6 +26,7 @@ from commands.turns.fleet import Fleet
 from commands.turns.turn import Turn
 from commands.watching.endings import Endings
 from commands.watching.inventory import InventoryWatch
+from commands.watching.networks import NetworkWatch
 from commands.watching.silence import STALLED, Silence
 from commands.watching.strays import Strays
 from eventstore import StoreError, Unavailable
@@ -63,6 +64,7 @@ class PresenceWatch:
         self._heard_over: dict[int, int] = {}
         """Agent -> the bus's connection that it was heard over last."""
         self._inventory = InventoryWatch(bus, commands, fleet, mine, endings)
+        self.networks = NetworkWatch(bus, commands, fleet, mine)
         bus.on_presence = self._heard
 
     def _heard(self, presence: Presence) -> None:
@@ -73,6 +75,7 @@ class PresenceWatch:
         if self._silence.heard(presence.agent) or self._heard_over.get(presence.agent) != over:
             self._returned(presence.agent)
         self._heard_over[presence.agent] = over
+        self.networks.heard(presence)
         if self._mine(f"agent-{presence.agent}"):
             self._heard_of[presence.agent] = presence
             self._news.set()
@@ -93,6 +96,7 @@ class PresenceWatch:
             group.create_task(self._compare())
             group.create_task(self._lose_hosts())
             group.create_task(self._inventory.run())
+            group.create_task(self.networks.run())
 
     async def _compare(self) -> None:
         """Holds the newest heartbeat of each agent against the log."""

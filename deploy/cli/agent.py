@@ -73,7 +73,8 @@ def register(app: typer.Typer) -> None:
         host_ip: Annotated[
             str | None,
             typer.Option(
-                "--host-ip", metavar="IP", envvar="CATTLE_AGENT_IP", help="Where its published ports are reached.", show_default="found out"
+                "--host-ip", metavar="IP", envvar="CATTLE_AGENT_IP", help="Where it, and what it publishes, is reached.",
+                show_default="found out",
             ),
         ] = None,
         machine_type: Annotated[

@@ -50,6 +50,29 @@ def test_a_link_services_ports_become_variables_and_no_link_of_dockers() -> None
     }
 
 
+def test_a_target_on_a_shared_network_is_told_at_its_own_address_and_is_no_link_of_dockers() -> None:
+    target = {
+        "uuid": "uuid-7", "address": "10.83.0.7", "environment": {"USER": "me", "EMPTY": None, "PATH": "/bin", "HOME": "/root"},
+        "ports": [{"privatePort": 80, "protocol": "tcp"}, {"privatePort": 53, "protocol": "udp"}],
+    }  # fmt: skip
+    rows = [{**link("the-site"), "targetInstance": target}]
+    assert targets(rows) == {}
+    assert environment(rows) == {
+        "THE_SITE_NAME": "/cattle/the-site",
+        "THE_SITE_ENV_USER": "me",
+        "THE_SITE_ENV_EMPTY": "",
+        "THE_SITE_PORT": "tcp://10.83.0.7:80",
+        "THE_SITE_PORT_80_TCP": "tcp://10.83.0.7:80",
+        "THE_SITE_PORT_80_TCP_ADDR": "10.83.0.7",
+        "THE_SITE_PORT_80_TCP_PORT": "80",
+        "THE_SITE_PORT_80_TCP_PROTO": "tcp",
+        "THE_SITE_PORT_53_UDP": "udp://10.83.0.7:53",
+        "THE_SITE_PORT_53_UDP_ADDR": "10.83.0.7",
+        "THE_SITE_PORT_53_UDP_PORT": "53",
+        "THE_SITE_PORT_53_UDP_PROTO": "udp",
+    }
+
+
 def test_what_the_user_says_wins_over_a_links_variables() -> None:
     web = instance("web", environment={"DB_PORT": "mine"})
     env = create_body({**web, "instanceLinks": [link(ports=PORTS)]}, 3, "img:1")["Env"]

@@ -15,6 +15,7 @@ from agents.driver import DriverError, Held
 from agents.ledger import LedgerInUse
 from agents.process import Agent
 from agents.simulated import Knobs, SimulatedDriver
+from agents.wire import NETWORK_APPLY
 from deploy.embedded import EmbeddedNats, hold
 from tests.agents.conftest import StartSimulated
 from tests.agents.orders import Ear, activate, command, deactivate, instance, on_host
@@ -30,6 +31,14 @@ async def test_a_command_is_carried_out_and_answered_on_its_reply_subject(start_
     assert answer.previousNames == ["compute.instance.activate"]
     assert answer.epoch == 10
     assert await driver.instances() == {web["uuid"]: "running"}
+
+
+async def test_who_takes_part_in_no_networks_says_so(start_simulated: StartSimulated, ear: Ear) -> None:
+    await start_simulated()
+    answer = await ear.ask(command(NETWORK_APPLY, {"version": "v1", "position": 1, "segments": []}, agent=ear.agent))
+    assert answer.transitioning == "error"
+    assert "do not know" in (answer.transitioningMessage or "")
+    assert all(each.networks is None for each in ear.presences)
 
 
 async def test_a_duplicate_is_answered_from_what_was_done(start_simulated: StartSimulated, ear: Ear) -> None:

@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from agents.wire import UNDERLAY
 from commands.resource import Resource
 from commands.turns.decide import Update
-from tests.support.story import Story
+from tests.support.story import Story, a_cloud
+
+
+def a_cloud_with_addresses() -> Story:
+    """Two hosts that tell where the others find them: 10.0.0.1 and 10.0.0.2."""
+    story = a_cloud(hosts=2)
+    for host in of_type(story, "host"):
+        turn = story.turn("", {})
+        turn.change(host, {"data": {UNDERLAY: f"10.0.0.{host.id}"}})
+        story._append(turn)
+    return story
 
 
 def a_network(story: Story, kind: str = "network", address: str = "192.168.3.42", dynamic: bool = False, **subnet: Any) -> int:

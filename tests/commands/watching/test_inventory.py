@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 from unittest.mock import patch
 
-from agents.wire import Message
+from agents.wire import UNDERLAY, Message
 from commands.accepting import executions
 from commands.accepting.service import Actor
 from commands.catalogue.tasks import BY_NAME, PING
@@ -73,17 +73,19 @@ async def test_what_another_agent_says_for_it_brings_nothing(nats_url: str) -> N
         assert cloud.engine.fleet.by_uuid("physicalHost", "a lie") is None
 
 
-async def test_what_is_known_is_left_as_it_is_but_for_the_metal_it_stands_on(nats_url: str) -> None:
+async def test_what_is_known_is_left_as_it_is_but_for_the_metal_it_stands_on_and_where_others_find_it(nats_url: str) -> None:
     async with a_running_cloud(MemoryStore(), nats_url, settings=OFTEN) as cloud:
         [host] = cloud.engine.fleet.all("host")
         name = host.row.get("name")
-        other = {"type": "host", "uuid": host.row["uuid"], "kind": "sim", "name": "renamed", "physicalHostUuid": "metal"}
+        other = {**HOST, "uuid": host.row["uuid"], "name": "renamed", "data": {UNDERLAY: "10.0.0.9", "other": 1}}
         cloud.agent.inventory = {"resources": [other, METAL]}
         metal = await until_there(cloud, "physicalHost", "metal")
         async with asyncio.timeout(20):
-            while cloud.engine.fleet.resources[host.stream].row.get("physicalHostId") != metal.id:
+            seen = host
+            while (seen.row.get("physicalHostId"), seen.data.get(UNDERLAY)) != (metal.id, "10.0.0.9"):
                 await asyncio.sleep(0.05)
-        assert cloud.engine.fleet.resources[host.stream].row.get("name") == name
+                seen = cloud.engine.fleet.resources[host.stream]
+        assert (seen.row.get("name"), seen.data.get("other")) == (name, None)
 
 
 async def test_an_answer_that_is_rubbish_or_lacks_a_host_changes_nothing_and_it_is_asked_again(nats_url: str) -> None:

@@ -1,0 +1,115 @@
+"""Names of a network's instances: a question of one of them -> its answer, by what the server has told. Pure."""
+
+from __future__ import annotations
+
+import dns.flags
+import dns.message
+import dns.name
+import dns.rcode
+import dns.rdataclass
+import dns.rdatatype
+import dns.reversename
+import dns.rrset
+
+from agents.network.segments import Document, Endpoint
+
+SECONDS = 5
+"""For which an answer may be remembered: an instance may be removed, and its name be another's."""
+
+
+class Names:
+    """Who is called what, as a document says. Made once for it."""
+
+    def __init__(self, document: Document) -> None:
+        self._links: dict[str, dict[str, str]] = {}
+        """Address of who links -> name -> the target's address."""
+        self._networks: dict[str, set[int]] = {}
+        """Address -> the networks that it is asked from."""
+        self._by_name: dict[int, dict[str, list[str]]] = {}
+        self._by_address: dict[str, Endpoint] = {}
+        for segment in document.segments.values():
+            names = self._by_name.setdefault(segment.network, {})
+            for each in segment.endpoints:
+                self._networks.setdefault(each.address, set()).add(segment.network)
+                self._by_address[each.address] = each
+                self._links.setdefault(each.address, {}).update({name.lower(): to for name, to in each.links.items()})
+                for name in _called(each.name, segment.domain):
+                    names.setdefault(name, []).append(each.address)
+
+    def addresses(self, asker: str, name: str) -> list[str]:
+        """What a name means to the instance at an address: its own links come first."""
+        wanted = name.rstrip(".").lower()
+        linked = self._links.get(asker, {}).get(wanted)
+        if linked is not None:
+            return [linked]
+        known = (self._by_name[network].get(wanted, []) for network in sorted(self._networks.get(asker, ())))
+        return list(dict.fromkeys(address for found in known for address in found))
+
+    def name_of(self, asker: str, address: str) -> str | None:
+        """The other way round."""
+        found = self._by_address.get(address)
+        shared = self._networks.get(asker, set()) & self._networks.get(address, set())
+        return found.name if found is not None and found.name and shared else None
+
+
+def answer(names: Names, asker: str, query: dns.message.Message) -> dns.message.Message | None:
+    """None: it is none of ours to answer. (A known name that has no record of the type that is asked for has an empty answer.)"""
+    if len(query.question) != 1 or query.opcode() != 0:
+        return None
+    question = query.question[0]
+    if question.rdclass != dns.rdataclass.IN:
+        return None
+    if question.rdtype == dns.rdatatype.PTR:
+        return _reverse(names, asker, query, question)
+    found = names.addresses(asker, question.name.to_text(omit_final_dot=True))
+    if not found:
+        return None
+    reply = _reply(query)
+    if question.rdtype in (dns.rdatatype.A, dns.rdatatype.ANY):
+        reply.answer.append(dns.rrset.from_text_list(question.name, SECONDS, "IN", "A", found))
+    return reply
+
+
+def _reverse(names: Names, asker: str, query: dns.message.Message, question: dns.rrset.RRset) -> dns.message.Message | None:
+    try:
+        address = dns.reversename.to_address(question.name)
+    except Exception:  # of a name that is no address written backwards the library raises several errors
+        return None
+    found = names.name_of(asker, address)
+    if found is None:
+        return None
+    try:
+        target = dns.name.from_text(found)
+    except dns.name.NameTooLong:
+        return None
+    reply = _reply(query)
+    reply.answer.append(dns.rrset.from_text(question.name, SECONDS, "IN", "PTR", target.to_text()))
+    return reply
+
+
+def _reply(query: dns.message.Message) -> dns.message.Message:
+    reply = dns.message.make_response(query, recursion_available=True)
+    reply.flags |= dns.flags.AA
+    return reply
+
+
+def unanswerable(query: dns.message.Message) -> dns.message.Message:
+    """Nobody who was asked knew."""
+    reply = dns.message.make_response(query, recursion_available=True)
+    reply.set_rcode(dns.rcode.SERVFAIL)
+    return reply
+
+
+def _called(name: str, domain: str) -> list[str]:
+    plain = name.lower()
+    if not plain:
+        return []
+    return [plain, f"{plain}.{domain.lower().strip('.')}"] if domain else [plain]
+
+
+def nameservers(resolv_conf: str) -> list[str]:
+    """Those of a resolv.conf, by their addresses."""
+    lines = (line.split() for line in resolv_conf.splitlines())
+    return [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
+
+
