@@ -12,7 +12,9 @@ from typing import Any
 from commands.catalogue.model import ResourceType
 
 KEPT: Mapping[str, frozenset[str]] = {
-    "agent": frozenset({"config", "delegate", "knowsEpochs"}),
+    "account": frozenset({"natsKey"}),
+    "agent": frozenset({"config", "delegate", "knowsEpochs", "natsKey"}),
+    "externalHandler": frozenset({"natsKey"}),
     "genericObject": frozenset({"agentId"}),
     "hostIpAddressMap": frozenset({"address"}),
     "instance": frozenset({"hostPorts", "ipsec", "ipsecPorts", "metadataAttach", "runsWith"}),
