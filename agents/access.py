@@ -40,6 +40,7 @@ class Access:
     register: Callable[[], Awaitable[None]] | None = None
     _refused_at: float | None = field(default=None, init=False)
     _registering: asyncio.Task[None] | None = field(default=None, init=False)
+    _told: str = field(default="", init=False)
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -66,8 +67,10 @@ class Access:
     async def _register(self, register: Callable[[], Awaitable[None]]) -> None:
         try:
             await register()
-        except Exception as error:  # whatever it is, it is tried again with the next refusal
-            log.warning("The server does not take this agent's key for NATS", action="key-not-taken", error=str(error))
+        except Exception as error:  # whatever it is, it is tried again with a later refusal
+            if str(error) != self._told:
+                log.warning("The server does not take this agent's key for NATS", action="key-not-taken", error=str(error))
+            self._told = str(error)
 
 
 def own_seed(folder: Path) -> str:

@@ -25,7 +25,8 @@ async def connect(
     url: str, name: str, options: Mapping[str, Any] | None = None, *, access: Access | None = None, closed: asyncio.Event | None = None
 ) -> Client:
     """Waits until NATS answers and lets us in, however long that takes; cancel it to give up. `options`: what NATS' client is to know
-    besides. `closed` is set when the client has given this connection up, which it does after some errors: another is to be made."""
+    besides. `closed` is set when this connection is given up, as it is after some errors, or when NATS no longer lets it in: another is to
+    be made then."""
     access = access or Access()
     while True:
         client = Client()
@@ -33,7 +34,7 @@ async def connect(
             await client.connect(
                 [address.strip() for address in url.split(",")],
                 name=name,
-                error_cb=partial(_on_error, access),
+                error_cb=partial(_on_error, access, client, closed),
                 disconnected_cb=partial(_lost, client, url),
                 reconnected_cb=partial(_back, url, access),
                 closed_cb=partial(_closed, closed),
@@ -97,9 +98,11 @@ async def _closed(closed: asyncio.Event | None) -> None:
         closed.set()
 
 
-async def _on_error(access: Access, error: Exception) -> None:
+async def _on_error(access: Access, client: Client, closed: asyncio.Event | None, error: Exception) -> None:
     if is_refusal(error):
         access.refused()
+        if closed is not None and client.is_reconnecting:
+            closed.set()  # the client would go on trying by itself, and leave a socket behind each time
     elif isinstance(error, SlowConsumerError):
         sentence = "Commands came in faster than they were taken; some are lost and will be sent again"
         log.error(sentence, action="slow-consumer", error=str(error))

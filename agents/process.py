@@ -190,7 +190,8 @@ class Agent:
                 self._heartbeat.announce()
                 self.ready.set()
             await closed.wait()
-            log.warning("The connection to NATS was given up; another is made", action="nats-closed", agent=self.number)
+            await disconnect(client)
+            log.info("The connection to NATS was given up; another is made", action="nats-closed", agent=self.number)
 
     async def _subscribed(self, client: Client) -> bool:
         """Once made, a subscription lasts: the client makes it again after each reconnect."""

@@ -174,9 +174,11 @@ class Doorkeeper:
         except (ValueError, KeyError, TypeError) as error:
             log.warning("NATS' list of its connections can't be read", action="connz-unread", error=repr(error))
             return
-        for connection, user in there:
-            if user not in self._own and not self._is_let_in(user):
-                await self._cut_off(server, connection, user)
+        gone = [(connection, user) for connection, user in there if user not in self._own and not self._is_let_in(user)]
+        for connection, user in gone:
+            await self._cut_off(server, connection, user)
+        if gone:  # those that follow move up by so many: they are looked at again
+            self._swept_at = time.monotonic() - SWEEP + LOOK
         if there and end < total:
             await self._ask_for_page(server, end)
 

@@ -26,10 +26,10 @@ def register(app: typer.Typer) -> None:
         "corral nats-key --revoke                    (yours is good no more)",
     ])  # fmt: skip
     def nats_key(
-        handler: Annotated[str | None, typer.Option("--handler", metavar="NAME", help="Of this external handler.", show_default=False)] = None,
-        agent: Annotated[str | None, typer.Option("--agent", metavar="ID", help="Of this agent.", show_default=False)] = None,
+        handler: Annotated[str | None, typer.Option("--handler", metavar="NAME", help="That of an external handler.")] = None,
+        agent: Annotated[str | None, typer.Option("--agent", metavar="ID", help="That of an agent.")] = None,
         folder: Annotated[
-            Path | None, typer.Option("--home", help="Where its private half is kept, and made if need be.", show_default="$CORRAL_HOME/nats")
+            Path | None, typer.Option("--home", help="Where its private half is, made if need be.", show_default="$CORRAL_HOME/keys")
         ] = None,
         revoke: Annotated[bool, typer.Option("--revoke", help="Take it back instead.")] = False,
         url: Url = None,
@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
         """Make a key with which NATS lets somebody in, and tell the server its public half. The one before is good no more."""
         if handler and agent:
             raise WrongUse("a handler and an agent have a key each: say --handler or --agent")
-        place = (folder or home() / "nats").expanduser().absolute()
+        place = (folder or home() / "keys").expanduser().absolute()
         with connect(url) as client:
             whose: dict[str, Any] = {"agentId": agent} if agent else {"externalHandlerId": _handler(client, handler)} if handler else {}
             key = None if revoke else public(own_seed(place))

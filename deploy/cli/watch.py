@@ -118,10 +118,14 @@ async def listen(where: str, subject: str, options: Mapping[str, Any] | None = N
     import nats
     from nats.errors import BadSubjectError, Error, SlowConsumerError
 
+    refused = False
+
     async def complain(error: Exception) -> None:
+        nonlocal refused
         if "permissions violation" in str(error).lower():
             hint(f"NATS does not let this key do that: {error}")
-        elif is_refusal(error):
+        elif is_refusal(error) and not refused:
+            refused = True
             hint("NATS lets in only who has a key: say --nkey (`corral nats-key` makes one), or set CORRAL_HOME to the server's home")
         if isinstance(error, SlowConsumerError):
             hint("more messages come than can be shown: some are left out")
