@@ -29,12 +29,12 @@ async def connect(
     be made then."""
     access = access or Access()
     while True:
-        client = Client()
+        client, established = Client(), asyncio.Event()
         try:
             await client.connect(
                 [address.strip() for address in url.split(",")],
                 name=name,
-                error_cb=partial(_on_error, access, client, closed),
+                error_cb=partial(_on_error, access, closed, established),
                 disconnected_cb=partial(_lost, client, url),
                 reconnected_cb=partial(_back, url, access),
                 closed_cb=partial(_closed, closed),
@@ -47,6 +47,7 @@ async def connect(
             )
             if not client.is_connected:  # NATS asked it for a sign of life instead of answering, and it takes that for an answer
                 raise ConnectionError("NATS did not let it in in time")
+            established.set()
             access.let_in()
             return client
         except Exception as error:  # the client raises its own, asyncio's and the system's errors here
@@ -98,10 +99,10 @@ async def _closed(closed: asyncio.Event | None) -> None:
         closed.set()
 
 
-async def _on_error(access: Access, client: Client, closed: asyncio.Event | None, error: Exception) -> None:
+async def _on_error(access: Access, closed: asyncio.Event | None, established: asyncio.Event, error: Exception) -> None:
     if is_refusal(error):
         access.refused()
-        if closed is not None and client.is_reconnecting:
+        if closed is not None and established.is_set():
             closed.set()  # the client would go on trying by itself, and leave a socket behind each time
     elif isinstance(error, SlowConsumerError):
         sentence = "Commands came in faster than they were taken; some are lost and will be sent again"
