@@ -45,7 +45,7 @@ PAGE = 500
 
 
 @dataclass(slots=True)
-class Counted:
+class Admissions:
     """What this one did, since it started."""
 
     admitted: int = 0
@@ -69,7 +69,7 @@ class Doorkeeper:
         self._seen: tuple[int, ...] = ()
         self._swept, self._swept_at = 0, 0.0
         self._waiting: set[asyncio.Task[None]] = set()
-        self.counted = Counted()
+        self.counted = Admissions()
 
     @property
     def connected(self) -> bool:
