@@ -103,7 +103,7 @@ async def test_an_agent_works_with_its_key_until_it_is_taken_back_and_again_once
             await seen(lambda: agent_state(http, "paper"), lambda state: state in ("reconnecting", "disconnected"))
             assert not await let_in(nats_url, seed)
             os.kill(server.embedded("nats-server"), signal.SIGKILL)  # it starts again by itself, and knows nothing
-            await seen(lambda: server.http().get("/readyz").json()["ready"], bool)
+            await seen(lambda: http.get("/readyz").json()["ready"], bool)
             assert not await let_in(nats_url, seed)
 
             act(http, f"credentials/{key['id']}", "activate")
