@@ -221,6 +221,6 @@ FIGURES: tuple[Figure, ...] = (
     Figure("corral_subscribers_dropped_total", "Subscribers that read too slowly", C, (), _hub(lambda its: _one(its.dropped))),
     # NATS
     Figure("corral_nats_connected", "Whether the connection stands", G, ("of",), _nats(lambda its: its.connected)),
-    Figure("corral_nats_admissions_total", "Who connected to NATS", C, ("outcome",), _door(lambda its: _by(asdict(its)))),
     Figure("corral_nats_reconnects_total", "How often it was made anew", C, ("of",), _nats(lambda its: max(0, its.connections - 1))),
+    Figure("corral_nats_admissions_total", "Who connected to NATS", C, ("outcome",), _door(lambda its: _by(asdict(its)))),
 )

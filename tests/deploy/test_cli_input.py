@@ -176,7 +176,8 @@ def test_every_command_has_help_with_examples() -> None:
     app = build()
     names = [command.name for command in app.registered_commands]
     expected = ["up", "agent", "run", "ps", "hosts", "inspect", "logs", "stop", "start", "rm", "events", "replay", "why", "trace", "watch",
-                "rebuild", "env", "dot", "archive", "diff", "retry", "cancel", "force-remove", "nats-key", "nats-config"]  # fmt: skip
+                "rebuild", "env", "dot", "archive", "diff", "retry", "cancel", "force-remove", "nats-key", "nats-config",
+                "machine-image"]  # fmt: skip
     assert sorted(str(name) for name in names) == sorted(expected)
     for name in expected:
         shown = CliRunner().invoke(app, [name, "--help"])
