@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -221,3 +222,29 @@ async def test_hundreds_that_come_at_once_are_let_in(guarded: Guarded, door: Doo
     clients = await asyncio.gather(*(connect(guarded.server.url, "agent", access=Access(seed)) for seed in seeds))
     guarded.clients += clients
     assert all(each.is_connected for each in clients)
+
+
+WITHOUT_PACKAGE = """
+import asyncio, sys
+sys.modules["nkeys"] = sys.modules["nacl"] = None
+from agents.access import Access
+from agents.connection import connect, disconnect
+
+async def main():
+    client = await connect(sys.argv[1], "agent", access=Access(sys.argv[2]))
+    await client.subscribe("corral.agent.a7.>")
+    await client.flush()
+    print("hears")
+    await disconnect(client)
+
+asyncio.run(main())
+"""
+
+
+async def test_an_agent_that_has_only_python_is_let_in(guarded: Guarded, door: Doorkeeper) -> None:
+    agent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WITHOUT_PACKAGE, guarded.server.url, SEVEN, cwd=Path(__file__).parents[3], stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await asyncio.wait_for(agent.communicate(), 40)
+    assert said == b"hears\n"
+    assert door.counted.admitted == 1
