@@ -37,7 +37,9 @@ ABOUT = """Corral runs containers and virtual machines on many hosts. Every step
 Start with `corral up`, and `corral ps` in another terminal. Things are named by API id (1i54), stream (instance-54), name, uuid, or the
 beginning of a container engine's id. Every command that prints data has -o json."""
 
-PARTS = (servers, archive, agent, instances, live, hosts, interventions, history, replay, diff, why, trace, watch, nats, dot, machine_image, sim)
+PARTS = (
+    servers, archive, agent, instances, live, hosts, interventions, history, replay, diff, why, trace, watch, nats, dot, machine_image, sim,
+)  # fmt: skip
 
 
 def build() -> typer.Typer:
