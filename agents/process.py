@@ -172,12 +172,12 @@ class Agent:
     async def _listen(self) -> None:
         learned = await self._learn_epochs()
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._hear())
+            group.create_task(self._stay_connected())
             while not learned:  # as long as the engine is away nothing can be done that should not be
                 await asyncio.sleep(LEARN_SECONDS)
                 learned = await self._learn_epochs()
 
-    async def _hear(self) -> None:
+    async def _stay_connected(self) -> None:
         """On a connection of its own, and on another once that is given up."""
         while True:
             closed = asyncio.Event()
