@@ -70,7 +70,8 @@ def join(url: str, folder: Path, token: Credentials, tls: ssl.SSLContext | None 
 def place_of(url: str, member: Member, *, created: bool, tls: ssl.SSLContext | None = None) -> Place:
     """Where a machine that has joined is to work. Raises RegistrationRefused, ServerAway."""
     server = Server(url, member.keys, tls)
-    return Place(member.number, nats_address(server.get("corral/info"), server.base), created)
+    told = server.get("corral/info")
+    return Place(member.number, nats_address(told, server.base), created, told)
 
 
 def _registered(server: Server, key: str) -> dict[str, Any] | None:

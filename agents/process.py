@@ -18,6 +18,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from agents import failpoints
+from agents.access import Access
 from agents.answering import Answering
 from agents.configuration import COMMAND as CONFIG_UPDATE
 from agents.configuration import Configuration
@@ -71,8 +72,10 @@ class Agent:
         ledger: Ledger | None = None,
         configuration: Configuration | None = None,
         carried: Carried | None = None,
+        access: Access | None = None,
     ) -> None:
         """`number`: the agent's plain id. `folder`: of its own, kept over restarts. `nats`: a connection, or an address to connect to.
+        `access`: what it shows NATS there.
 
         `farewell`: whether it says that it goes when it is stopped (not, where the engine stops with it). `ledger`: if it is not
         to lie in the folder. `configuration`: what config.update is carried out by; None: the driver. `carried`: where it is counted.
@@ -80,6 +83,7 @@ class Agent:
         self.number, self.uuid, self.driver = number, uuid, driver
         self._given = nats if isinstance(nats, Client) else None
         self._url = nats if isinstance(nats, str) else ""
+        self._access = access
         self._client: Client | None = self._given
         self._ledger = ledger or Ledger(folder)
         self._outbox = Outbox(self._ledger, lambda: self._client)
@@ -163,7 +167,7 @@ class Agent:
             await self._settle()
             if self._farewell:
                 await self._heartbeat.farewell()
-            await _end({*forever, *self._workers})
+            await _end({*forever, *self._workers, listening})
 
     async def _settle(self) -> None:
         deadline = asyncio.get_running_loop().time() + self._grace
@@ -182,15 +186,27 @@ class Agent:
 
     async def _listen(self) -> None:
         learned = await self._learn_epochs()
-        client = self._client or await connect(self._url, f"corral agent a{self.number}")
-        self._client = client
-        while not await self._subscribed(client):  # noqa: ASYNC110 - whether a shared connection is back is nobody's event
-            await asyncio.sleep(SUBSCRIBE_SECONDS)
-        self._heartbeat.announce()
-        self.ready.set()
-        while not learned:  # as long as the engine is away nothing can be done that should not be
-            await asyncio.sleep(LEARN_SECONDS)
-            learned = await self._learn_epochs()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._stay_connected())
+            while not learned:  # as long as the engine is away nothing can be done that should not be
+                await asyncio.sleep(LEARN_SECONDS)
+                learned = await self._learn_epochs()
+
+    async def _stay_connected(self) -> None:
+        """On a connection of its own, and on another once that is given up."""
+        while True:
+            closed = asyncio.Event()
+            client = self._given or await connect(self._url, f"corral agent a{self.number}", access=self._access, closed=closed)
+            self._client, self._subscription = client, None
+            # Whether a shared one is back is nobody's event.
+            while not client.is_closed and not await self._subscribed(client):  # noqa: ASYNC110
+                await asyncio.sleep(SUBSCRIBE_SECONDS)
+            if not client.is_closed:
+                self._heartbeat.announce()
+                self.ready.set()
+            await closed.wait()
+            await disconnect(client)
+            log.info("The connection to NATS was given up; another is made", action="nats-closed", agent=self.number)
 
     async def _subscribed(self, client: Client) -> bool:
         """Once made, a subscription lasts: the client makes it again after each reconnect."""

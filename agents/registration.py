@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import re
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from agents.api import Answered, Api, BadAddress, NoAnswer, in_url, is_local
 from agents.credentials import Credentials
+
+Json = dict[str, Any]
 
 _NUMBER = re.compile(r"(?:1a)?(\d+)")
 
@@ -34,15 +36,18 @@ class Place:
     nats: str
     created: bool
     """Whether the row was made now."""
+    told: Json = field(default_factory=dict)
+    """What the server says of itself, as of NATS' keys and certificates."""
 
 
 def register(url: str, uuid: str, name: str, kind: str, credentials: Credentials | None = None, tls: ssl.SSLContext | None = None) -> Place:
     """Finds or creates the agent with this uuid. Raises RegistrationRefused, ServerAway."""
     server = Server(url, credentials, tls)
-    nats = nats_address(server.get("corral/info"), server.base)
+    told = server.get("corral/info")
+    nats = nats_address(told, server.base)
     found = server.find(uuid)
     if found is not None:
-        return Place(_number(found, server.base), nats, created=False)
+        return Place(_number(found, server.base), nats, False, told)
     body = {"uri": f"event://{uuid}", "uuid": uuid, "name": name, "kind": kind, "managedConfig": False}
     created = server.create("v1/agents", body, {"_plainId": "true"})
     if created is None:
@@ -51,8 +56,13 @@ def register(url: str, uuid: str, name: str, kind: str, credentials: Credentials
         if created is None:
             hint = "it was removed. Start this one with another uuid or an empty folder"
             raise RegistrationRefused(f"{server.base} knows agent uuid {uuid} but does not list it: {hint}")
-        return Place(_number(created, server.base), nats, created=False)
-    return Place(_number(created, server.base), nats, created=True)
+        return Place(_number(created, server.base), nats, False, told)
+    return Place(_number(created, server.base), nats, True, told)
+
+
+def register_key(url: str, number: int, key: str, credentials: Credentials | None, tls: ssl.SSLContext | None = None) -> None:
+    """The public half of the nkey with which this agent connects from now on. Raises RegistrationRefused, ServerAway."""
+    Server(url, credentials, tls).create("corral/nats/keys", {"key": key, "agentId": f"1a{number}"}, {})
 
 
 def nats_address(info: dict[str, Any], base: str) -> str:

@@ -12,13 +12,14 @@ from pathlib import Path
 
 import structlog
 
+from agents.access import Access, own_seed, public
 from agents.configuration import Configuration
 from agents.credentials import Credentials
 from agents.driver import Driver
 from agents.files import keep
 from agents.joining import join, joined, place_of
 from agents.process import CONCURRENCY, Agent
-from agents.registration import Place, RegistrationRefused, ServerAway, register
+from agents.registration import Place, RegistrationRefused, ServerAway, register, register_key
 from agents.several import SeveralDrivers
 from agents.simulated import SimulatedDriver
 
@@ -62,6 +63,8 @@ class AgentOptions:
     """Of a registration token: with it the machine joins, and has keys of its own from then on."""
     tls: ssl.SSLContext | None = None
     """Whose certificates the server is believed by; None: those of the system."""
+    nats_ca: str = ""
+    """The same of NATS, where it speaks TLS: certificates in PEM; "": those that the server says, or those of the system."""
     concurrency: int = CONCURRENCY
     docker_certificates: Path | None = None
     """The folder of ca.pem, cert.pem and key.pem for an engine that speaks TLS; None: DOCKER_CERT_PATH."""
@@ -78,7 +81,7 @@ async def run_agent(options: AgentOptions, say: Say = lambda sentence: None) -> 
     nats = options.nats or place.nats
     agent = Agent(
         place.number, own, driver, options.folder, nats, concurrency=options.concurrency, farewell=True,
-        configuration=_configuration(options),
+        configuration=_configuration(options), access=_access(options, place),
     )  # fmt: skip
     await agent.start()
     try:
@@ -129,11 +132,40 @@ def _place(options: AgentOptions, own: str, name: str, kind: str) -> Place:
     """A machine that has joined knows its place; one with a token joins; another is registered with an API key, or without any."""
     member = joined(options.folder)
     created = member is None
-    if member is None:
-        if options.token is None:
-            return register(options.url, own, name, kind, options.credentials, options.tls)
-        member = join(options.url, options.folder, options.token, options.tls)
-    return place_of(options.url, member, created=created, tls=options.tls)
+    if member is None and options.token is None:
+        place = register(options.url, own, name, kind, options.credentials, options.tls)
+    else:
+        member = member or join(options.url, options.folder, options.token or Credentials("", ""), options.tls)
+        place = place_of(options.url, member, created=created, tls=options.tls)
+    if place.told.get("natsKeys"):
+        _give_key(options, place.number)
+    return place
+
+
+def _give_key(options: AgentOptions, number: int) -> None:
+    member = joined(options.folder)
+    credentials = member.keys if member is not None else options.credentials
+    register_key(options.url, number, public(own_seed(options.folder)), credentials, options.tls)
+
+
+def _access(options: AgentOptions, place: Place) -> Access:
+    async def register() -> None:
+        await asyncio.to_thread(_give_key, options, place.number)
+
+    return Access(own_seed(options.folder), _believed(options.nats_ca or str(place.told.get("natsCa") or "")), register)
+
+
+def _believed(certificates: str) -> ssl.SSLContext | None:
+    """None: NATS' client believes those of the system."""
+    if not certificates:
+        return None
+    context = ssl.create_default_context()
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    try:
+        context.load_verify_locations(cadata=certificates)
+    except (ssl.SSLError, ValueError) as error:
+        raise RegistrationRefused(f"what is to be believed at NATS is no certificate in PEM: {error}. Give one with --nats-ca") from None
+    return context
 
 
 def _configuration(options: AgentOptions) -> Configuration:

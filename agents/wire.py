@@ -220,8 +220,22 @@ def handler_reply_subject(partition: int, event: str, request_id: str) -> str:
     return f"corral.reply.{partition}.{HANDLERS_REPLIES}{token(event.partition(';handler=')[2])}.{request_id}"
 
 
+def handler_requests(name: str) -> str:
+    """What an external handler subscribes to."""
+    return f"corral.handler.{token(name)}.>"
+
+
 def presence_subject(agent: int) -> str:
     return f"corral.presence.a{agent}"
+
+
+def said_by_agent(agent: int) -> tuple[str, ...]:
+    """Where it publishes, and nowhere else: where NATS asks for keys, it holds each agent to them."""
+    return (f"corral.reply.*.a{agent}.>", presence_subject(agent))
+
+
+def said_by_handler(name: str) -> tuple[str, ...]:
+    return (f"corral.reply.*.{HANDLERS_REPLIES}{token(name)}.>",)
 
 
 ALL_PRESENCE = "corral.presence.*"

@@ -29,6 +29,7 @@ from commands.snapshots import form
 from commands.turns.fleet import CATEGORIES, Fleet
 from deploy.cli.keys import trusting
 from deploy.embedded import Home, ServerFailed
+from deploy.nats import Nats
 from deploy.settings import TEMPLATES, LocalHost, Role, Settings
 from deploy.wiring import Parts
 from eventstore import Unavailable
@@ -43,7 +44,7 @@ NATS_SECONDS = 10.0
 class LocalHosts:
     """Runs them while it is entered. Who comes and goes is read off the log."""
 
-    def __init__(self, settings: Settings, home: Home, parts: Parts, nats: str, node: str) -> None:
+    def __init__(self, settings: Settings, home: Home, parts: Parts, nats: Nats, node: str) -> None:
         self._settings, self._home, self._parts, self._nats, self._node = settings, home, parts, nats, node
         # They fetch from this server, which they know by its certificate.
         self._tls = trusting(str(settings.tls_certificate)) if settings.tls_certificate else None
@@ -63,9 +64,10 @@ class LocalHosts:
         if not self._settings.has(Role.AGENTS):
             return self
         try:
-            self._client = await asyncio.wait_for(connect(self._nats, "corral local agents"), NATS_SECONDS)
+            connecting = connect(self._nats.url, "corral local agents", self._nats.options())
+            self._client = await asyncio.wait_for(connecting, NATS_SECONDS)
         except TimeoutError:
-            raise ServerFailed(f"NATS does not answer at {self._nats}: start it, or correct CORRAL_NATS") from None
+            raise ServerFailed(f"NATS does not answer at {self._nats.url}, or does not let us in: {self._nats.what_to_do}") from None
         self._fleet = Fleet.load(await self._parts.store.load(CATEGORIES, form=form()))
         if LocalHost.DOCKER in self._settings.hosts:
             from agents.docker import NoEngine, reach  # the docker package takes long to import, and many have no engine

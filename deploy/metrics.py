@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from commands.admission.doorkeeper import Admissions
 from commands.counts import Counts
 from commands.engine.load import Load
 from deploy.watched import Moment, NatsConnection, Watched
@@ -160,6 +161,10 @@ def _nats(read: Callable[[NatsConnection], float]) -> Read:
     return lambda seen: [((of,), read(each)) for of, each in seen.watched.nats.items()] if seen.watched.nats else None
 
 
+def _door(read: Callable[[Admissions], Samples]) -> Read:
+    return lambda seen: read(seen.watched.doorkeeper.counted) if seen.watched.doorkeeper is not None else None
+
+
 def _is(seen: Seen) -> Samples:
     return [((seen.watched.version, ",".join(seen.watched.roles)), 1.0)]
 
@@ -219,4 +224,5 @@ FIGURES: tuple[Figure, ...] = (
     # NATS
     Figure("corral_nats_connected", "Whether the connection stands", G, ("of",), _nats(lambda its: its.connected)),
     Figure("corral_nats_reconnects_total", "How often it was made anew", C, ("of",), _nats(lambda its: max(0, its.connections - 1))),
+    Figure("corral_nats_admissions_total", "Who connected to NATS", C, ("outcome",), _door(lambda its: _by(asdict(its)))),
 )

@@ -113,6 +113,18 @@ class Settings(BaseSettings):
     nats_port: Annotated[
         int, Field(ge=0, le=65535, description="Port of the embedded NATS; 0 for the one it had before, or 4222, or any free one.")
     ] = 0
+    nats_keys: Annotated[
+        bool | None,
+        Field(description="Whether NATS asks for keys. Without it, the embedded one does where the API does, and another does not."),
+    ] = None
+    nats_tls_certificate: Annotated[
+        Path | None,
+        Field(description="Certificate (and its chain) of the embedded NATS, a PEM file. Without it, HTTPS' where it asks for keys."),
+    ] = None
+    nats_tls_key: Annotated[Path | None, Field(description="That certificate's private key, a PEM file.")] = None
+    nats_ca: Annotated[
+        Path | None, Field(description="Whose certificates are believed at NATS, a PEM file; agents are told it, too.")
+    ] = None
     postgres_port: Annotated[
         int | None, Field(ge=0, le=65535, description="Also serve the embedded Postgres on this port of 127.0.0.1; 0 for any free one.")
     ] = None
@@ -189,7 +201,9 @@ class Settings(BaseSettings):
             raise ValueError(str(bad)) from None
         return given
 
-    @field_validator("home", "archive", "tls_certificate", "tls_key", "libvirt_storage")
+    @field_validator(
+        "home", "archive", "tls_certificate", "tls_key", "libvirt_storage", "nats_tls_certificate", "nats_tls_key", "nats_ca"
+    )
     @classmethod
     def _absolute(cls, given: Path | None) -> Path | None:
         return given.expanduser().absolute() if given is not None else None
@@ -218,12 +232,16 @@ class Settings(BaseSettings):
             raise ValueError("CORRAL_POSTGRES_PORT is for the embedded Postgres, and CORRAL_POSTGRES names another: unset one of them")
         if self.nats and (self.nats_port or self.nats_listen != "127.0.0.1"):
             raise ValueError("CORRAL_NATS_PORT and CORRAL_NATS_LISTEN are for the embedded NATS, and CORRAL_NATS names another: unset that")
+        if self.nats and self.nats_tls_certificate:
+            raise ValueError("CORRAL_NATS_TLS_CERTIFICATE is for the embedded NATS: one that CORRAL_NATS names has its own. Unset that")
         return self
 
     @model_validator(mode="after")
     def _both_or_neither(self) -> Settings:
         if (self.tls_certificate is None) != (self.tls_key is None):
             raise ValueError("CORRAL_TLS_CERTIFICATE and CORRAL_TLS_KEY go together: set both, or neither")
+        if (self.nats_tls_certificate is None) != (self.nats_tls_key is None):
+            raise ValueError("CORRAL_NATS_TLS_CERTIFICATE and CORRAL_NATS_TLS_KEY go together: set both, or neither")
         return self
 
     @model_validator(mode="after")
@@ -245,6 +263,25 @@ class Settings(BaseSettings):
             return settings_of(os.environ, self.set, self.home, {SECURITY: not (self.loopback and self.metrics_loopback)})
         except BadSource as bad:
             raise BadSetting(str(bad)) from None
+
+    @property
+    def nats_asks(self) -> bool:
+        """Whether NATS lets in only who has a key. Raises BadSetting."""
+        if self.nats_keys is not None:
+            return self.nats_keys
+        return not self.nats and (bool(self.orchestration()[SECURITY]) or not is_loopback(self.nats_listens))
+
+    @property
+    def nats_listens(self) -> str:
+        """Where the embedded NATS does: agents that reach the API have to reach it, too."""
+        return self.nats_listen if not is_loopback(self.nats_listen) else self.listen
+
+    @property
+    def nats_tls(self) -> tuple[Path, Path] | None:
+        """Certificate and key of the embedded NATS."""
+        if self.nats_tls_certificate and self.nats_tls_key:
+            return self.nats_tls_certificate, self.nats_tls_key
+        return (self.tls_certificate, self.tls_key) if self.tls_certificate and self.tls_key and self.nats_asks else None
 
     @property
     def scheme(self) -> str:

@@ -15,6 +15,7 @@ import sys
 import time
 import uuid
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -22,9 +23,9 @@ import uvloop
 from rich.console import Console
 from rich.markup import escape
 
-from agents.api import in_url, is_loopback
+from agents.api import in_url
 from agents.credentials import Credentials
-from commands.secrets.sealing import WrongMasterKey
+from commands.secrets.sealing import MasterKeys, WrongMasterKey
 from deploy.embedded import EmbeddedNats, EmbeddedPostgres, Home, HomeInUse, HomeUnusable, ServerFailed, hold, noted
 from deploy.extensions import ExtensionFailed
 from deploy.first import first_instance
@@ -32,6 +33,7 @@ from deploy.keys import admin_key, joining_token, keep_for_cli
 from deploy.local import LocalHosts
 from deploy.logs import configure
 from deploy.master import FILE, master_keys
+from deploy.nats import access_config, nats_of, note_nats
 from deploy.settings import NEEDS_NATS, SECURITY, BadSetting, LocalHost, Role, Settings
 from deploy.web import PortTaken, TlsUnusable, allow_many_connections, bind, check_tls
 from deploy.wiring import Addresses, NotAlone, server
@@ -78,7 +80,7 @@ async def _serve(settings: Settings) -> None:
             if "first_instance" not in noted(home.path):
                 home.note(first_instance="wanted")  # until it is there, also when this start is cut off
             master = master_keys(settings, home.path)
-            addresses = await _servers(settings, home, stack, say)
+            addresses = await _servers(settings, home, stack, say, master)
             node = _node(home)
             parts = await stack.enter_async_context(server(settings, addresses, node, listener, master))
             hosts = await stack.enter_async_context(LocalHosts(settings, home, parts, addresses.nats, node))
@@ -114,21 +116,25 @@ async def _serve(settings: Settings) -> None:
     say.print("Stopped. What it knows is kept in " + str(settings.home))
 
 
-async def _servers(settings: Settings, home: Home, stack: AsyncExitStack, say: Console) -> Addresses:
-    """Postgres and NATS: ours, side by side, or those that the settings name."""
+async def _servers(settings: Settings, home: Home, stack: AsyncExitStack, say: Console, master: MasterKeys) -> Addresses:
+    """Postgres and NATS: ours, or those that the settings name. Whom NATS is to let in, Postgres tells: then it starts after it."""
 
     def tell(text: str) -> None:
         say.print(f"[dim]{text}[/]")
 
     postgres = EmbeddedPostgres(home, port=settings.postgres_port, tell=tell) if not settings.postgres else None
-    nats_listen = settings.nats_listen if not is_loopback(settings.nats_listen) else settings.listen
-    own_nats = not settings.nats and bool(NEEDS_NATS & set(settings.roles))
-    nats = EmbeddedNats(home, listen=nats_listen, port=settings.nats_port or None, tell=tell) if own_nats else None
-    started = [stack.enter_async_context(each) for each in (postgres, nats) if each is not None]
-    for outcome in await asyncio.gather(*started, return_exceptions=True):
-        if isinstance(outcome, BaseException):
-            raise outcome
-    return Addresses(postgres.dsn if postgres else settings.postgres, nats.url if nats else settings.nats)
+    if postgres is not None:
+        await stack.enter_async_context(postgres)
+    dsn = postgres.dsn if postgres else settings.postgres
+    if settings.nats_tls is not None:
+        check_tls(*settings.nats_tls)
+    nats = await nats_of(settings, dsn, master)
+    if not settings.nats and NEEDS_NATS & set(settings.roles):
+        access, port = access_config(nats.keys) if nats.keys else "", settings.nats_port or None
+        own = EmbeddedNats(home, listen=settings.nats_listens, port=port, tell=tell, access=access, tls=settings.nats_tls)
+        await stack.enter_async_context(own)
+        nats = replace(nats, url=own.url)
+    return Addresses(dsn, nats)
 
 
 def _node(home: Home) -> str:
@@ -143,12 +149,14 @@ def _node(home: Home) -> str:
 def _note(settings: Settings, home: Home, addresses: Addresses, listener: socket.socket | None) -> str:
     """Remembers where everything is, for `corral env` and the other commands; -> the URL, if it is served here."""
     if listener is None:
-        home.note(nats=addresses.nats, postgres=addresses.postgres)
+        note_nats(home, addresses.nats)
+        home.note(postgres=addresses.postgres)
         return ""
     port = listener.getsockname()[1]
     host = listener.getsockname()[0] if settings.loopback else "127.0.0.1" if settings.listen in ("0.0.0.0", "::") else settings.listen
     url = f"{settings.scheme}://{in_url(host)}:{port}"
-    home.note(url=url, certificate=str(settings.tls_certificate or ""), nats=addresses.nats, postgres=addresses.postgres)
+    note_nats(home, addresses.nats)
+    home.note(url=url, certificate=str(settings.tls_certificate or ""), postgres=addresses.postgres)
     return url
 
 
@@ -158,13 +166,13 @@ def _say_what_is_next(
     """`image`: what can run at once on a host of this process. `hostless`: it is known that there is no host at all."""
     say.print()
     say.print("[bold]Next things to try[/]")
-    corral = _corral()
+    corral, nats = _corral(), addresses.nats
     rows = [
         ("the page", f"{url}/v1"),
         ("list instances", f"{corral} ps"),
         *([("run another", f"{corral} run {image} --name second")] if image else []),
         *([("how it came to be", f"{corral} replay instance-1")] if image else [("list hosts", f"{corral} hosts")]),
-        *([("watch the agents", f"nats -s {addresses.nats} sub 'corral.>'      (or: {corral} watch)")] if addresses.nats else []),
+        *([("watch the agents", f"{nats.command(home.path)} sub 'corral.>'      (or: {corral} watch)")] if nats.url else []),
         ("a host elsewhere", f"corral agent --url {_from_elsewhere(url)}      (run there)"),
     ]
     if hostless:

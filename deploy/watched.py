@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from commands.admission.doorkeeper import Doorkeeper
 from commands.engine.engine import Engine
 from deploy.settings import Role
 from eventstore import StoreError
@@ -46,6 +47,7 @@ class Watched:
     hub: Hub | None = None
     callers: Callers | None = None
     hosts: LocalHosts | None = None
+    doorkeeper: Doorkeeper | None = None
     nats: dict[str, NatsConnection] = field(default_factory=dict)
     """Whose connection -> it."""
     port: int | None = None

@@ -14,6 +14,7 @@ from agents.api import in_url
 from commands import upcast
 from commands.accepting.seed import seed
 from commands.accepting.service import Commands
+from commands.admission.doorkeeper import Doorkeeper
 from commands.config.sources import Sources
 from commands.config.sync import ConfigSync
 from commands.engine.engine import Engine
@@ -27,6 +28,7 @@ from commands.watching.settings_watch import SettingsWatch
 from commands.watching.snapshotter import Snapshotter
 from commands.watching.task_runner import TaskRunner
 from deploy.extensions import catalogue_of
+from deploy.nats import Nats
 from deploy.probes import Probes
 from deploy.settings import Role, Settings
 from deploy.watched import Watched
@@ -64,7 +66,7 @@ class Addresses:
     """Where the servers are that this process works with."""
 
     postgres: str
-    nats: str
+    nats: Nats
     """As this machine reaches it: agents elsewhere read a loopback address as that of this server."""
 
 
@@ -89,7 +91,7 @@ async def server(
     settings: Settings, addresses: Addresses, node: str, listener: socket.socket | None, master: MasterKeys
 ) -> AsyncIterator[Parts]:
     """All parts running; leaving stops them, in the opposite order. `node` names this process among those that hold leases."""
-    catalogue = catalogue_of(settings.home)
+    catalogue, nats = catalogue_of(settings.home), addresses.nats
     async with AsyncExitStack() as stack:
         chosen = settings.orchestration()
         content = Sources(settings.home / CONTENT)
@@ -123,7 +125,7 @@ async def server(
 
         engine = None
         if settings.has(Role.ENGINE):
-            bus = Bus(addresses.nats)
+            bus = Bus(nats.url, options=nats.options())
             await bus.start()
             stack.push_async_callback(bus.close)
             url = _own_url(listener, settings.scheme)
@@ -131,18 +133,23 @@ async def server(
             engine = watched.engine = Engine(store, bus, catalogue, chosen, holder=node, vault=vault, url=url)
             watch.on_change(engine.settings_changed)
             tasks.start(engine.run(), "engine")
+            if nats.keys is not None:
+                at_work = engine
+                door = watched.doorkeeper = Doorkeeper(nats.url, nats.keys, store, lambda: at_work.fleet, nats.options)
+                watched.nats["doorkeeper"] = door
+                tasks.start(door.run(), "doorkeeper")
             tasks.start(ConfigSync(bus, catalogue, chosen, content, engine, url).run(), "configuration")
             tasks.start(Snapshotter(store, chosen, node).run(), "snapshots")
             tasks.start(TaskRunner(commands, chosen, node).run(), "tasks")
             tasks.start(Pruner(store, chosen).run(), "pruner")
 
         web = None
-        info = {"version": version("corral"), "nats": addresses.nats}
+        info = {"version": version("corral"), **nats.told()}
         names = frozenset({settings.listen.lower(), socket.gethostname().lower()})
         services = Services(store, views, commands, catalogue, chosen, info, admin, watch, content=content, names=names)
         callers = watched.callers = Callers(services)
         if settings.has(Role.GATEWAY) and listener is not None:
-            hub = watched.hub = Hub(Connection(addresses.nats, "corral gateway", echo=False), chosen)
+            hub = watched.hub = Hub(Connection(nats.url, "corral gateway", echo=False, options=nats.options()), chosen)
             watched.nats["gateway"] = hub.nats
             asker = Asker(hub.nats)
             strays = Strays(hub.nats, callers)

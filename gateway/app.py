@@ -33,6 +33,7 @@ from gateway.inside.door import INSIDE, inside
 from gateway.joining.door import Door as JoiningDoor
 from gateway.live.asking import Asker
 from gateway.live.door import Door as LiveDoor
+from gateway.nats_keys import nats_key
 from gateway.observed import CORRELATION, SPAN, Observed, Requests
 from gateway.openapi.document import OPENAPI, openapi
 from gateway.reads import Reads
@@ -66,6 +67,7 @@ def build_app(
             Route("/ping", _ping),
             Route("/healthcheck", gateway.health),
             Route("/corral/info", gateway.info),
+            Route("/corral/nats/keys", gateway.nats_key, methods=["POST"]),
             *beside,
             *Log(services.store, services.catalogue, gateway.callers.of, gateway.callers.still, gateway.headers).routes(),
             *([WebSocketRoute("/{path:path}", gateway.websocket)] if gateway.bus is not None else []),
@@ -173,6 +175,14 @@ class Gateway:
             return error_response(error, self.headers(request))
         headers = self.headers(request) | {"X-Corral-Position": str(position)}
         return json_response({**self._services.info, "position": position}, 200, headers)
+
+    async def nats_key(self, request: Request) -> Response:
+        headers = self.headers(request)
+        try:
+            document, position = await nats_key(self._services, self.callers, request, headers["X-Correlation-Id"])
+        except Exception as error:  # the boundary, as for all under /v1
+            return error_response(error, headers)
+        return json_response(document, 200, headers | {"X-Corral-Position": str(position)})
 
     async def _answer(self, request: Request, correlation: str) -> Answer:
         _check_version(path_parts(request))

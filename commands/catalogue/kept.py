@@ -12,7 +12,9 @@ from typing import Any
 from commands.catalogue.model import ResourceType
 
 KEPT: Mapping[str, frozenset[str]] = {
-    "agent": frozenset({"config", "delegate", "disconnected", "knowsEpochs"}),
+    "account": frozenset({"natsKey"}),
+    "agent": frozenset({"config", "delegate", "disconnected", "knowsEpochs", "natsKey"}),
+    "externalHandler": frozenset({"natsKey"}),
     "genericObject": frozenset({"agentId"}),
     "host": frozenset({"dead"}),
     "hostIpAddressMap": frozenset({"address"}),

@@ -6,7 +6,8 @@ the dispatch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import structlog
 from nats.aio.msg import Msg
@@ -29,13 +30,13 @@ def is_foreign(subject: str, reply: str) -> bool:
 class Bus:
     """One NATS connection. `on_reply(message, subject)`, `on_unheard(command id)` and `on_presence(presence)` are set by their users."""
 
-    def __init__(self, url: str, name: str = "corral engine") -> None:
+    def __init__(self, url: str, name: str = "corral engine", options: Mapping[str, Any] | None = None) -> None:
         self.on_reply: Callable[[Message, str], None] = lambda message, subject: None
         self.awaited: dict[str, Callable[[Message], None]] = {}
         """Reply subject -> who alone is told of the first answer there, instead of `on_reply`. Whoever puts it here takes it out."""
         self.on_unheard: Callable[[str], None] = lambda ask: None
         self.on_presence: Callable[[Presence], None] = lambda presence: None
-        self._connection = Connection(url, name)
+        self._connection = Connection(url, name, options=options)
 
     @property
     def connected(self) -> bool:

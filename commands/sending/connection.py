@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from nats.aio.client import Client
@@ -29,9 +30,11 @@ class _Listening:
 class Connection:
     """`await start()` ... `await close()`. NATS may be away at the start, too."""
 
-    def __init__(self, url: str, name: str, *, echo: bool = True) -> None:
-        """`url`: one address, or several with commas. `echo`: whether it hears what it says itself."""
+    def __init__(self, url: str, name: str, *, echo: bool = True, options: Mapping[str, Any] | None = None) -> None:
+        """`url`: one address, or several with commas. `echo`: whether it hears what it says itself. `options`: what else NATS' client
+        is to know, as its key and whose certificates it believes."""
         self.url = url
+        self._options = options or {}
         self._name, self._echo = name, echo
         self._nats = Client()
         self._listening: dict[str, _Listening] = {}
@@ -109,7 +112,7 @@ class Connection:
                     [address.strip() for address in self.url.split(",")],
                     name=self._name, max_reconnect_attempts=-1, reconnect_time_wait=1, connect_timeout=2,
                     ping_interval=10, max_outstanding_pings=2, error_cb=self._on_error, allow_reconnect=True, flush_timeout=2,
-                    reconnected_cb=self._on_reconnect, no_echo=not self._echo,
+                    reconnected_cb=self._on_reconnect, no_echo=not self._echo, **self._options,
                 )  # fmt: skip
                 self._subscribing = True  # from here on the client itself renews subscriptions after every reconnect
                 await self._subscribe_to_all()

@@ -6,6 +6,7 @@ already sees it; what counts is the claim that the append takes.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -74,6 +75,8 @@ class Fleet(Claimed):
         self.followed = 0
         """The position up to which it has seen all of the log; 0: nobody follows for it. (Of its engine's own appends it may know more.)"""
         self._handlers: dict[str, tuple[Handler, ...]] | None = {}
+        self.changes = Counter[str]()
+        """Type -> how often one of it changed: who works something out from them sees whether to do it anew."""
 
     @classmethod
     def load(cls, loaded: Loaded) -> Fleet:
@@ -171,6 +174,7 @@ class Fleet(Claimed):
         kind, number = resource.type, resource.id
         before = self.resources.get(resource.stream) or empty(resource.stream)
         self.resources[resource.stream] = resource
+        self.changes[kind] += 1
         self._by_type.setdefault(kind, {})[number] = resource
         self._index(before, resource)
         self._index_uuid(before, resource)

@@ -105,6 +105,13 @@ def register(app: typer.Typer) -> None:
         nats: Annotated[
             str | None, typer.Option("--nats", envvar="CORRAL_NATS", help="Where NATS is.", show_default="what the server says")
         ] = None,
+        nats_ca: Annotated[
+            Path | None,
+            typer.Option(
+                "--nats-ca", metavar="FILE", envvar="CORRAL_NATS_CA", help="Whose certificates NATS is believed by, PEM.",
+                show_default="what the server says",
+            ),
+        ] = None,
         log_level: Annotated[
             LogLevel,
             typer.Option("--log-level", envvar="CORRAL_LOG_LEVEL", case_sensitive=False, help="What is logged, and all above."),
@@ -135,8 +142,15 @@ def register(app: typer.Typer) -> None:
         asyncio.run(_run(AgentOptions(
             where, place, sim, docker, libvirt, machine_type.chosen, storage, home() / TEMPLATES, migration, console_port, name,
             host_ip=host_ip, nats=nats, credentials=key_for(home() if is_own(where) else None), token=_token(), tls=tls,
-            docker_certificates=docker_cert_path, docker_verify=docker_tls_verify,
+            docker_certificates=docker_cert_path, docker_verify=docker_tls_verify, nats_ca=_certificates(nats_ca),
         )))  # fmt: skip
+
+
+def _certificates(path: Path | None) -> str:
+    try:
+        return path.expanduser().read_text() if path is not None else ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise WrongUse(f"{path} can't be read: {error}. Give --nats-ca a PEM file that can") from None
 
 
 def keep_kind(folder: Path, kind: str) -> None:

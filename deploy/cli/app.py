@@ -22,6 +22,7 @@ from deploy.cli import (
     keys,
     live,
     machine_image,
+    nats,
     replay,
     servers,
     sim,
@@ -40,7 +41,7 @@ beginning of a container engine's id. Every command that prints data has -o json
 
 PARTS = (
     servers, archive, agent, machine_image, sim, instances, live, hosts, images, strays, interventions, history, replay, diff,
-    why, trace, watch, dot,
+    why, trace, watch, nats, dot,
 )  # fmt: skip
 
 

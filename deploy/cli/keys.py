@@ -57,6 +57,13 @@ def trusting(own_certificate: str = "") -> ssl.SSLContext:
     return _with(context, given, CA) if given else context
 
 
+def believing(file: str) -> ssl.SSLContext:
+    """Certificates in this file, or signed by one in it, and no others."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return _with(context, file, "what is to be believed")
+
+
 def _with(context: ssl.SSLContext, file: str, what: str) -> ssl.SSLContext:
     try:
         context.load_verify_locations(cafile=file)

@@ -68,6 +68,9 @@ def addresses(folder: Path, url: str | None = None) -> dict[str, str]:
         "CORRAL_URL": where,
         "CORRAL_NATS": remembered("nats", folder),
         "CORRAL_POSTGRES": remembered("postgres", folder),
+        "NATS_URL": remembered("nats", folder),
+        "NATS_NKEY": remembered("nats_nkey", folder),
+        "NATS_CA": remembered("nats_ca", folder),
         "CATTLE_URL": f"{where}/v1",
     }
     return {name: value for name, value in found.items() if value}

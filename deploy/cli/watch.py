@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.text import Text
 
+from agents.access import is_refusal
 from commands.catalogue.secrets import masked, secret_names
 from deploy.cli.catalogue import catalogue
 from deploy.cli.client import remembered
 from deploy.cli.errors import Failed
+from deploy.cli.keys import believing, trusting
 from deploy.cli.options import SERVER, Output, command
 from deploy.cli.show import Format, hint, now, out, print_line
 from deploy.cli.telling import clock
@@ -58,6 +61,20 @@ def register(app: typer.Typer) -> None:
         nats: Annotated[
             str | None, typer.Option("--nats", envvar="CORRAL_NATS", help="Where NATS is.", show_default="what Corral's home remembers")
         ] = None,
+        nkey: Annotated[
+            Path | None,
+            typer.Option(
+                "--nkey", metavar="FILE", envvar="NATS_NKEY", help="The seed to show NATS, if it asks for keys.",
+                show_default="what Corral's home remembers",
+            ),
+        ] = None,
+        ca: Annotated[
+            Path | None,
+            typer.Option(
+                "--nats-ca", metavar="FILE", envvar="NATS_CA", help="Whose certificates NATS is believed by, PEM.",
+                show_default="what Corral's home remembers",
+            ),
+        ] = None,
         output: Output = Format.TEXT,
     ) -> None:
         """Show the messages between Corral and its agents as they go by, until Ctrl-C."""
@@ -65,13 +82,28 @@ def register(app: typer.Typer) -> None:
         if not where:
             raise Failed("where NATS is is not known here: start Corral, or set CORRAL_HOME to its home, or say --nats nats://host:4222")
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(_watch(where, subject, count, output))
+            asyncio.run(_watch(where, subject, count, output, shown(where, nkey, ca)))
 
 
-async def _watch(where: str, subject: str, count: int | None, output: Format) -> None:
+def shown(where: str, nkey: Path | None, ca: Path | None) -> dict[str, Any]:
+    """What NATS' client is to know: what is given, and of this home's own NATS what the home remembers."""
+    own = where == remembered("nats")
+    seed, certificates = (str(given or (remembered(name) if own else "")) for given, name in ((nkey, "nats_nkey"), (ca, "nats_ca")))
+    options: dict[str, Any] = {}
+    if seed:
+        try:
+            options["nkeys_seed_str"] = Path(seed).expanduser().read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Failed(f"{seed} can't be read: {error}. Say --nkey with a seed that `corral nats-key` made") from None
+    if certificates:
+        options["tls"] = trusting(certificates) if where == remembered("own_nats") else believing(certificates)
+    return options
+
+
+async def _watch(where: str, subject: str, count: int | None, output: Format, options: Mapping[str, Any]) -> None:
     console, today, hidden = out(), now(), secret_names(catalogue())
     seen = 0
-    async for each in listen(where, subject):
+    async for each in listen(where, subject, options):
         heard = replace(each, data=masked(each.data, hidden))  # agents are told some, and a screen has other readers
         if output is Format.JSON:
             print_line(heard.document())
@@ -84,12 +116,20 @@ async def _watch(where: str, subject: str, count: int | None, output: Format) ->
             return
 
 
-async def listen(where: str, subject: str) -> AsyncGenerator[Heard, None]:
+async def listen(where: str, subject: str, options: Mapping[str, Any] | None = None) -> AsyncGenerator[Heard, None]:
     """The messages under a subject from now on. A NATS that goes away is waited for; raises Failed if it is not there at first."""
     import nats
     from nats.errors import BadSubjectError, Error, SlowConsumerError
 
+    refused = False
+
     async def complain(error: Exception) -> None:
+        nonlocal refused
+        if "permissions violation" in str(error).lower():
+            hint(f"NATS does not let this key do that: {error}")
+        elif is_refusal(error) and not refused:
+            refused = True
+            hint("NATS lets in only who has a key: say --nkey (`corral nats-key` makes one), or set CORRAL_HOME to the server's home")
         if isinstance(error, SlowConsumerError):
             hint("more messages come than can be shown: some are left out")
 
@@ -107,7 +147,7 @@ async def listen(where: str, subject: str) -> AsyncGenerator[Heard, None]:
         client = await asyncio.wait_for(
             nats.connect(
                 servers, name="corral watch", connect_timeout=CONNECT_SECONDS, allow_reconnect=True, max_reconnect_attempts=-1,
-                reconnect_time_wait=0.5, error_cb=complain, disconnected_cb=gone, reconnected_cb=back,
+                reconnect_time_wait=0.5, error_cb=complain, disconnected_cb=gone, reconnected_cb=back, **(options or {}),
             ),
             CONNECT_SECONDS,  # nats-py itself would try for ever, and a watcher wants to hear that nobody is there
         )  # fmt: skip

@@ -27,9 +27,12 @@ class EmbeddedNats:
     """`async with EmbeddedNats(home) as nats: nats.url`. Runs again by itself when it dies; the URL stays."""
 
     def __init__(
-        self, home: Home, *, listen: str = "127.0.0.1", port: int | None = None, preferred: int = USUAL_PORT, tell: Tell = lambda _: None
-    ) -> None:
-        """`port`: this one and no other. None: the remembered one, or `preferred`, or any free one (0: no preference)."""
+        self, home: Home, *, listen: str = "127.0.0.1", port: int | None = None, preferred: int = USUAL_PORT, tell: Tell = lambda _: None,
+        access: str = "", tls: tuple[Path, Path] | None = None,
+    ) -> None:  # fmt: skip
+        """`port`: this one and no other. None: the remembered one, or `preferred`, or any free one (0: no preference). `access`: the
+        part of its configuration that says whom it lets in; "": everybody. `tls`: its certificate and key."""
+        self._access, self._tls = access, tls
         self._home = home
         self._listen = listen
         self._wanted = port
@@ -42,7 +45,7 @@ class EmbeddedNats:
     @property
     def url(self) -> str:
         """For clients on this machine."""
-        return f"nats://{in_url(self._reachable())}:{self.port}"
+        return f"{'tls' if self._tls else 'nats'}://{in_url(self._reachable())}:{self.port}"
 
     @property
     def listen(self) -> str:
@@ -97,7 +100,7 @@ class EmbeddedNats:
             f"listen: {json.dumps(f'{in_url(self._listen)}:{self.port}')}\n"
             f"max_payload: {MAX_PAYLOAD}\n"
             "max_connections: 16384\n"
-            "write_deadline: 10s\n"
+            "write_deadline: 10s\n" + (tls_config(*self._tls) if self._tls else "") + self._access
         )
         return Program(
             name="NATS",
@@ -124,6 +127,10 @@ class EmbeddedNats:
 
     def _reachable(self) -> str:
         return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self._listen, self._listen)
+
+
+def tls_config(certificate: Path, key: Path) -> str:
+    return f"tls {{ cert_file: {json.dumps(str(certificate))}, key_file: {json.dumps(str(key))}, timeout: 5 }}\n"
 
 
 def find_program() -> Path:

@@ -73,7 +73,7 @@ def test_the_address_comes_from_the_option_else_from_the_home(tmp_path: Path, mo
     values = addresses(tmp_path)
     assert values == {
         "CORRAL_HOME": str(tmp_path), "CORRAL_URL": "http://127.0.0.1:9123", "CORRAL_NATS": "nats://127.0.0.1:4333",
-        "CATTLE_URL": "http://127.0.0.1:9123/v1",
+        "NATS_URL": "nats://127.0.0.1:4333", "CATTLE_URL": "http://127.0.0.1:9123/v1",
     }  # fmt: skip
 
 
@@ -178,7 +178,7 @@ def test_every_command_has_help_with_examples() -> None:
     names = [command.name for command in app.registered_commands]
     expected = ["up", "agent", "run", "ps", "hosts", "images", "inspect", "logs", "stop", "start", "migrate", "rm", "events", "replay",
                 "why", "trace", "watch", "rebuild", "env", "dot", "archive", "diff", "retry", "cancel", "force-remove", "declare-dead",
-                "machine-image", "sim", "exec", "stats", "top"]  # fmt: skip
+                "machine-image", "sim", "exec", "stats", "top", "nats-key", "nats-config"]  # fmt: skip
     assert sorted(str(name) for name in names) == sorted(expected)
     for name in expected:
         shown = CliRunner().invoke(app, [name, "--help"])

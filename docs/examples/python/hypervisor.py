@@ -38,7 +38,7 @@ def carry_out(name, data):  # what comes twice is done once
 
 async def main():
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that end
-    client = await nats.connect(os.environ["CORRAL_NATS"], max_reconnect_attempts=-1)
+    client = await nats.connect(os.environ["CORRAL_NATS"], max_reconnect_attempts=-1, nkeys_seed=os.environ.get("NATS_NKEY"))
 
     async def answer(message):
         event = json.loads(message.data)
