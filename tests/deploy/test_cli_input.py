@@ -178,7 +178,7 @@ def test_every_command_has_help_with_examples() -> None:
     names = [command.name for command in app.registered_commands]
     expected = ["up", "agent", "run", "ps", "hosts", "images", "inspect", "logs", "stop", "start", "migrate", "rm", "events", "replay",
                 "why", "trace", "watch", "rebuild", "env", "dot", "archive", "diff", "retry", "cancel", "force-remove", "declare-dead",
-                "machine-image", "sim", "exec", "stats", "top", "nats-key", "nats-config"]  # fmt: skip
+                "machine-image", "sim", "exec", "stats", "top", "strays", "nats-key", "nats-config"]  # fmt: skip
     assert sorted(str(name) for name in names) == sorted(expected)
     for name in expected:
         shown = CliRunner().invoke(app, [name, "--help"])
