@@ -14,10 +14,11 @@ import asyncio
 import base64
 from collections import deque
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-import orjson
-from pydantic import BaseModel, Field
+from agents.jsons import dumps, loads
+from agents.shapes import BadMessage, document_of, read_fields, types_of
 
 Json = dict[str, Any]
 
@@ -48,46 +49,54 @@ class LiveError(Exception):
         self.code = code
 
 
-class Question(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
     """What an agent is asked. `instance`: {"uuid", "id", "name"}; `host`: {"uuid", "kind"}."""
 
     query: str
     verb: str
     instance: Json
-    host: Json = Field(default_factory=dict)
-    options: Json = Field(default_factory=dict)
-    upto: int = Field(default=WINDOW, ge=0)
+    host: Json = field(default_factory=dict)
+    options: Json = field(default_factory=dict)
+    upto: int = WINDOW
 
     def encode(self) -> bytes:
-        return orjson.dumps(self.model_dump())
+        return dumps(document_of(self))
 
     @classmethod
     def decode(cls, payload: bytes) -> Question:
         """Raises ValueError."""
-        return cls.model_validate(orjson.loads(payload))
+        return cls(**_counted(read_fields(loads(payload), types_of(cls), needed=("query", "verb", "instance")), "upto"))
 
 
-class Frame(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
     """A piece, or (without `seq`) only its sender's state."""
 
-    seq: int | None = Field(default=None, ge=0)
+    seq: int | None = None
     data: Json | None = None
     end: Json | None = None
     """Of the last piece: {}, {"exit": 0}, or {"error": ..., "code": ...}."""
-    ack: int = Field(default=0, ge=0)
+    ack: int = 0
     """The sender has all pieces below this number."""
-    upto: int = Field(default=0, ge=0)
+    upto: int = 0
     """The sender has room for pieces below this number."""
     gone: str | None = None
     """The sender knows nothing of the query (any more), and why."""
 
     def encode(self) -> bytes:
-        return orjson.dumps({key: value for key, value in self.__dict__.items() if value is not None})
+        return dumps({key: value for key, value in document_of(self).items() if value is not None})
 
     @classmethod
     def decode(cls, payload: bytes) -> Frame:
         """Raises ValueError."""
-        return cls.model_validate(orjson.loads(payload))
+        return cls(**_counted(read_fields(loads(payload), types_of(cls)), "seq", "ack", "upto"))
+
+
+def _counted(known: Json, *names: str) -> Json:
+    if wrong := [f"{name}: {known[name]} is less than none" for name in names if (known.get(name) or 0) < 0]:
+        raise BadMessage("; ".join(wrong))
+    return known
 
 
 def question_subject(agent: int, verb: str) -> str:
@@ -227,7 +236,7 @@ class Pipe:
 
     async def _sent(self, frame: Frame) -> None:
         self._said, self._told, self._state_due = self._now(), self._taken, False
-        await self._say(frame.model_copy(update={"ack": self._expected, "upto": self._taken + WINDOW}))
+        await self._say(replace(frame, ack=self._expected, upto=self._taken + WINDOW))
 
     async def _until_moved(self) -> None:
         self._moved.clear()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 from nats.aio.client import Client
@@ -120,7 +120,7 @@ class Outbox:
         except MaxPayloadError:
             said = f"the answer of {len(payload)} bytes is larger than NATS carries ({client.max_payload}): raise its max_payload"
             log.error("An answer is too large", action="answer-too-large", subject=reply.name, bytes=len(payload))
-            short = reply.model_copy(update={"data": {}, "transitioning": "error", "transitioningMessage": said})
+            short = replace(reply, data={}, transitioning="error", transitioningMessage=said)
             await client.publish(reply.name, short.encode())
 
 

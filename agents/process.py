@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -288,7 +288,7 @@ class Agent:
     def _dispatch(self, request: Message, subjects: Subjects, verdict: Verdict) -> None:
         if isinstance(verdict, Answered):
             log.info("A command came again; it was done before", action="repeated", command=request.name, **about(request))
-            reply = Message.decode(verdict.reply).model_copy(update={"name": request.replyTo or ""})
+            reply = replace(Message.decode(verdict.reply), name=request.replyTo or "")
             self._outbox.put(Outgoing(reply))
         elif isinstance(verdict, Behind):
             self._lanes.refuse(request, subjects, verdict)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
-import orjson
-from pydantic import ValidationError
-
+from agents.jsons import loads
 from agents.wire import Message, command_subject
 
 MOST_EPOCH = 2**63 - 1
@@ -33,8 +32,8 @@ def read_command(agent: int, subject: str, nats_reply: str, payload: bytes) -> M
     try:
         message = Message.decode(payload)
     except ValueError as error:
-        raise _bad(f"the message on {subject} is no command: {_reason(error)}", _loosely(payload), nats_reply) from None
-    known = message.model_dump()
+        raise _bad(f"the message on {subject} is no command: {error}", _loosely(payload), nats_reply) from None
+    known = message.document()
     name = message.name.partition(";")[0]
     if name and name != named:
         raise _bad(f"the message on {subject} names another command, {name!r}", known, nats_reply)
@@ -49,7 +48,7 @@ def read_command(agent: int, subject: str, nats_reply: str, payload: bytes) -> M
     reply_to = message.replyTo or nats_reply or None
     if reply_to is not None and not _SUBJECT.fullmatch(reply_to):
         raise _bad(f"replyTo of {named} is no subject that can be published to: {reply_to!r}", known, nats_reply)
-    return message.model_copy(update={"name": named, "replyTo": reply_to})
+    return replace(message, name=named, replyTo=reply_to)
 
 
 def _bad(said: str, known: dict[str, Any], nats_reply: str) -> BadCommand:
@@ -68,13 +67,7 @@ def _bad(said: str, known: dict[str, Any], nats_reply: str) -> BadCommand:
 
 def _loosely(payload: bytes) -> dict[str, Any]:
     try:
-        value = orjson.loads(payload)
+        value = loads(payload)
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _reason(error: ValueError) -> str:
-    if isinstance(error, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, each['loc'])) or 'it'}: {each['msg']}" for each in error.errors())
-    return str(error)

@@ -16,8 +16,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import orjson
-
 from agents.configuration import Configuration
 from agents.driver import (
     IMAGE_COMMANDS,
@@ -33,6 +31,7 @@ from agents.driver import (
     part,
     uuid_at,
 )
+from agents.jsons import dumps
 from agents.live import NOT_RUNNING, NOT_THERE, Question
 from agents.wire import Message
 
@@ -155,7 +154,7 @@ class SimulatedDriver:
         agent = ping.get("agent")
         if isinstance(agent, Mapping) and isinstance(agent.get("data"), Mapping):
             self._data = dict(agent["data"])
-        if "ping::fail" in orjson.dumps(ping).decode():
+        if "ping::fail" in dumps(ping).decode():
             raise DriverError("Failing [ping]")
         if self._delegated:
             return []
@@ -274,11 +273,11 @@ class SimulatedDriver:
 
     async def _delegate(self, data: Json, report: Report) -> Json:
         """A command for an agent that lives in an instance: a simulator of its own, whose reply is this one's data."""
-        inner = Message.model_validate(part(data, "event"))
+        inner = Message.read(part(data, "event"))
         agent = part(data, "instanceData").get("agentId")
         if inner.name == "ping":
             options = inner.data.get("options")
-            return inner.reply({"resources": [], **({"options": options} if options is not None else {})}).model_dump()
+            return inner.reply({"resources": [], **({"options": options} if options is not None else {})}).document()
         if self._folder is None:
             raise DriverError("the simulator is closed")
         knobs = replace(self._knobs, lost={})
@@ -287,9 +286,9 @@ class SimulatedDriver:
         )
         await nested.open(self._folder)
         try:
-            return inner.reply(await nested.carry_out(inner, report)).model_dump()
+            return inner.reply(await nested.carry_out(inner, report)).document()
         except DriverError as error:
-            return inner.reply(transitioning="error", message=str(error), internal=error.internal).model_dump()
+            return inner.reply(transitioning="error", message=str(error), internal=error.internal).document()
         finally:
             await nested.close()
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import time
 import uuid
 import zlib
-from typing import Any, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal, Self
 
-import orjson
-from pydantic import BaseModel, ConfigDict, Field
+from agents.jsons import dumps, loads
+from agents.shapes import BadMessage as BadMessage
+from agents.shapes import document_of, read_fields, types_of
 
 PARTITIONS = 16
 """How many parts the engines' work is split into: enough for as many engines as one log can feed (docs/operating.md).
@@ -20,7 +22,11 @@ Part of the reply subjects and of the log's open work: changing it needs every e
 """
 
 
-class Message(BaseModel):
+Outcome = Literal["no", "yes", "error"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
     """One message of Cattle's form. Null keys are present on the wire; unknown keys are ignored.
 
     `context` is the free trace map; Corral's own keys in it: `epoch` (int, of a command: the log position of its request), `cloud` (str, of
@@ -28,32 +34,38 @@ class Message(BaseModel):
     `stream` (str, the stream whose process asks), and in a reply `stale` (true: a newer epoch is known, nothing was done).
     """
 
-    model_config = ConfigDict(extra="ignore")
-
-    id: str = Field(default_factory=lambda: str(uuid.uuid4()))
+    id: str = field(default_factory=lambda: str(uuid.uuid4()))
     name: str = ""
     replyTo: str | None = None
     resourceType: str | None = None
     resourceId: str | None = None
-    data: dict[str, Any] = Field(default_factory=dict)
-    time: int = Field(default_factory=lambda: int(time.time() * 1000))
+    data: dict[str, Any] = field(default_factory=dict)
+    time: int = field(default_factory=lambda: int(time.time() * 1000))
     previousIds: list[str] | None = None
     previousNames: list[str] | None = None
     publisher: str | None = None
-    transitioning: Literal["no", "yes", "error"] | None = None
+    transitioning: Outcome | None = None
     transitioningMessage: str | None = None
     transitioningInternalMessage: str | None = None
     transitioningProgress: int | None = None
     timeoutMillis: int | None = None
     context: dict[str, Any] | None = None
 
+    def document(self) -> dict[str, Any]:
+        return document_of(self)
+
     def encode(self) -> bytes:
-        return orjson.dumps(self.model_dump())
+        return dumps(self.document())
 
     @classmethod
-    def decode(cls, payload: bytes) -> Message:
+    def read(cls, document: Any) -> Self:
+        """Raises BadMessage."""
+        return cls(**read_fields(document, types_of(cls)))
+
+    @classmethod
+    def decode(cls, payload: bytes) -> Self:
         """Raises ValueError, with what is wrong, for anything that is not a message."""
-        return cls.model_validate(orjson.loads(payload))
+        return cls.read(loads(payload))
 
     @property
     def epoch(self) -> int:
@@ -68,7 +80,7 @@ class Message(BaseModel):
         self,
         data: dict[str, Any] | None = None,
         *,
-        transitioning: Literal["no", "yes", "error"] | None = None,
+        transitioning: Outcome | None = None,
         message: str | None = None,
         internal: str | None = None,
         progress: int | None = None,
@@ -93,6 +105,7 @@ class Message(BaseModel):
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HandlerAnswer(Message):
     """What an external handler answers with: an event, or just its parts that matter, or the result alone. The subject that it comes
     on says which request it is for."""
@@ -101,9 +114,9 @@ class HandlerAnswer(Message):
     """No result, or one that says `continue`: those after this handler run, too."""
 
     @classmethod
-    def decode(cls, payload: bytes) -> HandlerAnswer:
+    def decode(cls, payload: bytes) -> Self:
         """{"data": {...}}, {"transitioning": "error", "transitioningMessage": "why"}, {"+data": {...}}, nothing. Raises ValueError."""
-        body = orjson.loads(payload) if payload.strip() else {"data": None}
+        body = loads(payload) if payload.strip() else {"data": None}
         if not isinstance(body, dict):
             raise ValueError("an answer is a JSON object")
         event = body if body.keys() & ANSWER_KEYS else {"data": body}
@@ -112,7 +125,7 @@ class HandlerAnswer(Message):
             raise ValueError("an answer's data is a map, or null")
         passes = data is None or data.get("continue") is True
         told = {key: value for key, value in event.items() if key in ANSWER_KEYS and value is not None}
-        return cls.model_validate({**told, "data": data or {}, "passes": passes})
+        return cls.read({**told, "data": data or {}, "passes": passes})
 
 
 ANSWER_KEYS = frozenset(
@@ -133,13 +146,15 @@ LAST_TIME = 253_402_300_799_000
 """Milliseconds: the end of the year 9999, after which there is no date."""
 
 
-class Presence(BaseModel):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presence:
     """A heartbeat, about every `SECONDS`: the agent lives, and what runs there. Never an event of the log."""
 
     agent: int
     uuid: str
-    time: int = Field(default_factory=lambda: int(time.time() * 1000), ge=0, le=LAST_TIME)
-    instances: dict[str, str] = Field(default_factory=dict)
+    time: int = field(default_factory=lambda: int(time.time() * 1000))
+    """Milliseconds, up to `LAST_TIME`."""
+    instances: dict[str, str] = field(default_factory=dict)
     """uuid -> state ("running", "stopped") of the instances this agent holds."""
     trouble: str | None = None
     """Why `instances` can't be relied on just now (the engine does not answer): it is then what was last seen. Absence proves nothing."""
@@ -151,11 +166,15 @@ class Presence(BaseModel):
     """It was told to stop: it answers nothing from now on."""
 
     def encode(self) -> bytes:
-        return orjson.dumps(self.model_dump())
+        return dumps(document_of(self))
 
     @classmethod
-    def decode(cls, payload: bytes) -> Presence:
-        return cls.model_validate(orjson.loads(payload))
+    def decode(cls, payload: bytes) -> Self:
+        """Raises ValueError, with what is wrong, for anything that is not a heartbeat."""
+        presence = cls(**read_fields(loads(payload), types_of(cls), needed=("agent", "uuid")))
+        if not 0 <= presence.time <= LAST_TIME:
+            raise BadMessage(f"time: {presence.time} is no time in milliseconds")
+        return presence
 
 
 PRESENCE_SECONDS = 5.0

@@ -14,7 +14,6 @@ from contextlib import aclosing
 from pathlib import Path
 
 import docker
-import orjson
 import structlog
 from docker.errors import APIError, ImageNotFound, NotFound
 
@@ -40,6 +39,7 @@ from agents.docker.networks import DockerBridges, attach_others, attached
 from agents.docker.tls import EngineTls
 from agents.driver import RUNNING, STOPPED, DriverError, Held, Json, Report, UnknownCommand, instance_of_root_volume, part
 from agents.instances import stop_seconds
+from agents.jsons import dumps, loads
 from agents.live import Question
 from agents.network.membership import Attachment, Networks
 from agents.wire import UNDERLAY, Message
@@ -137,7 +137,7 @@ class DockerDriver:
             info: Json = await self.engine.look(lambda client: client.info())
         except NoEngine:
             try:
-                host: Json = orjson.loads(path.read_bytes())
+                host: Json = loads(path.read_bytes())
             except (OSError, ValueError):
                 host = {}
             if not host:
@@ -145,7 +145,7 @@ class DockerDriver:
         else:
             host = {"uuid": str(uuid.uuid5(_HOSTS, info["ID"])), "name": self._name or info["Name"], "engine": info["ID"]}
             half = path.with_suffix(".new")
-            half.write_bytes(orjson.dumps(host))
+            half.write_bytes(dumps(host))
             half.replace(path)
         own, name = host["uuid"], host["name"]
         return [

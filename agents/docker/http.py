@@ -14,10 +14,10 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import docker
-import orjson
 
 from agents.docker.engine import Engine, NoEngine
 from agents.driver import DriverError
+from agents.jsons import dumps, loads
 
 SECONDS = 30.0
 """Until the engine begins to answer."""
@@ -54,7 +54,7 @@ class Answer:
     async def json(self) -> Any:
         """The whole body."""
         async with asyncio.timeout(SECONDS):
-            return orjson.loads(await self.reader.read() or b"null")
+            return loads(await self.reader.read() or b"null")
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Until the engine ends it."""
@@ -65,7 +65,7 @@ class Answer:
         """One a line, or one behind the other."""
         async for line in self.reader:
             if line.strip():
-                yield orjson.loads(line)
+                yield loads(line)
 
 
 async def way_to(engine: Engine) -> Way:
@@ -123,7 +123,7 @@ async def _opened(way: Way) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 def _request(method: str, path: str, params: Mapping[str, Any] | None, body: Any) -> bytes:
-    content = orjson.dumps(body) if body is not None else b""
+    content = dumps(body) if body is not None else b""
     target = f"{path}?{urlencode(params)}" if params else path
     head = f"{method} {target} HTTP/1.0\r\nHost: docker\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
     return head.encode() + content
@@ -137,7 +137,7 @@ async def _head(reader: asyncio.StreamReader) -> int:
 
 def _message(body: bytes) -> str:
     try:
-        found = orjson.loads(body)
+        found = loads(body)
     except ValueError:
         return body.decode(errors="replace").strip()
     return str(found.get("message") or found) if isinstance(found, dict) else str(found)

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import orjson
-
 from agents.docker.http import Answer, EngineRefused, Way, asked
 from agents.docker.output import Characters, Frames, Lines
 from agents.driver import Json, LiveRefused
+from agents.jsons import dumps
 from agents.live import BAD_OPTION, NOT_RUNNING, NOT_THERE, Question, output_of, written
 
 VERBS = frozenset({"logs", "stats", "top", "inspect", "events", "exec"})
@@ -94,7 +93,7 @@ async def _stats(of: Asked) -> AsyncGenerator[Json, None]:
 
 
 async def _events(of: Asked) -> AsyncGenerator[Json, None]:
-    filters = orjson.dumps({"container": [of.listed["Id"]], "type": ["container"]}).decode()
+    filters = dumps({"container": [of.listed["Id"]], "type": ["container"]}).decode()
     params = {"filters": filters, "since": "0", **_times(of.options)}
     if not of.options.get("follow"):
         now = datetime.fromisoformat((await _document(of.way, "/info"))["SystemTime"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
 from typing import Any, Protocol
 
@@ -104,6 +105,6 @@ class ConfigSync:
                 return
             number, message = through
             reply = reply_subject(partition_of(agent.stream), number, ident)
-            message = message.model_copy(update={"replyTo": reply})
+            message = replace(message, replyTo=reply)
         log.info("An agent is told of configuration that it lacks", action="config-update", agent=agent.id, items=len(rows))
         await self._bus.publish(command_subject(number, message.name), message.encode(), reply)

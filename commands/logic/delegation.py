@@ -5,11 +5,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pydantic import ValidationError
-
-from agents.wire import Message
+from agents.wire import BadMessage, Message
 from commands.logic.agent_instances import is_delegate, place_of
 from commands.turns.fleet import Fleet
 from commands.turns.world import World
@@ -32,8 +30,8 @@ class Delegated:
         if place is None:
             return None
         number, instance = place
-        data = {"instanceData": instance, "event": self.inner.model_dump()}
-        return number, self.inner.model_copy(update={"name": NAME, "data": data})
+        data = {"instanceData": instance, "event": self.inner.document()}
+        return number, replace(self.inner, name=NAME, data=data)
 
 
 def answerer(world: World, agent: int) -> int:
@@ -53,7 +51,7 @@ def unwrapped(answer: Message) -> Message:
     if answer.transitioning in ("yes", "error") or (answer.context or {}).get("stale"):
         return answer
     try:
-        return Message.model_validate(answer.data)
-    except ValidationError as error:
-        why = f"the answer to {NAME} holds no answer: {error.error_count()} fields are wrong"
-        return answer.model_copy(update={"transitioning": "error", "transitioningMessage": why, "data": {}})
+        return Message.read(answer.data)
+    except BadMessage as error:
+        why = f"the answer to {NAME} holds no answer: {error}"
+        return replace(answer, transitioning="error", transitioningMessage=why, data={})

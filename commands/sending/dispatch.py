@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -369,7 +369,7 @@ class Dispatch:
             each.through, message = found
             each.reply = reply_subject(partition_of(each.root), each.through, each.ask)
             each.subject = command_subject(each.through, message.name)
-            each.payload = message.model_copy(update={"replyTo": each.reply}).encode()
+            each.payload = replace(message, replyTo=each.reply).encode()
         reach_all("before", "publish", [each.command])
         trace = each.ties.hop(each.ask)
         headers = trace.headers() if trace is not None else None

@@ -51,7 +51,7 @@ async def _answer(services: Services, hub: Hub, answer: names.AnswerName, said: 
     if hub.nats.connected:
         await hub.nats.publish(answer.subject, encoded(reply))
     elif answer.stream:
-        decoded = Message.model_validate(reply) if answer.agent is not None else HandlerAnswer.decode(orjson.dumps(reply))
+        decoded = Message.read(reply) if answer.agent is not None else HandlerAnswer.decode(orjson.dumps(reply))
         if not await services.commands.answered(answer.stream, answer.ask, decoded, agent=answer.agent):
             log.info("An answer is of no use without NATS: what asked asks again", action="answer-dropped", name=said["name"])
 

@@ -7,6 +7,7 @@ import secrets
 import socket
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -289,7 +290,7 @@ async def test_an_inventory_tells_whose_a_container_is_and_of_which_start(agent:
 
 async def test_a_ping_tells_of_the_engine_as_one_host_with_a_pool(agent: DockerDriver, ear: Ear, host: LabHost) -> None:
     ping = command("ping", {"resources": [], "options": {"resources": True, "instances": True}}, agent=ear.agent)
-    one, two = await ear.ask(ping), await ear.ask(ping.model_copy(update={"id": "again"}))
+    one, two = await ear.ask(ping), await ear.ask(replace(ping, id="again"))
     assert one.data["options"] == {"resources": True, "instances": True}
     by_type = {each["type"]: each for each in one.data["resources"]}
     assert by_type["host"]["kind"] == by_type["storagePool"]["kind"] == "docker"

@@ -94,8 +94,8 @@ async def test_a_delegated_event_runs_on_a_simulator_of_that_agent(driver: Simul
     web = instance()
 
     async def delegated(inner: Message) -> Message:
-        data: Json = {"instanceData": {"agentId": 44}, "event": inner.model_dump()}
-        return Message.model_validate(await driver.carry_out(command("delegate.request", data), quiet))
+        data: Json = {"instanceData": {"agentId": 44}, "event": inner.document()}
+        return Message.read(await driver.carry_out(command("delegate.request", data), quiet))
 
     answer = await delegated(activate(web, id_="inner"))
     assert (answer.previousIds, answer.transitioning) == (["inner"], None)

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from agents.wire import HandlerAnswer, handler_reply_subject, handler_subject
+from agents.wire import BadMessage, HandlerAnswer, Message, Presence, handler_reply_subject, handler_subject
 
 
 def test_a_handlers_subject_names_it_in_one_token() -> None:
@@ -50,3 +50,36 @@ def test_an_events_other_keys_may_be_anything() -> None:
 def test_what_is_no_answer_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         HandlerAnswer.decode(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"[]", "it is no JSON object"),
+        (b'{"id": null}', "id: None is not a text"),
+        (b'{"data": []}', "data: [] is not a map"),
+        (b'{"time": "soon", "name": 5}', "name: 5 is not a text; time: 'soon' is not a whole number"),
+        (b'{"time": true}', "time: True is not a whole number"),
+        (b'{"previousIds": [1]}', "previousIds: [1] is not a list of texts"),
+        (b'{"transitioning": "maybe"}', "transitioning: 'maybe' is not \"no\", \"yes\" or \"error\""),
+    ],
+)
+def test_what_is_no_message_is_told_field_by_field(body: bytes, said: str) -> None:
+    with pytest.raises(BadMessage) as told:
+        Message.decode(body)
+    assert str(told.value) == said
+
+
+def test_a_message_survives_the_wire_and_what_is_unknown_in_it_is_left_out() -> None:
+    said = Message(name="ping", data={"é": [1, None, {"a": 1.5}]}, previousIds=["x"], context={"epoch": 3})
+    assert Message.decode(said.encode()) == said
+    assert Message.read({**said.document(), "more": 1}) == said
+    odd = Message.decode(b'{"time": 5.0, "timeoutMillis": "7", "replyTo": null}')
+    assert (odd.time, odd.timeoutMillis, odd.replyTo) == (5, 7, None)
+
+
+def test_a_heartbeat_names_its_agent_and_a_time_that_is_one() -> None:
+    assert Presence.decode(Presence(agent=7, uuid="x", instances={"a": "running"}).encode()).instances == {"a": "running"}
+    for payload in (b"{}", b'{"agent": 7}', b'{"agent": 7, "uuid": "x", "time": -1}', b'{"agent": 7, "uuid": "x", "instances": {"a": 1}}'):
+        with pytest.raises(BadMessage):
+            Presence.decode(payload)

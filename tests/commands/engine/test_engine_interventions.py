@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -63,7 +64,7 @@ async def test_a_late_success_of_a_cancelled_and_purged_start_is_undone_on_the_h
         await intervene(cloud, created.stream, Cancel("never mind"))
         await cloud.until(created.stream, "purged")
         own = asked.replyTo or ""
-        lie = asked.model_copy(update={"replyTo": own.replace(".a1.", ".a999.")})
+        lie = replace(asked, replyTo=own.replace(".a1.", ".a999."))
         assert lie.replyTo != own
         with capture_logs() as logs:
             await cloud.agent.answer(lie, {})  # by who was not asked

@@ -95,7 +95,7 @@ async def test_heartbeats_that_are_as_old_as_the_start_or_come_twice_say_nothing
 async def test_a_heartbeat_of_a_time_that_is_no_date_is_dropped(nats_url: str, at: int) -> None:
     async with a_running_cloud(MemoryStore(), nats_url) as cloud:
         agent, stream, _ = await one_that_runs(cloud, "stop")
-        odd = Presence.model_construct(agent=agent, uuid="x", time=at, instances={})
+        odd = Presence(agent=agent, uuid="x", time=at)
         await cloud.agent.nats.publish(presence_subject(agent), odd.encode())
         await cloud.agent.nats.flush()
         await heartbeat(cloud, agent)
