@@ -8,18 +8,23 @@ Every step may happen again: what is kept in the agent's folder makes the same m
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import ssl
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from agents.credentials import Credentials
 from agents.files import keep
 from agents.registration import Place, RegistrationRefused, Server, ServerAway, nats_address
 
 KEY, KEYS = "registration-key", "keys.json"
+
+TOKEN = "registrationToken"
+"""What stands in the place of an access key where a registration token is the secret one."""
 
 PATIENCE = 30.0
 """Seconds for which the keys are waited for in one try."""
@@ -32,6 +37,21 @@ class Member:
 
     number: int
     keys: Credentials
+
+
+def invitation(url: str) -> tuple[str, Credentials]:
+    """http://server:8080/v1/scripts/<token> -> the server, and the token. Raises RegistrationRefused."""
+    base, scripts, text = url.strip().rpartition("/scripts/")
+    if not scripts or text.count(":") != 2 or urlsplit(base).scheme not in ("http", "https"):
+        looks = "http://server:8080/v1/scripts/<token>, as registrationUrl of a registration token shows it"
+        raise RegistrationRefused(f"{url!r} is no address to join by: it looks like {looks}")
+    return base.removesuffix("/v1"), Credentials(TOKEN, text)
+
+
+def token_given() -> Credentials | None:
+    """That of the environment, as the script of a token sets it."""
+    access, secret = (os.environ.get(f"CATTLE_REGISTRATION_{each}_KEY") for each in ("ACCESS", "SECRET"))
+    return Credentials(access, secret) if access and secret else None
 
 
 def joined(folder: Path) -> Member | None:

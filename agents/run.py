@@ -27,6 +27,8 @@ log = structlog.get_logger("corral.agent.run")
 
 FIRST_RETRY, MOST_RETRY = 1.0, 15.0
 
+HEARS = "It hears commands"
+
 Say = Callable[[str], None]
 """Tells the person at the terminal, in whole sentences."""
 
@@ -91,7 +93,7 @@ async def run_agent(options: AgentOptions, say: Say = lambda sentence: None) -> 
         try:
             await asyncio.wait({ready, ended}, return_when=asyncio.FIRST_COMPLETED)
             if ready.done():
-                say("It hears commands. Ctrl-C stops it; what runs on this host goes on running")
+                say(f"{HEARS}. Ctrl-C stops it; what runs on this host goes on running")
             await ended
         finally:
             ready.cancel()
@@ -112,6 +114,21 @@ def own_uuid(folder: Path, given: str | None = None) -> str:
     own = given or str(uuid.uuid4())
     keep(path, own + "\n")
     return own
+
+
+def kind_of(*, sim: bool, docker: str | None, libvirt: str | None) -> str:
+    """sim, docker, libvirt, or docker+libvirt."""
+    return "sim" if sim else "+".join(["docker"] * bool(docker or not libvirt) + ["libvirt"] * bool(libvirt))
+
+
+def keep_kind(folder: Path, kind: str) -> None:
+    """An agent's folder holds the memory of simulated hosts or of real ones; it can't become the others'. Raises RegistrationRefused."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / "kind"
+    known = path.read_text().strip() if path.exists() else ""
+    if known and (known == "sim") != (kind == "sim"):
+        raise RegistrationRefused(f"{folder} is the home of a {known} agent: give this {kind} one a --home of its own")
+    path.write_text(f"{kind}\n")
 
 
 async def _registered(options: AgentOptions, own: str, name: str, kind: str, say: Say) -> Place:

@@ -18,6 +18,7 @@ from commands.catalogue.model import ResourceType
 from commands.errors import NotFound, Refused
 from eventstore import StoreError
 from gateway import console, machine_verbs
+from gateway.access.agents import own_agents
 from gateway.access.callers import Callers
 from gateway.access.origins import Origins
 from gateway.asking import Asking
@@ -167,14 +168,15 @@ class Gateway:
         return json_response({"healthy": healthy, "checks": checks}, 200 if healthy else 503, self.headers(request))
 
     async def info(self, request: Request) -> Response:
-        """What the CLI asks a server: its version, where NATS is, and how far the log is."""
+        """What the CLI and agents ask a server: its version, where NATS is, how far the log is, and to an agent what it is itself."""
         try:
-            await self.callers.of(request)
+            caller = await self.callers.of(request)
+            own = {"agents": await own_agents(self._services, caller)} if caller.agents else {}
             position = await self._services.store.head()
         except (Refused, StoreError, ViewsError) as error:
             return error_response(error, self.headers(request))
         headers = self.headers(request) | {"X-Corral-Position": str(position)}
-        return json_response({**self._services.info, "position": position}, 200, headers)
+        return json_response({**self._services.info, **own, "position": position}, 200, headers)
 
     async def nats_key(self, request: Request) -> Response:
         headers = self.headers(request)

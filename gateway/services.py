@@ -13,6 +13,7 @@ from commands.secrets.vault import Vault
 from commands.watching.settings_watch import SettingsWatch
 from eventstore import Store
 from gateway.inside.pictures import Pictures
+from gateway.joining.agent_file import AgentFiles
 from projections.views import Views
 
 
@@ -30,6 +31,7 @@ class Services:
     admin: int | None = None
     watch: SettingsWatch | None = None
     pictures: Pictures = field(default_factory=Pictures)
+    agent_files: AgentFiles = field(default_factory=AgentFiles)
     content: Sources = field(default_factory=Sources)
     """The config items of agents."""
     names: frozenset[str] = frozenset()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import time
 from contextlib import suppress
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from agents.credentials import Credentials
 from deploy.cli.client import Client, base_url, home, is_own, remembered
 from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.keys import key_for, trusting
@@ -34,10 +32,15 @@ def register(app: typer.Typer) -> None:
         "corral agent --url http://10.0.0.1:8080          (this machine's Docker becomes a host of that Corral)",
         "corral agent --docker tcp://10.0.0.7:2376 --docker-cert-path ./certs   (an engine elsewhere, over TLS)",
         "corral agent --libvirt qemu:///system            (virtual machines; with --docker URL beside it, both)",
+        "corral agent --join 'http://10.0.0.1:8080/v1/scripts/1B7D...'   (the same with a registration token, by its registrationUrl)",
         "corral agent --sim --name paper --home ./paper   (a simulated host, to try things out)",
     ])  # fmt: skip
     def agent(
         url: Url = None,
+        join: Annotated[
+            str | None,
+            typer.Option("--join", metavar="URL", help="The address of a registration token's script: names the server, and joins it."),
+        ] = None,
         docker: Annotated[
             str | None,
             typer.Option(
@@ -125,23 +128,31 @@ def register(app: typer.Typer) -> None:
         They go on running after it.
 
         Its API key, where the server asks for one: corral --key ACCESS:SECRET agent ..., or $CORRAL_ACCESS_KEY and $CORRAL_SECRET_KEY.
-        With a registration token ($CATTLE_REGISTRATION_ACCESS_KEY, registrationToken, and $CATTLE_REGISTRATION_SECRET_KEY) it joins,
-        and has keys of its own.
+        With a registration token (--join; or $CATTLE_REGISTRATION_ACCESS_KEY, registrationToken, and $CATTLE_REGISTRATION_SECRET_KEY)
+        it joins, and has keys of its own.
         """
         if sim and (docker or docker_cert_path or libvirt):
             other = "--libvirt" if libvirt else "--docker"
             raise WrongUse(f"--sim and {other} are two kinds of hosts: start an agent for each, with a --home of its own")
-        from agents.run import AgentOptions
+        from agents.joining import invitation, token_given
+        from agents.registration import RegistrationRefused
+        from agents.run import AgentOptions, keep_kind, kind_of
         from deploy.logs import configure
 
         configure(log_level, log_format)
+        if join and url:
+            raise WrongUse("--join names the server: leave --url out")
         place = (folder or home() / "agent").expanduser().absolute()
-        keep_kind(place, "sim" if sim else "+".join(["docker"] * bool(docker or not libvirt) + ["libvirt"] * bool(libvirt)))
-        where = base_url(url)
+        try:
+            keep_kind(place, kind_of(sim=sim, docker=docker, libvirt=libvirt))
+            given, token = invitation(join) if join else (url, token_given())
+        except RegistrationRefused as error:
+            raise WrongUse(str(error)) from None
+        where = base_url(given)
         tls = trusting(remembered("certificate") if is_own(where) else "") if where.startswith("https") else None
         asyncio.run(_run(AgentOptions(
             where, place, sim, docker, libvirt, machine_type.chosen, storage, home() / TEMPLATES, migration, console_port, name,
-            host_ip=host_ip, nats=nats, credentials=key_for(home() if is_own(where) else None), token=_token(), tls=tls,
+            host_ip=host_ip, nats=nats, credentials=key_for(home() if is_own(where) else None), token=token, tls=tls,
             docker_certificates=docker_cert_path, docker_verify=docker_tls_verify, nats_ca=_certificates(nats_ca),
         )))  # fmt: skip
 
@@ -153,27 +164,17 @@ def _certificates(path: Path | None) -> str:
         raise WrongUse(f"{path} can't be read: {error}. Give --nats-ca a PEM file that can") from None
 
 
-def keep_kind(folder: Path, kind: str) -> None:
-    """An agent's folder holds the memory of simulated hosts or of real ones; it can't become the others'."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / "kind"
-    known = path.read_text().strip() if path.exists() else ""
-    if known and (known == "sim") != (kind == "sim"):
-        raise WrongUse(f"{folder} is the home of a {known} agent: give this {kind} one a --home of its own")
-    path.write_text(f"{kind}\n")
-
-
 async def _run(options: AgentOptions) -> None:
     from agents.driver import DriverError
     from agents.ledger import LedgerInUse
     from agents.registration import RegistrationRefused
-    from agents.run import own_uuid, run_agent
+    from agents.run import HEARS, own_uuid, run_agent
 
     hears = asyncio.Event()
 
     def say(sentence: str) -> None:
         err().print(Text(sentence))
-        if sentence.startswith("It hears commands"):
+        if sentence.startswith(HEARS):
             hears.set()
 
     working = asyncio.create_task(run_agent(options, say))
@@ -213,8 +214,3 @@ def _active_hosts(options: AgentOptions, uuid: str) -> list[str]:
             if agent["state"] == "active":
                 return [each["id"] for each in client.all("/v1/hosts", agentId=agent["id"]) if each["state"] == "active"]
     return []
-
-
-def _token() -> Credentials | None:
-    access, secret = (os.environ.get(f"CATTLE_REGISTRATION_{each}_KEY") for each in ("ACCESS", "SECRET"))
-    return Credentials(access, secret) if access and secret else None

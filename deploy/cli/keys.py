@@ -11,13 +11,12 @@ import os
 import ssl
 from pathlib import Path
 
+from agents import trust
 from agents.credentials import Credentials
 from deploy.cli.errors import WrongUse
 
 HOME_KEY = "admin.key"
 VARIABLES = ("CORRAL", "CATTLE")
-CA = "CORRAL_CA"
-"""The variable that names a file of certificates to believe, beside those of the system."""
 
 
 def use(given: str) -> None:
@@ -47,26 +46,22 @@ def kept(home: Path) -> Credentials | None:
 
 def trusting(own_certificate: str = "") -> ssl.SSLContext:
     """`own_certificate`: of this home's own server, which is known by its certificate whatever name it is asked under."""
-    if own_certificate:
+    try:
+        if not own_certificate:
+            return trust.trusting()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        return _with(context, own_certificate, "the server's certificate")
-    context = ssl.create_default_context()
-    given = os.environ.get(CA)
-    return _with(context, given, CA) if given else context
+        return trust.believing(context, own_certificate, "the server's certificate")
+    except trust.UnreadableCertificate as error:
+        raise WrongUse(str(error)) from None
 
 
 def believing(file: str) -> ssl.SSLContext:
     """Certificates in this file, or signed by one in it, and no others."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    return _with(context, file, "what is to be believed")
-
-
-def _with(context: ssl.SSLContext, file: str, what: str) -> ssl.SSLContext:
     try:
-        context.load_verify_locations(cafile=file)
-    except (OSError, ssl.SSLError) as error:
-        raise WrongUse(f"{what}, {file}, can't be read as a certificate in PEM: {error.strerror or error}") from None
-    return context
+        return trust.believing(context, file, "what is to be believed")
+    except trust.UnreadableCertificate as error:
+        raise WrongUse(str(error)) from None

@@ -29,3 +29,15 @@ async def agent_of(services: Services, caller: Caller, given: Any, *, plain: boo
         told = "your account has no agent" if not caller.agents else "your account has several agents: say for which one"
         raise Refused("MissingRequired", told, FIELD)
     return caller.agents[0]
+
+
+async def own_agents(services: Services, caller: Caller) -> list[dict[str, Any]]:
+    """What an agent is told of itself, whose documents show so little: its state, and those of the hosts that it brought."""
+    told = []
+    for number in caller.agents:
+        seen = await current(services, services.catalogue.type("agent"), number)
+        hosts = await services.views.having(services.catalogue.type("host"), "agentId", number)
+        states = [await current(services, services.catalogue.type("host"), host) for host in hosts]
+        if seen is not None:
+            told.append({"id": number, "state": seen.resource.state, "hosts": [each.resource.state for each in states if each is not None]})
+    return told

@@ -1,9 +1,14 @@
-# Makes this machine a host of the Corral at $CATTLE_URL. Run again, it finds the agent that it started, or starts it again.
+# Makes this machine a host of the Corral at $CATTLE_URL. Run again, it finds the agent at work, or starts it again; a newer one takes its place.
 #
-#     curl -sS <the address of this script> | sh                  this machine's Docker
-#     curl -sS <the address of this script> | sh -s -- --sim      a simulated host; all options of `corral agent` may follow
+#     curl -sS <the address of this script> | sh                            this machine's Docker
+#     curl -sS <the address of this script> | sh -s -- --sim --name paper   a simulated host; all options of `corral agent` may follow
 #
-# CORRAL names the corral command, where the shell does not find it. What the agent remembers lies in $CORRAL_HOME/agent.
+#     --boot          it is started again with the machine, too (by systemd, or by cron's @reboot)
+#     --cacert FILE   certificates by which the server is known, beside those of the system (or CORRAL_CA)
+#     --container     the agent runs in a container, also where there is a Python for it
+#
+# PYTHON names the Python (3.11 or later) that runs the agent, where it is not the first that the shell finds.
+# What the agent remembers lies in $CORRAL_HOME/agent.
 set -eu
 
 SECONDS_TO_START=60
@@ -12,38 +17,149 @@ say() { printf '%s\n' "$*" >&2; }
 
 fail() { say "Corral: $*"; exit 1; }
 
-# alive PID WORD: whether that process runs, and its command line has the word in it. (One that has ended, and nobody has noticed, has none.)
-alive() {
-    kill -0 "$1" 2>/dev/null && { [ ! -d /proc/self ] || tr '\0' ' ' <"/proc/$1/cmdline" | grep -q "$2"; }
+# quoted WORD...: as a shell reads them back.
+quoted() { for word in "$@"; do printf " '%s'" "$(printf '%s' "$word" | sed "s/'/'\\\\''/g")"; done; }
+
+# new_enough PYTHON: whether the agent's code runs by it.
+new_enough() { "$1" -c 'import sys, sqlite3, ssl, zlib; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
+
+find_python() {
+    for python in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
+        if new_enough "$python"; then
+            python=$(command -v "$python")
+            return 0
+        fi
+    done
+    python=
 }
 
-start_corral() {
-    home=${CORRAL_HOME:-$HOME/.corral}/agent
-    mkdir -p "$home" && chmod 700 "$home" || fail "can't write to $home: set CORRAL_HOME to a folder that is yours"
-    if [ -s "$home/pid" ] && alive "$(cat "$home/pid")" ' agent '; then
-        say "An agent of this machine is at work already: process $(cat "$home/pid"), which logs to $home/agent.log"
-        exit 0
+sha256() {
+    if command -v sha256sum >/dev/null 2>&1; then
+        sha256sum "$1" | cut -d ' ' -f 1
+    elif [ -n "$python" ]; then
+        "$python" -c 'import hashlib, sys; print(hashlib.sha256(open(sys.argv[1], "rb").read()).hexdigest())' "$1"
+    else
+        fail "this machine has no sha256sum: what is fetched can't be checked"
     fi
-    : >"$home/agent.log"
-    nohup "$corral" agent --url "$CATTLE_URL" --home "$home" "$@" >>"$home/agent.log" 2>&1 </dev/null &
-    pid=$!
-    echo "$pid" >"$home/pid"
+}
+
+# fetch NAME FILE: from the server's scripts, unless it is there.
+fetch() {
+    if command -v curl >/dev/null 2>&1; then
+        curl -fsS --retry 3 --connect-timeout 10 --max-time 300 ${CORRAL_CA:+--cacert "$CORRAL_CA"} -o "$2.new" "$CATTLE_URL/scripts/$1"
+    else
+        wget -q -T 60 ${CORRAL_CA:+--ca-certificate="$CORRAL_CA"} -O "$2.new" "$CATTLE_URL/scripts/$1"
+    fi || fail "$CATTLE_URL/scripts/$1 can't be fetched; above is why. Does this machine reach the server under that address?
+  (The server's setting agent.instance.register.url says another. A certificate of its own: --cacert FILE.)"
+}
+
+# fetch_checked NAME FILE SHA256: is that file, or makes it so.
+fetch_checked() {
+    [ -s "$2" ] && [ "$(sha256 "$2")" = "$3" ] && return 0
+    fetch "$1" "$2"
+    [ "$(sha256 "$2.new")" = "$3" ] || fail "what $CATTLE_URL/scripts/$1 gave is not what this script was made for: fetch the script again"
+    mv "$2.new" "$2"
+}
+
+# at_work: whether the agent that was started here runs. (A process that has ended, and nobody has noticed, has no command line.)
+at_work() {
+    pid=$(cat "$home/pid" 2>/dev/null) && [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null &&
+        { [ ! -d /proc/self ] || tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q 'agent\.pyz'; }
+}
+
+pause() { sleep 0.1 2>/dev/null || sleep 1; }
+
+end_older() {
+    say "An agent of other code is at work here, process $pid: it is replaced; what runs on this host goes on running"
+    kill "$pid"
     waited=0
-    while ! grep -q 'hears commands' "$home/agent.log"; do
-        if ! alive "$pid" .; then
-            rm -f "$home/pid"
+    while at_work; do
+        [ "$waited" -lt 300 ] || fail "process $pid does not end: end it with kill -9 $pid, and run this again"
+        pause
+        waited=$((waited + 1))
+    done
+}
+
+# What starts the agent, now and with the machine. It holds the token: only its owner reads it.
+write_run() {
+    (
+        umask 077
+        {
+            echo "#!/bin/sh"
+            echo "# Written by the script of a registration token: starts this machine's agent."
+            for name in CATTLE_URL CATTLE_REGISTRATION_ACCESS_KEY CATTLE_REGISTRATION_SECRET_KEY CORRAL_HOME CORRAL_CA DOCKER_HOST; do
+                eval "value=\${$name:-}"
+                [ -z "$value" ] || echo "export $name=$(quoted "$value" | cut -c 2-)"
+            done
+            echo "echo \$\$ >$(quoted "$home/pid")"
+            echo "echo $CORRAL_AGENT_SHA256 >$(quoted "$home/code")"
+            echo "exec$(quoted "$python" "$home/agent.pyz" --home "$home" "$@") >>$(quoted "$home/agent.log") 2>&1 </dev/null"
+        } >"$home/run.new"
+    )
+    mv "$home/run.new" "$home/run"
+}
+
+start_with_the_machine() {
+    if [ -d /run/systemd/system ] && [ "$(id -u)" = 0 ]; then
+        printf '%s\n' '[Unit]' 'Description=Corral agent' 'Wants=network-online.target' 'After=network-online.target docker.service' \
+            '[Service]' "ExecStart=/bin/sh $home/run" 'Restart=always' 'RestartSec=2' 'KillMode=mixed' \
+            '[Install]' 'WantedBy=multi-user.target' >/etc/systemd/system/corral-agent.service
+        systemctl daemon-reload && systemctl enable corral-agent >&2 || fail "systemd does not take the unit corral-agent; above is why"
+        say "systemd starts it with the machine: systemctl status corral-agent"
+        start_it="systemctl restart corral-agent"
+    elif command -v crontab >/dev/null 2>&1; then
+        { crontab -l 2>/dev/null | grep -v "$home/run" || true; echo "@reboot /bin/sh $home/run"; } | crontab - ||
+            fail "cron does not take the agent's line; above is why"
+        say "cron starts it with the machine: crontab -l"
+    else
+        fail "this machine has neither systemd (as root) nor cron: have its own means start /bin/sh $home/run"
+    fi
+}
+
+# detached COMMAND...: it outlives this shell, and hears nothing of its terminal.
+detached() {
+    if command -v setsid >/dev/null 2>&1; then
+        setsid nohup "$@" >/dev/null 2>&1 </dev/null &
+    else
+        nohup "$@" >/dev/null 2>&1 </dev/null &
+    fi
+}
+
+start_python() {
+    home=${CORRAL_HOME:-${HOME:-/root}/.corral}/agent
+    mkdir -p "$home" && chmod 700 "$home" || fail "can't write to $home: set CORRAL_HOME to a folder that is yours"
+    home=$(cd "$home" && pwd)
+    if at_work; then
+        if [ "$(cat "$home/code" 2>/dev/null)" = "$CORRAL_AGENT_SHA256" ]; then
+            say "An agent of this machine is at work already: process $pid, which logs to $home/agent.log"
+            exit 0
+        fi
+        end_older
+    fi
+    fetch_checked agent.pyz "$home/agent.pyz" "$CORRAL_AGENT_SHA256"
+    write_run "$@"
+    rm -f "$home/pid"
+    : >"$home/agent.log"
+    start_it=
+    [ -z "$boot" ] || start_with_the_machine
+    if [ -n "$start_it" ]; then $start_it; else detached /bin/sh "$home/run"; fi
+    waited=0
+    while ! grep -q '^It is active' "$home/agent.log"; do
+        if [ -s "$home/pid" ] && ! at_work; then
             cat "$home/agent.log" >&2
+            rm -f "$home/pid"
             fail "the agent ended; above is what it said"
         fi
-        if [ "$waited" -ge "$SECONDS_TO_START" ]; then
+        if [ "$waited" -ge "$((SECONDS_TO_START * 10))" ]; then
             cat "$home/agent.log" >&2
-            fail "the agent (process $pid) does not hear commands yet; it goes on trying, and logs to $home/agent.log"
+            fail "the agent is not active yet; it goes on trying, and logs to $home/agent.log"
         fi
-        sleep 1
+        pause
         waited=$((waited + 1))
     done
     cat "$home/agent.log" >&2
-    say "This machine has joined $CATTLE_URL. Its agent is process $pid; it logs to $home/agent.log"
+    say "This machine has joined $CATTLE_URL. Its agent is process $(cat "$home/pid"); it logs to $home/agent.log"
+    [ -n "$boot" ] || say "It ends with this machine: with --boot behind 'sh -s --' it comes back with it"
 }
 
 start_container() {
@@ -51,20 +167,42 @@ start_container() {
     docker run -d --name corral-agent --restart always --privileged --net host -v /var/run/docker.sock:/var/run/docker.sock \
         -e CATTLE_URL -e CATTLE_REGISTRATION_ACCESS_KEY -e CATTLE_REGISTRATION_SECRET_KEY -e CATTLE_AGENT_IP \
         "$CATTLE_AGENT_IMAGE" "$@" ||
-        fail "Docker can't run the agent's image $CATTLE_AGENT_IMAGE: install the corral command here, or correct the server's setting agent.image"
+        fail "Docker can't run the agent's image $CATTLE_AGENT_IMAGE: install Python 3.11 or later here, or correct the server's setting agent.image"
     say "The agent of this machine is the container corral-agent: docker logs corral-agent"
 }
 
-corral=$(command -v "${CORRAL:-corral}" 2>/dev/null || true)
-if [ -n "$corral" ]; then
-    start_corral "$@"
-elif [ -n "${CORRAL:-}" ]; then
-    fail "there is no command $CORRAL"
+boot= container=
+left=$#
+while [ "$left" -gt 0 ]; do
+    case $1 in
+    --boot) boot=1 ;;
+    --container) container=1 ;;
+    --cacert=*) CORRAL_CA=${1#--cacert=} ;;
+    --cacert)
+        [ "$left" -ge 2 ] || fail "--cacert needs a file"
+        CORRAL_CA=$2
+        shift
+        left=$((left - 1))
+        ;;
+    *) set -- "$@" "$1" ;;
+    esac
+    shift
+    left=$((left - 1))
+done
+if [ -n "${CORRAL_CA:-}" ]; then
+    [ -r "$CORRAL_CA" ] || fail "the certificates in $CORRAL_CA can't be read"
+    case $CORRAL_CA in /*) ;; *) CORRAL_CA=$(pwd)/$CORRAL_CA ;; esac
+    export CORRAL_CA
+fi
+
+find_python
+if [ -n "$python" ] && [ -z "$container" ]; then
+    start_python "$@"
+elif [ -n "${PYTHON:-}" ] && [ -z "$container" ]; then
+    fail "$PYTHON is no Python 3.11 or later with sqlite3, ssl and zlib"
 elif command -v docker >/dev/null 2>&1 && docker info >/dev/null 2>&1; then
     start_container "$@"
 else
-    has=$(command -v python3 2>/dev/null || true)
-    fail "this machine lacks what its agent needs: neither the corral command nor a Docker engine that answers is here.
-  Install Corral (python3 3.11 or later with venv and pip${has:+; python3 is here: $has}), and run this again with
-  CORRAL=<folder of Corral>/.venv/bin/corral, or start a Docker engine"
+    fail "this machine lacks what its agent needs: neither Python 3.11 or later (with sqlite3, ssl and zlib) is here, nor a Docker engine that answers.
+  Install python3, or start Docker; then run this again. With a Python in another place: PYTHON=/path/to/python3"
 fi

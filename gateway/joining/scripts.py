@@ -1,6 +1,7 @@
-"""GET /v1/scripts/<name or token>: shell scripts, answered before anybody is asked who they are.
+"""GET /v1/scripts/<name or token>: what a shell runs, answered before anybody is asked who they are.
 
     <token>     makes the machine that runs it a host: curl -sS http://<server>/v1/scripts/<token> | sh
+    agent.pyz   the agent as one file, which that script runs
     bootstrap   fetches the config item `configscripts` with an agent's keys, and has its updater fetch the others
 """
 
@@ -16,6 +17,7 @@ from commands.errors import NotFound
 from commands.logic.registration_tokens import REGISTRATION_TOKEN
 from gateway.access.callers import Callers
 from gateway.errors import error_document, error_headers
+from gateway.joining.agent_file import NAME, AgentFile
 from gateway.joining.shown import UNREACHABLE, is_localhost
 from gateway.request import VERSION, base_url, client_ip, path_parts
 from gateway.services import Services
@@ -34,7 +36,10 @@ def is_for(request: Request) -> bool:
 async def answer(services: Services, callers: Callers, request: Request, headers: dict[str, str]) -> Response:
     """The script; where it can't be given, one that says why: a shell reads it mostly."""
     try:
-        return PlainTextResponse(await _script(services, callers, request, path_parts(request)[2:]), headers=headers)
+        named = next(iter(path_parts(request)[2:]), "")
+        if named == NAME:
+            return _file(await services.agent_files.get(), request, headers)
+        return PlainTextResponse(await _script(services, callers, request, named), headers=headers)
     except Exception as error:  # the boundary, as for all else under /v1
         document = error_document(error)
         told = shlex.quote(f"Corral: {document['message']}")
@@ -42,8 +47,7 @@ async def answer(services: Services, callers: Callers, request: Request, headers
         return PlainTextResponse(script, document["status"], headers | error_headers(document["status"]))
 
 
-async def _script(services: Services, callers: Callers, request: Request, parts: list[str]) -> str:
-    named = parts[0] if parts else ""
+async def _script(services: Services, callers: Callers, request: Request, named: str) -> str:
     if named.lower() == "bootstrap":
         return _with({"CATTLE_CONFIG_URL": _url(services, request)}, "bootstrap.sh", keep=True)
     url = _url(services, request)
@@ -57,8 +61,17 @@ async def _script(services: Services, callers: Callers, request: Request, parts:
         "CATTLE_REGISTRATION_SECRET_KEY": named,
         "CATTLE_AGENT_IP": client_ip(request, services.settings),
         "CATTLE_AGENT_IMAGE": str(services.settings[AGENT_IMAGE]),
+        "CORRAL_AGENT_SHA256": (await services.agent_files.get()).sha256,
     }
     return _with(variables, "join.sh")
+
+
+def _file(file: AgentFile, request: Request, headers: dict[str, str]) -> Response:
+    """The same bytes for as long as this server's code is the same: who has them already is told so."""
+    own = headers | {"ETag": f'"{file.sha256}"', "Cache-Control": "no-cache"}
+    if file.sha256 in request.headers.get("if-none-match", ""):
+        return Response(status_code=304, headers=own)
+    return Response(file.content, media_type="application/zip", headers=own)
 
 
 def _url(services: Services, request: Request) -> str:

@@ -14,9 +14,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from agents.registration import RegistrationRefused
+from agents.run import keep_kind
 from agents.wire import Message, Presence
 from commands.catalogue.builtin import CATALOGUE
-from deploy.cli.agent import keep_kind
 from deploy.cli.app import build
 from deploy.cli.client import base_url
 from deploy.cli.errors import WrongUse
@@ -86,7 +87,7 @@ def test_what_is_no_address_is_refused(given: str) -> None:
 def test_an_agents_home_stays_that_of_its_kind(tmp_path: Path) -> None:
     keep_kind(tmp_path / "agent", "sim")
     keep_kind(tmp_path / "agent", "sim")
-    with pytest.raises(WrongUse, match="is the home of a sim agent"):
+    with pytest.raises(RegistrationRefused, match="is the home of a sim agent"):
         keep_kind(tmp_path / "agent", "docker")
 
 

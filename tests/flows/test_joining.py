@@ -7,7 +7,6 @@ import os
 import signal
 import ssl
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,8 +18,6 @@ import pytest
 from tests.support.certificates import self_signed
 from tests.support.server import Server
 from tests.support.waiting import until
-
-CORRAL = Path(sys.executable).with_name("corral")
 
 
 def shell(script: str, folder: Path, *, status: int = 0, variables: dict[str, str] | None = None) -> str:
@@ -49,7 +46,7 @@ def test_a_pasted_command_makes_a_machine_a_host_once(home: Path, tmp_path: Path
         made = http.post("/v1/registrationtokens").json()
         until(lambda: http.get(made["links"]["self"]).json(), lambda seen: "token" in seen)
         command = http.get(f"{made['links']['self']}/command").text
-        mine = {"CORRAL": str(CORRAL), "CORRAL_HOME": str(tmp_path)}
+        mine = {"CORRAL_HOME": str(tmp_path)}
         assert "This machine has joined" in shell(f"{command.strip()} -s -- --sim --name paper", tmp_path, variables=mine)
         hosts = until(lambda: http.get("/v1/hosts", params={"state": "active"}).json()["data"], lambda seen: len(seen) == 1)
         assert hosts[0]["accountId"] == made["accountId"]  # what it brings is of the account whose token it had
@@ -70,7 +67,7 @@ def test_a_pasted_command_makes_a_machine_a_host_once(home: Path, tmp_path: Path
 
 
 @pytest.mark.timeout(120)
-def test_without_corral_the_agents_container_is_run_and_without_docker_it_is_told_what_lacks(home: Path, tmp_path: Path) -> None:
+def test_without_python_the_agents_container_is_run_and_without_docker_it_is_told_what_lacks(home: Path, tmp_path: Path) -> None:
     with Server(home, hosts="none") as server, server.http() as http:
         tokens = until(lambda: http.get("/v1/registrationtokens").json()["data"], lambda seen: bool(seen) and "token" in seen[0])
         command = f"curl -sS '{tokens[0]['registrationUrl']}' | sh"
@@ -79,7 +76,7 @@ def test_without_corral_the_agents_container_is_run_and_without_docker_it_is_tol
             (tmp_path / "bin" / name).symlink_to(subprocess.check_output(["which", name], text=True).strip())
         said = shell(command, tmp_path, status=1, variables={"PATH": str(tmp_path / "bin")})
         assert "lacks what its agent needs" in said
-        assert "no command /no/corral" in shell(command, tmp_path, status=1, variables={"CORRAL": "/no/corral"})
+        assert "/no/python is no Python 3.11" in shell(command, tmp_path, status=1, variables={"PYTHON": "/no/python"})
 
         # With a Docker engine it runs the agent's container, told where to register and with what.
         docker = tmp_path / "bin" / "docker"
@@ -173,8 +170,8 @@ def test_a_machine_joins_over_https_with_the_servers_certificate_and_not_without
             given = http.get(f"{made['links']['self']}/command").text.strip()
             command = f"set -o pipefail; {given} -s -- --sim"
             assert f"curl -sS '{url}/v1/scripts/" in command
-            assert "certificate" in shell(command, tmp_path, status=60, variables={"CORRAL": str(CORRAL), "CORRAL_HOME": str(tmp_path)})
-            mine = {"CORRAL": str(CORRAL), "CORRAL_HOME": str(tmp_path), "CURL_CA_BUNDLE": str(cert), "CORRAL_CA": str(cert)}
+            assert "certificate" in shell(command, tmp_path, status=60, variables={"CORRAL_HOME": str(tmp_path)})
+            mine = {"CORRAL_HOME": str(tmp_path), "CURL_CA_BUNDLE": str(cert), "CORRAL_CA": str(cert)}
             assert "This machine has joined" in shell(command, tmp_path, variables=mine)
             [host] = until(lambda: http.get("/v1/hosts", params={"state": "active"}).json()["data"], lambda seen: len(seen) == 1)
             assert host["accountId"] == made["accountId"]

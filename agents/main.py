@@ -1,0 +1,138 @@
+"""The agent of a machine that has nothing of Corral but this package: python3 agent.pyz --join URL. (Else it is `corral agent`.)
+
+    read the options -> agents.run, until a signal ends it; what it says goes to stderr
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from agents.credentials import Credentials
+from agents.joining import invitation, joined, token_given
+from agents.ledger import LedgerInUse
+from agents.registration import RegistrationRefused, Server, ServerAway
+from agents.run import HEARS, AgentOptions, keep_kind, own_uuid, run_agent
+from agents.trust import CA, UnreadableCertificate, trusting
+
+ACTIVE_SECONDS = 60.0
+LOOK_SECONDS = 0.2
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Ends the process; 1: it can't work, and has said why, 2: it was not asked rightly."""
+    given = _options().parse_args(arguments)
+    try:
+        options = _read(given)
+    except (RegistrationRefused, UnreadableCertificate) as error:
+        _say(f"Corral: {error}")
+        raise SystemExit(2) from None
+    _log(given.log_level)
+    raise SystemExit(asyncio.run(_run(options)))
+
+
+def _options() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="agent.pyz", description="Makes this machine a host of a Corral, until it is stopped.")
+    parser.add_argument("--url", default=os.environ.get("CATTLE_URL"), help="the server, as in http://server:8080")
+    parser.add_argument("--join", metavar="URL", help="the address of a registration token's script: names the server, and joins it")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--docker", metavar="URL", default=os.environ.get("CORRAL_DOCKER"), help="the engine (DOCKER_HOST, or the socket)")
+    kind.add_argument("--sim", action="store_true", help="simulate a host instead")
+    parser.add_argument("--name", help="what people call it (this machine's name)")
+    parser.add_argument("--home", type=Path, help="where it remembers who it is ($CORRAL_HOME/agent)")
+    parser.add_argument("--host-ip", metavar="IP", default=os.environ.get("CATTLE_AGENT_IP"), help="where its published ports are reached")
+    parser.add_argument("--nats", metavar="URL", default=os.environ.get("CORRAL_NATS"), help="where NATS is (what the server says)")
+    parser.add_argument("--cacert", metavar="FILE", help=f"certificates to believe, beside those of the system (${CA})")
+    parser.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
+    return parser
+
+
+def _read(given: argparse.Namespace) -> AgentOptions:
+    """Raises RegistrationRefused, UnreadableCertificate."""
+    if given.cacert:
+        os.environ[CA] = given.cacert
+    url, token = invitation(given.join) if given.join else (given.url, token_given())
+    if not url:
+        raise RegistrationRefused("which server it is to work for is not said: give --join or --url")
+    home = given.home or Path(os.environ.get("CORRAL_HOME") or "~/.corral") / "agent"
+    folder = home.expanduser().absolute()
+    keep_kind(folder, "sim" if given.sim else "docker")
+    access, secret = (os.environ.get(f"CATTLE_{each}_KEY") for each in ("ACCESS", "SECRET"))
+    keys = Credentials(access, secret) if access and secret else None
+    return AgentOptions(
+        url.rstrip("/").removesuffix("/v1"), folder, given.sim, given.docker, given.name, host_ip=given.host_ip, nats=given.nats,
+        credentials=keys, token=token, tls=trusting() if url.startswith("https") else None,
+    )  # fmt: skip
+
+
+def _log(level: str) -> None:
+    processors: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso"),
+        structlog.processors.format_exc_info,
+        structlog.processors.JSONRenderer(),
+    ]
+    wrapper = structlog.make_filtering_bound_logger(getattr(logging, level.upper()))
+    structlog.configure(processors, wrapper, logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    logging.getLogger("nats").setLevel(logging.CRITICAL)  # its errors reach our own callbacks
+
+
+async def _run(options: AgentOptions) -> int:
+    hears = asyncio.Event()
+
+    def say(sentence: str) -> None:
+        _say(sentence)
+        if sentence.startswith(HEARS):
+            hears.set()
+
+    working = asyncio.create_task(run_agent(options, say))
+    telling = asyncio.create_task(_tell_when_active(options, hears))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, working.cancel)
+    try:
+        await asyncio.wait({working})
+        await working
+    except (RegistrationRefused, LedgerInUse) as error:
+        _say(f"Corral: {error}")
+        return 1
+    except asyncio.CancelledError:
+        _say("Stopped. What runs here goes on running; a later start with this home takes it up again")
+    finally:
+        telling.cancel()
+    return 0
+
+
+async def _tell_when_active(options: AgentOptions, hears: asyncio.Event) -> None:
+    """Says so once the server has taken it in with its host, if that is within ACTIVE_SECONDS."""
+    await hears.wait()
+    deadline = time.monotonic() + ACTIVE_SECONDS
+    while time.monotonic() < deadline:
+        with suppress(ServerAway, RegistrationRefused):  # the agent itself goes on trying
+            if await asyncio.to_thread(_is_active, options):
+                _say("It is active")
+                break
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+def _is_active(options: AgentOptions) -> bool:
+    member = joined(options.folder)
+    if member is None:
+        listed = Server(options.url, options.credentials, options.tls).get("v1/agents", uuid=own_uuid(options.folder)).get("data") or []
+        return any(each.get("state") == "active" for each in listed)
+    told = Server(options.url, member.keys, options.tls).get("corral/info").get("agents") or []
+    return any(each.get("state") == "active" and "active" in each.get("hosts", ()) for each in told)
+
+
+def _say(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)  # noqa: T201 - it is a program of its own
