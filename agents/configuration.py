@@ -50,17 +50,20 @@ class Fetched:
 class Configuration:
     """Of one agent. `folder`: where items are put into force; None: they are only fetched and acknowledged, as a simulator does.
 
-    `url`: of the API, where the server does not say it.
+    `url`: of the API, where the server does not say it; or, `through` a tunnel, the one under which alone it is reached.
     """
 
-    def __init__(self, keys: Keys, folder: Path | None = None, url: str = "", tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, keys: Keys, folder: Path | None = None, url: str = "", tls: ssl.SSLContext | None = None, *, through: bool = False
+    ) -> None:
+        self._through = through
         self._keys, self._folder, self._url, self._tls = keys, folder, url, tls
         self._one = asyncio.Lock()
         """One update after the other: two commands may tell of the same item."""
 
     async def update(self, agent: int, data: Mapping[str, Any]) -> dict[str, Any]:
         """-> the answer's data. Raises DriverError, having tried each item."""
-        url = data.get("configUrl") or self._url
+        url = (None if self._through else data.get("configUrl")) or self._url
         if not isinstance(url, str) or not url:
             raise DriverError(f"{COMMAND} says no configUrl: set cattle.config.url on the server")
         items = [each.get("name") for each in data.get("items") or () if isinstance(each, Mapping)]

@@ -19,7 +19,7 @@ from pathlib import Path
 import structlog
 
 from agents.credentials import Credentials
-from agents.joining import invitation, joined, token_given
+from agents.joining import Member, invitation, joined, token_given
 from agents.ledger import LedgerInUse
 from agents.registration import RegistrationRefused, Server, ServerAway
 from agents.run import HEARS, AgentOptions, keep_kind, own_uuid, run_agent
@@ -47,12 +47,15 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--join", metavar="URL", help="the address of a registration token's script: names the server, and joins it")
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument("--docker", metavar="URL", default=os.environ.get("CORRAL_DOCKER"), help="the engine (DOCKER_HOST, or the socket)")
-    kind.add_argument("--sim", action="store_true", help="simulate a host instead")
+    sim = os.environ.get("CORRAL_SIM", "").lower() in ("1", "true")
+    kind.add_argument("--sim", action="store_true", default=sim, help="simulate a host instead")
     parser.add_argument("--name", help="what people call it (this machine's name)")
     parser.add_argument("--home", type=Path, help="where it remembers who it is ($CORRAL_HOME/agent)")
     parser.add_argument("--host-ip", metavar="IP", default=os.environ.get("CATTLE_AGENT_IP"), help="where its published ports are reached")
     parser.add_argument("--nats", metavar="URL", default=os.environ.get("CORRAL_NATS"), help="where NATS is (what the server says)")
     parser.add_argument("--cacert", metavar="FILE", help=f"certificates to believe, beside those of the system (${CA})")
+    over_ssh = "as the server starts it: this agent, whose keys are in CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY, until stdin ends"
+    parser.add_argument("--over-ssh", metavar="NUMBER", type=int, help=over_ssh)
     parser.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
     return parser
 
@@ -69,9 +72,12 @@ def _read(given: argparse.Namespace) -> AgentOptions:
     keep_kind(folder, "sim" if given.sim else "docker")
     access, secret = (os.environ.get(f"CATTLE_{each}_KEY") for each in ("ACCESS", "SECRET"))
     keys = Credentials(access, secret) if access and secret else None
+    if given.over_ssh is not None and keys is None:
+        raise RegistrationRefused("an agent that is started over ssh is given its keys in CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY")
+    member = Member(given.over_ssh, keys) if given.over_ssh is not None and keys is not None else None
     return AgentOptions(
         url.rstrip("/").removesuffix("/v1"), folder, given.sim, given.docker, given.name, host_ip=given.host_ip, nats=given.nats,
-        credentials=keys, token=token, tls=trusting() if url.startswith("https") else None,
+        credentials=keys, token=token, member=member, tls=trusting() if url.startswith("https") else None,
     )  # fmt: skip
 
 
@@ -100,6 +106,8 @@ async def _run(options: AgentOptions) -> int:
     telling = asyncio.create_task(_tell_when_active(options, hears))
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, working.cancel)
+    if options.member is not None:
+        asyncio.get_running_loop().add_reader(sys.stdin, _end_with_stdin, working)
     try:
         await asyncio.wait({working})
         await working
@@ -111,6 +119,12 @@ async def _run(options: AgentOptions) -> int:
     finally:
         telling.cancel()
     return 0
+
+
+def _end_with_stdin(working: asyncio.Task[None]) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        asyncio.get_running_loop().remove_reader(sys.stdin)
+        working.cancel()
 
 
 async def _tell_when_active(options: AgentOptions, hears: asyncio.Event) -> None:
@@ -126,7 +140,7 @@ async def _tell_when_active(options: AgentOptions, hears: asyncio.Event) -> None
 
 
 def _is_active(options: AgentOptions) -> bool:
-    member = joined(options.folder)
+    member = options.member or joined(options.folder)
     if member is None:
         listed = Server(options.url, options.credentials, options.tls).get("v1/agents", uuid=own_uuid(options.folder)).get("data") or []
         return any(each.get("state") == "active" for each in listed)

@@ -17,7 +17,7 @@ from agents.configuration import Configuration
 from agents.credentials import Credentials
 from agents.driver import Driver
 from agents.files import keep
-from agents.joining import join, joined, place_of
+from agents.joining import Member, join, joined, place_of
 from agents.process import CONCURRENCY, Agent
 from agents.registration import Place, RegistrationRefused, ServerAway, register, register_key
 from agents.several import SeveralDrivers
@@ -63,6 +63,8 @@ class AgentOptions:
     credentials: Credentials | None = None
     token: Credentials | None = None
     """Of a registration token: with it the machine joins, and has keys of its own from then on."""
+    member: Member | None = None
+    """Who it is, where the server that started it over ssh said so: nothing is kept of that."""
     tls: ssl.SSLContext | None = None
     """Whose certificates the server is believed by; None: those of the system."""
     nats_ca: str = ""
@@ -147,7 +149,7 @@ async def _registered(options: AgentOptions, own: str, name: str, kind: str, say
 
 def _place(options: AgentOptions, own: str, name: str, kind: str) -> Place:
     """A machine that has joined knows its place; one with a token joins; another is registered with an API key, or without any."""
-    member = joined(options.folder)
+    member = options.member or joined(options.folder)
     created = member is None
     if member is None and options.token is None:
         place = register(options.url, own, name, kind, options.credentials, options.tls)
@@ -189,10 +191,11 @@ def _configuration(options: AgentOptions) -> Configuration:
     """Items are fetched with the agent's own keys, and put into force in its folder."""
 
     async def keys(agent: int) -> Credentials | None:
-        member = joined(options.folder)
+        member = options.member or joined(options.folder)
         return member.keys if member is not None else options.credentials
 
-    return Configuration(keys, options.folder / "config", f"{options.url.rstrip('/').removesuffix('/v1')}/v1", options.tls)
+    url = f"{options.url.rstrip('/').removesuffix('/v1')}/v1"
+    return Configuration(keys, options.folder / "config", url, options.tls, through=options.member is not None)
 
 
 def _driver(options: AgentOptions, own: str) -> Driver:

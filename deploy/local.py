@@ -31,6 +31,7 @@ from deploy.cli.keys import trusting
 from deploy.embedded import Home, ServerFailed
 from deploy.nats import Nats
 from deploy.settings import TEMPLATES, LocalHost, Role, Settings
+from deploy.ssh.agents import Here, SshAgents
 from deploy.wiring import Parts
 from eventstore import Unavailable
 
@@ -55,6 +56,7 @@ class LocalHosts:
         self._client: Client | None = None
         self._task: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
+        self._ssh: SshAgents | None = None
         self.carried: Carried = Carried()
         """What all that ever ran here did."""
         self.without: dict[LocalHost, str] = {}
@@ -85,6 +87,7 @@ class LocalHosts:
                 self.without[LocalHost.LIBVIRT] = str(reason)
         if LocalHost.SIM in self._settings.hosts:
             await self._add("sim", None)
+        self._ssh = SshAgents(self._parts.commands, self._keys, Here(self._node, self._parts.url, self._tls, self._nats))
         await self._keep_up()
         await self._ask_for_lost_hosts()
         self._task = asyncio.create_task(self._follow())
@@ -94,6 +97,8 @@ class LocalHosts:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task}, timeout=5)
+        if self._ssh is not None:
+            await self._ssh.close()
         await asyncio.gather(*(agent.stop(grace=2.0) for agent in self._running.values()), return_exceptions=True)
         if self._client is not None:
             await disconnect(self._client)
@@ -201,7 +206,9 @@ class LocalHosts:
                 await self._keep_up()
 
     async def _keep_up(self) -> None:
-        """Every sim:// agent that is not removed runs here; those that are removed run no longer."""
+        """Every sim:// agent that is not removed runs here; those that are removed run no longer. ssh:// ones are run where they are."""
+        if self._ssh is not None:
+            await self._ssh.keep_up(self._fleet.all("agent"))
         for agent in list(self._fleet.all("agent")):
             known = agent.id in self._running or agent.id in self._elsewhere
             if known or not str(agent.row.get("uri") or "").startswith("sim://"):

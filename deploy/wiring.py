@@ -84,6 +84,8 @@ class Parts:
     engine: Engine | None
     web: Web | None
     watched: Watched
+    url: str
+    """Of this process' API; "": it has none."""
 
 
 @asynccontextmanager
@@ -165,7 +167,7 @@ async def server(
         if engine is not None:
             async with asyncio.timeout(READY):
                 await engine.ready.wait()
-        yield Parts(store, commands, admin, new, views, engine, web, watched)
+        yield Parts(store, commands, admin, new, views, engine, web, watched, _own_url(listener, settings.scheme))
         if web is not None:
             web.stop()
             await tasks.ended("web", 5.0)

@@ -18,6 +18,7 @@ from commands.catalogue.ports import parse_port
 from commands.catalogue.tasks import TASK
 from commands.catalogue.types.compute import INSTANCE_MIGRATE
 from commands.errors import NotFound, Refused, a
+from commands.logic import ssh_uri
 from commands.resource import Resource
 from commands.settings.setting_rows import SETTING, as_stored
 from commands.turns import handlers
@@ -250,6 +251,8 @@ class Writes:
             for port in (*(fields.get("ports") or ()), *(within.get("ports") or ())):
                 parse_port(port)
         handlers.check(self._catalogue, type.name, fields, creating=submission.purpose == "create")
+        if type.name == "agent":
+            fields = ssh_uri.without_password(fields)
         if "networkAddress" in type.fields:
             subnets.check(fields)
         if self._catalogue.root_type(type.name).name == "ipAddress":

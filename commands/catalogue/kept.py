@@ -13,7 +13,7 @@ from commands.catalogue.model import ResourceType
 
 KEPT: Mapping[str, frozenset[str]] = {
     "account": frozenset({"natsKey"}),
-    "agent": frozenset({"config", "delegate", "disconnected", "knowsEpochs", "natsKey"}),
+    "agent": frozenset({"config", "delegate", "disconnected", "knowsEpochs", "natsKey", "ssh"}),
     "externalHandler": frozenset({"natsKey"}),
     "genericObject": frozenset({"agentId"}),
     "host": frozenset({"dead"}),

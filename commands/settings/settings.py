@@ -70,6 +70,11 @@ SETTINGS: dict[str, Setting] = {
     "agent.image": Text("cattle/agent:latest", r"[A-Za-z0-9][A-Za-z0-9._/:@-]*", "a Docker image's name"),
     # The URL under which machines that join reach the API, http://server:8080/v1; none: that of the request.
     "agent.instance.register.url": Text("", rf"|{_URL}", "the API's URL, such as http://server:8080/v1"),
+    "ssh.bootstrap.destination": Text(
+        ".corral/ssh/bootstrap.sh", r"[A-Za-z0-9._/-]*[A-Za-z0-9._-]", "a path, from the home of who is logged in",
+    ),
+    "ssh.agent.env": Text("", r"|[A-Za-z_][A-Za-z0-9_]*=\S*( +[A-Za-z_][A-Za-z0-9_]*=\S*)*", "NAME=value, with spaces between several"),
+    "ssh.tunnel": YesNo(True),
     "agent.instance.image.uuid": Text(
         "docker:cattle/agent-instance:latest", r"(docker|sim):[^\s:/@]\S*", "an image's uuid, such as docker:NAME:TAG",
     ),

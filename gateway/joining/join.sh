@@ -9,29 +9,11 @@
 #
 # PYTHON names the Python (3.11 or later) that runs the agent, where it is not the first that the shell finds.
 # What the agent remembers lies in $CORRAL_HOME/agent.
-set -eu
 
 SECONDS_TO_START=60
 
-say() { printf '%s\n' "$*" >&2; }
-
-fail() { say "Corral: $*"; exit 1; }
-
 # quoted WORD...: as a shell reads them back.
 quoted() { for word in "$@"; do printf " '%s'" "$(printf '%s' "$word" | sed "s/'/'\\\\''/g")"; done; }
-
-# new_enough PYTHON: whether the agent's code runs by it.
-new_enough() { "$1" -c 'import sys, sqlite3, ssl, zlib; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; }
-
-find_python() {
-    for python in ${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do
-        if new_enough "$python"; then
-            python=$(command -v "$python")
-            return 0
-        fi
-    done
-    python=
-}
 
 sha256() {
     if command -v sha256sum >/dev/null 2>&1; then
@@ -59,25 +41,6 @@ fetch_checked() {
     fetch "$1" "$2"
     [ "$(sha256 "$2.new")" = "$3" ] || fail "what $CATTLE_URL/scripts/$1 gave is not what this script was made for: fetch the script again"
     mv "$2.new" "$2"
-}
-
-# at_work: whether the agent that was started here runs. (A process that has ended, and nobody has noticed, has no command line.)
-at_work() {
-    pid=$(cat "$home/pid" 2>/dev/null) && [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null &&
-        { [ ! -d /proc/self ] || tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q 'agent\.pyz'; }
-}
-
-pause() { sleep 0.1 2>/dev/null || sleep 1; }
-
-end_older() {
-    say "An agent of other code is at work here, process $pid: it is replaced; what runs on this host goes on running"
-    kill "$pid"
-    waited=0
-    while at_work; do
-        [ "$waited" -lt 300 ] || fail "process $pid does not end: end it with kill -9 $pid, and run this again"
-        pause
-        waited=$((waited + 1))
-    done
 }
 
 # What starts the agent, now and with the machine. It holds the token: only its owner reads it.
@@ -134,7 +97,7 @@ start_python() {
             say "An agent of this machine is at work already: process $pid, which logs to $home/agent.log"
             exit 0
         fi
-        end_older
+        end_older "An agent of other code is at work here"
     fi
     fetch_checked agent.pyz "$home/agent.pyz" "$CORRAL_AGENT_SHA256"
     write_run "$@"

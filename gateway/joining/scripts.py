@@ -63,7 +63,12 @@ async def _script(services: Services, callers: Callers, request: Request, named:
         "CATTLE_AGENT_IMAGE": str(services.settings[AGENT_IMAGE]),
         "CORRAL_AGENT_SHA256": (await services.agent_files.get()).sha256,
     }
-    return _with(variables, "join.sh")
+    return _with(variables, "agent.sh", "join.sh")
+
+
+def over_ssh() -> str:
+    """What the server runs on a machine that it logged in to."""
+    return "".join((_HERE / name).read_text() for name in ("agent.sh", "over_ssh.sh"))
 
 
 def _file(file: AgentFile, request: Request, headers: dict[str, str]) -> Response:
@@ -78,7 +83,7 @@ def _url(services: Services, request: Request) -> str:
     return str(services.settings[REGISTER_URL]) or f"{base_url(request, services.settings)}/{VERSION}"
 
 
-def _with(variables: dict[str, str], name: str, *, keep: bool = False) -> str:
+def _with(variables: dict[str, str], *names: str, keep: bool = False) -> str:
     """A script with its variables. `keep`: what the shell that runs it has already is kept."""
 
     def line(variable: str, value: str) -> str:
@@ -86,4 +91,4 @@ def _with(variables: dict[str, str], name: str, *, keep: bool = False) -> str:
         return f"{variable}=${{{variable}:-{quoted}}}" if keep else f"{variable}={quoted}"
 
     set_, exported = "\n".join(line(*each) for each in variables.items()), " ".join(variables)
-    return f"#!/bin/sh\n{set_}\nexport {exported}\n{(_HERE / name).read_text()}"
+    return f"#!/bin/sh\n{set_}\nexport {exported}\n{''.join((_HERE / name).read_text() for name in names)}"

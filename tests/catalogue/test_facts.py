@@ -61,12 +61,13 @@ OTHERWISE = {
 INSTEAD = {
     ("externalHandler", "field priorityName enum fld rc - not-null default=specific options=pre,specific,default_override"),
     *((name, "of agentGroup") for name, line in OTHERWISE if line == "of agentgroup"),
+    ("agent", "field sshPassword string col - - mxl=255"),
     ("setting", "field secretValue string col - - mxl=1024"),
     ("instance.remove", "arrow migrating>removing>removed"),
     ("instance.stop", "arrow migrating>stopping>stopped"),
 }
-"""What Corral has in the place of some of these; where a setting that is a secret has its value, which nobody sees there; and
-that an instance can be stopped and removed while it moves."""
+"""What Corral has in the place of some of these; where a setting that is a secret has its value, and an agent
+the password of its uri, which nobody sees there; and that an instance can be stopped and removed while it moves."""
 
 SIZE = "Cattle's machines have no snapshots and keep their size; these are sub-paths, so its documents and their actions stay as they are"
 BEYOND = {"instance.snapshot": SIZE, "instance.revert": SIZE, "instance.resize": SIZE}

@@ -34,6 +34,7 @@ AGENT = ResourceType(
         col("managedConfig", "boolean", "rcu", nullable=False, default=True),
         col("uri", "string", "rcu", max_length=255, unique=True),
         fld("user", "string", "rc"),
+        col("sshPassword", "string", max_length=255, secret=True, filtered=False),
         col("zoneId", "reference[zone]"),
         states=tuple(sorted((*ACTIVE_STATES, "reconnecting"))),
     ),
