@@ -70,6 +70,10 @@ class SshAgents:
         self._file: AgentFile | None = None
 
     async def keep_up(self, agents: Iterable[Resource]) -> None:
+        agents = list(agents)
+        for each in agents:
+            if each.state == "inactive" and is_ssh(each.row.get("uri")) and _noted(each).get("hostKey"):
+                await self._note(each.stream, "deactivated", hostKey="")  # whoever activates it again trusts what is seen then
         wanted = {each.id: each for each in agents if is_ssh(each.row.get("uri")) and each.state in ACCEPTED and not each.removed}
         for number, task in list(self._tasks.items()):
             agent = wanted.get(number)

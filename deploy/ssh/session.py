@@ -89,7 +89,7 @@ async def _connected(login: Login) -> asyncssh.SSHClientConnection:
         raise NotWorking(
             f"{place} shows another host key ({checks.shown or 'of another kind'}) than when it was first seen "
             f"({kept[0].get_fingerprint()}): somebody else may answer in its place. "
-            "If it was made anew, remove this agent and create it again"
+            "If it was made anew, deactivate this agent and activate it again: the key that it shows then is trusted"
         ) from None
     except TimeoutError:
         hint = "is the machine on, and its sshd reached from here?"

@@ -90,11 +90,11 @@ def test_a_machine_that_goes_away_in_the_middle_is_found_again_and_its_agent_is_
         sshd.start()
         said = note(when(http, path, lambda seen: "another host key" in note(seen)))
         assert said.count("SHA256:") == 2
-        assert "remove this agent and create it again" in said
-        http.delete(path)
-        until(lambda: http.get("/v1/agents", params={"uri": sshd.uri, "removed_null": "1"}).json()["data"], lambda seen: not seen, PATIENT)
-        again = made(http, sshd.uri)
-        when(http, again, lambda seen: seen["state"] == "active")
+        assert "deactivate this agent and activate it again" in said
+        http.post(f"{path}/?action=deactivate")
+        when(http, path, lambda seen: note(seen) == "deactivated")
+        http.post(f"{path}/?action=activate")
+        when(http, path, lambda seen: seen["state"] == "active" and note(seen) == "connected")
 
 
 def test_what_keeps_the_server_out_is_told_until_it_is_mended(server: Server, tmp_path: Path) -> None:

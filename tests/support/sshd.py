@@ -17,7 +17,7 @@ STARTS = 10.0
 
 
 class Sshd:
-    """`with Sshd(folder) as sshd`: at 127.0.0.1:`port`. Who logs in finds `folder`/home as CORRAL_HOME, and gets an agent that simulates."""
+    """`with Sshd(folder) as sshd`: at 127.0.0.1:`port`. Who logs in finds `folder`/home as CORRAL_HOME."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.home = folder, folder / "home"
