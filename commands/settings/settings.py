@@ -67,7 +67,7 @@ SETTINGS: dict[str, Setting] = {
     "agent.config.items": Text(
         "pyagent,configscripts", r"[A-Za-z0-9._-]+( *, *[A-Za-z0-9._-]+)*", "names of config items with commas between them",
     ),
-    "agent.image": Text("cattle/agent:latest", r"[A-Za-z0-9][A-Za-z0-9._/:@-]*", "a Docker image's name"),
+    "agent.image": Text("python:3.13-slim", r"[A-Za-z0-9][A-Za-z0-9._/:@-]*", "a Docker image's name"),
     # The URL under which machines that join reach the API, http://server:8080/v1; none: that of the request.
     "agent.instance.register.url": Text("", rf"|{_URL}", "the API's URL, such as http://server:8080/v1"),
     "ssh.bootstrap.destination": Text(

@@ -50,7 +50,8 @@ write_run() {
         {
             echo "#!/bin/sh"
             echo "# Written by the script of a registration token: starts this machine's agent."
-            for name in CATTLE_URL CATTLE_REGISTRATION_ACCESS_KEY CATTLE_REGISTRATION_SECRET_KEY CORRAL_HOME CORRAL_CA DOCKER_HOST; do
+            for name in CATTLE_URL CATTLE_REGISTRATION_ACCESS_KEY CATTLE_REGISTRATION_SECRET_KEY CATTLE_AGENT_IP \
+                CORRAL_HOME CORRAL_CA CORRAL_DOCKER DOCKER_HOST; do
                 eval "value=\${$name:-}"
                 [ -z "$value" ] || echo "export $name=$(quoted "$value" | cut -c 2-)"
             done
@@ -125,13 +126,41 @@ start_python() {
     [ -n "$boot" ] || say "It ends with this machine: with --boot behind 'sh -s --' it comes back with it"
 }
 
+# Any image with a Python will do: the agent's code is copied into the container. What it remembers is in the volume corral-agent.
 start_container() {
+    has=$(docker inspect -f '{{.State.Running}} {{index .Config.Labels "corral.code"}}' corral-agent 2>/dev/null || true)
+    if [ "$has" = "true $CORRAL_AGENT_SHA256" ]; then
+        say "The agent of this machine is at work already: the container corral-agent (docker logs corral-agent)"
+        exit 0
+    fi
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    fetch_checked agent.pyz "$folder/agent.pyz" "$CORRAL_AGENT_SHA256"
     docker rm -f corral-agent >/dev/null 2>&1 || true
-    docker run -d --name corral-agent --restart always --privileged --net host -v /var/run/docker.sock:/var/run/docker.sock \
+    docker create --name corral-agent --restart always --net host --label "corral.code=$CORRAL_AGENT_SHA256" \
+        -v /var/run/docker.sock:/var/run/docker.sock -v corral-agent:/var/lib/corral -e CORRAL_HOME=/var/lib/corral \
         -e CATTLE_URL -e CATTLE_REGISTRATION_ACCESS_KEY -e CATTLE_REGISTRATION_SECRET_KEY -e CATTLE_AGENT_IP \
-        "$CATTLE_AGENT_IMAGE" "$@" ||
-        fail "Docker can't run the agent's image $CATTLE_AGENT_IMAGE: install Python 3.11 or later here, or correct the server's setting agent.image"
-    say "The agent of this machine is the container corral-agent: docker logs corral-agent"
+        ${CORRAL_CA:+-e CORRAL_CA=/ca.pem} --entrypoint python3 "$CATTLE_AGENT_IMAGE" /agent.pyz "$@" >/dev/null ||
+        fail "Docker has no image $CATTLE_AGENT_IMAGE, and can't fetch it; above is why. Any image with Python 3.11 or later will do: name one in
+  the server's setting agent.image; or install python3 here"
+    docker cp "$folder/agent.pyz" corral-agent:/agent.pyz >/dev/null || fail "the agent's code can't be copied into its container; above is why"
+    [ -z "${CORRAL_CA:-}" ] || docker cp "$CORRAL_CA" corral-agent:/ca.pem >/dev/null || fail "$CORRAL_CA can't be copied into its container"
+    docker start corral-agent >/dev/null || fail "the agent's container can't be started; above is why"
+    waited=0
+    while ! docker logs corral-agent 2>&1 | grep -q '^It is active'; do
+        if [ "$(docker inspect -f '{{.RestartCount}}' corral-agent)" != 0 ]; then
+            docker logs --tail 20 corral-agent >&2
+            docker rm -f corral-agent >/dev/null 2>&1
+            fail "the agent ended; above is what it said"
+        fi
+        if [ "$waited" -ge "$SECONDS_TO_START" ]; then
+            docker logs --tail 20 corral-agent >&2
+            fail "the agent is not active yet; it goes on trying: docker logs corral-agent"
+        fi
+        sleep 1
+        waited=$((waited + 1))
+    done
+    say "This machine has joined $CATTLE_URL. Its agent is the container corral-agent, which comes back with Docker: docker logs corral-agent"
 }
 
 boot= container=

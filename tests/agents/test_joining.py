@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agents.credentials import Credentials
-from agents.joining import KEY, KEYS, Member, join, joined, place_of
+from agents.joining import KEY, KEYS, Member, invitation, join, joined, place_of
 from agents.registration import RegistrationRefused, ServerAway
 from tests.agents.test_registration import Cloud, serving
 
@@ -86,3 +86,11 @@ def test_keys_that_can_not_be_read_are_told_with_their_file(tmp_path: Path) -> N
     (tmp_path / KEYS).write_text("{")
     with pytest.raises(RegistrationRefused, match=r"keys\.json can't be read: remove it"):
         joined(tmp_path)
+
+
+def test_the_address_of_a_tokens_script_names_the_server_and_the_token() -> None:
+    base, token = invitation("https://corral.example:8443/v1/scripts/A:1:b-c")
+    assert (base, token) == ("https://corral.example:8443", Credentials("registrationToken", "A:1:b-c"))
+    for wrong in ("http://server:8080", "http://server/v1/scripts/bootstrap", "ftp://server/v1/scripts/A:1:b", "A:1:b"):
+        with pytest.raises(RegistrationRefused, match="is no address to join by"):
+            invitation(wrong)

@@ -7,6 +7,7 @@ import os
 import signal
 import ssl
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -67,7 +68,7 @@ def test_a_pasted_command_makes_a_machine_a_host_once(home: Path, tmp_path: Path
 
 
 @pytest.mark.timeout(120)
-def test_without_python_the_agents_container_is_run_and_without_docker_it_is_told_what_lacks(home: Path, tmp_path: Path) -> None:
+def test_without_python_or_docker_it_is_told_what_lacks(home: Path, tmp_path: Path) -> None:
     with Server(home, hosts="none") as server, server.http() as http:
         tokens = until(lambda: http.get("/v1/registrationtokens").json()["data"], lambda seen: bool(seen) and "token" in seen[0])
         command = f"curl -sS '{tokens[0]['registrationUrl']}' | sh"
@@ -78,13 +79,15 @@ def test_without_python_the_agents_container_is_run_and_without_docker_it_is_tol
         assert "lacks what its agent needs" in said
         assert "/no/python is no Python 3.11" in shell(command, tmp_path, status=1, variables={"PYTHON": "/no/python"})
 
-        # With a Docker engine it runs the agent's container, told where to register and with what.
+        # Where Docker can't get the image, it is told what another one needs. (Real engines: test_joining_docker.py)
+        programs = ("mktemp", "rm", "mv", "cut", "sha256sum", "true")
+        for name in programs:
+            (tmp_path / "bin" / name).symlink_to(subprocess.check_output(["which", name], text=True).strip())
         docker = tmp_path / "bin" / "docker"
-        docker.write_text(f'#!/bin/sh\n[ "$1" != run ] || echo "$@ $CATTLE_URL $CATTLE_REGISTRATION_SECRET_KEY" >{tmp_path}/ran\n')
+        docker.write_text('#!/bin/sh\n[ "$1" != create ] && [ "$1" != inspect ]\n')
         docker.chmod(0o755)
-        assert "container corral-agent" in shell(command, tmp_path, variables={"PATH": str(tmp_path / "bin")})
-        ran = (tmp_path / "ran").read_text()
-        assert f"-e CATTLE_AGENT_IP cattle/agent:latest {server.url}/v1 {tokens[0]['token']}" in ran
+        said = shell(command, tmp_path, status=1, variables={"PATH": str(tmp_path / "bin")})
+        assert "Docker has no image python:3.13-slim" in said
         assert http.get("/v1/agents").json()["data"] == []  # nothing was registered that could never answer
 
 
@@ -140,6 +143,77 @@ def test_agents_are_made_with_a_form_and_simulated_ones_fetch_their_configuratio
         until(lambda: http.get(made["links"]["self"]).json()["state"], lambda seen: seen == "active")
         items = http.get(f"{made['links']['self']}/configitemstatuses").json()["data"]
         assert sorted((each["name"], each["appliedVersion"]) for each in items) == [("configscripts", 1), ("pyagent", 1)]
+
+
+@pytest.mark.timeout(200)
+def test_the_agent_is_replaced_by_the_servers_newer_code_and_started_with_the_machine(home: Path, tmp_path: Path) -> None:
+    with Server(home, hosts="none") as server, server.http() as http, ended(tmp_path) as agent:
+        command = f"{joining(http)} -s -- --sim --name \"it's\""
+        mine = {"CORRAL_HOME": str(tmp_path), "PATH": f"{tmp_path}/bin:/usr/local/bin:/usr/bin:/bin"}
+        assert "It ends with this machine" in shell(command, tmp_path, variables=mine)
+        first = int((agent / "pid").read_text())
+
+        (agent / "code").write_text("what an older server gave")
+        (agent / "agent.pyz").write_bytes(b"broken")
+        (tmp_path / "bin").mkdir()
+        crontab = tmp_path / "bin" / "crontab"
+        crontab.write_text(f'#!/bin/sh\n[ "$1" = -l ] && exec cat {tmp_path}/table\nexec cat >{tmp_path}/table\n')
+        crontab.chmod(0o755)
+        (tmp_path / "table").write_text("@daily /bin/true\n")
+        if Path("/run/systemd/system").exists():
+            pytest.skip("systemd is at work here: it, and not cron, would be told")
+        said = shell(f"{command} --boot", tmp_path, variables=mine)
+        assert f"An agent of other code is at work here, process {first}" in said
+        assert int((agent / "pid").read_text()) != first
+        assert (tmp_path / "table").read_text() == f"@daily /bin/true\n@reboot /bin/sh {agent}/run\n"
+
+        # The machine starts anew, with what cron has of the environment.
+        os.kill(int((agent / "pid").read_text()), signal.SIGKILL)
+        subprocess.Popen(["/bin/sh", str(agent / "run")], env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}, start_new_session=True)
+        until(lambda: (agent / "agent.log").read_text().count("It is active"), lambda seen: seen == 2)
+        [known] = http.get("/v1/agents").json()["data"]
+        assert state(http, known, "active") == "active"
+        assert (agent / "run").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.timeout(120)
+def test_what_is_not_the_servers_code_is_not_run(home: Path, tmp_path: Path) -> None:
+    with Server(home, hosts="none") as server, server.http() as http:
+        url = joining(http).split("'")[1]
+        script = http.get(httpx.URL(url).path).text
+        mine = {"CORRAL_HOME": str(tmp_path)}
+        (tmp_path / "other.sh").write_text(script.replace("CORRAL_AGENT_SHA256=", "CORRAL_AGENT_SHA256=0", 1))
+        assert "is not what this script was made for" in shell("sh other.sh --sim", tmp_path, status=1, variables=mine)
+        (tmp_path / "script.sh").write_text(script)
+    said = shell("sh script.sh --sim", tmp_path, status=1, variables=mine)
+    assert "agent.pyz can't be fetched; above is why" in said
+    assert "agent.instance.register.url" in said
+    assert not (tmp_path / "agent" / "pid").exists()
+
+
+@pytest.mark.timeout(120)
+def test_corral_agent_joins_by_the_address_alone(home: Path, tmp_path: Path) -> None:
+    with Server(home, hosts="none") as server, server.http() as http:
+        url = joining(http).split("'")[1]
+        corral = [sys.executable, "-m", "deploy.cli", "agent", "--sim", "--home", str(tmp_path / "agent"), "--join"]
+        kept = {"PATH": os.environ["PATH"], "CORRAL_HOME": str(tmp_path)}
+        refused = subprocess.run([*corral, f"{server.url}/v1"], env=kept, capture_output=True, text=True, timeout=60, check=False)
+        assert refused.returncode == 2
+        assert "no address to join by" in refused.stderr
+        agent = subprocess.Popen([*corral, url], env=kept, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        try:
+            until(lambda: http.get("/v1/hosts", params={"state": "active"}).json()["data"], lambda seen: len(seen) == 1)
+            [found] = http.get("/v1/agents").json()["data"]
+            assert found["kind"] == "registeredAgent"
+        finally:
+            agent.terminate()
+            agent.wait(20)
+
+
+def joining(http: httpx.Client) -> str:
+    """The command of the server's first token, once it has one."""
+    tokens = until(lambda: http.get("/v1/registrationtokens").json()["data"], lambda seen: bool(seen) and "token" in seen[0])
+    return f"curl -sS '{tokens[0]['registrationUrl']}' | sh"
 
 
 def state(http: httpx.Client, agent: dict[str, Any], wanted: str = "reconnecting") -> str:

@@ -60,7 +60,7 @@ async def test_the_script_of_a_token_says_where_to_register_and_with_what(api: A
         "CATTLE_REGISTRATION_ACCESS_KEY": "registrationToken",
         "CATTLE_REGISTRATION_SECRET_KEY": text,
         "CATTLE_AGENT_IP": "10.9.8.7",
-        "CATTLE_AGENT_IMAGE": "cattle/agent:latest",
+        "CATTLE_AGENT_IMAGE": "python:3.13-slim",
     }
 
 

@@ -1,0 +1,54 @@
+"""The agent in one file: it needs a Python and nothing else."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import agents
+from gateway.joining.agent_file import LIBRARIES, agent_file
+from tests.support.http import Api
+
+OPTIONAL = {"orjson", "libvirt"}
+"""What agents do without, where it is not there."""
+
+PACKAGES = {"nats-py": "nats", "charset-normalizer": "charset_normalizer"}
+
+
+def test_it_is_the_same_every_time() -> None:
+    assert agent_file().sha256 == agent_file().sha256
+
+
+def test_whatever_agents_import_is_in_it() -> None:
+    carried = {PACKAGES.get(library, library) for library in LIBRARIES} | {"agents"} | OPTIONAL | set(sys.stdlib_module_names)
+    for path in Path(str(agents.__file__)).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [each.name for each in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            missing = {name.partition(".")[0] for name in names} - carried
+            assert not missing, f"{path} imports {missing}: add it to LIBRARIES, if it is plain Python"
+
+
+def test_it_runs_where_nothing_is_installed(tmp_path: Path) -> None:
+    file = tmp_path / "agent.pyz"
+    file.write_bytes(agent_file().content)
+    modules = "agents.main, agents.run, agents.docker, agents.simulated"
+    program = f"import sys; sys.path[:] = [{str(file)!r}, *(p for p in sys.path if 'site-packages' not in p)]; import {modules}"
+    bare = [sys.executable, "-I", "-S"]
+    subprocess.run([*bare, "-c", program], check=True, timeout=60)
+    said = subprocess.run(
+        [*bare, str(file), "--sim"], env={"CORRAL_HOME": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (said.returncode, said.stdout) == (2, "")
+    assert "give --join or --url" in said.stderr
+    assert len(list((tmp_path / "agent-code").iterdir())) == 1
+
+
+async def test_who_has_it_is_not_sent_it_again(api: Api) -> None:
+    first = await api.http.get("/v1/scripts/agent.pyz")
+    assert (first.status_code, first.headers["content-type"]) == (200, "application/zip")
+    assert first.content == agent_file().content
+    again = await api.http.get("/v1/scripts/agent.pyz", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
