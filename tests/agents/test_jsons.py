@@ -6,6 +6,7 @@ import importlib
 import sys
 from typing import Any
 
+import orjson
 import pytest
 
 from agents import jsons
@@ -20,8 +21,6 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_it_writes_and_reads_the_same_as_orjson(plain: Any) -> None:
-    import orjson
-
     value = {"é": [1, 2.5, None, True, {"a": "\n\u2028"}], "big": 2**53}
     assert plain.dumps(value) == orjson.dumps(value)
     assert plain.loads(plain.dumps(value)) == value

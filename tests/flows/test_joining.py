@@ -157,23 +157,27 @@ def test_the_agent_is_replaced_by_the_servers_newer_code_and_started_with_the_ma
         (agent / "agent.pyz").write_bytes(b"broken")
         (tmp_path / "bin").mkdir()
         crontab = tmp_path / "bin" / "crontab"
-        crontab.write_text(f'#!/bin/sh\n[ "$1" = -l ] && exec cat {tmp_path}/table\nexec cat >{tmp_path}/table\n')
+        table = tmp_path / "table"
+        crontab.write_text(f'#!/bin/sh\n[ "$1" = -l ] && exec cat {table}\ncat >{table}.new && mv {table}.new {table}\n')
         crontab.chmod(0o755)
-        (tmp_path / "table").write_text("@daily /bin/true\n")
+        table.write_text("@daily /bin/true\n")
         if Path("/run/systemd/system").exists():
             pytest.skip("systemd is at work here: it, and not cron, would be told")
         said = shell(f"{command} --boot", tmp_path, variables=mine)
         assert f"An agent of other code is at work here, process {first}" in said
         assert int((agent / "pid").read_text()) != first
-        assert (tmp_path / "table").read_text() == f"@daily /bin/true\n@reboot /bin/sh {agent}/run\n"
+        assert table.read_text() == f"@daily /bin/true\n@reboot /bin/sh {agent}/run\n"
 
         # The machine starts anew, with what cron has of the environment.
         os.kill(int((agent / "pid").read_text()), signal.SIGKILL)
-        subprocess.Popen(["/bin/sh", str(agent / "run")], env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}, start_new_session=True)
+        bare = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+        booted = subprocess.Popen(["/bin/sh", str(agent / "run")], env=bare, start_new_session=True)
         until(lambda: (agent / "agent.log").read_text().count("It is active"), lambda seen: seen == 2)
         [known] = http.get("/v1/agents").json()["data"]
         assert state(http, known, "active") == "active"
         assert (agent / "run").stat().st_mode & 0o777 == 0o600
+        booted.terminate()
+        booted.wait(30)
 
 
 @pytest.mark.timeout(120)
