@@ -18,6 +18,9 @@ from pathlib import Path
 LIBRARIES = ("certifi", "charset-normalizer", "docker", "idna", "nats-py", "requests", "structlog", "urllib3")
 """Distributions, as they are installed here: what the agents import, and what that needs in turn. A test runs the file by itself."""
 
+LEFT_OUT = ("crowd",)
+"""Folders of our package that no machine needs: a thousand hosts are simulated where Corral is."""
+
 NAME = "agent.pyz"
 
 _STARTS = b"#!/usr/bin/env python3\n"
@@ -65,7 +68,7 @@ def _members() -> Iterator[tuple[str, Path]]:
     folder = Path(package.origin).parent
     yield "__main__.py", folder / "unpack.py"
     for path in folder.rglob("*"):
-        if _is_taken(path.name):
+        if _is_taken(path.name) and path.relative_to(folder).parts[0] not in LEFT_OUT:
             yield f"agents/{path.relative_to(folder)}", path
     for library in LIBRARIES:
         for each in files(library) or ():
