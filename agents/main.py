@@ -49,6 +49,9 @@ def _options() -> argparse.ArgumentParser:
     kind.add_argument("--docker", metavar="URL", default=os.environ.get("CORRAL_DOCKER"), help="the engine (DOCKER_HOST, or the socket)")
     sim = os.environ.get("CORRAL_SIM", "").lower() in ("1", "true")
     kind.add_argument("--sim", action="store_true", default=sim, help="simulate a host instead")
+    parser.add_argument("--docker-cert-path", metavar="DIR", type=Path, help="ca.pem, cert.pem and key.pem, for an engine with TLS")
+    verify = "whether the engine's certificate must be its authority's"
+    parser.add_argument("--docker-tls-verify", action=argparse.BooleanOptionalAction, help=verify)
     parser.add_argument("--name", help="what people call it (this machine's name)")
     parser.add_argument("--home", type=Path, help="where it remembers who it is ($CORRAL_HOME/agent)")
     parser.add_argument("--host-ip", metavar="IP", default=os.environ.get("CATTLE_AGENT_IP"), help="where its published ports are reached")
@@ -78,6 +81,7 @@ def _read(given: argparse.Namespace) -> AgentOptions:
     return AgentOptions(
         url.rstrip("/").removesuffix("/v1"), folder, given.sim, given.docker, given.name, host_ip=given.host_ip, nats=given.nats,
         credentials=keys, token=token, member=member, tls=trusting() if url.startswith("https") else None,
+        docker_certificates=given.docker_cert_path, docker_verify=given.docker_tls_verify,
     )  # fmt: skip
 
 

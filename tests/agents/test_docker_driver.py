@@ -279,7 +279,7 @@ async def test_epochs_are_read_back_from_labels_when_the_ledger_is_lost(
 async def test_an_inventory_tells_whose_a_container_is_and_of_which_start(agent: DockerDriver, ear: Ear, host: LabHost) -> None:
     ours, older = container(host), container(host)
     start = activate(ours, 10, agent=ear.agent)
-    await ear.ask(start.model_copy(update={"context": {"epoch": 10, "cloud": "this cloud"}}))
+    await ear.ask(replace(start, context={"epoch": 10, "cloud": "this cloud"}))
     await ear.ask(activate(older, 11, agent=ear.agent))
     told = await ear.ask(command("ping", {"options": {"instances": True}}, agent=ear.agent))
     found = {each["uuid"]: each for each in told.data["resources"]}

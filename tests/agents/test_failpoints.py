@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -126,7 +126,7 @@ class Life:
         for older in self.told[-2:]:
             assert (await self.ear.ask(older, SECONDS)).transitioning is None, f"{point}: {older.name} was done before"
         for older in (each for each in self.told if each.name == asked.name):
-            again = await self.ear.ask(older.model_copy(update={"id": f"late-{older.id}"}), SECONDS)
+            again = await self.ear.ask(replace(older, id=f"late-{older.id}"), SECONDS)
             assert (again.context or {}).get("stale") is True, f"{point}: {again}"
 
     async def _check(self, step: Step, point: str) -> None:
