@@ -19,10 +19,11 @@ from pathlib import Path
 import structlog
 
 from agents.credentials import Credentials
+from agents.driver import DriverError
 from agents.joining import Member, invitation, joined, token_given
 from agents.ledger import LedgerInUse
 from agents.registration import RegistrationRefused, Server, ServerAway
-from agents.run import HEARS, AgentOptions, keep_kind, own_uuid, run_agent
+from agents.run import HEARS, AgentOptions, keep_kind, kind_of, own_uuid, run_agent
 from agents.trust import CA, UnreadableCertificate, trusting
 
 ACTIVE_SECONDS = 60.0
@@ -52,6 +53,7 @@ def _options() -> argparse.ArgumentParser:
     parser.add_argument("--docker-cert-path", metavar="DIR", type=Path, help="ca.pem, cert.pem and key.pem, for an engine with TLS")
     verify = "whether the engine's certificate must be its authority's"
     parser.add_argument("--docker-tls-verify", action=argparse.BooleanOptionalAction, help=verify)
+    parser.add_argument("--libvirt", metavar="URI", default=os.environ.get("CORRAL_LIBVIRT"), help="the libvirt, for virtual machines")
     parser.add_argument("--name", help="what people call it (this machine's name)")
     parser.add_argument("--home", type=Path, help="where it remembers who it is ($CORRAL_HOME/agent)")
     parser.add_argument("--host-ip", metavar="IP", default=os.environ.get("CATTLE_AGENT_IP"), help="where its published ports are reached")
@@ -72,15 +74,16 @@ def _read(given: argparse.Namespace) -> AgentOptions:
         raise RegistrationRefused("which server it is to work for is not said: give --join or --url")
     home = given.home or Path(os.environ.get("CORRAL_HOME") or "~/.corral") / "agent"
     folder = home.expanduser().absolute()
-    keep_kind(folder, "sim" if given.sim else "docker")
+    keep_kind(folder, kind_of(sim=given.sim, docker=given.docker, libvirt=given.libvirt))
     access, secret = (os.environ.get(f"CATTLE_{each}_KEY") for each in ("ACCESS", "SECRET"))
     keys = Credentials(access, secret) if access and secret else None
     if given.over_ssh is not None and keys is None:
         raise RegistrationRefused("an agent that is started over ssh is given its keys in CATTLE_ACCESS_KEY and CATTLE_SECRET_KEY")
     member = Member(given.over_ssh, keys) if given.over_ssh is not None and keys is not None else None
     return AgentOptions(
-        url.rstrip("/").removesuffix("/v1"), folder, given.sim, given.docker, given.name, host_ip=given.host_ip, nats=given.nats,
-        credentials=keys, token=token, member=member, tls=trusting() if url.startswith("https") else None,
+        url.rstrip("/").removesuffix("/v1"), folder, sim=given.sim, docker=given.docker, libvirt=given.libvirt,
+        libvirt_templates=folder.parent / "libvirt-templates", name=given.name, host_ip=given.host_ip, nats=given.nats, credentials=keys,
+        token=token, member=member, tls=trusting() if url.startswith("https") else None,
         docker_certificates=given.docker_cert_path, docker_verify=given.docker_tls_verify,
     )  # fmt: skip
 
@@ -115,7 +118,7 @@ async def _run(options: AgentOptions) -> int:
     try:
         await asyncio.wait({working})
         await working
-    except (RegistrationRefused, LedgerInUse) as error:
+    except (RegistrationRefused, LedgerInUse, DriverError) as error:
         _say(f"Corral: {error}")
         return 1
     except asyncio.CancelledError:

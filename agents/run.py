@@ -162,7 +162,7 @@ def _place(options: AgentOptions, own: str, name: str, kind: str) -> Place:
 
 
 def _give_key(options: AgentOptions, number: int) -> None:
-    member = joined(options.folder)
+    member = options.member or joined(options.folder)
     credentials = member.keys if member is not None else options.credentials
     register_key(options.url, number, public(own_seed(options.folder)), credentials, options.tls)
 

@@ -87,7 +87,7 @@ class LocalHosts:
                 self.without[LocalHost.LIBVIRT] = str(reason)
         if LocalHost.SIM in self._settings.hosts:
             await self._add("sim", None)
-        self._ssh = SshAgents(self._parts.commands, self._keys, Here(self._node, self._parts.url, self._tls, self._nats))
+        self._ssh = SshAgents(self._parts.commands, self._keys, Here(self._node, self._parts.url, self._tls, self._nats.url))
         await self._keep_up()
         await self._ask_for_lost_hosts()
         self._task = asyncio.create_task(self._follow())

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import orjson
 import structlog
 
 from agents.api import own_address
 from agents.driver import RUNNING, STOPPED, DriverError, Json, Report, UnknownCommand, instance_of_root_volume, part, uuid_at
 from agents.instances import fields_of, stop_seconds
+from agents.jsons import dumps, loads
 from agents.libvirt import domains, host, migration, snapshots
 from agents.libvirt.config_drive import write_config_drive
 from agents.libvirt.connection import Hypervisor, Libvirt, NoBindings, NoLibvirt, bindings
@@ -121,14 +121,14 @@ class LibvirtDriver:
             known: Json = await self.hypervisor.look(host.described)
         except NoLibvirt:
             try:
-                known = orjson.loads(path.read_bytes())
+                known = loads(path.read_bytes())
             except (OSError, ValueError):
                 known = {}
             if not known:
                 raise
         else:
             half = path.with_suffix(".new")
-            half.write_bytes(orjson.dumps(known))
+            half.write_bytes(dumps(known))
             half.replace(path)
         own, name = known["uuid"], self._options.name or known["name"]
         data = {"libvirt": migration.told(self._options.migration_uri, self._disks.folder, self._options.vnc_listen)}

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import orjson
 import structlog
 
 from agents.driver import DriverError, Json
 from agents.files import keep
+from agents.jsons import dumps, loads
 from agents.network.segments import BadDocument, Document, Nic, Segment, nics_of, read
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Networks:
         """What was told last counts until the server says more, which may be newer or older by its count."""
         self._path = folder / FILE
         with suppress(OSError, ValueError):
-            self._document = read({**orjson.loads(self._path.read_bytes()), "position": 0})
+            self._document = read({**loads(self._path.read_bytes()), "position": 0})
         self._keeping = asyncio.create_task(self._keep_up(), name="networks")
 
     async def close(self) -> None:
@@ -105,7 +105,7 @@ class Networks:
         if document.position >= self._document.position:
             self._document = document
             if self._path is not None:
-                await asyncio.to_thread(keep, self._path, orjson.dumps(dict(data)).decode())
+                await asyncio.to_thread(keep, self._path, dumps(dict(data)).decode())
             await self._put_in_force()
         trouble = {str(number): said for number, said in self._trouble.items()}
         return {"version": self.version, "trouble": trouble}

@@ -15,7 +15,10 @@ from importlib.metadata import files
 from importlib.util import find_spec
 from pathlib import Path
 
-LIBRARIES = ("certifi", "charset-normalizer", "docker", "idna", "nats-py", "requests", "structlog", "urllib3")
+LIBRARIES = (
+    "certifi", "charset-normalizer", "dnspython", "docker", "idna", "mako", "markupsafe", "nats-py", "pycdlib", "pyroute2", "requests",
+    "structlog", "urllib3", "websockets",
+)  # fmt: skip
 """Distributions, as they are installed here: what the agents import, and what that needs in turn. A test runs the file by itself."""
 
 LEFT_OUT = ("crowd",)

@@ -137,7 +137,7 @@ start_container() {
     trap 'rm -rf "$folder"' EXIT
     fetch_checked agent.pyz "$folder/agent.pyz" "$CORRAL_AGENT_SHA256"
     docker rm -f corral-agent >/dev/null 2>&1 || true
-    docker create --name corral-agent --restart always --net host --label "corral.code=$CORRAL_AGENT_SHA256" \
+    docker create --name corral-agent --restart always --cap-add NET_ADMIN --net host --label "corral.code=$CORRAL_AGENT_SHA256" \
         -v /var/run/docker.sock:/var/run/docker.sock -v corral-agent:/var/lib/corral -e CORRAL_HOME=/var/lib/corral \
         -e CATTLE_URL -e CATTLE_REGISTRATION_ACCESS_KEY -e CATTLE_REGISTRATION_SECRET_KEY -e CATTLE_AGENT_IP \
         ${CORRAL_CA:+-e CORRAL_CA=/ca.pem} --entrypoint python3 "$CATTLE_AGENT_IMAGE" /agent.pyz "$@" >/dev/null ||

@@ -11,10 +11,10 @@ import agents
 from gateway.joining.agent_file import LEFT_OUT, LIBRARIES, agent_file
 from tests.support.http import Api
 
-OPTIONAL = {"_typeshed", "libvirt", "orjson"}
+OPTIONAL = {"_typeshed", "libvirt", "nkeys", "orjson"}
 """What agents do without, where it is not there."""
 
-PACKAGES = {"nats-py": "nats", "charset-normalizer": "charset_normalizer"}
+PACKAGES = {"nats-py": "nats", "charset-normalizer": "charset_normalizer", "dnspython": "dns"}
 
 
 def test_it_is_the_same_every_time() -> None:
@@ -37,7 +37,7 @@ def test_whatever_agents_import_is_in_it() -> None:
 def test_it_runs_where_nothing_is_installed(tmp_path: Path) -> None:
     file = tmp_path / "agent.pyz"
     file.write_bytes(agent_file().content)
-    modules = "agents.main, agents.run, agents.docker, agents.simulated"
+    modules = "agents.main, agents.run, agents.docker, agents.libvirt, agents.several, agents.simulated"
     program = f"import sys; sys.path[:] = [{str(file)!r}, *(p for p in sys.path if 'site-packages' not in p)]; import {modules}"
     bare = [sys.executable, "-I", "-S"]
     subprocess.run([*bare, "-c", program], check=True, timeout=60)
