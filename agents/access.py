@@ -15,6 +15,7 @@ import structlog
 
 from agents import plain_nkeys
 from agents.files import keep
+from agents.registration import RegistrationRefused
 
 try:
     import nkeys
@@ -92,3 +93,16 @@ def is_refusal(error: BaseException) -> bool:
     """Whether NATS said that it does not let somebody in. (Its client gives the words alone.)"""
     said = str(error).lower()
     return "authorization violation" in said or "authentication timeout" in said or "authentication expired" in said
+
+
+def believed(certificates: str) -> ssl.SSLContext | None:
+    """Whom NATS is believed by. None: NATS' client believes those of the system. Raises RegistrationRefused."""
+    if not certificates:
+        return None
+    context = ssl.create_default_context()
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    try:
+        context.load_verify_locations(cadata=certificates)
+    except (ssl.SSLError, ValueError) as error:
+        raise RegistrationRefused(f"what is to be believed at NATS is no certificate in PEM: {error}. Give one with --nats-ca") from None
+    return context

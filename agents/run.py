@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from agents.access import Access, own_seed, public
+from agents.access import Access, believed, own_seed, public
 from agents.configuration import Configuration
 from agents.credentials import Credentials
 from agents.driver import Driver
@@ -171,20 +171,7 @@ def _access(options: AgentOptions, place: Place) -> Access:
     async def register() -> None:
         await asyncio.to_thread(_give_key, options, place.number)
 
-    return Access(own_seed(options.folder), _believed(options.nats_ca or str(place.told.get("natsCa") or "")), register)
-
-
-def _believed(certificates: str) -> ssl.SSLContext | None:
-    """None: NATS' client believes those of the system."""
-    if not certificates:
-        return None
-    context = ssl.create_default_context()
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    try:
-        context.load_verify_locations(cadata=certificates)
-    except (ssl.SSLError, ValueError) as error:
-        raise RegistrationRefused(f"what is to be believed at NATS is no certificate in PEM: {error}. Give one with --nats-ca") from None
-    return context
+    return Access(own_seed(options.folder), believed(options.nats_ca or str(place.told.get("natsCa") or "")), register)
 
 
 def _configuration(options: AgentOptions) -> Configuration:

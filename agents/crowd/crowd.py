@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from agents.access import Access, believed, own_seed, public
 from agents.credentials import Credentials
 from agents.crowd.faults import Dice, Place, Profile
 from agents.crowd.host import CrowdHost
@@ -21,7 +22,7 @@ from agents.crowd.ledger import Part
 from agents.lanes import Carried
 from agents.ledger import Ledger
 from agents.registration import Place as Registered
-from agents.registration import ServerAway, register
+from agents.registration import ServerAway, register, register_key
 from agents.simulated import SimulatedDriver, open_boxes
 from agents.wire import PRESENCE_SECONDS
 
@@ -102,7 +103,8 @@ class Crowd:
                 host = CrowdHost(registered.number, driver, options.place(index), dice, self.faults, uuid)
                 async with waiting:
                     self.hosts.append(host)
-                    await host.start(options.nats or registered.nats, Part(ledger, uuid), options.heartbeat_seconds, self.carried)
+                    nats, access = options.nats or registered.nats, self._access(uuid, registered)
+                    await host.start(nats, access, Part(ledger, uuid), options.heartbeat_seconds, self.carried)
                     await host.heard(CONNECT_SECONDS)
 
             await asyncio.gather(*(begin(index, registered) for index, registered in enumerate(numbers)))
@@ -143,7 +145,29 @@ class Crowd:
                 return found
 
     def _register(self, uuid: str) -> Registered:
-        return register(self.options.url, uuid, uuid, "sim", self.options.credentials, self.options.tls)
+        options = self.options
+        found = register(options.url, uuid, uuid, "sim", options.credentials, options.tls)
+        if found.told.get("natsKeys"):
+            self._give_key(uuid, found.number)
+        return found
+
+    def _give_key(self, uuid: str, number: int) -> None:
+        options = self.options
+        register_key(options.url, number, public(self._seed(uuid)), options.credentials, options.tls)
+
+    def _seed(self, uuid: str) -> str:
+        folder = self.options.folder / "keys" / uuid
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return own_seed(folder)
+
+    def _access(self, uuid: str, registered: Registered) -> Access:
+        if not registered.told.get("natsKeys"):
+            return Access()
+
+        async def again() -> None:
+            await asyncio.to_thread(self._give_key, uuid, registered.number)
+
+        return Access(self._seed(uuid), believed(str(registered.told.get("natsCa") or "")), again)
 
     async def _die_by_the_clock(self, dice: Dice) -> None:
         """For ever. Times are since now, when all have begun."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from agents.access import Access
 from agents.crowd.faults import Dice, Place
 from agents.driver import DriverError, Held, Json, Report, uuid_at
 from agents.lanes import Carried
@@ -95,13 +96,13 @@ class CrowdHost:
     def hears(self) -> bool:
         return self._agent is not None and self._agent.ready.is_set()
 
-    async def start(self, nats: str, ledger: Ledger, heartbeat_seconds: float, carried: Carried) -> None:
+    async def start(self, nats: str, access: Access, ledger: Ledger, heartbeat_seconds: float, carried: Carried) -> None:
         """Returns at once; NATS may be away."""
 
         def make() -> Agent:
             return Agent(
                 self.number, self.uuid, self.driver, ledger.folder, nats, heartbeat_seconds=heartbeat_seconds, ledger=ledger,
-                carried=carried,
+                carried=carried, access=access,
             )  # fmt: skip
 
         self._make = make

@@ -22,6 +22,7 @@ from nats.errors import Error
 from agents.access import own_seed, public
 from agents.connection import disconnect
 from agents.credentials import Credentials
+from agents.crowd.crowd import Crowd, CrowdOptions
 from agents.run import AgentOptions, run_agent
 from commands.secrets.sealing import MasterKeys
 from deploy.embedded import EmbeddedNats, hold, noted
@@ -256,3 +257,17 @@ async def test_several_servers_share_a_nats_that_was_set_up_with_what_corral_pri
                 for each in servers:
                     if each.alive:
                         each.kill()
+
+
+@pytest.mark.timeout(200)
+async def test_simulated_hosts_have_a_key_each(home: Path, tmp_path: Path) -> None:
+    with Server(home, hosts="none", set=SECURE) as server, api(server) as http:
+        crowd = Crowd(CrowdOptions(server.url, tmp_path / "crowd", 3, credentials=admin(home)))
+        task = asyncio.create_task(crowd.run())
+        try:
+            await seen(lambda: [agent_state(http, crowd.uuid(each)) for each in range(3)], lambda states: states == ["active"] * 3)
+            keys = {each["data"]["natsKey"] for each in http.get("/v1/agents", params={"kind": "sim"}).json()["data"]}
+            assert len(keys) == 3
+        finally:
+            task.cancel()
+            await asyncio.wait({task}, timeout=20)
