@@ -39,6 +39,7 @@ from gateway.access.callers import Callers
 from gateway.app import build_app
 from gateway.bus.door import run as event_bus
 from gateway.bus.hub import Hub
+from gateway.herd import templates
 from gateway.inside.strays import Strays
 from gateway.live.asking import Asker
 from gateway.live.listening import Listener
@@ -148,7 +149,10 @@ async def server(
         web = None
         info = {"version": version("corral"), **nats.told()}
         names = frozenset({settings.listen.lower(), socket.gethostname().lower()})
-        services = Services(store, views, commands, catalogue, chosen, info, admin, watch, content=content, names=names)
+        services = Services(
+            store, views, commands, catalogue, chosen, info, admin, watch,
+            content=content, names=names, templates=settings.home / templates.FOLDER,
+        )  # fmt: skip
         callers = watched.callers = Callers(services)
         if settings.has(Role.GATEWAY) and listener is not None:
             hub = watched.hub = Hub(Connection(nats.url, "corral gateway", echo=False, options=nats.options()), chosen)

@@ -26,6 +26,7 @@ from gateway.bus.door import Door
 from gateway.bus.hub import Hub
 from gateway.documents import Documents
 from gateway.errors import MethodNotAllowed, error_document, error_headers
+from gateway.herd.herd import Herd
 from gateway.history.log import Log
 from gateway.history.past import asked_past
 from gateway.host_images import HostImages
@@ -92,6 +93,7 @@ class Gateway:
         self.bus = Door(services, self.callers, hub) if hub is not None else None
         self.live = LiveDoor(services, self.callers, asker) if asker is not None else None
         self._asking = Asking(hub.nats) if hub is not None else None
+        self._herd = Herd(services, asker)
         self._joining = JoiningDoor(services, self.callers)
         self._images = HostImages(services, hub.nats) if hub is not None else None
         self._told = 0
@@ -210,6 +212,8 @@ class Gateway:
             document = await self._read(reads, read, path_parts(request))
             await reads.reveal()
             return Answer(200, document, max(reads.position, self._services.views.progress.position))
+        if read.method == "POST" and not path_parts(request):
+            return await self._herd.answer(read)
         return await self._write(read)
 
     async def _read(self, reads: Reads, request: ApiRequest, path: list[str]) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from commands.accepting.service import Commands
@@ -34,6 +35,8 @@ class Services:
     agent_files: AgentFiles = field(default_factory=AgentFiles)
     content: Sources = field(default_factory=Sources)
     """The config items of agents."""
+    templates: Path | None = None
+    """The folder of container templates, if it is there."""
     names: frozenset[str] = frozenset()
     """Under which this server is reached, beside addresses: what it listens on, what its machine is called. In small letters."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -24,6 +25,11 @@ CLAIMED_FIELD = "computeFree"
 
 FOUND_BY = frozenset({"publicValue"})
 """Texts by which one of many is looked up, each time that somebody brings it: they stand in the column refs, too, as digests."""
+
+
+ENGINE_ID = "engineId"
+ENGINE_LETTERS = 4
+"""So many first letters of a container engine's id stand in the column refs, too: by them, and more, an instance is addressed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ def to_record(seen: Seen) -> tuple[Any, ...]:
         _number(row.get("accountId")),
         parsed_time(row.get("removed")),
         parsed_time(row.get("removeTime")) or FOREVER,
-        sorted(refers(key, value) for key, value in row.items() if _is_found_by(key, value)),
+        sorted({*_engine_refs(resource), *(refers(key, value) for key, value in row.items() if _is_found_by(key, value))}),
         resource.root or resource.stream,
         resource.version,
         resource.position,
@@ -70,6 +76,18 @@ def refers(name: str, value: int | str) -> str:
     if isinstance(value, int):
         return f"{name}:{value}"
     return f"{name}:{hashlib.blake2b(value.encode('utf-8', 'surrogatepass'), digest_size=8).hexdigest()}"
+
+
+def engine_id(resource: Resource) -> str | None:
+    """What the engine of its host calls an instance's container, as it told last."""
+    container = resource.data.get("dockerContainer")
+    told = container.get("Id") if isinstance(container, Mapping) else None
+    return told if isinstance(told, str) else None
+
+
+def refers_to_engine(begin: str) -> str:
+    """An entry of the column refs: of all whose engine's id begins with the same letters. `begin`: ENGINE_LETTERS at least."""
+    return refers(ENGINE_ID, begin[:ENGINE_LETTERS])
 
 
 class Record(Protocol):
@@ -89,6 +107,11 @@ def from_record(record: Record) -> Seen:
         record["root"],
     )
     return Seen(resource, record["claimed"])
+
+
+def _engine_refs(resource: Resource) -> tuple[str, ...]:
+    own = engine_id(resource) if resource.type == "instance" else None
+    return (refers_to_engine(own),) if own is not None else ()
 
 
 def _is_found_by(key: str, value: Any) -> bool:

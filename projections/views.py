@@ -23,7 +23,7 @@ from projections.process_list import ProcessQuery, select_processes
 from projections.processes import PROCESS_COLUMNS, ProcessRow
 from projections.progress import Progress
 from projections.query import SHOW_REMOVED, Query, Statement, not_hidden, select, visible
-from projections.rows import Seen, from_record, refers
+from projections.rows import Seen, from_record, refers, refers_to_engine
 
 COLUMNS = "t.type, t.id, t.version, t.position, t.row::text as row, t.open::text as open, t.root, t.claimed"
 
@@ -122,9 +122,10 @@ class Views:
         return [record["id"] for record in await self._fetch(f"select id from resources t where {where} order by id", *statement.values)]
 
     async def with_engine_id(self, begin: str, *, account: int | None = None, limit: int = 5) -> list[Seen]:
-        """Live instances whose container engine's id begins so."""
+        """Live instances whose container engine's id begins so: ENGINE_LETTERS at least."""
         statement = Statement()
-        where = f"type = 'instance' and removed is null and row #>> '{{data,dockerContainer,Id}}' ^@ {statement.add(begin)}"
+        where = f"refs @> array[{statement.add(refers_to_engine(begin))}] and type = 'instance' and removed is null"
+        where += f" and row #>> '{{data,dockerContainer,Id}}' ^@ {statement.add(begin)}"
         if account is not None:
             where += f" and {visible('t', self._catalogue.type('instance'), account, statement)}"
         text = f"select {COLUMNS} from resources t where {where} order by id limit {limit}"

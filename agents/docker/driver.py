@@ -121,12 +121,16 @@ class DockerDriver:
         return result
 
     def live_verbs(self, question: Question) -> frozenset[str]:
-        return live.VERBS
+        return live.VERBS | live.LISTS.keys()
 
     async def live(self, question: Question, given: AsyncIterator[Json]) -> AsyncGenerator[Json, None]:
-        owner = str(question.instance.get("uuid"))
-        found = await self.engine.look(lambda client: self._ranked(client, owner))
-        async with aclosing(live.answer(await way_to(self.engine), question, next(iter(found), None), given)) as pieces:
+        if question.verb in live.LISTS:
+            source = live.listing(await way_to(self.engine), question.verb)
+        else:
+            owner = str(question.instance.get("uuid"))
+            found = await self.engine.look(lambda client: self._ranked(client, owner))
+            source = live.answer(await way_to(self.engine), question, next(iter(found), None), given)
+        async with aclosing(source) as pieces:
             async for piece in pieces:
                 yield piece
 

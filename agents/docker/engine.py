@@ -129,8 +129,10 @@ class Engine:
 
 
 def said(error: APIError) -> str:
-    """What the engine itself says is wrong."""
-    return f"Docker says: {error.explanation or error.response.reason if error.response is not None else error}"
+    """What the engine itself says is wrong, and the status with which it says so: gateway/herd/answers.py reads both from the log."""
+    if error.response is None:
+        return f"Docker says: {error}"
+    return f"Docker says: {error.explanation or error.response.reason} (status {error.status_code})"
 
 
 def outward_address(url: str) -> str:

@@ -30,7 +30,7 @@ class EngineRefused(DriverError):
     """The engine answered with an error."""
 
     def __init__(self, status: int, message: str) -> None:
-        super().__init__(f"Docker says: {message}")
+        super().__init__(f"Docker says: {message} (status {status})")
         self.status = status
 
 
@@ -105,7 +105,7 @@ async def asked(way: Way, method: str, path: str, params: Mapping[str, Any] | No
                 status = await _head(reader)
                 answer = Answer(reader, writer)
                 if status >= 400:
-                    raise EngineRefused(status, _message(await reader.read(HEAD)) or f"status {status}")
+                    raise EngineRefused(status, _message(await reader.read(HEAD)) or "no more")
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError) as error:
             raise NoEngine("the Docker engine took a request and did not answer it: look at its log", repr(error)) from error
         yield answer

@@ -16,6 +16,10 @@ from agents.jsons import dumps
 from agents.live import BAD_OPTION, NOT_RUNNING, NOT_THERE, Question, output_of, written
 
 VERBS = frozenset({"logs", "stats", "top", "inspect", "events", "exec"})
+LISTS: Mapping[str, str] = {"containers": "/containers/json?all=1", "images": "/images/json"}
+"""What is asked of the engine, and not of one container of it; where it has that."""
+PIECE = 20
+"""Of what is listed, together."""
 EXIT_TRIES, EXIT_SECONDS = 20, 0.1
 """The engine says a little later than the output ends how a command ended."""
 
@@ -64,6 +68,14 @@ async def answer(way: Way, question: Question, listed: Json | None, given: Async
             _check_running(of)
             async for piece in _exec(of, given):
                 yield piece
+
+
+async def listing(way: Way, verb: str) -> AsyncGenerator[Json, None]:
+    """{"listed": [...]}: all that the engine has, in its own words."""
+    async with asked(way, "GET", LISTS[verb]) as found:
+        listed = await found.json()
+    for begin in range(0, len(listed), PIECE):
+        yield {"listed": listed[begin : begin + PIECE]}
 
 
 async def _logs(of: Asked) -> AsyncGenerator[Json, None]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from agents.live import Json
 from commands.catalogue.ids import number_of
-from commands.errors import Conflict, NotFound, Refused
+from commands.errors import Conflict, NotFound
 from commands.resource import Resource
 from gateway.current import current
 from gateway.request import ApiRequest
@@ -30,7 +30,7 @@ class Place:
 
 
 async def instance_of(services: Services, request: ApiRequest, ref: str) -> Resource:
-    """By id (1i54, 54), or by what its engine's id begins with. Raises NotFound, and Refused where several are meant."""
+    """By id (1i54, 54), or by what its engine's id begins with. Raises NotFound, and Conflict where several are meant."""
     type = services.catalogue.type("instance")
     number = int(ref) if ref.isascii() and ref.isdigit() and len(ref) <= 18 else number_of(ref, plain=request.plain_ids)
     if number is not None:
@@ -42,11 +42,13 @@ async def instance_of(services: Services, request: ApiRequest, ref: str) -> Reso
     if not _ENGINE_ID.fullmatch(ref):
         raise NotFound(f"there is no instance {ref[:60]}: name it by its id (1i54, 54), or by 4 or more first letters of its engine's id")
     seen = await services.views.with_engine_id(ref, account=request.caller.scope)
+    if not seen and await services.views.wait_for(await services.store.head(), FRESH_SECONDS):
+        seen = await services.views.with_engine_id(ref, account=request.caller.scope)
     if not seen:
         raise NotFound(f"there is no instance with an engine's id that begins with {ref[:80]}")
     if len(seen) > 1:
         named = ", ".join(f"{type.prefix}{each.resource.id}" for each in seen)
-        raise Refused("InvalidReference", f"{ref} may be any of {named}: write more of its engine's id, or its id")
+        raise Conflict(f"{ref} may be any of {named}: write more of its engine's id, or its id")
     return await found(services, request, type, f"{type.prefix}{seen[0].resource.id}")
 
 

@@ -2,6 +2,7 @@
 
     a live verb -> its pieces, {"seq", "data"}, on the reply subject; the last one has "end"
     an action   -> accepted as over HTTP; one piece: the document, folded from the command's own events
+    the herd's  -> one plain message, once it is done (gateway.herd.bus)
 
 Who asks is known as over HTTP: by the header Authorization, or, where no keys are asked for, as the first admin.
 """
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
 
+import orjson
 import structlog
 from nats.aio.msg import Msg
 from starlette.requests import Request
@@ -25,6 +27,8 @@ from agents.live import Json, LiveError, Pipe
 from commands.errors import NotFound, Refused
 from gateway.access.callers import Callers
 from gateway.errors import error_document
+from gateway.herd import bus
+from gateway.herd.herd import OF_ONE, Herd
 from gateway.live.asking import Asker, refusal_of
 from gateway.live.finding import instance_of
 from gateway.live.interactive import EXEC
@@ -65,6 +69,7 @@ class Listener:
         """`base`: this server's URL, under which the links of documents stand."""
         self._services, self._callers, self._asker, self._base = services, callers, asker, urlsplit(base)
         self._readers = Readers(asker.nats, asker.name)
+        self._herd = Herd(services, asker)
         self._tasks: set[asyncio.Task[None]] = set()
         actions = services.catalogue.type("instance").actions
         live = {name: partial(self._live, verb) for name, verb in VERBS.items()}
@@ -74,7 +79,8 @@ class Listener:
         """Until it is cancelled."""
         await self._asker.listen()
         await self._readers.listen()
-        await self._asker.nats.listen(SUBJECT, self._heard, QUEUE)
+        for subject in (SUBJECT, bus.SUBJECT):
+            await self._asker.nats.listen(subject, self._heard, QUEUE)
         try:
             await asyncio.Event().wait()
         finally:
@@ -83,21 +89,30 @@ class Listener:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _heard(self, heard: Msg) -> None:
-        task = asyncio.create_task(self._answer(heard))
+        said = bus.said_by(heard.subject)
+        task = asyncio.create_task(self._answer(heard) if said is None else self._answer_herd(heard, said))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _answer_herd(self, heard: Msg, said: Json) -> None:
+        try:
+            self._check_room()
+            answer = await bus.answered(self._herd, await self._read(heard, "/"), said)
+        except Exception as error:  # the boundary, as below
+            answer = error_document(error)
+        if heard.reply:
+            await self._asker.nats.publish(heard.reply, orjson.dumps(answer, option=orjson.OPT_NON_STR_KEYS))
 
     async def _answer(self, heard: Msg) -> None:
         """Whatever goes wrong is told to whoever asked; without a reply subject an action is carried out all the same."""
         _, _, ref, verb = heard.subject.split(".")
         name, reader = self._readers.add(heard.reply)
         try:
-            if len(self._tasks) > MOST_AT_ONCE:
-                raise Refused("Service Unavailable", f"{MOST_AT_ONCE} are answered over NATS by this server already: ask later", status=503)
+            self._check_room()
             found = self.verbs.get(verb.lower())
             if found is None:
-                raise NotFound(f"an instance has no verb {verb[:40]!r}: it has {', '.join(sorted(self.verbs))}")
-            request = await self._read(heard, ref)
+                raise NotFound(f"an instance has no verb {verb[:40]!r}: it has {', '.join(sorted({*self.verbs, *OF_ONE}))}")
+            request = await self._read(heard, f"/v1/instances/{ref}")
             options = dict(request.one())
             reader.credit = count(options.pop(CREDIT, "all"), CREDIT, self._services.store.now())
             async with aclosing(found(Asked(request, ref, verb.lower(), options, reader.given))) as answer:
@@ -111,7 +126,11 @@ class Listener:
         finally:
             self._readers.drop(name)
 
-    async def _read(self, heard: Msg, ref: str) -> ApiRequest:
+    def _check_room(self) -> None:
+        if len(self._tasks) > MOST_AT_ONCE:
+            raise Refused("Service Unavailable", f"{MOST_AT_ONCE} are answered over NATS by this server already: ask later", status=503)
+
+    async def _read(self, heard: Msg, path: str) -> ApiRequest:
         """As if it had come over HTTP. Raises Refused."""
         body = heard.data.strip() or b"{}"
         own = {"content-type": "application/json", "host": self._base.netloc}
@@ -121,7 +140,7 @@ class Listener:
             return {"type": "http.request", "body": body, "more_body": False}
 
         scope = {
-            "type": "http", "method": "POST", "scheme": self._base.scheme or "http", "path": f"/v1/instances/{ref}", "query_string": b"",
+            "type": "http", "method": "POST", "scheme": self._base.scheme or "http", "path": path, "query_string": b"",
             "headers": [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in head.items()],
         }  # fmt: skip
         correlation = head.get("x-correlation-id") or uuid.uuid4().hex

@@ -1,0 +1,282 @@
+"""The herd's actions, whichever way they came: each a command of Corral's like all others, whose end is waited for.
+
+    POST /, or NATS --> ACTIONS --> a command, accepted as over /v1 --> until it has ended --> the engine's own answer
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from agents.live import Json
+from commands.errors import Conflict, Refused
+from commands.logic.storage import IMAGE_DRIVERS
+from commands.resource import Resource
+from gateway.herd import answers, hosts, templates
+from gateway.herd.listing import Listing
+from gateway.herd.settling import Tell, is_settled, settled
+from gateway.live.asking import Asker
+from gateway.live.finding import instance_of, place_of
+from gateway.live.queries import answer, read_query
+from gateway.live.verbs import VERBS
+from gateway.request import ApiRequest
+from gateway.services import Services
+from gateway.writes import MOST_AT_ONCE, READ_YOUR_WRITES, Answer, Writes
+
+SECONDS, MOST_SECONDS = 120.0, 3600.0
+"""For which an answer is waited for, unless the request has a `timeout` of its own."""
+
+RUNNING, STOPPED = frozenset({"running"}), frozenset({"stopped", "removed", "purged"})
+GONE = frozenset({"removed", "purged"})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`given`: the request's only object. `seconds`: for the answer."""
+
+    request: ApiRequest
+    given: Json
+    seconds: float
+    tell: Tell
+
+    def text(self, *names: str) -> str | None:
+        """The first of these fields that is given."""
+        for name in names:
+            if (value := self.given.get(name)) is not None:
+                if not isinstance(value, str) or not value or "\x00" in value:
+                    raise Refused("InvalidFormat", f"{name} is a text, and not empty", name)
+                return value
+        return None
+
+    def flag(self, name: str) -> bool:
+        value = self.given.get(name, False)
+        if not isinstance(value, bool):
+            raise Refused("InvalidFormat", f"{name} is true or false", name)
+        return value
+
+
+class Herd:
+    """Of one server. `asker` None: one without NATS, which commands but can't ask hosts what there is."""
+
+    def __init__(self, services: Services, asker: Asker | None) -> None:
+        self._services, self._asker = services, asker
+        self._listing = Listing(services, asker)
+
+    async def answer(self, request: ApiRequest, tell: Tell = lambda news: None) -> Answer:
+        """Raises Refused for what is not understood, not there or not allowed; what an engine refuses is an answer."""
+        given = request.one()
+        action = given.get("action")
+        found = ACTIONS.get(action.lower()) if isinstance(action, str) else None
+        if found is None:
+            wrong = f"there is no action {action!r}"[:100] if action is not None else "an action is needed"
+            raise Refused("InvalidAction", f'{wrong}: {{"action": ...}} is one of {", ".join(ACTIONS)}', "action")
+        document = await found(self, Call(request, given, _seconds(given.get("timeout")), tell))
+        return Answer(200, document, await self._services.store.head())
+
+    # --- one container ---
+
+    async def start(self, call: Call) -> Json:
+        instance = await self._at_rest(call, await self._instance(call))
+        return await self._act(call, instance, "start", RUNNING)
+
+    async def restart(self, call: Call) -> Json:
+        """What is stopped is started, as engines do."""
+        instance = await self._at_rest(call, await self._instance(call))
+        if instance.state not in RUNNING:
+            return await self._act(call, instance, "start", RUNNING)
+        return await self._act(call, instance, "restart", RUNNING, already=False)
+
+    async def stop(self, call: Call) -> Json:
+        return await self._act(call, await self._instance(call), "stop", STOPPED)
+
+    async def delete(self, call: Call) -> Json:
+        """One that runs is stopped first."""
+        return await self._act(call, await self._instance(call), "remove", GONE)
+
+    async def inspect(self, call: Call) -> Json:
+        if self._asker is None:
+            raise Refused("Service Unavailable", "this server has no NATS, over which hosts are asked", status=503)
+        query = await read_query(self._services, call.request, _ref(call), VERBS["inspect"], {})
+        found = await answer(self._asker, query)
+        return answers.told(hosts.name_of(self._services.catalogue, query.place.host), found["document"])
+
+    async def _instance(self, call: Call) -> Resource:
+        return await instance_of(self._services, call.request, _ref(call))
+
+    async def _at_rest(self, call: Call, instance: Resource) -> Resource:
+        """As it is once it is through with what it does."""
+        if is_settled(instance):
+            return instance
+        return (await settled(self._services, [instance.stream], call.seconds, call.tell))[instance.stream]
+
+    async def _act(self, call: Call, instance: Resource, action: str, wanted: Collection[str], already: bool = True) -> Json:
+        """`already`: what is as wanted is left so."""
+        host, id = await self._host_of(instance), self._id(instance)
+        if already and is_settled(instance) and instance.state in wanted:
+            return answers.done(host)
+        type = self._services.catalogue.type(instance.kind)
+        writes = Writes(self._services, call.request)
+        await (writes.delete(type, id) if action == "remove" else writes.act(type, id, action))
+        ended = (await settled(self._services, [instance.stream], call.seconds, call.tell))[instance.stream]
+        await self._services.views.wait_for(ended.position, READ_YOUR_WRITES)
+        if not is_settled(ended):
+            return answers.unfinished(self._services, host, ended, id, call.seconds)
+        if ended.state not in wanted:
+            return answers.refused(host, answers.why_not(ended))
+        return answers.done(host or await self._host_of(ended))
+
+    async def _host_of(self, instance: Resource) -> str:
+        """"" where it is on none."""
+        try:
+            return hosts.name_of(self._services.catalogue, (await place_of(self._services, instance)).host)
+        except Conflict:
+            return ""
+
+    def _id(self, instance: Resource) -> str:
+        return f"{self._services.catalogue.type('instance').prefix}{instance.id}"
+
+    # --- new containers ---
+
+    async def create(self, call: Call) -> Json:
+        image, template = call.text("image"), call.text("template")
+        if (image is None) == (template is None):
+            raise Refused("MissingRequired", "give an image or a template: one of them", "image")
+        body = await templates.body_of(self._services, template) if template is not None else {}
+        return await self._create(call, image or _image_in(body, f"template {template}"), body)
+
+    async def create_raw(self, call: Call) -> Json:
+        body = call.given.get("body")
+        if not isinstance(body, dict):
+            raise Refused("MissingRequired", "body is the JSON object that the engine's own create request would have", "body")
+        return await self._create(call, _image_in(body, "body"), body)
+
+    async def _create(self, call: Call, image: str, body: Mapping[str, Any]) -> Json:
+        services, many = self._services, call.given.get("instances")
+        if many is not None and (not isinstance(many, int) or isinstance(many, bool) or not 1 <= many <= MOST_AT_ONCE):
+            raise Refused("InvalidFormat", f"instances is a number from 1 to {MOST_AT_ONCE}", "instances")
+        type = services.catalogue.type("container")
+        if body and "c" not in call.request.caller.letters(type, type.fields["data"]):
+            raise Refused("Forbidden", "an engine's own create body is for admins to give, also as a template: give an image", status=403)
+        uuid = image if image.partition(":")[0] in IMAGE_DRIVERS else f"{hosts.DOCKER}:{image}"
+        there = await hosts.active(services, uuid.partition(":")[0])
+        wanted: Json = {"imageUuid": uuid}
+        if (name := call.text("name")) is not None:
+            wanted["name"] = name
+        if body:
+            wanted["data"] = {templates.BODY: body}
+        targets = hosts.spread(there, many or 1)
+        made = await asyncio.gather(*(self._create_one(call, wanted, each, number) for number, each in enumerate(targets)))
+        given = [each for each in made if isinstance(each, Resource)]
+        if not given:
+            raise next(each for each in made if isinstance(each, Refused))
+        ended = await settled(services, [each.stream for each in given], call.seconds, call.tell)
+        await services.views.wait_for(max(each.position for each in ended.values()), READ_YOUR_WRITES)
+        names = {each.id: hosts.name_of(services.catalogue, each) for each in targets}
+        told = [
+            self._created(call, ended[each.stream], names) if isinstance(each, Resource)
+            else answers.refused(hosts.name_of(services.catalogue, host), str(each.message), each.status)
+            for each, host in zip(made, targets, strict=True)
+        ]  # fmt: skip
+        return {"containers": told} if many is not None else told[0]
+
+    async def _create_one(self, call: Call, wanted: Json, host: Resource, number: int) -> Resource | Refused:
+        """The first has the request's own key; the others' are of a form that no client can send."""
+        key = call.request.key
+        own = replace(key, key=f"{key.key}\x1f{number}") if key is not None and number else key
+        request = replace(call.request, items=[wanted], is_list=False, key=own)
+        try:
+            made = await Writes(self._services, request).create(self._services.catalogue.type("container"), {"requestedHostId": host.id})
+            return await instance_of(self._services, call.request, made.document["id"])
+        except Refused as error:
+            return error
+
+    def _created(self, call: Call, instance: Resource, names: Mapping[int, str]) -> Json:
+        # With an Idempotency-Key it may be one of before, on a host that is none of these.
+        number = int(instance.get("requestedHostId") or 0)
+        host, id = names.get(number, f"{self._services.catalogue.type(hosts.HOST).prefix}{number}"), self._id(instance)
+        if not is_settled(instance):
+            return answers.unfinished(self._services, host, instance, id, call.seconds)
+        if instance.state in GONE or instance.fields.get("transitioning") == "error":
+            return answers.refused(host, answers.why_not(instance))
+        return answers.created(host, answers.id_of(instance, id))
+
+    # --- hosts ---
+
+    async def list_containers(self, call: Call) -> Json:
+        return await self._listing.of(call.request, "containers", call.text("dockerInstance", "host"), every=call.flag("all"))
+
+    async def list_images(self, call: Call) -> Json:
+        return await self._listing.of(call.request, "images", call.text("dockerInstance", "host"), every=call.flag("all"))
+
+    async def register(self, call: Call) -> Json:
+        return await self._set_hosts(call, "activate", "active")
+
+    async def unregister(self, call: Call) -> Json:
+        """What runs there is left alone; nothing new comes."""
+        return await self._set_hosts(call, "deactivate", "inactive")
+
+    async def _set_hosts(self, call: Call, action: str, wanted: str) -> Json:
+        ref = call.text("dockerInstance", "host")
+        if call.flag("all"):
+            known = await hosts.known(self._services, account=call.request.caller.scope)
+            return {"hosts": await asyncio.gather(*(self._set_host(call, each.resource, action, wanted) for each in known))}
+        if ref is None:
+            raise Refused("MissingRequired", 'which host? {"dockerInstance": its name or id}, or "all": true', "dockerInstance")
+        return await self._set_host(call, await hosts.named(self._services, call.request, ref), action, wanted)
+
+    async def _set_host(self, call: Call, host: Resource, action: str, wanted: str) -> Json:
+        catalogue = self._services.catalogue
+        name, id = hosts.name_of(catalogue, host), hosts.id_of(catalogue, host)
+        if host.state != wanted:
+            await Writes(self._services, call.request).act(catalogue.type(hosts.HOST), id, action)
+            host = (await settled(self._services, [host.stream], call.seconds, call.tell))[host.stream]
+            await self._services.views.wait_for(host.position, READ_YOUR_WRITES)
+        if not is_settled(host):
+            return answers.unfinished(self._services, name, host, id, call.seconds)
+        return answers.done(name) if host.state == wanted else answers.refused(name, answers.why_not(host))
+
+
+Action = Callable[[Herd, Call], Awaitable[Json]]
+
+OF_ONE: Mapping[str, Action] = {
+    "inspect-container": Herd.inspect,
+    "start-container": Herd.start,
+    "stop-container": Herd.stop,
+    "restart-container": Herd.restart,
+    "delete-container": Herd.delete,
+}
+"""What a container's own subject takes, too."""
+
+ACTIONS: Mapping[str, Action] = {
+    "create-container": Herd.create,
+    "create-raw-container": Herd.create_raw,
+    "list-containers": Herd.list_containers,
+    **OF_ONE,
+    "list-images": Herd.list_images,
+    "register": Herd.register,
+    "unregister": Herd.unregister,
+}
+
+
+def _ref(call: Call) -> str:
+    ref = call.text("id", "container")
+    if ref is None:
+        raise Refused("MissingRequired", "which container? Its engine's id, 4 or more first letters of it, or its id (1i54)", "id")
+    return ref
+
+
+def _image_in(body: Mapping[str, Any], of: str) -> str:
+    image = body.get("Image")
+    if not isinstance(image, str) or not image:
+        raise Refused("MissingRequired", f"{of} has no Image that is a text", "Image")
+    return image
+
+
+def _seconds(given: Any) -> float:
+    if given is None:
+        return SECONDS
+    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given <= MOST_SECONDS:
+        raise Refused("InvalidFormat", f"timeout is a number of seconds, at most {MOST_SECONDS:g}", "timeout")
+    return float(given)
