@@ -27,8 +27,10 @@ from gateway.bus.hub import Hub
 from gateway.documents import Documents
 from gateway.errors import MethodNotAllowed, error_document, error_headers
 from gateway.herd.herd import Herd
+from gateway.herd.progress import followed, wants_progress
 from gateway.history.log import Log
 from gateway.history.past import asked_past
+from gateway.history.streams import EventStream
 from gateway.host_images import HostImages
 from gateway.html.door import check_csrf, files, page_response, to_ui, wants_page
 from gateway.inside.door import INSIDE, inside
@@ -94,6 +96,7 @@ class Gateway:
         self.live = LiveDoor(services, self.callers, asker) if asker is not None else None
         self._asking = Asking(hub.nats) if hub is not None else None
         self._herd = Herd(services, asker)
+        self._streams: set[EventStream] = set()
         self._joining = JoiningDoor(services, self.callers)
         self._images = HostImages(services, hub.nats) if hub is not None else None
         self._told = 0
@@ -111,6 +114,9 @@ class Gateway:
                 return await self.live.answer(request, headers["X-Correlation-Id"], headers)
             if self._joining.is_for(request):
                 return await self._joining.answer(request, headers["X-Correlation-Id"], headers)
+            if wants_progress(request):
+                read = await read_request(request, self.callers, self._services.settings, headers["X-Correlation-Id"])
+                return await followed(self._herd, read, headers, self._streams)
             answer = await self._answer(request, headers["X-Correlation-Id"])
         except Exception as error:  # the boundary: whatever happened becomes a status and a document
             document = error_document(error)

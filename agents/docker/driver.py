@@ -36,9 +36,10 @@ from agents.docker.http import way_to
 from agents.docker.images import activate_image, ensure_image, images_of, inspect_image, remove_image
 from agents.docker.machines import is_machine, machine_body
 from agents.docker.networks import DockerBridges, attach_others, attached
+from agents.docker.raw import stop_timeout
 from agents.docker.tls import EngineTls
 from agents.driver import RUNNING, STOPPED, DriverError, Held, Json, Report, UnknownCommand, instance_of_root_volume, part
-from agents.instances import stop_seconds
+from agents.instances import STOP_SECONDS, stop_seconds
 from agents.jsons import dumps, loads
 from agents.live import Question
 from agents.network.membership import Attachment, Networks
@@ -273,7 +274,7 @@ class DockerDriver:
                 raise
 
     def _deactivate(self, client: docker.APIClient, instance: Json) -> Json:
-        seconds = stop_seconds(instance)
+        seconds = stop_seconds(instance, stop_timeout(instance, STOP_SECONDS))
         owner = str(instance["uuid"])
         inspected: Json | None = None
         for each in self._of(client, owner):

@@ -31,6 +31,14 @@ def raw_of(instance: Mapping[str, object], *, networked: bool) -> Json:
     return parts
 
 
+def stop_timeout(instance: Mapping[str, object], usual: int) -> int:
+    """As the document says it, where it does."""
+    data = instance.get("data")
+    given = data.get(KEY) if isinstance(data, Mapping) else None
+    seconds = given.get("StopTimeout") if isinstance(given, Mapping) else None
+    return seconds if isinstance(seconds, int) and not isinstance(seconds, bool) and seconds >= 0 else usual
+
+
 def under(raw: Mapping[str, object], body: Mapping[str, object]) -> Json:
     """`raw` with the instance's own words over it: maps are joined, variables by their names, binds too; else `body` has its way."""
     joined: Json = dict(raw)

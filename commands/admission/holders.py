@@ -67,7 +67,7 @@ def scope(row: Resource) -> Holder | None:
     if row.type == HANDLER:
         return Holder(row.stream, (handler_requests(name_of(row)),), said_by_handler(name_of(row)))
     if row.kind in ADMINS:
-        return Holder(row.stream, ("corral.>", "_INBOX.>"), ("corral.instance.>",))
+        return Holder(row.stream, ("corral.>", "_INBOX.>"), ("corral.instance.>", "corral.herd"))
     if row.kind in READERS:
         return Holder(row.stream, ("corral.event.>", "corral.presence.>"))
     return None

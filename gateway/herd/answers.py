@@ -16,7 +16,7 @@ Json = dict[str, Any]
 _SAID = re.compile(r"Docker says: (.*?) \(status ([0-9]{3})\)", re.DOTALL)
 """As agents tell what their engine refused (agents/docker/engine.py), and the log keeps it."""
 
-FAILED, NO_ROOM, UNFINISHED = 500, 409, 504
+DONE, NO_ROOM, FAILED, UNFINISHED = 204, 409, 500, 504
 
 
 def created(host: str, id: str) -> Json:
@@ -29,7 +29,7 @@ def told(host: str, body: Any) -> Json:
 
 def done(host: str) -> Json:
     """Also of what was so already."""
-    return _answer(host, 204, "")
+    return _answer(host, DONE, "")
 
 
 def refused(host: str, why: str, status: int | None = None) -> Json:

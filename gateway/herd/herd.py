@@ -92,8 +92,25 @@ class Herd:
         return await self._act(call, await self._instance(call), "stop", STOPPED)
 
     async def delete(self, call: Call) -> Json:
-        """One that runs is stopped first."""
-        return await self._act(call, await self._instance(call), "remove", GONE)
+        """One that runs is stopped first. Its engine's container goes with its root volume, which is not kept for a restore then."""
+        instance = await self._instance(call)
+        removed = await self._act(call, instance, "remove", GONE)
+        return removed if removed["statusCode"] != answers.DONE else await self._let_go(call, instance, removed)
+
+    async def _let_go(self, call: Call, instance: Resource, removed: Json) -> Json:
+        services, volume = self._services, self._services.catalogue.type("volume")
+        link = services.catalogue.type("instance").links["volumes"]
+        linked = (await services.views.linked(link, [instance.id], removed=True)).get(instance.id, [])
+        roots = [each.resource for each in linked if each.resource.row.get("deviceNumber") == 0 and each.resource.state != "purged"]
+        for root in roots:
+            await Writes(services, replace(call.request, key=None)).act(volume, f"{volume.prefix}{root.id}", "purge")
+        host: str = removed["dockerInstance"]
+        for ended in (await settled(services, [root.stream for root in roots], call.seconds, call.tell)).values():
+            if not is_settled(ended):
+                return answers.unfinished(services, host, ended, f"{volume.prefix}{ended.id}", call.seconds)
+            if ended.state != "purged":
+                return answers.refused(host, answers.why_not(ended))
+        return removed
 
     async def inspect(self, call: Call) -> Json:
         if self._asker is None:

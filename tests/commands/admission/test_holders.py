@@ -27,7 +27,10 @@ def test_a_handler_hears_what_it_is_asked_and_says_its_answers_whatever_it_is_ca
     assert found.says == ("corral.reply.*.handler-de%2Emo%20%3E.>",)
 
 
-@pytest.mark.parametrize(("kind", "says"), [("admin", ("corral.instance.>",)), ("superadmin", ("corral.instance.>",)), ("readAdmin", ())])
+ASKS = ("corral.instance.>", "corral.herd")
+
+
+@pytest.mark.parametrize(("kind", "says"), [("admin", ASKS), ("superadmin", ASKS), ("readAdmin", ())])
 def test_people_look_on_and_admins_ask_instances(kind: str, says: tuple[str, ...]) -> None:
     assert holders(Fleet.of([row("account", 1, "U1", kind=kind)]), KEYS)["U1"].says == says
 
