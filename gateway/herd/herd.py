@@ -7,54 +7,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
 
 from agents.live import Json
-from commands.errors import Conflict, Refused
-from commands.logic.storage import IMAGE_DRIVERS
+from commands.errors import Refused
 from commands.resource import Resource
-from gateway.herd import answers, hosts, templates
+from gateway.herd import answers, hosts
+from gateway.herd.call import Call, seconds_of
+from gateway.herd.creating import GONE, Creating
 from gateway.herd.listing import Listing
 from gateway.herd.settling import Tell, is_settled, settled
 from gateway.live.asking import Asker
-from gateway.live.finding import instance_of, place_of
+from gateway.live.finding import instance_of
 from gateway.live.queries import answer, read_query
 from gateway.live.verbs import VERBS
 from gateway.request import ApiRequest
 from gateway.services import Services
-from gateway.writes import MOST_AT_ONCE, READ_YOUR_WRITES, Answer, Writes
+from gateway.writes import READ_YOUR_WRITES, Answer, Writes
 
-SECONDS, MOST_SECONDS = 120.0, 3600.0
-"""For which an answer is waited for, unless the request has a `timeout` of its own."""
-
-RUNNING, STOPPED = frozenset({"running"}), frozenset({"stopped", "removed", "purged"})
-GONE = frozenset({"removed", "purged"})
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """`given`: the request's only object. `seconds`: for the answer."""
-
-    request: ApiRequest
-    given: Json
-    seconds: float
-    tell: Tell
-
-    def text(self, *names: str) -> str | None:
-        """The first of these fields that is given."""
-        for name in names:
-            if (value := self.given.get(name)) is not None:
-                if not isinstance(value, str) or not value or "\x00" in value:
-                    raise Refused("InvalidFormat", f"{name} is a text, and not empty", name)
-                return value
-        return None
-
-    def flag(self, name: str) -> bool:
-        value = self.given.get(name, False)
-        if not isinstance(value, bool):
-            raise Refused("InvalidFormat", f"{name} is true or false", name)
-        return value
+RUNNING, STOPPED = frozenset({"running"}), GONE | {"stopped"}
 
 
 class Herd:
@@ -63,6 +34,7 @@ class Herd:
     def __init__(self, services: Services, asker: Asker | None) -> None:
         self._services, self._asker = services, asker
         self._listing = Listing(services, asker)
+        self._creating = Creating(services)
 
     async def answer(self, request: ApiRequest, tell: Tell = lambda news: None) -> Answer:
         """Raises Refused for what is not understood, not there or not allowed; what an engine refuses is an answer."""
@@ -72,8 +44,14 @@ class Herd:
         if found is None:
             wrong = f"there is no action {action!r}"[:100] if action is not None else "an action is needed"
             raise Refused("InvalidAction", f'{wrong}: {{"action": ...}} is one of {", ".join(ACTIONS)}', "action")
-        document = await found(self, Call(request, given, _seconds(given.get("timeout")), tell))
+        document = await found(self, Call(request, given, seconds_of(given.get("timeout")), tell))
         return Answer(200, document, await self._services.store.head())
+
+    async def create(self, call: Call) -> Json:
+        return await self._creating.described(call)
+
+    async def create_raw(self, call: Call) -> Json:
+        return await self._creating.raw(call)
 
     # --- one container ---
 
@@ -130,7 +108,7 @@ class Herd:
 
     async def _act(self, call: Call, instance: Resource, action: str, wanted: Collection[str], already: bool = True) -> Json:
         """`already`: what is as wanted is left so."""
-        host, id = await self._host_of(instance), self._id(instance)
+        host, id = await hosts.of(self._services, instance), self._id(instance)
         if already and is_settled(instance) and instance.state in wanted:
             return answers.done(host)
         type = self._services.catalogue.type(instance.kind)
@@ -142,82 +120,10 @@ class Herd:
             return answers.unfinished(self._services, host, ended, id, call.seconds)
         if ended.state not in wanted:
             return answers.refused(host, answers.why_not(ended))
-        return answers.done(host or await self._host_of(ended))
-
-    async def _host_of(self, instance: Resource) -> str:
-        """"" where it is on none."""
-        try:
-            return hosts.name_of(self._services.catalogue, (await place_of(self._services, instance)).host)
-        except Conflict:
-            return ""
+        return answers.done(host or await hosts.of(self._services, ended))
 
     def _id(self, instance: Resource) -> str:
         return f"{self._services.catalogue.type('instance').prefix}{instance.id}"
-
-    # --- new containers ---
-
-    async def create(self, call: Call) -> Json:
-        image, template = call.text("image"), call.text("template")
-        if (image is None) == (template is None):
-            raise Refused("MissingRequired", "give an image or a template: one of them", "image")
-        body = await templates.body_of(self._services, template) if template is not None else {}
-        return await self._create(call, image or _image_in(body, f"template {template}"), body)
-
-    async def create_raw(self, call: Call) -> Json:
-        body = call.given.get("body")
-        if not isinstance(body, dict):
-            raise Refused("MissingRequired", "body is the JSON object that the engine's own create request would have", "body")
-        return await self._create(call, _image_in(body, "body"), body)
-
-    async def _create(self, call: Call, image: str, body: Mapping[str, Any]) -> Json:
-        services, many = self._services, call.given.get("instances")
-        if many is not None and (not isinstance(many, int) or isinstance(many, bool) or not 1 <= many <= MOST_AT_ONCE):
-            raise Refused("InvalidFormat", f"instances is a number from 1 to {MOST_AT_ONCE}", "instances")
-        type = services.catalogue.type("container")
-        if body and "c" not in call.request.caller.letters(type, type.fields["data"]):
-            raise Refused("Forbidden", "an engine's own create body is for admins to give, also as a template: give an image", status=403)
-        uuid = image if image.partition(":")[0] in IMAGE_DRIVERS else f"{hosts.DOCKER}:{image}"
-        there = await hosts.active(services, uuid.partition(":")[0])
-        wanted: Json = {"imageUuid": uuid}
-        if (name := call.text("name")) is not None:
-            wanted["name"] = name
-        if body:
-            wanted["data"] = {templates.BODY: body}
-        targets = hosts.spread(there, many or 1)
-        made = await asyncio.gather(*(self._create_one(call, wanted, each, number) for number, each in enumerate(targets)))
-        given = [each for each in made if isinstance(each, Resource)]
-        if not given:
-            raise next(each for each in made if isinstance(each, Refused))
-        ended = await settled(services, [each.stream for each in given], call.seconds, call.tell)
-        await services.views.wait_for(max(each.position for each in ended.values()), READ_YOUR_WRITES)
-        names = {each.id: hosts.name_of(services.catalogue, each) for each in targets}
-        told = [
-            self._created(call, ended[each.stream], names) if isinstance(each, Resource)
-            else answers.refused(hosts.name_of(services.catalogue, host), str(each.message), each.status)
-            for each, host in zip(made, targets, strict=True)
-        ]  # fmt: skip
-        return {"containers": told} if many is not None else told[0]
-
-    async def _create_one(self, call: Call, wanted: Json, host: Resource, number: int) -> Resource | Refused:
-        """The first has the request's own key; the others' are of a form that no client can send."""
-        key = call.request.key
-        own = replace(key, key=f"{key.key}\x1f{number}") if key is not None and number else key
-        request = replace(call.request, items=[wanted], is_list=False, key=own)
-        try:
-            made = await Writes(self._services, request).create(self._services.catalogue.type("container"), {"requestedHostId": host.id})
-            return await instance_of(self._services, call.request, made.document["id"])
-        except Refused as error:
-            return error
-
-    def _created(self, call: Call, instance: Resource, names: Mapping[int, str]) -> Json:
-        # With an Idempotency-Key it may be one of before, on a host that is none of these.
-        number = int(instance.get("requestedHostId") or 0)
-        host, id = names.get(number, f"{self._services.catalogue.type(hosts.HOST).prefix}{number}"), self._id(instance)
-        if not is_settled(instance):
-            return answers.unfinished(self._services, host, instance, id, call.seconds)
-        if instance.state in GONE or instance.fields.get("transitioning") == "error":
-            return answers.refused(host, answers.why_not(instance))
-        return answers.created(host, answers.id_of(instance, id))
 
     # --- hosts ---
 
@@ -282,18 +188,3 @@ def _ref(call: Call) -> str:
     if ref is None:
         raise Refused("MissingRequired", "which container? Its engine's id, 4 or more first letters of it, or its id (1i54)", "id")
     return ref
-
-
-def _image_in(body: Mapping[str, Any], of: str) -> str:
-    image = body.get("Image")
-    if not isinstance(image, str) or not image:
-        raise Refused("MissingRequired", f"{of} has no Image that is a text", "Image")
-    return image
-
-
-def _seconds(given: Any) -> float:
-    if given is None:
-        return SECONDS
-    if isinstance(given, bool) or not isinstance(given, int | float) or not 0 < given <= MOST_SECONDS:
-        raise Refused("InvalidFormat", f"timeout is a number of seconds, at most {MOST_SECONDS:g}", "timeout")
-    return float(given)

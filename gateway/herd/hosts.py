@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from commands.catalogue.catalogue import Catalogue
 from commands.errors import Conflict, NotFound, Refused
 from commands.resource import ACTIVE, Resource
+from gateway.live.finding import place_of
 from gateway.request import ApiRequest
 from gateway.services import Services
 from projections.query import Query
@@ -48,6 +49,14 @@ async def named(services: Services, request: ApiRequest, ref: str) -> Resource:
     if len(meant) > 1:
         raise Conflict(f"{ref} may be any of the hosts {', '.join(id_of(catalogue, each) for each in meant)}: name it by its id")
     return meant[0]
+
+
+async def of(services: Services, instance: Resource) -> str:
+    """The name of the host it is on, or was last; "" where it is on none."""
+    try:
+        return name_of(services.catalogue, (await place_of(services, instance)).host)
+    except Conflict:
+        return ""
 
 
 def spread(hosts: Sequence[Seen], count: int) -> list[Resource]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
@@ -102,7 +103,7 @@ def a_log(store: Store) -> Log:
 @contextlib.asynccontextmanager
 async def serving(
     store: Store, dsn: str, *, settings: dict[str, Any] | None = None, projecting: bool = True, commands: Commands | None = None,
-    nats: str | None = None, names: frozenset[str] = frozenset(),
+    nats: str | None = None, names: frozenset[str] = frozenset(), templates: Path | None = None,
 ) -> AsyncIterator[Api]:
     """`nats`: with publish and subscribe, and live queries, over the server at this address."""
     chosen = Settings([Source(COMMAND_LINE, {name: shown(value) for name, value in (settings or {}).items()})])
@@ -112,7 +113,7 @@ async def serving(
     views = await Views.open(dsn, CATALOGUE, progress)
     watch = SettingsWatch(store, commands.vault, chosen)
     info = {"version": "test", "nats": "nats://127.0.0.1:1"}
-    services = Services(store, views, commands, CATALOGUE, chosen, info, admin, watch, names=names)
+    services = Services(store, views, commands, CATALOGUE, chosen, info, admin, watch, names=names, templates=templates)
     hub = Hub(Connection(nats, "test gateway", echo=False), chosen) if nats is not None else None
     asker = Asker(hub.nats) if hub is not None else None
     callers = Callers(services)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,9 +18,11 @@ from tests.support.http import Api, background, serving
 
 
 @asynccontextmanager
-async def at_work(store: PostgresStore, database: str, nats: str, **settings: Any) -> AsyncIterator[Api]:
+async def at_work(
+    store: PostgresStore, database: str, nats: str, templates: Path | None = None, **settings: Any
+) -> AsyncIterator[Api]:
     """A gateway, a projector and an engine."""
-    async with serving(store, database, nats=nats, settings=settings) as api:
+    async with serving(store, database, nats=nats, settings=settings, templates=templates) as api:
         bus = Bus(nats)
         await bus.start()
         engine = Engine(store, bus, CATALOGUE, api.commands.settings, holder="test", vault=api.commands.vault)
