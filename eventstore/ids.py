@@ -42,20 +42,20 @@ class IdBlocks:
         if (given := block.give(count)) is not None:
             return given
         async with block.lock:
-            if (given := block.give(count)) is not None:  # somebody else took a block while this one waited
-                return given
-            now = self._clock()
-            block.size = min(block.size * 2, LARGEST) if now - block.taken_at < QUICK else 1
-            block.taken_at = now
-            short = count - (block.end - block.next)
-            size = max(block.size, short)
-            first = await self._reserve(category, size)
-            if first != block.end:  # another process took the numbers between: a range must have no hole
-                if size < count:
-                    size = count
-                    first = await self._reserve(category, size)
-                block.next = first
-            block.end = first + size
-            given = block.give(count)
-            assert given is not None
+            # Somebody else took a block while this one waited; or, while a block was being taken, what was left of the one before.
+            while (given := block.give(count)) is None:
+                await self._take(category, block, count)
             return given
+
+    async def _take(self, category: str, block: Block, count: int) -> None:
+        now = self._clock()
+        block.size = min(block.size * 2, LARGEST) if now - block.taken_at < QUICK else 1
+        block.taken_at = now
+        size = max(block.size, count - (block.end - block.next))
+        first = await self._reserve(category, size)
+        if first != block.end:  # another process took the numbers between: a range must have no hole
+            if size < count:
+                size = count
+                first = await self._reserve(category, size)
+            block.next = first
+        block.end = first + size

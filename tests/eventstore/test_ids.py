@@ -53,3 +53,21 @@ async def test_no_number_is_given_twice_and_ranges_have_no_holes(wanted: list[in
     assert [len(each) for each in given] == wanted
     numbers = [number for each in given for number in each]
     assert numbers == sorted(set(numbers))
+
+
+async def test_what_was_left_may_be_given_while_more_is_taken() -> None:
+    counter = Counter()
+    meanwhile: list[range] = []
+
+    async def reserve(category: str, count: int) -> int:
+        first = await counter.reserve(category, count)
+        if not meanwhile and len(counter.asked) == 3:
+            meanwhile.append(await blocks.take(category, 1))
+        return first
+
+    blocks = IdBlocks(reserve, lambda: counter.now)
+    given = [await blocks.take("instance", count) for count in (1, 1)]  # a block of one, then one of two, of which one is left
+    given.append(await blocks.take("instance", 5))
+    numbers = sorted(number for each in (*given, *meanwhile) for number in each)
+    assert [len(each) for each in (*given, *meanwhile)] == [1, 1, 5, 1]
+    assert numbers == sorted(set(numbers))
