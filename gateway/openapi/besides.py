@@ -10,6 +10,7 @@ from typing import Any
 from commands import events
 from gateway.documents import Documents
 from gateway.history.log import FOLLOW, MOST
+from gateway.openapi.herd import herd
 from gateway.openapi.live import live
 from gateway.openapi.operations import (
     BINARY,
@@ -42,7 +43,7 @@ def besides(documents: Documents) -> Json:
     """-> path -> its operations"""
     seen = {name for name, type in documents.catalogue.types.items() if documents.caller.sees(type)}
     methods = {name: documents.caller.methods(documents.catalogue.type(name)) for name in seen}
-    paths: Json = {**_open(), "/v1/events": {"get": _events()}, **live(documents)}
+    paths: Json = {**_open(), "/v1/events": {"get": _events()}, **live(documents), **herd()}
     if "publish" in seen and "POST" in methods["publish"].collection:
         paths["/v1/publish"] = {"post": _publish()}
     if "subscribe" in seen:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import asyncpg
+import orjson
 import pytest
 
 from commands.catalogue.builtin import CATALOGUE
 from projections.generations import connect, generation
 from projections.query import Filter, Query, select
+from projections.rows import refers_to_engine
 from projections.views import COLUMNS
 from tests.benchmarks.lists import NEW, fill
 from tests.projections.conftest import Cloud
@@ -52,6 +54,20 @@ async def test_a_page_comes_out_in_order_without_a_look_at_all_that_is_there(man
             plan = "\n".join(line[0] for line in await many.fetch(f"explain {text}", *values))
             assert index in plan
             assert "Seq Scan" not in plan
+
+
+async def test_an_engine_s_id_is_found_by_its_first_letters(many: asyncpg.Connection, cloud: Cloud) -> None:
+    told = {"dockerContainer": {"Id": "beef" + "0" * 60}}
+    change = "row = row || jsonb_build_object('data', $1::jsonb), refs = refs || $2::text"
+    await many.execute(
+        f"update resources set {change} where type = 'instance' and id = 1005", orjson.dumps(told).decode(), refers_to_engine("beef")
+    )
+    await many.execute("analyze resources")
+    assert [seen.resource.id for seen in await cloud.views.with_engine_id("beef00")] == [1005]
+    assert await cloud.views.with_engine_id("beef11") == []
+    query = "select id from resources where refs @> array[$1::text] and type = 'instance' and removed is null"
+    plan = "\n".join(line[0] for line in await many.fetch(f"explain {query}", refers_to_engine("beef")))
+    assert "Seq Scan" not in plan
 
 
 async def test_pages_are_the_same_as_without_an_index(many: asyncpg.Connection, cloud: Cloud) -> None:
