@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -18,7 +19,8 @@ from agents.docker.container import UUID_LABEL
 from tests.support.cluster import Cluster, a_cluster
 from tests.support.lab import IMAGE, LabHost
 
-SLEEPS = {"Image": IMAGE, "Cmd": ["sh", "-c", "trap exit TERM; sleep 1000 & wait"], "Labels": {"tier": "web"}}
+TIER = f"web-{secrets.token_hex(4)}"
+SLEEPS = {"Image": IMAGE, "Cmd": ["sh", "-c", "trap exit TERM; sleep 1000 & wait"], "Labels": {"tier": TIER}}
 
 Json = dict[str, Any]
 
@@ -74,7 +76,7 @@ async def test_a_herd_of_two_engines(cluster: Cluster, docker_hosts: dict[str, L
         assert {each["statusCode"] for each in listed} == {200}
         assert set(ids) <= {one["Id"] for each in listed for one in each["Response"]["Body"]}
         one = await ask(other, "list-containers", dockerInstance=answers[0]["dockerInstance"])
-        assert ids[0] in {each["Id"] for each in one["Response"]["Body"] if each["Labels"]["tier"] == "web"}
+        assert ids[0] in {each["Id"] for each in one["Response"]["Body"] if each["Labels"].get("tier") == TIER}
         images = (await ask(other, "list-images", all=True))["images"]
         assert all(IMAGE in (tag for each in host["Response"]["Body"] for tag in each["RepoTags"] or ()) for host in images)
 
@@ -122,7 +124,7 @@ async def test_a_herd_of_two_engines(cluster: Cluster, docker_hosts: dict[str, L
             if id != ids[0]:
                 assert (await ask(http, "delete-container", id=id))["statusCode"] == 204
         client_hosts = [host.client() for host in docker_hosts.values()]
-        left = [each for client in client_hosts for each in client.containers.list(all=True, filters={"label": "tier=web"})]
+        left = [each for client in client_hosts for each in client.containers.list(all=True, filters={"label": f"tier={TIER}"})]
         for engine in client_hosts:
             engine.close()
         assert [each.labels[UUID_LABEL] for each in left] == []
