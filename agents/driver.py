@@ -93,6 +93,8 @@ class Held:
     epoch: int
     cloud: str | None
     """The uuid of the cloud that had it made; None: it does not say, so that it may be anybody's."""
+    kind: str
+    """The driver's: of the host that it is on."""
 
 
 @runtime_checkable
@@ -136,8 +138,8 @@ class TakesPartInNetworks(Protocol):
     """An ability of drivers whose instances are on networks that span hosts (agents.network)."""
 
     @property
-    def networks_version(self) -> str:
-        """Of what was told last; "": nothing yet."""
+    def networks_version(self) -> str | None:
+        """Of what was told last; "": nothing yet; None: it takes part in none after all."""
 
     async def apply_networks(self, data: Json) -> Json:
         """Puts what network.apply says into force, all of it, in place of what it said before. Returns the reply's data. Raises

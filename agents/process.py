@@ -340,7 +340,7 @@ class Agent:
         if not isinstance(self.driver, TellsWhose):
             return [{"type": "instance", "uuid": uuid, "state": state} for uuid, state in (await self.driver.instances()).items()]
         held = (await self.driver.held()).items()
-        return [{"type": "instance", "kind": self.driver.kind, "uuid": uuid, **asdict(each)} for uuid, each in held]
+        return [{"type": "instance", "uuid": uuid, **asdict(each)} for uuid, each in held]
 
     async def _apply_networks(self, request: Message) -> None:
         try:

@@ -147,7 +147,7 @@ class SimulatedDriver:
             "select uuid, epoch, cloud from boxes where owner = ? and state = ? and (forgotten_at is null or forgotten_at > ?)",
             (self._owner, RUNNING, time.time()),
         )
-        return {uuid: Held(RUNNING, epoch, cloud) for uuid, epoch, cloud in rows}
+        return {uuid: Held(RUNNING, epoch, cloud, self.kind) for uuid, epoch, cloud in rows}
 
     async def resources(self, ping: Json) -> list[Json]:
         """Pools, hosts, physical host: what depends on another comes before it, as Cattle's simulator does on purpose."""

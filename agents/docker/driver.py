@@ -118,7 +118,7 @@ class DockerDriver:
             if other is not None:  # a second one, as a killed agent's request may leave it
                 state = RUNNING if RUNNING in (state, other.state) else STOPPED
             epoch = max(_epoch(each), other.epoch if other is not None else 0)
-            result[labels[UUID_LABEL]] = Held(state, epoch, labels.get(CLOUD_LABEL) or None)
+            result[labels[UUID_LABEL]] = Held(state, epoch, labels.get(CLOUD_LABEL) or None, self.kind)
         return result
 
     def live_verbs(self, question: Question) -> frozenset[str]:

@@ -7,6 +7,7 @@ the call that waits for it ends with an error then. (Of several calls on one con
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import importlib
 import os
 import threading
@@ -17,6 +18,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from agents import failpoints
 from agents.driver import DriverError
 
 log = structlog.get_logger("corral.agent.libvirt")
@@ -98,9 +100,10 @@ class Hypervisor:
         if quick not in self._pools:
             name = "libvirt-look" if quick else "libvirt-work"
             self._pools[quick] = ThreadPoolExecutor(LOOKERS if quick else WORKERS, thread_name_prefix=name)
+        context = contextvars.copy_context()  # what is logged in the thread is about the command, too
         try:
             async with asyncio.timeout(seconds):
-                return await asyncio.get_running_loop().run_in_executor(self._pools[quick], self._call, what)
+                return await asyncio.get_running_loop().run_in_executor(self._pools[quick], context.run, self._call, what)
         except TimeoutError:
             raise NoLibvirt(self._away(f"it did not answer within {seconds:.0f} seconds (look at its log)")) from None
 
@@ -108,7 +111,7 @@ class Hypervisor:
         libvirt = bindings()
         connection = self._open(libvirt)
         try:
-            return what(connection)
+            return what(failpoints.watched(connection))
         except libvirt.libvirtError as error:
             if _alive(libvirt, connection):
                 raise DriverError(f"libvirt says: {error.get_error_message() or error}", repr(error)) from error

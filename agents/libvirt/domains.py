@@ -10,9 +10,9 @@ from xml.etree import ElementTree
 
 import structlog
 
-from agents.driver import DriverError, Json
+from agents.driver import RUNNING, STOPPED, DriverError, Held, Json
 from agents.libvirt.connection import Libvirt, bindings
-from agents.libvirt.machine import NAMESPACE, domain_uuid, identity
+from agents.libvirt.machine import NAMESPACE, Identity, domain_uuid, identity_in
 from agents.libvirt.xml import parsed
 
 log = structlog.get_logger("corral.agent.libvirt")
@@ -34,15 +34,6 @@ class Screen:
     password: str
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """An instance's domain."""
-
-    uuid: str
-    epoch: int
-    active: bool
-
-
 def find(connection: Libvirt, instance: str) -> Libvirt | None:
     libvirt = bindings()
     try:
@@ -53,20 +44,20 @@ def find(connection: Libvirt, instance: str) -> Libvirt | None:
         raise
 
 
-def held(connection: Libvirt) -> list[Held]:
-    """All that are instances; what others made on this libvirt is none of ours."""
+def held(connection: Libvirt, kind: str) -> dict[str, Held]:
+    """All that are instances, by uuid; what others made on this libvirt is none of ours. `kind`: of the hosts that they are on."""
     libvirt = bindings()
-    result = []
+    result = {}
     for domain in connection.listAllDomains():
         try:
-            told = identity(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE))
+            told = identity_in(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE))
             active = bool(domain.isActive())
         except libvirt.libvirtError as error:
             if error.get_error_code() in (libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_NO_DOMAIN_METADATA):
                 continue  # not ours, or gone in this moment
             raise
         if told is not None:
-            result.append(Held(*told, active))
+            result[told.instance] = Held(RUNNING if active else STOPPED, told.epoch, told.cloud, kind)
     return result
 
 
@@ -94,13 +85,13 @@ def go_on(domain: Libvirt) -> None:
     domain.resume()
 
 
-def note_epoch(domain: Libvirt, instance: str, epoch: int) -> None:
-    """A domain that is taken over says from now on which command that was."""
+def note(domain: Libvirt, identity: Identity) -> None:
+    """A domain that is taken over says from now on which command that was, and whose it is."""
     libvirt = bindings()
-    told = identity(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE))
-    if told is None or told[1] >= epoch:
+    told = identity_in(domain.metadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, NAMESPACE))
+    if told is None or told.epoch >= identity.epoch:
         return
-    element = ElementTree.tostring(ElementTree.Element("instance", {"uuid": instance, "epoch": str(epoch)}), encoding="unicode")
+    element = ElementTree.tostring(identity.element("instance"), encoding="unicode")
     domain.setMetadata(libvirt.VIR_DOMAIN_METADATA_ELEMENT, element, "corral", NAMESPACE, _everywhere(domain))
 
 

@@ -7,7 +7,8 @@ of a removed instance goes with its root volume.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -15,17 +16,18 @@ from typing import TypeVar
 import structlog
 
 from agents.api import own_address
-from agents.driver import RUNNING, STOPPED, DriverError, Json, Report, UnknownCommand, instance_of_root_volume, part, uuid_at
+from agents.driver import DriverError, Held, Json, Report, UnknownCommand, instance_of_root_volume, part, uuid_at
 from agents.instances import fields_of, stop_seconds
 from agents.jsons import dumps, loads
-from agents.libvirt import domains, host, migration, snapshots
+from agents.libvirt import domains, host, live, migration, snapshots
 from agents.libvirt.config_drive import write_config_drive
 from agents.libvirt.connection import Hypervisor, Libvirt, NoBindings, NoLibvirt, bindings
 from agents.libvirt.consoles import Consoles
 from agents.libvirt.disks import Disks, size_of
 from agents.libvirt.images import activate_image
 from agents.libvirt.images import reply as image_reply
-from agents.libvirt.machine import Place, described, domain_xml
+from agents.libvirt.machine import Identity, Place, described, domain_xml
+from agents.live import Question
 from agents.wire import Message
 
 log = structlog.get_logger("corral.agent.libvirt")
@@ -109,10 +111,21 @@ class LibvirtDriver:
                 await asyncio.sleep(0.5)
 
     async def instances(self) -> dict[str, str]:
-        return {each.uuid: RUNNING if each.active else STOPPED for each in await self.hypervisor.look(domains.held)}
+        return {uuid: each.state for uuid, each in (await self.held()).items()}
 
     async def epochs(self) -> Mapping[str, int]:
-        return {each.uuid: each.epoch for each in await self.hypervisor.look(domains.held)}
+        return {uuid: each.epoch for uuid, each in (await self.held()).items()}
+
+    async def held(self) -> Mapping[str, Held]:
+        return await self.hypervisor.look(lambda connection: domains.held(connection, self.kind))
+
+    def live_verbs(self, question: Question) -> frozenset[str]:
+        return live.VERBS
+
+    async def live(self, question: Question, given: AsyncIterator[Json]) -> AsyncGenerator[Json, None]:
+        async with aclosing(live.answer(self.hypervisor, question, self._disks.serial_path(str(question.instance.get("uuid"))))) as pieces:
+            async for piece in pieces:
+                yield piece
 
     async def resources(self, ping: Json) -> list[Json]:
         """A libvirt that is away is still the host it was: what is remembered of it is told."""
@@ -144,7 +157,7 @@ class LibvirtDriver:
         match request.name:
             case "compute.instance.activate":
                 instance = part(data, "instanceHostMap", "instance")
-                return await self.hypervisor.work(lambda connection: self._activate(connection, instance, request.epoch))
+                return await self.hypervisor.work(lambda connection: self._activate(connection, instance, request))
             case "compute.instance.deactivate":
                 return await self._deactivate(part(data, "instanceHostMap", "instance"))
             case "compute.instance.remove":
@@ -202,12 +215,13 @@ class LibvirtDriver:
         host.show_files(connection, self._disks.folder)
         return {"+data": {"libvirt": {"path": str(made.path)}}, "volume": made.told()}
 
-    def _activate(self, connection: Libvirt, instance: Json, epoch: int) -> Json:
+    def _activate(self, connection: Libvirt, instance: Json, request: Message) -> Json:
         owner = str(instance["uuid"])
+        identity = Identity(owner, request.epoch, request.cloud)
         found = domains.find(connection, owner)
         if found is not None and found.isActive():
             domains.go_on(found)
-            domains.note_epoch(found, owner, epoch)
+            domains.note(found, identity)
             if migration.lacks_config_drive(found):
                 write_config_drive(self._disks.seed_path(owner), instance)
                 migration.give_config_drive(found, self._disks.seed_path(owner))
@@ -216,7 +230,7 @@ class LibvirtDriver:
         place = Place(self._options.virtualization or way, arch, self._options.vnc_listen)
         machine = described(instance, self._disks, place, domains.new_password())
         write_config_drive(machine.seed, instance)
-        xml = domain_xml(machine, epoch, self._options.templates)
+        xml = domain_xml(machine, identity, self._options.templates)
         return domains.running_reply(domains.define_and_start(connection, xml, found), self._host_ip)
 
     async def _deactivate(self, instance: Json) -> Json:

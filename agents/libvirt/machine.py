@@ -58,6 +58,21 @@ class Interface:
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """What a domain's metadata say: whose it is, by which command."""
+
+    instance: str
+    epoch: int
+    cloud: str | None
+    """The uuid of the cloud that has the instance; None: it does not say."""
+
+    def element(self, tag: str) -> ElementTree.Element:
+        return ElementTree.Element(
+            tag, {"uuid": self.instance, "epoch": str(self.epoch), **({"cloud": self.cloud} if self.cloud is not None else {})}
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """What the host has to do with it."""
 
@@ -128,7 +143,7 @@ def interfaces(instance: Mapping[str, Any]) -> list[Interface]:
     return found or [Interface("user", {}, "")]
 
 
-def domain_xml(machine: Machine, epoch: int, templates: Path | None) -> str:
+def domain_xml(machine: Machine, identity: Identity, templates: Path | None) -> str:
     """By the user's template where the folder has one, else by Corral's. Raises DriverError for a template that fails."""
     folders = [str(each) for each in (templates, _TEMPLATES) if each is not None]
     own = templates is not None and (templates / TEMPLATE).is_file()
@@ -145,13 +160,14 @@ def domain_xml(machine: Machine, epoch: int, templates: Path | None) -> str:
         raise DriverError(f"{where} fails for {machine.title}: {error!r}") from error
     if root.tag != "domain":
         raise DriverError(f"{where} gives a <{root.tag}>, and not a <domain>")
-    identify(root, machine.uuid, epoch)
+    identify(root, identity)
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def identify(root: ElementTree.Element, instance: str, epoch: int) -> None:
+def identify(root: ElementTree.Element, identity: Identity) -> None:
     """Puts an instance's name, uuid and metadata into its domain."""
-    for tag, value in (("uuid", str(domain_uuid(instance))), ("name", f"corral-{domain_uuid(instance)}")):
+    own = domain_uuid(identity.instance)
+    for tag, value in (("uuid", str(own)), ("name", f"corral-{own}")):
         for element in root.findall(tag):
             root.remove(element)
         element = ElementTree.Element(tag)
@@ -162,17 +178,18 @@ def identify(root: ElementTree.Element, instance: str, epoch: int) -> None:
         metadata = ElementTree.SubElement(root, "metadata")
     for known in metadata.findall(f"{{{NAMESPACE}}}instance"):
         metadata.remove(known)
-    ElementTree.SubElement(metadata, f"{{{NAMESPACE}}}instance", {"uuid": instance, "epoch": str(epoch)})
+    metadata.append(identity.element(f"{{{NAMESPACE}}}instance"))
 
 
-def identity(metadata: str) -> tuple[str, int] | None:
-    """(instance's uuid, epoch) from the element that `identify` wrote; None: somebody else wrote it."""
+def identity_in(metadata: str) -> Identity | None:
+    """From the element that `identify` wrote; None: somebody else wrote it."""
     try:
         element = parsed(metadata)
     except ElementTree.ParseError:
         return None
     own, epoch = element.get("uuid"), element.get("epoch", "")
-    return (own, int(epoch) if epoch.isascii() and epoch.isdigit() else 0) if own else None
+    known = int(epoch) if epoch.isascii() and epoch.isdigit() else 0
+    return Identity(own, known, element.get("cloud") or None) if own else None
 
 
 def _interface(nic: Mapping[str, Any]) -> Interface:

@@ -96,7 +96,7 @@ def print_written(client: Client, thing: str, output: Format, timestamps: bool, 
         if output is Format.JSON:
             print_line(line)
             continue
-        time = f"{line['time']} " if timestamps else ""
+        time = f"{line['time']} " if timestamps and line["time"] else ""
         to = sys.stderr if line["stream"] == "stderr" else sys.stdout
         to.write(f"{time}{line['text']}{'' if line.get('partial') else chr(10)}")
         to.flush()

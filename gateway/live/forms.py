@@ -47,7 +47,7 @@ class Lines:
     def _line(self, line: Json) -> bytes:
         begins = line["stream"] not in self._within
         (self._within.add if line.get("partial") else self._within.discard)(line["stream"])
-        time = f"{line['time']} " if self._timestamps and begins else ""
+        time = f"{line['time']} " if self._timestamps and begins and line["time"] else ""
         return f"{time}{line['text']}{'' if line.get('partial') else chr(10)}".encode("utf-8", "replace")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from agents.docker import DockerDriver
 from agents.process import Agent
 from agents.simulated import Knobs, SimulatedDriver
 from tests.agents.docker_box import DockerBox, a_docker_box
+from tests.agents.libvirt_host import Host, Open, opened
 from tests.agents.orders import Ear
 from tests.support.lab import LabHost, names
 
@@ -54,3 +56,15 @@ async def box(docker_hosts: dict[str, LabHost], ear: Ear, nats_url: str, tmp_pat
     host = docker_hosts[names()[0]]
     async with a_docker_box(DockerDriver(host.base_url, host_ip=host.address), host, ear, nats_url, tmp_path / "agent") as box:
         yield box
+
+
+@pytest.fixture
+async def open_host(docker_hosts: dict[str, LabHost], tmp_path: Path) -> AsyncIterator[Open]:
+    """Opens a libvirt driver on one of the lab's hosts; what it made is gone after the test."""
+    async with AsyncExitStack() as stack:
+        yield partial(opened, stack, docker_hosts, tmp_path)
+
+
+@pytest.fixture
+async def libvirt_host(open_host: Open) -> Host:
+    return await open_host()

@@ -6,112 +6,25 @@ import asyncio
 import sys
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 from websockets.asyncio.client import connect
 
-from agents.driver import DriverError
+from agents.driver import DriverError, Held
 from agents.libvirt import LibvirtDriver
 from agents.libvirt.driver import LibvirtOptions
 from agents.libvirt.machine import domain_uuid
 from agents.run import AgentOptions, run_agent
+from tests.agents.libvirt_host import Host, Open, vm
 from tests.agents.orders import command, in_pool, on_host
-from tests.support.lab import LabHost, names
-from tests.support.virtual_machines import boot_image, clear, domains_of, machine
-
-Json = dict[str, Any]
-Open = Callable[..., Awaitable["Host"]]
-
-
-class Host:
-    """A driver of one of the lab's hosts, and the shortest way to give it commands."""
-
-    def __init__(self, lab: LabHost, driver: LibvirtDriver, storage: Path, images: Path) -> None:
-        self.lab, self.driver, self.storage, self.images = lab, driver, storage, images
-        self.told: list[str] = []
-        self.others: set[str] = set()
-        """What ran on this libvirt before."""
-
-    async def do(self, name: str, data: Json, epoch: int = 10) -> Json:
-        async with asyncio.timeout(50):
-            return await self.driver.carry_out(command(name, data, epoch), lambda text, percent: self.told.append(text))
-
-    async def instances(self) -> dict[str, str]:
-        return {uuid: state for uuid, state in (await self.driver.instances()).items() if uuid not in self.others}
-
-    async def epochs(self) -> dict[str, int]:
-        return {uuid: epoch for uuid, epoch in (await self.driver.epochs()).items() if uuid not in self.others}
-
-    async def image(self, url: str | None = None, **more: Any) -> Json:
-        """A row of an image, of the guest that counts unless another is named; it is not activated."""
-        own = str(uuid.uuid4())
-        path = self.images / f"{own}.img"
-        if url is None:
-            await asyncio.to_thread(boot_image, path)
-        return {"uuid": own, "name": "counter", "url": url or path.as_uri(), **more}
-
-    async def make_volumes(self, tree: Json) -> list[Json]:
-        return [await self.volume("activate", each, tree) for each in tree["volumes"]]
-
-    async def volume(self, verb: str, volume: Json, tree: Json) -> Json:
-        data = {"volumeStoragePoolMap": {"id": 8, "volume": {**volume, "instance": tree}, "storagePool": {"uuid": "pool1"}}}
-        return await self.do(f"storage.volume.{verb}", data)
-
-    async def start(self, tree: Json, epoch: int = 10) -> Json:
-        await self.make_volumes(tree)
-        return await self.do("compute.instance.activate", on_host(tree), epoch)
-
-    async def stop(self, tree: Json) -> Json:
-        return await self.do("compute.instance.deactivate", on_host(tree), 20)
-
-    async def domain(self, tree: Json) -> ElementTree.Element:
-        found = await asyncio.to_thread(domains_of, self.lab)
-        return ElementTree.fromstring(found[f"corral-{domain_uuid(tree['uuid'])}"])
-
-    async def says(self, tree: Json, text: str, seconds: float = 40) -> str:
-        """What its serial console said, once that holds the text."""
-        path = self.storage / f"serial-{tree['uuid']}.log"
-        deadline = time.monotonic() + seconds
-        while True:
-            said = path.read_text(errors="replace") if path.exists() else ""
-            if text in said:
-                return said
-            assert time.monotonic() < deadline, f"{text!r} is not in {said!r}"
-            await asyncio.sleep(0.1)
+from tests.support.virtual_machines import boot_image, domains_of
 
 
 @pytest.fixture
-async def open_host(docker_hosts: dict[str, LabHost], tmp_path: Path) -> AsyncIterator[Open]:
-    """Opens a driver on one of the lab's hosts; what it made is gone after the test."""
-    async with AsyncExitStack() as stack:
-
-        async def open_(number: int = 0, **options: Any) -> Host:
-            lab = docker_hosts[names()[number]]
-            folder, storage = tmp_path / lab.name, tmp_path / lab.name / "disks"
-            stack.push_async_callback(asyncio.to_thread, clear, lab, tmp_path / lab.name)
-            defaults = {"storage": storage, "host_ip": "127.0.0.1", "virtualization": "qemu", "vnc_listen": lab.address}
-            driver = LibvirtDriver(lab.libvirt_url, LibvirtOptions(**{**defaults, **options}))
-            await driver.open(folder)
-            stack.push_async_callback(driver.close)
-            host = Host(lab, driver, storage, folder / "images")
-            host.others = set(await driver.instances())
-            return host
-
-        yield open_
-
-
-@pytest.fixture
-async def host(open_host: Open) -> Host:
-    return await open_host()
-
-
-def vm(image: Json, **more: Any) -> Json:
-    return machine(str(uuid.uuid4()), image, **more)
+def host(libvirt_host: Host) -> Host:
+    return libvirt_host
 
 
 async def test_a_machine_starts_from_its_image_and_says_so(host: Host) -> None:
@@ -130,6 +43,17 @@ async def test_a_machine_starts_from_its_image_and_says_so(host: Host) -> None:
     assert len(fields["libvirtVncPassword"]) == 8
     assert await host.instances() == {tree["uuid"]: "running"}
     assert await host.epochs() == {tree["uuid"]: 10}
+
+
+async def test_a_domain_says_whose_it_is(host: Host) -> None:
+    tree = vm(await host.image(), fields={"stopTimeout": 0})
+    await host.start(tree)
+    assert (await host.driver.held())[tree["uuid"]] == Held("running", 10, None, "libvirt"), "an older server does not say which cloud it is"
+    again = command("compute.instance.activate", on_host(tree), 30)
+    await host.driver.carry_out(again.model_copy(update={"context": {**(again.context or {}), "cloud": "cloud1"}}), lambda text, percent: None)
+    assert (await host.driver.held())[tree["uuid"]] == Held("running", 30, "cloud1", "libvirt")
+    await host.stop(tree)
+    assert (await host.driver.held())[tree["uuid"]] == Held("stopped", 30, "cloud1", "libvirt")
 
 
 async def test_a_machine_heeds_its_power_button_and_keeps_what_it_wrote(host: Host) -> None:

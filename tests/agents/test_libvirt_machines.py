@@ -14,7 +14,7 @@ from pycdlib.pycdlib import PyCdlib
 from agents.driver import DriverError
 from agents.libvirt.config_drive import files, write_config_drive
 from agents.libvirt.disks import Disks
-from agents.libvirt.machine import NAMESPACE, Place, described, domain_uuid, domain_xml, identity, interfaces
+from agents.libvirt.machine import NAMESPACE, Identity, Place, described, domain_uuid, domain_xml, identity_in, interfaces
 from agents.libvirt.migration import rewritten
 from agents.libvirt.xml import parsed
 from tests.support.virtual_machines import machine
@@ -38,7 +38,7 @@ def disks(tmp_path: Path) -> Disks:
 
 
 def written(disks: Disks, templates: Path | None = None, **more: Any) -> Any:
-    return parsed(domain_xml(described(machine(OWN, {}, **more), disks, PLACE, "secret12"), 12, templates))
+    return parsed(domain_xml(described(machine(OWN, {}, **more), disks, PLACE, "secret12"), Identity(OWN, 12, "cloud1"), templates))
 
 
 def test_a_domain_is_what_the_instance_says(disks: Disks) -> None:
@@ -50,7 +50,7 @@ def test_a_domain_is_what_the_instance_says(disks: Disks) -> None:
     assert (graphics.get("passwd"), graphics.find("listen").get("address")) == ("secret12", "127.0.0.1")
     assert domain.find("devices/disk[@device='disk']/source").get("file") == str(disks.volume_path(f"volume-of-{OWN}"))
     known = domain.find(f"metadata/{{{NAMESPACE}}}instance")
-    assert (known.get("uuid"), known.get("epoch")) == (OWN, "12")
+    assert (known.get("uuid"), known.get("epoch"), known.get("cloud")) == (OWN, "12", "cloud1")
 
 
 @pytest.mark.parametrize(
@@ -116,10 +116,10 @@ def test_a_template_that_fails_is_named_with_the_reason(disks: Disks, tmp_path: 
 def test_an_instances_domain_is_known_wherever_it_is() -> None:
     assert str(domain_uuid(OWN)) == OWN
     assert domain_uuid("any text") == domain_uuid("any text") != domain_uuid("another")
-    assert identity(f'<instance xmlns="{NAMESPACE}" uuid="u" epoch="7"/>') == ("u", 7)
-    assert identity('<instance uuid="u" epoch="soon"/>') == ("u", 0)
-    assert identity("<instance/>") is None
-    assert identity("not XML") is None
+    assert identity_in(f'<instance xmlns="{NAMESPACE}" uuid="u" epoch="7" cloud="c"/>') == Identity("u", 7, "c")
+    assert identity_in('<instance uuid="u" epoch="soon"/>') == Identity("u", 0, None), "one of an older version"
+    assert identity_in("<instance/>") is None
+    assert identity_in("not XML") is None
 
 
 def test_the_config_drive_tells_cloud_init_who_the_machine_is(tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agents.driver import DriverError, Report
+from agents.driver import DriverError, Held, LiveRefused, Report, UnknownCommand
+from agents.live import Question
 from agents.several import SeveralDrivers
 from agents.wire import Message
 from tests.agents.orders import command
@@ -114,3 +115,89 @@ async def test_they_are_opened_and_closed_together(tmp_path: Path) -> None:
     await several.open(tmp_path)
     await several.close()
     assert [each.heard for each in engines] == [["open", "close"]] * 2
+
+
+class Able(Engine):
+    """One with all abilities."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind)
+        self.version: str | None = "v1"
+
+    async def held(self) -> Mapping[str, Held]:
+        self._look()
+        return {f"box of {self.kind}": Held("running", 9, "cloud1", self.kind)}
+
+    async def images(self) -> list[Json]:
+        return [{"id": f"image of {self.kind}"}]
+
+    def live_verbs(self, question: Question) -> frozenset[str]:
+        return frozenset({f"look at {self.kind}"})
+
+    async def live(self, question: Question, given: AsyncIterator[Json]) -> AsyncGenerator[Json, None]:
+        yield {"by": self.kind, "given": [each async for each in given]}
+
+    @property
+    def networks_version(self) -> str | None:
+        return self.version
+
+    async def apply_networks(self, data: Json) -> Json:
+        self.version = data["version"]
+        return {"version": self.version, "trouble": {f"of {self.kind}": "broken"}}
+
+    def copies(self, request: Message) -> int:
+        return 2
+
+
+def question(kind: str) -> Question:
+    return Question(query="q", verb="look", instance={}, host={"kind": kind})
+
+
+async def said(*pieces: Json) -> AsyncIterator[Json]:
+    for each in pieces:
+        yield each
+
+
+async def test_what_is_held_says_on_which_kind_of_host_and_whose_it_is_where_its_driver_knows() -> None:
+    several = SeveralDrivers([Able("docker"), Engine("libvirt")])
+    assert await several.held() == {
+        "box of docker": Held("running", 9, "cloud1", "docker"), "box of libvirt": Held("running", 7, None, "libvirt"),
+    }  # fmt: skip
+
+
+async def test_a_live_query_goes_to_the_driver_of_its_host() -> None:
+    several = SeveralDrivers([Able("docker"), Able("libvirt"), Engine("dumb")])
+    assert several.live_verbs(question("libvirt")) == {"look at libvirt"}
+    assert [each async for each in several.live(question("docker"), said({"stdin": "x"}))] == [{"by": "docker", "given": [{"stdin": "x"}]}]
+    for kind in ("dumb", "sim"):
+        assert several.live_verbs(question(kind)) == frozenset()
+        with pytest.raises(LiveRefused, match=f"kind {kind} answer nothing live"):
+            await anext(several.live(question(kind), said()))
+
+
+async def test_images_are_those_of_all_drivers_that_have_some() -> None:
+    assert await SeveralDrivers([Able("docker"), Engine("libvirt")]).images() == [{"id": "image of docker"}]
+
+
+async def test_networks_are_told_to_all_that_take_part() -> None:
+    docker, libvirt, apart = Able("docker"), Able("libvirt"), Able("apart")
+    apart.version = None
+    several = SeveralDrivers([docker, libvirt, apart, Engine("dumb")])
+    libvirt.version = "v0"
+    assert several.networks_version == "", "one has to be told again"
+    answer = await several.apply_networks({"version": "v2"})
+    assert answer == {"version": "v2", "trouble": {"of docker": "broken", "of libvirt": "broken"}}
+    assert (several.networks_version, apart.version) == ("v2", None)
+
+
+async def test_an_agent_none_of_whose_drivers_takes_part_in_networks_takes_part_in_none() -> None:
+    several = SeveralDrivers([Engine("docker"), Engine("libvirt")])
+    assert several.networks_version is None
+    with pytest.raises(UnknownCommand):
+        await several.apply_networks({"version": "v2"})
+
+
+@pytest.mark.parametrize(("kind", "copies"), [("docker", 2), ("libvirt", 1), ("sim", 1)])
+async def test_answers_get_lost_as_the_driver_says_whose_they_are(kind: str, copies: int) -> None:
+    several = SeveralDrivers([Able("docker"), Engine("libvirt")])
+    assert several.copies(command(*about(kind)[0])) == copies

@@ -141,7 +141,7 @@ class SlowDriver:
         return {uuid: box.state for uuid, box in self._machine.boxes.items() if box.state != REMOVED}
 
     async def held(self) -> dict[str, Held]:
-        return {uuid: Held(box.state, box.epoch, box.cloud) for uuid, box in self._machine.boxes.items() if box.state != REMOVED}
+        return {uuid: Held(box.state, box.epoch, box.cloud, self.kind) for uuid, box in self._machine.boxes.items() if box.state != REMOVED}
 
     async def resources(self, ping: Json) -> list[Json]:
         machine = self._machine
