@@ -1,6 +1,6 @@
-"""Agents over a Docker engine, each in a process of its own that begins in no time: `python -m tests.agents.forked_agents`.
+"""Agents over a Docker engine or a libvirt, each in a process of its own that begins in no time: `python -m tests.agents.forked_agents`.
 
-    in    {"number", "nats", "folder", "docker", "point": "" | a failpoint, "told": "" | a file}      an agent is forked
+    in    {"number", "nats", "folder", "docker" or "libvirt", "point": "" | a failpoint, "told": "" | a file}      an agent is forked
           {"number", "kill": true}                                                                    it is killed
     out   {"number", "said": "ready"}, {"number", "said": "dead", "signal": 9}
 
@@ -20,6 +20,8 @@ from typing import Any
 
 from agents import failpoints
 from agents.docker import DockerDriver
+from agents.driver import Driver
+from agents.libvirt import LibvirtDriver, LibvirtOptions
 from agents.process import Agent
 
 Say = Callable[[dict[str, Any]], None]
@@ -27,11 +29,18 @@ Say = Callable[[dict[str, Any]], None]
 
 async def live(given: dict[str, Any], say: Say) -> None:
     failpoints.arm(given["point"], given["told"])
-    agent = Agent(given["number"], "agent1", DockerDriver(given["docker"]), Path(given["folder"]), given["nats"])
+    folder = Path(given["folder"])
+    agent = Agent(given["number"], "agent1", driver_of(given, folder), folder, given["nats"])
     await agent.start()
     await agent.ready.wait()
     say({"number": given["number"], "said": "ready"})
     await agent.wait()
+
+
+def driver_of(given: dict[str, Any], folder: Path) -> Driver:
+    if "docker" in given:
+        return DockerDriver(given["docker"])
+    return LibvirtDriver(given["libvirt"], LibvirtOptions(storage=folder / "disks", virtualization="qemu", host_ip="127.0.0.1"))
 
 
 def fork(given: dict[str, Any], say: Say) -> int:

@@ -18,8 +18,9 @@ SECONDS = 60.0
 class Forks:
     """The process that forks them. `async with`."""
 
-    def __init__(self, nats: str, docker: str) -> None:
-        self._given = {"nats": nats, "docker": docker}
+    def __init__(self, nats: str, **engine: str) -> None:
+        """`engine`: docker or libvirt, and its URL."""
+        self._given = {"nats": nats, **engine}
         self._process: Process | None = None
         self._said: dict[int, asyncio.Queue[dict[str, Any]]] = defaultdict(asyncio.Queue)
         self._reader: asyncio.Task[None] | None = None

@@ -25,6 +25,7 @@ from docker.errors import ImageNotFound, NotFound
 
 from agents.wire import Message
 from tests.agents.forks import SECONDS, Forks
+from tests.agents.lives import Life
 from tests.agents.orders import Ear, activate, command, deactivate, in_pool, instance, on_host, on_pool, purge
 from tests.support.lab import LabHost, names
 
@@ -37,18 +38,18 @@ SIGKILL = 9
 class Step:
     """A command of an instance's life, and how many containers there are after it, in which state."""
 
-    make: Callable[[Life, int], Message]
+    make: Callable[[DockerLife, int], Message]
     after: tuple[str, ...]
     images: int = 1
     needed: bool = True
     """Later steps live on what it does; another one is left out of lives in which it has no place to die at."""
 
 
-def _of_volume(verb: str) -> Callable[[Life, int], Message]:
-    return lambda life, epoch: command(f"storage.volume.{verb}", on_pool(life.web), epoch, agent=life.number)
+def _of_volume(verb: str) -> Callable[[DockerLife, int], Message]:
+    return lambda life, epoch: command(f"storage.volume.{verb}", on_pool(life.tree), epoch, agent=life.number)
 
 
-def _of_image(verb: str) -> Callable[[Life, int], Message]:
+def _of_image(verb: str) -> Callable[[DockerLife, int], Message]:
     return lambda life, epoch: command(f"storage.image.{verb}", in_pool(f"docker:{life.image}"), epoch, agent=life.number)
 
 
@@ -56,78 +57,27 @@ UP, DOWN, NONE = ("running",), ("exited",), ()
 STEPS = (
     Step(_of_image("activate"), NONE, needed=False),
     Step(_of_volume("activate"), NONE, needed=False),
-    Step(lambda life, epoch: activate(life.web, epoch, agent=life.number), UP),
-    Step(lambda life, epoch: deactivate(life.web, epoch, agent=life.number), DOWN),
-    Step(lambda life, epoch: activate(life.web, epoch, agent=life.number), UP, needed=False),
+    Step(lambda life, epoch: activate(life.tree, epoch, agent=life.number), UP),
+    Step(lambda life, epoch: deactivate(life.tree, epoch, agent=life.number), DOWN),
+    Step(lambda life, epoch: activate(life.tree, epoch, agent=life.number), UP, needed=False),
     Step(_of_volume("deactivate"), UP, needed=False),
-    Step(lambda life, epoch: purge(life.web, epoch, agent=life.number), NONE),
-    Step(lambda life, epoch: activate(life.web, epoch, agent=life.number), UP),
-    Step(lambda life, epoch: command("compute.instance.remove", on_host(life.web), epoch, agent=life.number), NONE),
+    Step(lambda life, epoch: purge(life.tree, epoch, agent=life.number), NONE),
+    Step(lambda life, epoch: activate(life.tree, epoch, agent=life.number), UP),
+    Step(lambda life, epoch: command("compute.instance.remove", on_host(life.tree), epoch, agent=life.number), NONE),
     Step(_of_image("deactivate"), NONE, needed=False),
     Step(_of_image("remove"), NONE, images=0),
 )  # fmt: skip
 
 
-@dataclass
-class Life:
-    """One instance's, with its agent."""
-
-    number: int
-    folder: Path
-    forks: Forks
-    ear: Ear
+@dataclass(kw_only=True)
+class DockerLife(Life):
     client: docker.APIClient
     image: str
-    forgetful: bool = False
-    """Every agent but the first begins without a ledger."""
-    web: dict[str, Any] = field(init=False)
     volumes: set[str] = field(default_factory=set)
     began: float = field(default_factory=time.time)
-    told: list[Message] = field(default_factory=list)
 
-    def __post_init__(self) -> None:
-        self.web = instance(
-            f"killed-{self.number}", imageUuid=f"docker:{self.image}", command="sleep 600", stopTimeout=0, dockerVolumes=["/kept"]
-        )
-
-    async def step(self, step: Step, epoch: int, point: str) -> None:
-        """The command is sent to an agent that dies at the point, and to the next one until it answers."""
-        asked = step.make(self, epoch)
-        await self.ear.send(asked, asked)  # twice: NATS has it for whoever listens, and so has its duplicate
-        if await self.forks.start(self.number, self.folder, point) and point:
-            await self._die(asked, point)
-        if point:
-            if self.forgetful:
-                for each in self.folder.glob("ledger.db*"):
-                    each.unlink()
-            assert await self.forks.start(self.number, self.folder)
-        answer = await self.ear.ask_until_answered(asked, SECONDS, resend=2)
-        assert (answer.transitioning, (answer.context or {}).get("stale")) == (None, None), f"{point}: {answer}"
-        await self._late(asked, point)
-        await self.forks.kill(self.number)
-        await self._check(step, point)
-        self.told.append(asked)
-
-    async def _die(self, asked: Message, point: str) -> None:
-        dead = asyncio.create_task(self.forks.died(self.number))
-        answered = asyncio.create_task(self.ear.ask_until_answered(asked, SECONDS, resend=1))
-        await asyncio.wait({dead, answered}, return_when=asyncio.FIRST_COMPLETED)
-        if not dead.done() and point.endswith("inspect_image#1"):
-            # Whose an image is, is looked up once: a heartbeat did so a moment before the command came to it.
-            await self.forks.kill(self.number, dead)
-        answered.cancel()
-        assert await dead == SIGKILL, f"the agent ended before {point}"
-
-    async def _late(self, asked: Message, point: str) -> None:
-        """What was sent long ago arrives once more, and the newest after it: nothing of it has an effect."""
-        if self.forgetful:  # what an older one was answered, nobody knows any more
-            await self.ear.ask(asked, SECONDS)
-            return
-        for older in self.told[-2:]:
-            assert (await self.ear.ask(older, SECONDS)).transitioning is None, f"{point}: {older.name} was done before"
-        for older in (each for each in self.told if each.name == asked.name):
-            again = await self.ear.ask(replace(older, id=f"late-{older.id}"), SECONDS)
-            assert (again.context or {}).get("stale") is True, f"{point}: {again}"
+    async def live(self, step: Step, epoch: int, point: str) -> None:
+        await self.step(step.make(self, epoch), point, partial(self._check, step))
 
     async def _check(self, step: Step, point: str) -> None:
         found = await asyncio.to_thread(self._containers)
@@ -138,7 +88,7 @@ class Life:
 
     def _containers(self) -> list[dict[str, Any]]:
         listed: list[dict[str, Any]] = self.client.containers(
-            all=True, filters={"label": [f"corral.instance.uuid={self.web['uuid']}"]}
+            all=True, filters={"label": [f"corral.instance.uuid={self.tree['uuid']}"]}
         )
         return listed
 
@@ -151,7 +101,7 @@ class Life:
 
     def effects(self) -> Counter[str]:
         """What the engine did to containers of this instance: what happened how often."""
-        filters = {"type": "container", "label": f"corral.instance.uuid={self.web['uuid']}"}
+        filters = {"type": "container", "label": f"corral.instance.uuid={self.tree['uuid']}"}
         events = self.client.events(since=int(self.began), until=int(time.time()) + 1, filters=filters, decode=True)
         return Counter(each["Action"] for each in events if each["Action"] in ("create", "start", "stop", "destroy"))
 
@@ -168,7 +118,7 @@ class Life:
 
 @pytest.fixture
 async def forks(nats_url: str, docker_host: str) -> AsyncIterator[Forks]:
-    async with Forks(nats_url, docker_host) as forks:
+    async with Forks(nats_url, docker=docker_host) as forks:
         yield forks
 
 
@@ -181,20 +131,20 @@ async def test_killed_anywhere_an_agent_goes_on_and_what_it_is_asked_for_happens
     numbers = (number * 1000 + each for each in count())
     made: list[str] = []
 
-    async def a_life(stack: AsyncExitStack, forgetful: bool = False) -> Life:
+    async def a_life(stack: AsyncExitStack, forgetful: bool = False) -> DockerLife:
         own = next(numbers)
         ear = await stack.enter_async_context(Ear(nats_url, own))
         tag = secrets.token_hex(4)
         await asyncio.to_thread(client.tag, host.image, "corral/killed", tag)
         made.append(f"corral/killed:{tag}")
-        return Life(own, tmp_path / str(own), forks, ear, client, made[-1], forgetful)
+        return _life(own, tmp_path / str(own), forks, ear, client=client, image=made[-1], forgetful=forgetful)
 
     async def live(gate: asyncio.Semaphore, points: list[list[str]], turn: int) -> None:
         async with gate, AsyncExitStack() as stack:
             life = await a_life(stack, forgetful=turn % 2 == 1)
             lived = [step for step in range(len(STEPS)) if STEPS[step].needed or turn < len(points[step])]
             for step in lived:
-                await life.step(STEPS[step], 10 * (step + 1), points[step][turn] if turn < len(points[step]) else "")
+                await life.live(STEPS[step], 10 * (step + 1), points[step][turn] if turn < len(points[step]) else "")
             done = await asyncio.to_thread(life.effects)
             again = 4 in lived  # the one start of what was stopped
             assert done == Counter(create=2, start=2 + again, stop=1, destroy=2), f"life {turn}: {done}"
@@ -202,7 +152,8 @@ async def test_killed_anywhere_an_agent_goes_on_and_what_it_is_asked_for_happens
 
     try:
         async with AsyncExitStack() as stack:
-            points = await _points(await a_life(stack))
+            life = await a_life(stack)
+            points = [await life.points(step.make(life, 10 * (each + 1))) for each, step in enumerate(STEPS)]
         assert any("create_container_from_config" in point for point in points[2])
         gate = asyncio.Semaphore(AT_ONCE)
         async with asyncio.TaskGroup() as group:
@@ -225,8 +176,8 @@ async def test_killed_as_it_starts_or_tells_that_it_lives_an_agent_goes_on(
     client = docker.APIClient(host.base_url, version="auto", timeout=int(SECONDS))
     try:
         async with Ear(nats_url, number) as ear:
-            life = Life(number, tmp_path / "agent", forks, ear, client, host.image)
-            await life.step(STEPS[2], 10, "")
+            life = _life(number, tmp_path / "agent", forks, ear, client=client, image=host.image)
+            await life.live(STEPS[2], 10, "")
             told = tmp_path / "told"
             assert await forks.start(number, life.folder, told=told)
             async with asyncio.timeout(SECONDS):
@@ -239,26 +190,19 @@ async def test_killed_as_it_starts_or_tells_that_it_lives_an_agent_goes_on(
                     assert await forks.died(number) == SIGKILL
             before = len(ear.presences)
             assert await forks.start(number, life.folder)
-            assert (await ear.wait_for_presence(before + 1, SECONDS)).instances[life.web["uuid"]] == "running"
-            await ear.ask(purge(life.web, 20, agent=number), SECONDS)
+            assert (await ear.wait_for_presence(before + 1, SECONDS)).instances[life.tree["uuid"]] == "running"
+            await ear.ask(purge(life.tree, 20, agent=number), SECONDS)
             await forks.kill(number)
             assert await asyncio.to_thread(life.effects) == Counter(create=1, start=1, destroy=1)
     finally:
         client.close()
 
 
-async def _points(life: Life) -> list[list[str]]:
-    """Of each step: by what an agent comes that is started, asked and answers."""
-    found = []
-    for each, step in enumerate(STEPS):
-        told = life.folder.with_name(f"told-{each}")
-        assert await life.forks.start(life.number, life.folder, told=told)
-        asked = step.make(life, 10 * (each + 1))
-        await life.ear.ask(asked, SECONDS)
-        last = f"{asked.name} after reply#1"
-        async with asyncio.timeout(SECONDS):
-            while last not in (points := told.read_text().splitlines()):
-                await asyncio.sleep(0.01)
-        await life.forks.kill(life.number)
-        found.append([point for point in points if point.startswith(asked.name)])
-    return found
+def _life(number: int, folder: Path, forks: Forks, ear: Ear, *, image: str, **more: Any) -> DockerLife:
+    tree = instance(f"killed-{number}", imageUuid=f"docker:{image}", command="sleep 600", stopTimeout=0, dockerVolumes=["/kept"])
+    return DockerLife(number=number, folder=folder, forks=forks, ear=ear, tree=tree, image=image, spares=_seen_by_heartbeats, **more)
+
+
+def _seen_by_heartbeats(point: str) -> bool:
+    """Whose an image is, is looked up once: a heartbeat may have done so a moment before."""
+    return point.endswith("inspect_image#1")

@@ -48,9 +48,9 @@ async def test_a_machine_starts_from_its_image_and_says_so(host: Host) -> None:
 async def test_a_domain_says_whose_it_is(host: Host) -> None:
     tree = vm(await host.image(), fields={"stopTimeout": 0})
     await host.start(tree)
-    assert (await host.driver.held())[tree["uuid"]] == Held("running", 10, None, "libvirt"), "an older server does not say which cloud it is"
-    again = command("compute.instance.activate", on_host(tree), 30)
-    await host.driver.carry_out(again.model_copy(update={"context": {**(again.context or {}), "cloud": "cloud1"}}), lambda text, percent: None)
+    assert (await host.driver.held())[tree["uuid"]] == Held("running", 10, None, "libvirt"), "an older server does not say its cloud"
+    again = command("compute.instance.activate", on_host(tree)).model_copy(update={"context": {"epoch": 30, "cloud": "cloud1"}})
+    await host.driver.carry_out(again, lambda text, percent: None)
     assert (await host.driver.held())[tree["uuid"]] == Held("running", 30, "cloud1", "libvirt")
     await host.stop(tree)
     assert (await host.driver.held())[tree["uuid"]] == Held("stopped", 30, "cloud1", "libvirt")

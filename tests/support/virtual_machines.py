@@ -44,7 +44,11 @@ def domains_of(host: LabHost) -> dict[str, str]:
 
     connection = libvirt.open(host.libvirt_url)
     try:
-        return {each.name(): each.XMLDesc() for each in connection.listAllDomains()}
+        found = {}
+        for each in connection.listAllDomains():
+            with contextlib.suppress(libvirt.libvirtError):  # it is gone in this moment
+                found[each.name()] = each.XMLDesc()
+        return found
     finally:
         connection.close()
 
