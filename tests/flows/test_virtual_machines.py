@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from functools import partial
-from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,9 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from agents.libvirt.xml import parsed
+from tests.support.files_server import files_of
 from tests.support.lab import LabHost, names
 from tests.support.server import Server
-from tests.support.small_server import SmallServer, served
 from tests.support.virtual_machines import boot_image, clear, domains_of
 
 pytestmark = pytest.mark.timeout(240)
@@ -25,13 +23,6 @@ pytestmark = pytest.mark.timeout(240)
 Json = dict[str, Any]
 
 SECONDS = 90.0
-
-
-class Files(SimpleHTTPRequestHandler):
-    """The web server of a test's images."""
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Quiet."""
 
 
 def until(http: httpx.Client, path: str, *states: str) -> Json:
@@ -65,11 +56,11 @@ def test_a_virtual_machine_lives_from_its_images_url_to_its_end(docker_hosts: di
     boot_image(tmp_path / "web" / "counter.img")
     try:
         with (
-            served(SmallServer(("127.0.0.1", 0), partial(Files, directory=str(tmp_path / "web")))) as web,
+            files_of(tmp_path / "web") as web,
             Server(home, hosts="libvirt,sim", libvirt=lab.libvirt_url, libvirt_type="qemu", libvirt_storage=str(storage)) as server,
             server.http() as http,
         ):
-            counter = {"kind": "libvirt", "name": "counter", "url": f"{web.url}/counter.img"}
+            counter = {"kind": "libvirt", "name": "counter", "url": f"{web}/counter.img"}
             image = http.post("/v1/images", json=counter).raise_for_status().json()
             given = {"imageId": image["id"], "memoryMb": 32, "vcpu": 1, "name": "box", "data": {"fields": {"stopTimeout": 40}}}
             made = http.post("/v1/virtualmachines", json=given).raise_for_status().json()
