@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -22,6 +23,10 @@ from agents.process import CONCURRENCY, Agent
 from agents.registration import Place, RegistrationRefused, ServerAway, register, register_key
 from agents.several import SeveralDrivers
 from agents.simulated import SimulatedDriver
+
+if TYPE_CHECKING:
+    from agents.docker import DockerDriver
+    from agents.network.membership import Networks
 
 log = structlog.get_logger("corral.agent.run")
 
@@ -189,11 +194,15 @@ def _driver(options: AgentOptions, own: str) -> Driver:
     """Raises DriverError where what it needs is not installed."""
     if options.sim:
         return SimulatedDriver(own)
-    drivers = ([_docker(options)] if options.docker or not options.libvirt else []) + ([_libvirt(options)] if options.libvirt else [])
-    return drivers[0] if len(drivers) == 1 else SeveralDrivers(drivers)
+    if not options.libvirt:
+        return _docker(options)
+    if not options.docker:
+        return _libvirt(options, None)
+    docker = _docker(options)
+    return SeveralDrivers([docker, _libvirt(options, docker.networks)])
 
 
-def _docker(options: AgentOptions) -> Driver:
+def _docker(options: AgentOptions) -> DockerDriver:
     from agents.docker import (  # the docker package takes long to import, and the others need none of it
         DockerDriver,
         engine_tls,
@@ -204,11 +213,11 @@ def _docker(options: AgentOptions) -> Driver:
     return DockerDriver(engine_url(options.docker), name=options.name, host_ip=options.host_ip, tls=tls)
 
 
-def _libvirt(options: AgentOptions) -> Driver:
+def _libvirt(options: AgentOptions, networks: Networks | None) -> Driver:
     from agents.libvirt import LibvirtDriver, LibvirtOptions, bindings, libvirt_url  # likewise
 
     bindings()
     return LibvirtDriver(libvirt_url(options.libvirt), LibvirtOptions(
         name=options.name, storage=options.libvirt_storage, templates=options.libvirt_templates, host_ip=options.host_ip,
         migration_uri=options.libvirt_migration, console_port=options.console_port, virtualization=options.libvirt_type,
-    ))  # fmt: skip
+    ), networks)  # fmt: skip

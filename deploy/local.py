@@ -181,8 +181,8 @@ class LocalHosts:
 
         settings = self._settings
         options = LibvirtOptions(
-            storage=settings.libvirt_storage, templates=self._home.path / TEMPLATES, host_ip=settings.listen if settings.loopback else None,
-            migration_uri=settings.libvirt_migration or None, virtualization=settings.libvirt_type.chosen,
+            storage=settings.libvirt_storage, templates=self._home.path / TEMPLATES, migration_uri=settings.libvirt_migration or None,
+            virtualization=settings.libvirt_type.chosen, console_listen=settings.listen if settings.loopback else None,
         )  # fmt: skip
         return await reach(libvirt_url(settings.libvirt), options)
 

@@ -68,30 +68,30 @@ class DockerDriver:
         self._folder = Path()
         self._name = name
         self._host_ip = host_ip or outward_address(url)
-        self._networks = Networks(DockerBridges(self.engine), self._host_ip)
+        self.networks = Networks(DockerBridges(self.engine), self._host_ip)
         self._patience = patience
         self._image_owners: dict[str, str | None] = {}
 
     async def open(self, folder: Path) -> None:
         self._folder = folder
         (self._folder / "images").mkdir(parents=True, exist_ok=True, mode=0o700)
-        await self._networks.open(folder)
+        await self.networks.open(folder)
 
     async def close(self) -> None:
-        await self._networks.close()
+        await self.networks.close()
         self.engine.close()
 
     @property
     def networks_version(self) -> str:
-        return self._networks.version
+        return self.networks.version
 
     async def apply_networks(self, data: Json) -> Json:
-        return await self._networks.apply(data)
+        return await self.networks.apply(data)
 
     async def carry_out(self, request: Message, report: Report) -> Json:
         attachments: list[Attachment] = []
         if request.name == "compute.instance.activate":
-            attachments = await self._networks.prepare(part(request.data, "instanceHostMap", "instance"))
+            attachments = await self.networks.prepare(part(request.data, "instanceHostMap", "instance"))
         deadline = asyncio.get_running_loop().time() + self._patience
         while True:
             try:
@@ -157,7 +157,7 @@ class DockerDriver:
             {"type": "physicalHost", "kind": "physicalHost", "uuid": f"{own}-physical-host", "name": name},
             {
                 "type": "host", "kind": "docker", "uuid": own, "name": name, "physicalHostUuid": f"{own}-physical-host",
-                "data": {UNDERLAY: self._networks.underlay},
+                "data": {UNDERLAY: self.networks.underlay},
             },
             {"type": "storagePool", "kind": "docker", "uuid": f"{own}-pool", "name": f"{name} Docker images", "hostUuid": own},
         ]

@@ -7,7 +7,7 @@ of a removed instance goes with its root volume.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,19 +16,21 @@ from typing import TypeVar
 import structlog
 
 from agents.api import own_address
+from agents.config_drive import write_config_drive
 from agents.driver import DriverError, Held, Json, Report, UnknownCommand, instance_of_root_volume, part, uuid_at
 from agents.instances import fields_of, stop_seconds
 from agents.jsons import dumps, loads
 from agents.libvirt import domains, host, live, migration, snapshots
-from agents.libvirt.config_drive import write_config_drive
 from agents.libvirt.connection import Hypervisor, Libvirt, NoBindings, NoLibvirt, bindings
 from agents.libvirt.consoles import Consoles
 from agents.libvirt.disks import Disks, size_of
 from agents.libvirt.images import activate_image
 from agents.libvirt.images import reply as image_reply
-from agents.libvirt.machine import Identity, Place, described, domain_xml
+from agents.libvirt.machine import Identity, Place, described, domain_xml, on_segments
+from agents.libvirt.networks import LibvirtBridges
 from agents.live import Question
-from agents.wire import Message
+from agents.network.membership import Attachment, Networks
+from agents.wire import UNDERLAY, Message
 
 log = structlog.get_logger("corral.agent.libvirt")
 
@@ -69,17 +71,20 @@ class LibvirtOptions:
 
 
 class LibvirtDriver:
-    """The folder `images` in the agent's folder holds the files that may be used as images."""
+    """The folder `images` in the agent's folder holds the files that may be used as images. `networks`: those of another driver of the same
+    agent, which keeps them in force: both are on the same bridges."""
 
     kind = "libvirt"
 
-    def __init__(self, url: str, options: LibvirtOptions = LibvirtOptions()) -> None:
+    def __init__(self, url: str, options: LibvirtOptions = LibvirtOptions(), networks: Networks | None = None) -> None:
         self.hypervisor = Hypervisor(url)
         self._options = options
         self._folder = Path()
         self._host_ip = options.host_ip or own_address()
         self._consoles = Consoles(options.console_listen or self._host_ip, options.console_port, self._open_screen)
         self._disks = Disks(options.storage or Path())
+        self._shares_networks = networks is not None
+        self._networks = networks or Networks(LibvirtBridges(self.hypervisor), self._host_ip)
 
     async def open(self, folder: Path) -> None:
         self._folder = folder
@@ -91,16 +96,30 @@ class LibvirtDriver:
             raise DriverError(
                 f"the folder of images and volumes {self._disks.folder} can't be made: {error}. Name another: --libvirt-storage"
             ) from error
+        if not self._shares_networks:
+            await self._networks.open(folder)
 
     async def close(self) -> None:
+        if not self._shares_networks:
+            await self._networks.close()
         await self._consoles.close()
         self.hypervisor.close()
 
+    @property
+    def networks_version(self) -> str | None:
+        return None if self._shares_networks else self._networks.version
+
+    async def apply_networks(self, data: Json) -> Json:
+        return await self._networks.apply(data)
+
     async def carry_out(self, request: Message, report: Report) -> Json:
+        attachments: list[Attachment] = []
+        if request.name == "compute.instance.activate":
+            attachments = await self._networks.prepare(on_segments(part(request.data, "instanceHostMap", "instance")))
         deadline = asyncio.get_running_loop().time() + self._options.patience
         while True:
             try:
-                return await self._carry_out(request, report)
+                return await self._carry_out(request, report, attachments)
             except NoBindings:
                 raise
             except NoLibvirt:
@@ -144,7 +163,8 @@ class LibvirtDriver:
             half.write_bytes(dumps(known))
             half.replace(path)
         own, name = known["uuid"], self._options.name or known["name"]
-        data = {"libvirt": migration.told(self._options.migration_uri, self._disks.folder, self._options.vnc_listen)}
+        told = migration.told(self._options.migration_uri, self._disks.folder, self._options.vnc_listen)
+        data = {"libvirt": told, UNDERLAY: self._networks.underlay}
         physical = f"{own}-physical-host"
         return [
             {"type": "physicalHost", "kind": "physicalHost", "uuid": physical, "name": name},
@@ -152,12 +172,12 @@ class LibvirtDriver:
             {"type": "storagePool", "kind": "libvirt", "uuid": f"{own}-pool", "name": f"{name} virtual disks", "hostUuid": own},
         ]
 
-    async def _carry_out(self, request: Message, report: Report) -> Json:
+    async def _carry_out(self, request: Message, report: Report, attachments: Sequence[Attachment]) -> Json:
         data = request.data
         match request.name:
             case "compute.instance.activate":
                 instance = part(data, "instanceHostMap", "instance")
-                return await self.hypervisor.work(lambda connection: self._activate(connection, instance, request))
+                return await self.hypervisor.work(lambda connection: self._activate(connection, instance, request, attachments))
             case "compute.instance.deactivate":
                 return await self._deactivate(part(data, "instanceHostMap", "instance"))
             case "compute.instance.remove":
@@ -215,7 +235,7 @@ class LibvirtDriver:
         host.show_files(connection, self._disks.folder)
         return {"+data": {"libvirt": {"path": str(made.path)}}, "volume": made.told()}
 
-    def _activate(self, connection: Libvirt, instance: Json, request: Message) -> Json:
+    def _activate(self, connection: Libvirt, instance: Json, request: Message, attachments: Sequence[Attachment]) -> Json:
         owner = str(instance["uuid"])
         identity = Identity(owner, request.epoch, request.cloud)
         found = domains.find(connection, owner)
@@ -223,13 +243,13 @@ class LibvirtDriver:
             domains.go_on(found)
             domains.note(found, identity)
             if migration.lacks_config_drive(found):
-                write_config_drive(self._disks.seed_path(owner), instance)
+                write_config_drive(self._disks.seed_path(owner), instance, attachments)
                 migration.give_config_drive(found, self._disks.seed_path(owner))
             return domains.running_reply(found, self._host_ip)
         way, arch = host.best_virtualization(connection)
         place = Place(self._options.virtualization or way, arch, self._options.vnc_listen)
-        machine = described(instance, self._disks, place, domains.new_password())
-        write_config_drive(machine.seed, instance)
+        machine = described(instance, self._disks, place, domains.new_password(), {each.address: each.bridge for each in attachments})
+        write_config_drive(machine.seed, instance, attachments)
         xml = domain_xml(machine, identity, self._options.templates)
         return domains.running_reply(domains.define_and_start(connection, xml, found), self._host_ip)
 

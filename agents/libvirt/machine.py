@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from xml.etree import ElementTree
 
@@ -114,8 +115,10 @@ def domain_uuid(instance: str) -> uuid.UUID:
         return uuid.uuid5(_DOMAINS, instance)
 
 
-def described(instance: Mapping[str, Any], disks: Disks, place: Place, vnc_password: str) -> Machine:
-    """Raises DriverError that names the field which can't be understood."""
+def described(
+    instance: Mapping[str, Any], disks: Disks, place: Place, vnc_password: str, bridges: Mapping[str, str] = MappingProxyType({})
+) -> Machine:
+    """`bridges`: address -> the bridge of its segment. Raises DriverError that names the field which can't be understood."""
     own = str(instance["uuid"])
     volumes = sorted(_rows(instance.get("volumes")), key=lambda each: _number(each.get("deviceNumber")))
     if not volumes:
@@ -128,7 +131,7 @@ def described(instance: Mapping[str, Any], disks: Disks, place: Place, vnc_passw
         disks=[_disk(disks, each, index) for index, each in enumerate(volumes)],
         seed=disks.seed_path(own),
         serial=disks.serial_path(own),
-        interfaces=interfaces(instance),
+        interfaces=interfaces(instance, bridges),
         virtualization=place.virtualization,
         arch=place.arch,
         vnc_listen=place.vnc_listen,
@@ -137,9 +140,15 @@ def described(instance: Mapping[str, Any], disks: Disks, place: Place, vnc_passw
     )
 
 
-def interfaces(instance: Mapping[str, Any]) -> list[Interface]:
-    """One a nic, on what its network's data.libvirt names; elsewhere, and without nics, QEMU's own user network leads outside."""
-    found = [_interface(each) for each in sorted(_rows(instance.get("nics")), key=lambda each: _number(each.get("deviceNumber")))]
+def on_segments(instance: Mapping[str, Any]) -> Json:
+    """The instance with those nics alone whose networks leave to Corral where they are."""
+    return {**instance, "nics": [each for each in _rows(instance.get("nics")) if _named(each) is None]}
+
+
+def interfaces(instance: Mapping[str, Any], bridges: Mapping[str, str]) -> list[Interface]:
+    """One a nic, on what its network's data.libvirt names, or else on the bridge that its address has in `bridges`; elsewhere, and without
+    nics, QEMU's own user network leads outside."""
+    found = [_interface(each, bridges) for each in sorted(_rows(instance.get("nics")), key=lambda each: _number(each.get("deviceNumber")))]
     return found or [Interface("user", {}, "")]
 
 
@@ -192,16 +201,23 @@ def identity_in(metadata: str) -> Identity | None:
     return Identity(own, known, element.get("cloud") or None) if own else None
 
 
-def _interface(nic: Mapping[str, Any]) -> Interface:
-    mac = str(nic.get("macAddress") or "").lower()
-    if mac and not _MAC.fullmatch(mac):
-        raise DriverError(f"the nic's macAddress {mac!r} is none")
+def _named(nic: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What a nic's network names for libvirt, if it does."""
     network = nic.get("network")
     data = network.get("data") if isinstance(network, Mapping) else None
     libvirt = data.get("libvirt") if isinstance(data, Mapping) else None
     wanted = libvirt.get("network") if isinstance(libvirt, Mapping) else None
-    if not isinstance(wanted, Mapping):
-        return Interface("user", {}, mac)
+    return wanted if isinstance(wanted, Mapping) else None
+
+
+def _interface(nic: Mapping[str, Any], bridges: Mapping[str, str]) -> Interface:
+    mac = str(nic.get("macAddress") or "").lower()
+    if mac and not _MAC.fullmatch(mac):
+        raise DriverError(f"the nic's macAddress {mac!r} is none")
+    wanted = _named(nic)
+    if wanted is None:
+        on = next((bridges[each["address"]] for each in _rows(nic.get("ipAddresses")) if each.get("address") in bridges), None)
+        return Interface("user", {}, mac) if on is None else Interface("bridge", {"bridge": on}, mac)
     type, sources = wanted.get("type"), wanted.get("source")
     if type not in _NETWORKS:
         raise DriverError(f"the network's data.libvirt.network.type is {type!r}: {', '.join(_NETWORKS)} are understood")

@@ -58,6 +58,8 @@ class Attachment:
     address: str
     mac: str
     names: tuple[str, ...]
+    mtu: int
+    """Of what goes through the bridge to other hosts."""
 
 
 class Networks:
@@ -124,13 +126,14 @@ class Networks:
             raise DriverError(
                 f"the server has not told within {KNOWN_SECONDS:.0f} s which hosts take part in network {missing}: look at its engine's log"
             ) from None
-        return [self._attachment(nic) for nic in nics]
+        mtu = await asyncio.to_thread(_mtu, self.underlay)
+        return [self._attachment(nic, mtu) for nic in nics]
 
     def _knows(self, nic: Nic, uuid: str) -> bool:
         segment = self._in_force.segments.get(nic.segment) if self._in_force is not None else None
         return segment is not None and any((each.instance, each.address) == (uuid, nic.address) for each in segment.endpoints)
 
-    def _attachment(self, nic: Nic) -> Attachment:
+    def _attachment(self, nic: Nic, mtu: int) -> Attachment:
         if (wrong := self._trouble.get(nic.segment)) is not None:
             raise DriverError(f"network {nic.network}: {wrong}")
         segment = self._document.segments.get(nic.segment)
@@ -138,7 +141,7 @@ class Networks:
             raise DriverError(f"network {nic.network} left this host while the instance was about to start on it")
         responder = self._responder
         names = (segment.gateway, *responder.others()) if responder is not None and responder.listens(segment.gateway) else ()
-        return Attachment(segment.bridge, nic.address, nic.mac, names)
+        return Attachment(segment.bridge, nic.address, nic.mac, names, mtu)
 
     async def _keep_up(self) -> None:
         while True:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from pycdlib.pycdlib import PyCdlib
 
+from agents.config_drive import files, write_config_drive
 from agents.driver import DriverError
-from agents.libvirt.config_drive import files, write_config_drive
 from agents.libvirt.disks import Disks
 from agents.libvirt.machine import NAMESPACE, Identity, Place, described, domain_uuid, domain_xml, identity_in, interfaces
 from agents.libvirt.migration import rewritten
 from agents.libvirt.xml import parsed
+from tests.support.config_drives import read_config_drive
 from tests.support.virtual_machines import machine
 
 PLACE = Place("qemu", "x86_64", "127.0.0.1")
@@ -79,9 +78,9 @@ def test_nics_are_on_what_their_networks_name_and_otherwise_on_qemus_own() -> No
         {"deviceNumber": 0, "macAddress": "02:00:00:00:00:01", "network": bridge},
         {"deviceNumber": 2, "macAddress": "02:00:00:00:00:03", "network": {"data": {}}},
     ]
-    found = [(each.type, dict(each.source), each.mac[-1]) for each in interfaces({"nics": nics})]
+    found = [(each.type, dict(each.source), each.mac[-1]) for each in interfaces({"nics": nics}, {})]
     assert found == [("bridge", {"bridge": "docker0"}, "1"), ("network", {"network": "default"}, "2"), ("user", {}, "3")]
-    assert [each.type for each in interfaces({})] == ["user"]
+    assert [each.type for each in interfaces({}, {})] == ["user"]
 
 
 def test_a_template_of_the_users_own_overrides_blocks_and_keeps_the_identity(disks: Disks, tmp_path: Path) -> None:
@@ -131,7 +130,7 @@ def test_the_config_drive_tells_cloud_init_who_the_machine_is(tmp_path: Path) ->
     data = {"metadata": {"10.42.0.7": {"meta-data": {"hostname": "web1", "public-keys": keys}, "user-data": "#!/bin/sh\n"}}}
     tree = {"uuid": OWN, "name": "web", "userdata": "#!/bin/sh\necho é\n", "nics": [nic], "data": data}
     write_config_drive(tmp_path / "seed.iso", tree)
-    read = opened(tmp_path / "seed.iso")
+    read = read_config_drive(tmp_path / "seed.iso")
     assert json.loads(read["meta-data"]) == {
         "instance-id": OWN, "local-hostname": "web1", "public-keys": ["ssh-rsa AAAA one", "ssh-rsa AAAA two"],
     }  # fmt: skip
@@ -164,18 +163,3 @@ def test_a_description_for_another_host_names_that_hosts_files_and_address(disks
     assert log.get("file") == f"/there/serial-{OWN}.log"
     assert listen is not None
     assert listen.get("address") == "10.0.0.9"
-
-
-def opened(path: Path) -> dict[str, str]:
-    """What is on a config drive, as Linux would see it (Rock Ridge)."""
-    image = PyCdlib()
-    image.open(str(path))
-    try:
-        result = {}
-        for name in ("meta-data", "user-data", "network-config"):
-            content = BytesIO()
-            image.get_file_from_iso_fp(content, rr_path=f"/{name}")
-            result[name] = content.getvalue().decode()
-        return result
-    finally:
-        image.close()

@@ -102,7 +102,7 @@ async def test_a_subnet_that_overlaps_another_of_the_host_is_told(driver: Docker
 
 
 def test_a_container_with_a_network_mode_of_its_own_is_left_as_it_is() -> None:
-    first = Attachment("corral-s7", "10.42.0.5", MAC, ("10.42.0.1", "10.0.0.53", "10.0.0.54", "10.0.0.55"))
+    first = Attachment("corral-s7", "10.42.0.5", MAC, ("10.42.0.1", "10.0.0.53", "10.0.0.54", "10.0.0.55"), 1450)
     for mode in ("host", "none", "container:abc"):
         body = {"Image": "x", "HostConfig": {"NetworkMode": mode}}
         assert attached(body, [first]) == body
