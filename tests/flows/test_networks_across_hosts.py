@@ -7,9 +7,10 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -30,16 +31,17 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="networks across hosts
 
 
 class Agent:
-    """`corral agent` in a host's own network."""
+    """`corral agent` in a host's own network. `engines`: its options for them."""
 
-    def __init__(self, host: LabHost, url: str, folder: Path) -> None:
-        self.host, self._url, self._folder = host, url, folder
+    def __init__(self, host: LabHost, url: str, folder: Path, engines: list[str]) -> None:
+        self.host, self._url, self._folder, self._engines = host, url, folder, engines
         self._process: subprocess.Popen[bytes] | None = None
         self.output = folder / f"{host.name}.output"
 
     def start(self) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("CORRAL_", "DOCKER_"))}
-        command = ["agent", "--url", self._url, "--docker", self.host.base_url, "--name", self.host.name, "--log-level", "info"]
+        kept["CORRAL_HOME"] = str(self._folder)
+        command = ["agent", "--url", self._url, *self._engines, "--name", self.host.name, "--log-level", "info"]
         with self.output.open("ab") as output:
             self._process = subprocess.Popen(
                 [*self.host.inside, sys.executable, "-m", "deploy.cli", *command, "--home", str(self._folder / self.host.name)],
@@ -54,18 +56,20 @@ class Agent:
 
 
 @contextmanager
-def cloud(home: Path, folder: Path, hosts: list[LabHost]) -> Iterator[tuple[httpx.Client, dict[str, Agent]]]:
-    """A server that the hosts reach, and an agent on each."""
+def cloud(
+    home: Path, folder: Path, hosts: list[LabHost], engines: Mapping[str, list[str]] = MappingProxyType({})
+) -> Iterator[tuple[httpx.Client, dict[str, Agent]]]:
+    """A server that the hosts reach, and an agent on each; over its Docker engine, unless `engines` says others by the host's name."""
     listen = str(ipaddress.ip_address(hosts[0].address) - 1)  # this machine's end of the way to the first host
     with ExitStack() as stack:
         server = stack.enter_context(Server(home, hosts="none", listen=listen, set=f"{SECURITY}=false"))
         url = server.url.replace("127.0.0.1", listen)
         http = stack.enter_context(httpx.Client(base_url=f"{url}/v1", timeout=30))
-        agents = {host.name: Agent(host, url, folder) for host in hosts}
+        agents = {each.name: Agent(each, url, folder, engines.get(each.name, ["--docker", each.base_url])) for each in hosts}
         for each in agents.values():
             stack.callback(each.stop)
             each.start()
-        until(lambda: http.get("/hosts", params={"state": "active"}).json()["data"], lambda seen: len(seen) == len(hosts))
+        until(lambda: http.get("/hosts", params={"state": "active"}).json()["data"], lambda seen: len(seen) >= len(hosts))
         yield http, agents
 
 
