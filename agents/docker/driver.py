@@ -34,7 +34,7 @@ from agents.docker.container import (
 from agents.docker.engine import Engine, NoEngine, outward_address
 from agents.docker.http import way_to
 from agents.docker.images import activate_image, ensure_image, images_of, inspect_image, remove_image
-from agents.docker.machines import is_machine, machine_body
+from agents.docker.machines import FOLDER, config_archive, is_machine, machine_body
 from agents.docker.networks import DockerBridges, attach_others, attached
 from agents.docker.raw import stop_timeout
 from agents.docker.tls import EngineTls
@@ -216,6 +216,8 @@ class DockerDriver:
                 raise DriverError(f"the container of {owner} was created and is gone: somebody removes containers of this engine")
         if found["State"] in ("created", "exited"):
             attach_others(client, found["Id"], attachments, names_for(instance)[:1])
+            if is_machine(instance):
+                client.put_archive(found["Id"], FOLDER, config_archive(instance))
         self._start(client, found)
         inspected: Json = client.inspect_container(found["Id"])
         listed = next((each for each in self._of(client, owner) if each["Id"] == found["Id"]), None)

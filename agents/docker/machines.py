@@ -3,6 +3,7 @@
     container's first process, a shell:  /machine/root.qcow2 over the image's disk, made at the first start
                                          qemu: serial console -> the container's log, ports of the container -> ports of the guest
                                          TERM -> the machine's power button
+                                         /machine/config.iso, put there before each start: who the machine is (config_drive.py)
 
 What an image needs: `sh`, `sed`, `mv`, `nc`, `qemu-img` and `qemu-system-x86_64` where programs are looked for, and the disk as DISK.
 machine_image.py makes one of a disk.
@@ -10,13 +11,18 @@ machine_image.py makes one of a disk.
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Iterable, Mapping
+from io import BytesIO
 
+from agents.config_drive import config_drive
 from agents.driver import DriverError, Json
 
 KIND = "virtualMachine"
-DISK = "/machine/disk"
-ROOT = "/machine/root.qcow2"
+FOLDER = "/machine"
+DISK = f"{FOLDER}/disk"
+ROOT = f"{FOLDER}/root.qcow2"
+CONFIG = "config.iso"
 
 MONITOR = 4444
 """QEMU's, on the container's loopback alone."""
@@ -51,6 +57,17 @@ def machine_body(instance: Mapping[str, object], body: Json) -> Json:
     return {**kept, "Entrypoint": ["sh", "-c", SCRIPT, "machine"], "Cmd": qemu(instance, body.get("ExposedPorts") or ())}
 
 
+def config_archive(instance: Mapping[str, object]) -> bytes:
+    """A tar of the config drive, for FOLDER. It tells no addresses: the guest's network is QEMU's own, which gives them by DHCP."""
+    content = config_drive({**instance, "nics": []})
+    archive = BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        member = tarfile.TarInfo(CONFIG)
+        member.size, member.mode = len(content), 0o600
+        tar.addfile(member, BytesIO(content))
+    return archive.getvalue()
+
+
 def qemu(instance: Mapping[str, object], ports: Iterable[str]) -> list[str]:
     """The command line. `ports` as Docker writes them: 80/tcp."""
     data = instance.get("data")
@@ -62,6 +79,7 @@ def qemu(instance: Mapping[str, object], ports: Iterable[str]) -> list[str]:
         "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-name", name, "-machine", "pc,accel=tcg",
         "-m", str(_number("memoryMb", instance.get("memoryMb") or MEGABYTES)), "-smp", str(_number("vcpu", vcpu)),
         "-drive", f"file={ROOT},format=qcow2,if=virtio",
+        "-drive", f"file={FOLDER}/{CONFIG},format=raw,if=ide,media=cdrom,readonly=on",
         "-netdev", f"user,id=net{forwards}", "-device", "virtio-net-pci,netdev=net",
         "-vga", "std", "-display", "none", "-serial", "stdio", "-monitor", f"tcp:127.0.0.1:{MONITOR},server=on,wait=off",
     ]  # fmt: skip

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
+import tarfile
 from collections.abc import AsyncIterator, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +15,10 @@ import docker
 import pytest
 
 from agents.docker import DockerDriver, machine_image
-from agents.docker.machines import machine_body, qemu
+from agents.docker.machines import FOLDER, config_archive, machine_body, qemu
 from agents.driver import DriverError
 from tests.agents.orders import Json, activate, deactivate, instance, purge
+from tests.support.config_drives import read_config_drive
 from tests.support.guests import guest
 from tests.support.waiting import until
 
@@ -110,6 +114,47 @@ async def test_a_machine_runs_in_a_container_without_rights_of_its_own(driver: D
     assert tree["uuid"] not in await driver.instances()
 
 
+@pytest.mark.timeout(180)
+async def test_a_machine_has_a_config_drive_which_is_made_anew_with_each_start(
+    driver: DockerDriver, engine: docker.APIClient, tmp_path: Path
+) -> None:
+    def on_drive(ident: str) -> Json:
+        stream, _ = engine.get_archive(ident, "/machine/config.iso")
+        with tarfile.open(fileobj=BytesIO(b"".join(stream))) as tar:
+            tar.extract("config.iso", tmp_path, filter="data")
+        return read_config_drive(tmp_path / "config.iso")
+
+    keys = {"0": {"openssh-key": "ssh-ed25519 AAAA one"}}
+    nic = {"macAddress": "02:00:00:00:00:01", "ipAddresses": [{"address": "10.42.0.7", "subnet": {"cidrSize": 16}}]}
+    tree = machine(userdata="#cloud-config\npackages: [nginx]\n", nics=[nic])
+    tree["data"]["metadata"] = {"10.42.0.7": {"meta-data": {"hostname": "web1", "public-keys": keys}}}
+    try:
+        started = await done(driver, activate(tree))
+        ident = started["instance"]["+data"]["dockerInspect"]["Id"]
+        found = await asyncio.to_thread(on_drive, ident)
+        assert found["user-data"] == tree["userdata"]
+        described = json.loads(found["meta-data"])
+        assert (described["local-hostname"], described["public-keys"]) == ("web1", ["ssh-ed25519 AAAA one"])
+        assert "network-config" not in found, "the guest's network is QEMU's own, with addresses of its own"
+        shown = await asyncio.to_thread(_asked_of_qemu, engine, ident, "info block")
+        assert "/machine/config.iso" in shown
+        await done(driver, deactivate(tree))
+        await done(driver, activate({**tree, "userdata": "#!/bin/sh\n"}, 30))
+        assert (await asyncio.to_thread(on_drive, ident))["user-data"] == "#!/bin/sh\n"
+    finally:
+        await done(driver, purge(tree, 40))
+
+
+def _asked_of_qemu(engine: docker.APIClient, ident: str, command: str) -> str:
+    """What its monitor says."""
+
+    def said() -> str:
+        made = engine.exec_create(ident, ["sh", "-c", f"echo {command} | nc -w 2 127.0.0.1 4444"])
+        return bytes(engine.exec_start(made["Id"])).decode(errors="replace")
+
+    return until(said, lambda text: "config.iso" in text or "virtio0" in text)
+
+
 @pytest.mark.timeout(120)
 def test_a_guest_that_switches_itself_off_ends_its_container(engine: docker.APIClient, tmp_path: Path) -> None:
     disk = tmp_path / "disk.img"
@@ -118,6 +163,7 @@ def test_a_guest_that_switches_itself_off_ends_its_container(engine: docker.APIC
     machine_image(engine, disk, name)
     container = engine.create_container_from_config(machine_body(machine(), {"Image": name, "HostConfig": {}}), None)["Id"]  # type: ignore[no-untyped-call]
     try:
+        engine.put_archive(container, FOLDER, config_archive(machine()))
         engine.start(container)
         assert engine.wait(container, timeout=60)["StatusCode"] == 0
         assert b"bye" in engine.logs(container)
