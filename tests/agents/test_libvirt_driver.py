@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,7 @@ async def test_a_domain_says_whose_it_is(host: Host) -> None:
     tree = vm(await host.image(), fields={"stopTimeout": 0})
     await host.start(tree)
     assert (await host.driver.held())[tree["uuid"]] == Held("running", 10, None, "libvirt"), "an older server does not say its cloud"
-    again = command("compute.instance.activate", on_host(tree)).model_copy(update={"context": {"epoch": 30, "cloud": "cloud1"}})
+    again = replace(command("compute.instance.activate", on_host(tree)), context={"epoch": 30, "cloud": "cloud1"})
     await host.driver.carry_out(again, lambda text, percent: None)
     assert (await host.driver.held())[tree["uuid"]] == Held("running", 30, "cloud1", "libvirt")
     await host.stop(tree)
