@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from websockets.exceptions import InvalidStatus
 from agents.libvirt.xml import parsed
 from tests.support.lab import LabHost, names
 from tests.support.server import Server
-from tests.support.small_server import SmallServer, served
+from tests.support.small_server import Files, SmallServer, served
 from tests.support.virtual_machines import boot_image, clear, domains_of
 
 pytestmark = pytest.mark.timeout(240)
@@ -25,13 +24,6 @@ pytestmark = pytest.mark.timeout(240)
 Json = dict[str, Any]
 
 SECONDS = 90.0
-
-
-class Files(SimpleHTTPRequestHandler):
-    """The web server of a test's images."""
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Quiet."""
 
 
 def until(http: httpx.Client, path: str, *states: str) -> Json:

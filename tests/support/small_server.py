@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, TypeVar
 
 
@@ -31,12 +31,19 @@ class Answering(BaseHTTPRequestHandler):
         """Quiet."""
 
 
+class Files(SimpleHTTPRequestHandler):
+    """Serves a folder, given as `directory`."""
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+
 class SmallServer(ThreadingHTTPServer):
     daemon_threads = True
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return "http://{}:{}".format(*self.server_address[:2])
 
 
 Server = TypeVar("Server", bound=SmallServer)
