@@ -32,17 +32,18 @@ LOOK_SECONDS = 0.2
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Ends the process; 1: it can't work, and has said why, 2: it was not asked rightly."""
-    given = _options().parse_args(arguments)
+    given = options().parse_args(arguments)
     try:
-        options = _read(given)
+        chosen = _read(given)
     except (RegistrationRefused, UnreadableCertificate) as error:
         _say(f"Corral: {error}")
         raise SystemExit(2) from None
     _log(given.log_level)
-    raise SystemExit(asyncio.run(_run(options)))
+    raise SystemExit(asyncio.run(_run(chosen)))
 
 
-def _options() -> argparse.ArgumentParser:
+def options() -> argparse.ArgumentParser:
+    """Those of `corral agent`, so far as they are a machine's that joins."""
     parser = argparse.ArgumentParser(prog="agent.pyz", description="Makes this machine a host of a Corral, until it is stopped.")
     parser.add_argument("--url", default=os.environ.get("CATTLE_URL"), help="the server, as in http://server:8080")
     parser.add_argument("--join", metavar="URL", help="the address of a registration token's script: names the server, and joins it")
@@ -54,6 +55,15 @@ def _options() -> argparse.ArgumentParser:
     verify = "whether the engine's certificate must be its authority's"
     parser.add_argument("--docker-tls-verify", action=argparse.BooleanOptionalAction, help=verify)
     parser.add_argument("--libvirt", metavar="URI", default=os.environ.get("CORRAL_LIBVIRT"), help="the libvirt, for virtual machines")
+    how, storage = (os.environ.get(f"CORRAL_LIBVIRT_{each}") or None for each in ("TYPE", "STORAGE"))
+    parser.add_argument(
+        "--libvirt-type", choices=("auto", "kvm", "qemu"), default=how or "auto", help="how they run; auto: the best there is"
+    )
+    parser.add_argument("--libvirt-storage", metavar="FOLDER", type=Path, default=storage, help="where their images and disks are")
+    migration = os.environ.get("CORRAL_LIBVIRT_MIGRATION")
+    parser.add_argument("--libvirt-migration", metavar="URI", default=migration, help="where other hosts' libvirts reach this one")
+    port = os.environ.get("CORRAL_CONSOLE_PORT") or "0"
+    parser.add_argument("--console-port", metavar="PORT", type=int, default=port, help="for the screens of virtual machines (any free one)")
     parser.add_argument("--name", help="what people call it (this machine's name)")
     parser.add_argument("--home", type=Path, help="where it remembers who it is ($CORRAL_HOME/agent)")
     parser.add_argument("--host-ip", metavar="IP", default=os.environ.get("CATTLE_AGENT_IP"), help="where its published ports are reached")
@@ -82,6 +92,8 @@ def _read(given: argparse.Namespace) -> AgentOptions:
     member = Member(given.over_ssh, keys) if given.over_ssh is not None and keys is not None else None
     return AgentOptions(
         url.rstrip("/").removesuffix("/v1"), folder, sim=given.sim, docker=given.docker, libvirt=given.libvirt,
+        libvirt_type=None if given.libvirt_type == "auto" else given.libvirt_type, libvirt_storage=given.libvirt_storage,
+        libvirt_migration=given.libvirt_migration, console_port=given.console_port,
         libvirt_templates=folder.parent / "libvirt-templates", name=given.name, host_ip=given.host_ip, nats=given.nats, credentials=keys,
         token=token, member=member, tls=trusting() if url.startswith("https") else None,
         docker_certificates=given.docker_cert_path, docker_verify=given.docker_tls_verify,
@@ -152,7 +164,8 @@ def _is_active(options: AgentOptions) -> bool:
         listed = Server(options.url, options.credentials, options.tls).get("v1/agents", uuid=own_uuid(options.folder)).get("data") or []
         return any(each.get("state") == "active" for each in listed)
     told = Server(options.url, member.keys, options.tls).get("corral/info").get("agents") or []
-    return any(each.get("state") == "active" and "active" in each.get("hosts", ()) for each in told)
+    # A host that somebody has deactivated is known, too: its agent works for it.
+    return any(each.get("state") == "active" and {"active", "inactive"} & set(each.get("hosts", ())) for each in told)
 
 
 def _say(sentence: str) -> None:

@@ -104,7 +104,7 @@ async def _serve(settings: Settings) -> None:
             if url:
                 _say_what_is_next(settings, home, addresses, url, image if hosts else "", say, hostless=hosts.none_known)
                 if parts.commands.settings[SECURITY]:
-                    _say_key(key, await joining_token(parts), url if settings.loopback else _from_elsewhere(url), say)
+                    _say_key(key, await joining_token(parts), _from_elsewhere(url) if settings.listen in ("0.0.0.0", "::") else url, say)
             if parts.watched.port is not None:
                 say.print(f"Figures and health: http://{in_url(settings.metrics_listen)}:{parts.watched.port}/metrics, /healthz, /readyz")
             port = listener.getsockname()[1] if listener else 0
@@ -191,7 +191,6 @@ def _say_key(key: Credentials | None, token: str, url: str, say: Console) -> Non
     if key is None:
         say.print("[yellow]It asks for API keys, and the admin has none yet:[/] it comes with an engine at work; start this once more then")
         return
-    joins = f"CATTLE_REGISTRATION_ACCESS_KEY=registrationToken CATTLE_REGISTRATION_SECRET_KEY={token}"
     pair = f"{key.access_key}:{key.secret_key}"
     say.print("[bold]It asks for API keys[/]: this is the admin's (the CLI finds it in this home)")
     for what, how in (
@@ -199,7 +198,7 @@ def _say_key(key: Credentials | None, token: str, url: str, say: Console) -> Non
         ("secret key", key.secret_key),
         ("with curl", f"curl -u {pair} {url}/v1"),
         ("with the CLI", f"corral --key {pair} ps --url {url}"),
-        ("join a host", f"{joins} corral agent --url {url}      (run on its machine; it can do nothing else with that)"),
+        ("join a host", f"curl -sS '{url}/v1/scripts/{token}' | sh      (run on its machine; docs/hosts.md)"),
         ("without keys", f"corral up --set {SECURITY}=false      (whoever reaches it is admin then)"),
     ):
         say.print(f"  {what:<18} {how}", markup=False)

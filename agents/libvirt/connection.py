@@ -34,8 +34,8 @@ WORK_SECONDS = 3600.0
 KEEPALIVE_SECONDS, KEEPALIVES = 5, 3
 
 INSTALL = (
-    "the Python bindings of libvirt are not installed: pip install 'corral[libvirt]' "
-    "(it compiles them: on Debian, apt-get install libvirt-dev pkg-config gcc python3-dev comes before)"
+    "the Python bindings of libvirt are not installed: apt-get install python3-libvirt, where Debian's own python3 runs this; else "
+    "pip install 'corral[libvirt]' (it compiles them: apt-get install libvirt-dev pkg-config gcc python3-dev comes before)"
 )
 
 Result = TypeVar("Result")

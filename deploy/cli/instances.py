@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated, Any
 
 import typer
@@ -27,7 +28,7 @@ from deploy.cli.state import show_then
 from deploy.cli.telling import recorded, timeline
 from deploy.cli.things import INSTANCES as ONLY_INSTANCES
 from deploy.cli.things import Thing as Found
-from deploy.cli.things import resolve
+from deploy.cli.things import Unknown, resolve, resolve_host
 from deploy.cli.waiting import until_settled
 
 Json = dict[str, Any]
@@ -53,9 +54,17 @@ def register(app: typer.Typer) -> None:
         "corral run nginx                        (the same as docker:nginx)",
         "corral run busybox -- sleep 600         (-- ends corral's own options)",
         "corral run sim:big --vm --host 1h2 --no-wait",
+        "corral run --vm debian --memory 1024    (of the image that is called debian)",
     ])  # fmt: skip
     def run(
-        image: Annotated[str, typer.Argument(metavar="IMAGE", help="docker:NAME, sim:NAME, or NAME: docker:NAME.", show_default=False)],
+        image: Annotated[
+            str,
+            typer.Argument(
+                metavar="IMAGE",
+                help="docker:NAME, sim:NAME, or NAME: docker:NAME. With --vm a NAME is an image's, by which Corral knows it.",
+                show_default=False,
+            ),
+        ],
         words: Annotated[
             list[str] | None, typer.Argument(metavar="COMMAND", help="What it runs, instead of the image's own.", show_default=False)
         ] = None,
@@ -66,6 +75,7 @@ def register(app: typer.Typer) -> None:
         ] = None,
         host: Annotated[str | None, typer.Option("--host", metavar="THING", help="The host it must run on.")] = None,
         vm: Annotated[bool, typer.Option("--vm", help="A virtual machine instead of a container.")] = False,
+        memory: Annotated[int | None, typer.Option("--memory", metavar="MB", min=4, help="Of a virtual machine.")] = None,
         wait: Wait = True,
         show_timeline: Annotated[bool, typer.Option("--timeline", help="Then show what happened, event by event.")] = False,
         timeout: Timeout = RUN_SECONDS,
@@ -75,8 +85,16 @@ def register(app: typer.Typer) -> None:
         """Create an instance, wait until it runs, print its id."""
         with connect(url) as client:
             fields = new_instance(image, words or [], name, env or [], publish or [])
+            kind = fields["imageUuid"].partition(":")[0]
+            if vm and not image.startswith(f"{kind}:"):
+                with suppress(Unknown):  # else it is one of Docker's that nobody has asked for yet
+                    known = resolve(client, image, ("image",))
+                    fields["imageId"], kind = known.id, known.document["kind"]
+                    del fields["imageUuid"]
+            if memory is not None:
+                fields["memoryMb"] = memory
             if host is not None:
-                fields["requestedHostId"] = resolve(client, host, ("host",)).id
+                fields["requestedHostId"] = resolve_host(client, host, (kind,)).id
             answer = client.post("/v1/virtualmachines" if vm else "/v1/containers", fields)
             found = Found("instance", answer.document)
             if wait:
@@ -169,8 +187,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Move running instances to another host. A container ends before it starts there anew, from its image; a VM runs on."""
         with connect(url) as client:
-            where = {"hostId": resolve(client, to, ("host",)).id} if to is not None else {}
-            _each(client, things, output, lambda found: _move(client, found, where, wait, timeout))
+            _each(client, things, output, lambda found: _move(client, found, to, wait, timeout))
 
     @command(app, "rm", INSTANCES, ["corral rm web", "corral rm web db --purge"])
     def rm(
@@ -251,10 +268,13 @@ def _act(client: Client, found: Found, action: str, goal: str, wait: bool, timeo
     return found.document
 
 
-def _move(client: Client, found: Found, where: Json, wait: bool, timeout: float) -> Json:
+def _move(client: Client, found: Found, to: str | None, wait: bool, timeout: float) -> Json:
     found = Found(found.type, client.find(found.path) or found.document)
     if "migrate" not in (found.document.get("actions") or {}):
         raise Failed(f"{found.title} is {found.state}: only what is running can move")
+    where = {}
+    if to is not None:
+        where["hostId"] = resolve_host(client, to, [each["kind"] for each in client.all(f"{found.path}/hosts")]).id
     document: Json = client.post(found.path, where, action="migrate").document
     if not wait:
         return document
@@ -301,9 +321,12 @@ def _row(each: Json) -> tuple[str | Text, ...]:
 
 
 def image_of(document: Json) -> str:
-    """As it was asked for; where that was by id, by its uuid, else by the id alone: who may run an image need not be shown it."""
+    """As it was asked for; where that was by id, by its uuid (its name, where that says nothing), else by the id alone: who may run an
+    image need not be shown it."""
     image = document.get("image")
     shown = image.get("uuid") if isinstance(image, dict) else None
+    if isinstance(image, dict) and ":" not in str(shown):
+        shown = image.get("name") or shown
     return str(document.get("imageUuid") or shown or document.get("imageId") or "")
 
 
@@ -363,4 +386,3 @@ def _describe(client: Client, found: Found, secrets: bool) -> None:
     console.print(Text.assemble((f"  {'actions':<{width}}  ", "dim"), ", ".join(actions) or "none now"))
     if found.type == "instance":
         hint(f"How it came to be: corral replay {found.stream}")
-

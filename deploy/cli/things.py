@@ -132,6 +132,18 @@ def resolve(client: Client, text: str, types: Sequence[str] | None = None) -> Th
     return found[0]
 
 
+def resolve_host(client: Client, text: str, kinds: Iterable[str]) -> Thing:
+    """A machine with several engines is several hosts of one name: the one of these kinds is meant. Raises Unknown or Ambiguous."""
+    try:
+        return resolve(client, text, ("host",))
+    except Ambiguous as error:
+        wanted = set(kinds)
+        fitting = [each for each in error.candidates if each.document.get("kind") in wanted]
+        if len(fitting) != 1:
+            raise
+        return fitting[0]
+
+
 def images_give_way(things: Sequence[T], type_of: Callable[[T], str]) -> list[T]:
     """1i4 and nginx are the instance, whatever its state, and not its image."""
     instance = any(type_of(each) == "instance" for each in things)

@@ -51,7 +51,8 @@ write_run() {
             echo "#!/bin/sh"
             echo "# Written by the script of a registration token: starts this machine's agent."
             for name in CATTLE_URL CATTLE_REGISTRATION_ACCESS_KEY CATTLE_REGISTRATION_SECRET_KEY CATTLE_AGENT_IP \
-                CORRAL_HOME CORRAL_CA CORRAL_DOCKER DOCKER_HOST; do
+                CORRAL_HOME CORRAL_CA CORRAL_DOCKER DOCKER_HOST \
+                CORRAL_LIBVIRT CORRAL_LIBVIRT_TYPE CORRAL_LIBVIRT_STORAGE CORRAL_LIBVIRT_MIGRATION CORRAL_CONSOLE_PORT; do
                 eval "value=\${$name:-}"
                 [ -z "$value" ] || echo "export $name=$(quoted "$value" | cut -c 2-)"
             done
@@ -61,6 +62,7 @@ write_run() {
         } >"$home/run.new"
     )
     mv "$home/run.new" "$home/run"
+    quoted "$@" >"$home/options"
 }
 
 start_with_the_machine() {
@@ -93,12 +95,17 @@ start_python() {
     home=${CORRAL_HOME:-${HOME:-/root}/.corral}/agent
     mkdir -p "$home" && chmod 700 "$home" || fail "can't write to $home: set CORRAL_HOME to a folder that is yours"
     home=$(cd "$home" && pwd)
+    # Without options they are those of the last time; other ones take the place of all of those.
+    if [ "$#" = 0 ] && [ -s "$home/options" ]; then eval "set --$(cat "$home/options")"; fi
     if at_work; then
-        if [ "$(cat "$home/code" 2>/dev/null)" = "$CORRAL_AGENT_SHA256" ]; then
+        if [ "$(quoted "$@")" != "$(cat "$home/options" 2>/dev/null)" ]; then
+            end_older "An agent with other options is at work here"
+        elif [ "$(cat "$home/code" 2>/dev/null)" = "$CORRAL_AGENT_SHA256" ]; then
             say "An agent of this machine is at work already: process $pid, which logs to $home/agent.log"
             exit 0
+        else
+            end_older "An agent of other code is at work here"
         fi
-        end_older "An agent of other code is at work here"
     fi
     fetch_checked agent.pyz "$home/agent.pyz" "$CORRAL_AGENT_SHA256"
     write_run "$@"

@@ -299,6 +299,14 @@ def test_an_agent_brings_a_host_and_ends_by_ctrl_c(own_server: Server, tmp_path:
     assert len([each for each in corral.json("hosts") if (each["agent"] or {}).get("name") == "paper"]) == 1
 
 
+def test_a_virtual_machine_is_made_of_an_image_by_its_name(corral: Cli) -> None:
+    corral("run", "sim:disk", "--vm")
+    machine = corral.json("run", "disk", "--vm", "--memory", "64")
+    assert (machine["type"], machine["state"], machine["memoryMb"]) == ("virtualMachine", "running", 64)
+    [shown] = [each for each in corral.json("ps") if each["id"] == machine["id"]]
+    assert shown["image"]["uuid"] == "sim:disk"
+
+
 def test_the_views_are_rebuilt_equal_while_everything_runs(corral: Cli) -> None:
     before = corral.json("ps")  # not -a: what was removed leaves that list by and by
     rebuilt = corral.json("rebuild")

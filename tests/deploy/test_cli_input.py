@@ -18,12 +18,13 @@ from agents.registration import RegistrationRefused
 from agents.run import keep_kind
 from agents.wire import Message, Presence
 from commands.catalogue.builtin import CATALOGUE
+from deploy.cli import things
 from deploy.cli.app import build
-from deploy.cli.client import base_url
+from deploy.cli.client import Client, base_url
 from deploy.cli.errors import WrongUse
 from deploy.cli.instances import facts_of, new_instance, ports_of, readable
 from deploy.cli.servers import addresses, up_command
-from deploy.cli.things import ids_meant, root_types, stream_meant
+from deploy.cli.things import Ambiguous, Thing, ids_meant, resolve_host, root_types, stream_meant
 from deploy.cli.watch import Heard, decoded, one_line
 from deploy.embedded import hold
 from deploy.settings import Settings, described
@@ -272,3 +273,18 @@ def test_a_moment_before_the_logs_begin_is_no_option() -> None:
     result = CliRunner().invoke(build(), ["diff", "-1", "4"])
     assert isinstance(result.exception, WrongUse)
     assert "'-1' is no moment: give a position (120), a time" in str(result.exception)
+
+
+def test_of_a_machine_with_several_engines_the_host_of_the_wanted_kind_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = [Thing("host", {"id": f"1h{number}", "kind": kind, "name": "rack-2"}) for number, kind in ((2, "docker"), (3, "libvirt"))]
+
+    def ambiguous(*given: object) -> Thing:
+        raise Ambiguous("rack-2", hosts)
+
+    monkeypatch.setattr(things, "resolve", ambiguous)
+    with Client("http://127.0.0.1:1") as client:
+        assert resolve_host(client, "rack-2", ["libvirt"]).id == "1h3"
+        assert resolve_host(client, "rack-2", ["docker"]).id == "1h2"
+        for kinds in (["docker", "libvirt"], ["sim"]):
+            with pytest.raises(Ambiguous, match="host-2"):
+                resolve_host(client, "rack-2", kinds)

@@ -43,7 +43,7 @@ def test_https_with_keys_and_the_cli_of_its_home_and_of_another(tmp_path: Path) 
         told = server.said()
         assert f"curl -u {key['access']}:{key['secret']} {url}/v1\n" in told, "as it can be pasted"
         assert f"corral --key {key['access']}:{key['secret']} ps --url {url}\n" in told
-        joining = re.search(rf"CATTLE_REGISTRATION_SECRET_KEY=(\S+) corral agent --url {re.escape(url)} ", told)
+        joining = re.search(rf"curl -sS '{re.escape(url)}/v1/scripts/(\S+)' \| sh ", told)
         assert joining is not None
         context = ssl.create_default_context(cafile=str(cert))
         with httpx.Client(base_url=url, verify=context, timeout=20) as http:

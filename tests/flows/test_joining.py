@@ -51,14 +51,22 @@ def test_a_pasted_command_makes_a_machine_a_host_once(home: Path, tmp_path: Path
         assert "This machine has joined" in shell(f"{command.strip()} -s -- --sim --name paper", tmp_path, variables=mine)
         hosts = until(lambda: http.get("/v1/hosts", params={"state": "active"}).json()["data"], lambda seen: len(seen) == 1)
         assert hosts[0]["accountId"] == made["accountId"]  # what it brings is of the account whose token it had
-        assert "at work already" in shell(f"{command.strip()} -s -- --sim", tmp_path, variables=mine)
+        assert "at work already" in shell(f"{command.strip()} -s -- --sim --name paper", tmp_path, variables=mine)
+        assert "at work already" in shell(command.strip(), tmp_path, variables=mine), "without options, they are those of before"
+        before = int((agent / "pid").read_text())
+        replaced = shell(f"{command.strip()} -s -- --sim --name reed", tmp_path, variables=mine)
+        assert "An agent with other options is at work here" in replaced
+        assert not alive(before)
 
         pid = int((agent / "pid").read_text())
         os.kill(pid, signal.SIGTERM)
         until(lambda: alive(pid), lambda seen: not seen)
         [found] = http.get("/v1/agents").json()["data"]
         assert state(http, found) == "reconnecting"  # it said that it goes
-        assert "known" in shell(f"{command.strip()} -s -- --sim", tmp_path, variables=mine)  # the same agent again
+        http.post(f"/v1/hosts/{hosts[0]['id']}/?action=deactivate").raise_for_status()
+        again = shell(f"{command.strip()} -s -- --sim", tmp_path, variables=mine)
+        assert "known" in again  # the same agent
+        assert "It is active" in again, "though its host gets no instances just now"
         assert state(http, found, "active") == "active"
         [found] = http.get("/v1/agents").json()["data"]
         assert (found["kind"], found["managedConfig"]) == ("registeredAgent", True)

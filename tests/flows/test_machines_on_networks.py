@@ -15,7 +15,8 @@ import pytest
 
 from agents.libvirt.machine import domain_uuid
 from agents.libvirt.xml import parsed
-from tests.flows.test_networks_across_hosts import WAITS, cloud, inside, made, network_state, state
+from tests.flows.test_networks_across_hosts import WAITS
+from tests.support.hosts import a_cloud, inside, made, network_state, state
 from tests.support.lab import LabHost
 from tests.support.virtual_machines import boot_image, clear, domains_of
 from tests.support.waiting import until
@@ -89,7 +90,8 @@ def test_a_machine_and_a_container_on_two_hosts_hear_each_other(
     (tmp_path / "libvirt-templates" / "domain.mako").write_text(BOOTS_FROM_NETWORK)
     machines = ["--libvirt", other.libvirt_url, "--libvirt-type", "qemu", "--libvirt-storage", str(own / "disks")]
     docker = ["--docker", other.base_url] if "docker" in engines else []
-    with cloud(home, tmp_path, two, {other.name: [*docker, *machines]}) as (http, _):
+    with a_cloud(home, tmp_path, two, {other.name: [*docker, *machines]}) as cloud:
+        http = cloud.http
         known = http.get("/hosts").json()["data"]
         [there] = [each for each in known if (each["name"], each["kind"]) == (other.name, "libvirt")]
         assert there["data"]["underlay"] == other.address

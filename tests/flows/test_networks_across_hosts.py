@@ -5,21 +5,16 @@ from __future__ import annotations
 import ipaddress
 import os
 import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import httpx
 import pytest
 
-from agents.docker.networks import SEGMENT_LABEL
-from deploy.settings import SECURITY
+from tests.support.hosts import a_cloud, clear_networks, eventually, inside, made, network_state, on, state
 from tests.support.lab import LabHost
-from tests.support.server import CHECKOUT, Server
 from tests.support.waiting import until
 
 Json = dict[str, Any]
@@ -28,95 +23,6 @@ SERVES, WAITS = (f"sh -c 'trap exit TERM; {command} & wait'" for command in ("ht
 """(Alone, as a container's first process, these would not hear that they are to stop.)"""
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="networks across hosts are made by root")
-
-
-class Agent:
-    """`corral agent` in a host's own network. `engines`: its options for them."""
-
-    def __init__(self, host: LabHost, url: str, folder: Path, engines: list[str]) -> None:
-        self.host, self._url, self._folder, self._engines = host, url, folder, engines
-        self._process: subprocess.Popen[bytes] | None = None
-        self.output = folder / f"{host.name}.output"
-
-    def start(self) -> None:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("CORRAL_", "DOCKER_"))}
-        kept["CORRAL_HOME"] = str(self._folder)
-        command = ["agent", "--url", self._url, *self._engines, "--name", self.host.name, "--log-level", "info"]
-        with self.output.open("ab") as output:
-            self._process = subprocess.Popen(
-                [*self.host.inside, sys.executable, "-m", "deploy.cli", *command, "--home", str(self._folder / self.host.name)],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=kept, cwd=CHECKOUT, start_new_session=True,
-            )  # fmt: skip
-
-    def stop(self, *, kill: bool = False) -> None:
-        if self._process is not None:
-            self._process.kill() if kill else self._process.terminate()
-            self._process.wait(30)
-            self._process = None
-
-
-@contextmanager
-def cloud(
-    home: Path, folder: Path, hosts: list[LabHost], engines: Mapping[str, list[str]] = MappingProxyType({})
-) -> Iterator[tuple[httpx.Client, dict[str, Agent]]]:
-    """A server that the hosts reach, and an agent on each; over its Docker engine, unless `engines` says others by the host's name."""
-    listen = str(ipaddress.ip_address(hosts[0].address) - 1)  # this machine's end of the way to the first host
-    with ExitStack() as stack:
-        server = stack.enter_context(Server(home, hosts="none", listen=listen, set=f"{SECURITY}=false"))
-        url = server.url.replace("127.0.0.1", listen)
-        http = stack.enter_context(httpx.Client(base_url=f"{url}/v1", timeout=30))
-        agents = {each.name: Agent(each, url, folder, engines.get(each.name, ["--docker", each.base_url])) for each in hosts}
-        for each in agents.values():
-            stack.callback(each.stop)
-            each.start()
-        until(lambda: http.get("/hosts", params={"state": "active"}).json()["data"], lambda seen: len(seen) >= len(hosts))
-        yield http, agents
-
-
-def made(http: httpx.Client, plural: str, **fields: Any) -> Json:
-    answer = http.post(f"/{plural}", json=fields)
-    assert answer.status_code == 201, answer.text
-    document: Json = answer.json()
-    return document
-
-
-def state(http: httpx.Client, document: Json, *states: str) -> Json:
-    def look() -> Json:
-        seen: Json = http.get(document["links"]["self"]).json()
-        return seen
-
-    def right(seen: Json) -> bool:
-        assert seen["transitioning"] != "error" or "error" in states, seen["transitioningMessage"]
-        return seen["state"] in states
-
-    return until(look, right)
-
-
-def network_state(host: LabHost) -> tuple[list[str], list[str]]:
-    """Interfaces and firewall rules of a host; a container that others have there is not counted."""
-
-    def said(*command: str) -> str:
-        return subprocess.run([*host.inside, *command], capture_output=True, text=True, timeout=30, check=True).stdout
-
-    interfaces = sorted(line.split()[0].partition("@")[0] for line in said("ip", "-br", "link").splitlines())
-    rules = said("iptables-save").splitlines()
-    return interfaces, sorted(line for line in rules if line.startswith("-A"))
-
-
-def inside(host: LabHost, container: Json, script: str) -> tuple[int, str]:
-    client = host.client()
-    try:
-        [found] = client.containers.list(all=True, filters={"label": f"corral.instance.uuid={container['uuid']}"})
-        code, output = found.exec_run(["sh", "-c", script])
-        assert isinstance(code, int)
-        assert isinstance(output, bytes)
-        return code, output.decode()
-    finally:
-        client.close()
-
-
-def eventually(host: LabHost, container: Json, script: str, seconds: float = 60) -> str:
-    return until(lambda: inside(host, container, script), lambda seen: seen[0] == 0, seconds)[1]
 
 
 def asking(web: Json) -> str:
@@ -130,21 +36,7 @@ def two(docker_hosts: dict[str, LabHost]) -> Iterator[list[LabHost]]:
     hosts = list(docker_hosts.values())[:2]
     yield hosts
     for host in hosts:
-        client = host.client()
-        for network in client.networks.list(filters={"label": SEGMENT_LABEL}):
-            for container in client.containers.list(all=True, filters={"network": str(network.id)}):
-                container.remove(force=True, v=True)
-            network.remove()
-        client.close()
-        for name in network_state(host)[0]:
-            if name.startswith("corral-v"):
-                subprocess.run([*host.inside, "ip", "link", "del", name], timeout=30, check=True)
-
-
-def on(http: httpx.Client, host: LabHost) -> str:
-    [found] = http.get("/hosts", params={"name": host.name}).json()["data"]
-    number: str = found["id"]
-    return number
+        clear_networks(host)
 
 
 def heard_again(http: httpx.Client, host: LabHost, client: Json, stopped: Json) -> Json:
@@ -169,7 +61,8 @@ def switch(http: httpx.Client, host: LabHost, action: str) -> None:
 def test_containers_of_a_network_meet_across_hosts_and_leave_nothing_behind(home: Path, tmp_path: Path, two: list[LabHost]) -> None:
     here, there = two
     before = {each.name: network_state(each) for each in two}
-    with cloud(home, tmp_path, two) as (http, agents):
+    with a_cloud(home, tmp_path, two) as cloud:
+        http, agents = cloud.http, cloud.agents
         network = state(http, made(http, "networks", name="inner"), "active")
         state(http, made(http, "subnets", networkId=network["id"], networkAddress="10.83.0.0"), "active")
         plain = {"imageUuid": f"docker:{here.image}", "networkIds": [network["id"]]}
@@ -218,7 +111,8 @@ def test_containers_of_a_network_meet_across_hosts_and_leave_nothing_behind(home
 @pytest.mark.timeout(300)
 def test_who_talks_to_an_instance_goes_on_when_that_has_moved(home: Path, tmp_path: Path, two: list[LabHost]) -> None:
     here, there = two
-    with cloud(home, tmp_path, two) as (http, _):
+    with a_cloud(home, tmp_path, two) as cloud:
+        http = cloud.http
         network = state(http, made(http, "networks", name="inner"), "active")
         state(http, made(http, "subnets", networkId=network["id"], networkAddress="10.84.0.0"), "active")
         plain = {"imageUuid": f"docker:{here.image}", "networkIds": [network["id"]]}

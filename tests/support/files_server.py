@@ -17,7 +17,7 @@ class _Files(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def files_of(folder: Path) -> Iterator[str]:
+def files_of(folder: Path, address: str = "127.0.0.1") -> Iterator[str]:
     """Its URL, as long as it serves."""
-    with served(SmallServer(("127.0.0.1", 0), partial(_Files, directory=str(folder)))) as server:
+    with served(SmallServer((address, 0), partial(_Files, directory=str(folder)))) as server:
         yield server.url

@@ -36,7 +36,7 @@ class SmallServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return "http://{}:{}".format(*self.server_address[:2])
 
 
 Server = TypeVar("Server", bound=SmallServer)

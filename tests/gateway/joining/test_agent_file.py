@@ -7,7 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import typer
+
 import agents
+from agents.main import options
+from deploy.cli.app import build
 from gateway.joining.agent_file import LEFT_OUT, LIBRARIES, agent_file
 from tests.support.http import Api
 
@@ -55,3 +59,16 @@ async def test_who_has_it_is_not_sent_it_again(api: Api) -> None:
     assert first.content == agent_file().content
     again = await api.http.get("/v1/scripts/agent.pyz", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+
+
+def test_it_takes_the_options_of_corral_agent() -> None:
+    command = typer.main.get_command(build())
+    context = typer.Context(command)
+    assert isinstance(command, typer.core.TyperGroup)
+    agent = command.get_command(context, "agent")
+    assert agent is not None
+    theirs = {name for each in agent.params for name in each.opts if name.startswith("--")}
+    assert "--libvirt-type" in theirs
+    assert {name for name in theirs if name not in options().format_help()} == {"--log-format", "--nats-ca"}, (
+        "it logs JSON, and has --cacert"
+    )
