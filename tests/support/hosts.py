@@ -35,6 +35,11 @@ class Agent:
         self.output = folder / f"{host.name}.output"
 
     @property
+    def hosts(self) -> int:
+        """How many it is to the server: one for each of its engines."""
+        return self._engines.count("--docker") + self._engines.count("--libvirt")
+
+    @property
     def storage(self) -> Path:
         """Of the disks of its virtual machines, and of what they say on their serial ports."""
         return self._folder / f"{self.host.name}.machines"
@@ -84,7 +89,7 @@ def a_cloud(
         for each in agents.values():
             stack.callback(each.stop)
             each.start()
-        count = len(hosts) * (2 if machines else 1)
+        count = sum(each.hosts for each in agents.values())
         until(lambda: http.get("/hosts", params={"state": "active"}).json()["data"], lambda seen: len(seen) == count)
         yield Cloud(server, http, agents)
 
