@@ -18,13 +18,13 @@ from pathlib import Path
 
 import structlog
 
-from agents.credentials import Credentials
 from agents.driver import DriverError
-from agents.joining import Member, invitation, joined, token_given
-from agents.ledger import LedgerInUse
-from agents.registration import RegistrationRefused, Server, ServerAway
+from agents.joining.by_token import Member, invitation, joined, token_given
+from agents.joining.credentials import Credentials
+from agents.joining.registration import RegistrationRefused, Server, ServerAway
+from agents.joining.trust import CA, UnreadableCertificate, trusting
 from agents.run import HEARS, AgentOptions, keep_kind, kind_of, own_uuid, run_agent
-from agents.trust import CA, UnreadableCertificate, trusting
+from agents.work.ledger import LedgerInUse
 
 ACTIVE_SECONDS = 60.0
 LOOK_SECONDS = 0.2

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from agents.access import Access, believed, own_seed, public
-from agents.configuration import Configuration
-from agents.credentials import Credentials
 from agents.driver import Driver
-from agents.files import keep
-from agents.joining import Member, join, joined, place_of
-from agents.process import CONCURRENCY, Agent
-from agents.registration import Place, RegistrationRefused, ServerAway, register, register_key
+from agents.joining.access import Access, believed, own_seed, public
+from agents.joining.by_token import Member, join, joined, place_of
+from agents.joining.credentials import Credentials
+from agents.joining.files import keep
+from agents.joining.registration import Place, RegistrationRefused, ServerAway, register, register_key
 from agents.several import SeveralDrivers
 from agents.simulated import SimulatedDriver
+from agents.work.configuration import Configuration
+from agents.work.process import CONCURRENCY, Agent
 
 if TYPE_CHECKING:
     from agents.docker import DockerDriver

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from agents.configuration import Configuration
 from agents.driver import (
     IMAGE_COMMANDS,
     RUNNING,
@@ -34,6 +33,7 @@ from agents.driver import (
 from agents.jsons import dumps
 from agents.live import NOT_RUNNING, NOT_THERE, Question
 from agents.wire import Message
+from agents.work.configuration import Configuration
 
 SETTINGS_KEY = "io.cattle.platform.agent.connection.simulator.AgentConnectionSimulator"
 """Where an agent's data holds how many hosts and pools it is to report."""

@@ -7,8 +7,8 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-from agents.credentials import Credentials
-from agents.files import keep
+from agents.joining.credentials import Credentials
+from agents.joining.files import keep
 from commands.accepting.service import Actor
 from commands.logic.registration_tokens import token
 from commands.resource import Resource

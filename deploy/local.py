@@ -14,13 +14,13 @@ from typing import Self
 import structlog
 from nats.aio.client import Client
 
-from agents.configuration import Configuration
-from agents.connection import connect, disconnect
-from agents.credentials import Credentials
 from agents.driver import Driver
-from agents.lanes import Carried
-from agents.process import Agent
+from agents.joining.credentials import Credentials
 from agents.simulated import SimulatedDriver
+from agents.work.configuration import Configuration
+from agents.work.connection import connect, disconnect
+from agents.work.lanes import Carried
+from agents.work.process import Agent
 from commands.accepting.service import Actor
 from commands.errors import Refused
 from commands.logic.agent_instances import KEY_KIND

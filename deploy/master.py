@@ -6,7 +6,7 @@ import base64
 import secrets
 from pathlib import Path
 
-from agents.files import keep
+from agents.joining.files import keep
 from commands.secrets.sealing import KEY_BYTES, MasterKeys
 from deploy.settings import BadSetting, Settings
 

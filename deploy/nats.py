@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agents.files import keep
+from agents.joining.files import keep
 from commands.admission.doorkeeper import PATIENCE
 from commands.admission.keys import NatsKeys, nats_keys, public
 from commands.admission.requests import ACCOUNT

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from agents.api import is_loopback
+from agents.joining.api import is_loopback
 from commands.settings.in_force import Settings as Orchestration
 from commands.settings.settings import BadValue, changed
 from deploy.sources import BadSource, setting_of, settings_of

@@ -23,8 +23,8 @@ import uvloop
 from rich.console import Console
 from rich.markup import escape
 
-from agents.api import in_url
-from agents.credentials import Credentials
+from agents.joining.api import in_url
+from agents.joining.credentials import Credentials
 from commands.secrets.sealing import MasterKeys, WrongMasterKey
 from deploy.embedded import EmbeddedNats, EmbeddedPostgres, Home, HomeInUse, HomeUnusable, ServerFailed, hold, noted
 from deploy.extensions import ExtensionFailed

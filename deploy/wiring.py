@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
-from agents.api import in_url
+from agents.joining.api import in_url
 from commands import upcast
 from commands.accepting.seed import seed
 from commands.accepting.service import Commands

@@ -14,17 +14,17 @@ from pathlib import Path
 
 import structlog
 
-from agents.access import Access, believed, own_seed, public
-from agents.credentials import Credentials
 from agents.crowd.faults import Dice, Place, Profile
 from agents.crowd.host import CrowdHost
 from agents.crowd.ledger import Part
-from agents.lanes import Carried
-from agents.ledger import Ledger
-from agents.registration import Place as Registered
-from agents.registration import ServerAway, register, register_key
+from agents.joining.access import Access, believed, own_seed, public
+from agents.joining.credentials import Credentials
+from agents.joining.registration import Place as Registered
+from agents.joining.registration import ServerAway, register, register_key
 from agents.simulated import SimulatedDriver, open_boxes
 from agents.wire import PRESENCE_SECONDS
+from agents.work.lanes import Carried
+from agents.work.ledger import Ledger
 
 log = structlog.get_logger("corral.crowd")
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import structlog
 
-from agents.access import Access
 from agents.crowd.faults import Dice, Place
 from agents.driver import DriverError, Held, Json, Report, uuid_at
-from agents.lanes import Carried
-from agents.ledger import Ledger
-from agents.process import Agent
+from agents.joining.access import Access
 from agents.simulated import SimulatedDriver
 from agents.wire import Message
+from agents.work.lanes import Carried
+from agents.work.ledger import Ledger
+from agents.work.process import Agent
 
 log = structlog.get_logger("corral.crowd")
 

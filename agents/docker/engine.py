@@ -17,10 +17,10 @@ import docker
 import requests
 from docker.errors import APIError, DockerException
 
-from agents import failpoints
-from agents.api import own_address
 from agents.docker.tls import EngineClient, EngineTls, told
 from agents.driver import DriverError
+from agents.joining.api import own_address
+from agents.work import failpoints
 
 DEFAULT_URL = "unix:///var/run/docker.sock"
 

@@ -86,13 +86,57 @@ async def _logs(of: Asked) -> AsyncGenerator[Json, None]:
         "stdout": int("stdout" in wanted), "stderr": int("stderr" in wanted), "timestamps": 1, "tail": "all" if tail is None else tail,
         "follow": int(bool(of.options.get("follow"))), **_times(of.options),
     }  # fmt: skip
+    mark = Mark()
+    async for told in _read(of, terminal, params):
+        mark.note(told)
+        yield {"lines": told}
+    if params["follow"]:
+        # An engine may end the stream of who reads slowly when the container ends, before all of it was read.
+        again = {**params, "follow": 0, **({"since": mark.since, "tail": "all"} if mark.time else {})}
+        with suppress(EngineRefused):  # the container may be gone
+            async for told in _read(of, terminal, again):
+                if rest := mark.beyond(told):
+                    yield {"lines": rest}
+
+
+async def _read(of: Asked, terminal: bool, params: Json) -> AsyncGenerator[list[Json], None]:
     frames, lines = Frames(terminal), Lines(terminal)
     async with asked(of.way, "GET", f"{of.path}/logs", params) as found:
         async for chunk in found.chunks():
             if told := [line for stream, output in frames.feed(chunk) for line in lines.feed(stream, output)]:
-                yield {"lines": told}
+                yield told
     if told := lines.end():
-        yield {"lines": told}
+        yield told
+
+
+@dataclass(slots=True)
+class Mark:
+    """How far a log was read: the time of its last line, and how many lines have that very time."""
+
+    time: str = ""
+    lines: int = 0
+
+    @property
+    def since(self) -> str:
+        """As the engine takes it, to the nanosecond."""
+        second, _, fraction = self.time.removesuffix("Z").partition(".")
+        return f"{int(datetime.fromisoformat(f'{second}+00:00').timestamp())}.{fraction.ljust(9, '0')}"
+
+    def note(self, lines: list[Json]) -> None:
+        for each in lines:
+            if each["time"] > self.time:
+                self.time, self.lines = each["time"], 0
+            self.lines += each["time"] == self.time
+
+    def beyond(self, lines: list[Json]) -> list[Json]:
+        """Those of a log read again from the mark that were not seen before it; call it with all, in order."""
+        found = []
+        for each in lines:
+            if each["time"] == self.time and self.lines:
+                self.lines -= 1
+            elif each["time"] >= self.time:
+                found.append(each)
+        return found
 
 
 async def _stats(of: Asked) -> AsyncGenerator[Json, None]:

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 
 import structlog
 
-from agents import failpoints
 from agents.driver import DriverError
+from agents.work import failpoints
 
 log = structlog.get_logger("corral.agent.libvirt")
 

@@ -20,8 +20,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
-from agents.api import in_url
 from agents.driver import DriverError, Json
+from agents.joining.api import in_url
 
 log = structlog.get_logger("corral.agent.consoles")
 

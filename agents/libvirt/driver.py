@@ -15,10 +15,10 @@ from typing import TypeVar
 
 import structlog
 
-from agents.api import own_address
 from agents.config_drive import write_config_drive
 from agents.driver import DriverError, Held, Json, Report, UnknownCommand, instance_of_root_volume, part, uuid_at
 from agents.instances import fields_of, stop_seconds
+from agents.joining.api import own_address
 from agents.jsons import dumps, loads
 from agents.libvirt import domains, host, live, migration, snapshots
 from agents.libvirt.connection import Hypervisor, Libvirt, NoBindings, NoLibvirt, bindings

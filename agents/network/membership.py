@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import structlog
 
 from agents.driver import DriverError, Json
-from agents.files import keep
+from agents.joining.files import keep
 from agents.jsons import dumps, loads
 from agents.network.segments import BadDocument, Document, Nic, Segment, nics_of, read
 

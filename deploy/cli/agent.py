@@ -134,8 +134,8 @@ def register(app: typer.Typer) -> None:
         if sim and (docker or docker_cert_path or libvirt):
             other = "--libvirt" if libvirt else "--docker"
             raise WrongUse(f"--sim and {other} are two kinds of hosts: start an agent for each, with a --home of its own")
-        from agents.joining import invitation, token_given
-        from agents.registration import RegistrationRefused
+        from agents.joining.by_token import invitation, token_given
+        from agents.joining.registration import RegistrationRefused
         from agents.run import AgentOptions, keep_kind, kind_of
         from deploy.logs import configure
 
@@ -166,9 +166,9 @@ def _certificates(path: Path | None) -> str:
 
 async def _run(options: AgentOptions) -> None:
     from agents.driver import DriverError
-    from agents.ledger import LedgerInUse
-    from agents.registration import RegistrationRefused
+    from agents.joining.registration import RegistrationRefused
     from agents.run import HEARS, own_uuid, run_agent
+    from agents.work.ledger import LedgerInUse
 
     hears = asyncio.Event()
 
@@ -205,7 +205,7 @@ async def _tell_when_active(options: AgentOptions, uuid: str, hears: asyncio.Eve
 
 
 def _active_hosts(options: AgentOptions, uuid: str) -> list[str]:
-    from agents.joining import joined
+    from agents.joining.by_token import joined
 
     member = joined(options.folder)
     known = {"uuid": uuid} if member is None else {"id": f"1a{member.number}"}

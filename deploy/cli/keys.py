@@ -11,8 +11,8 @@ import os
 import ssl
 from pathlib import Path
 
-from agents import trust
-from agents.credentials import Credentials
+from agents.joining import trust
+from agents.joining.credentials import Credentials
 from deploy.cli.errors import WrongUse
 
 HOME_KEY = "admin.key"

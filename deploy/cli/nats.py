@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agents.access import own_seed, public
+from agents.joining.access import own_seed, public
 from deploy.cli.client import Client, home
 from deploy.cli.database import Home, Postgres, database_of
 from deploy.cli.errors import Failed, WrongUse

@@ -87,8 +87,8 @@ def register(app: typer.Typer) -> None:
 
 async def _run(options: CrowdOptions) -> None:
     from agents.crowd.crowd import Crowd
-    from agents.ledger import LedgerInUse
-    from agents.registration import RegistrationRefused
+    from agents.joining.registration import RegistrationRefused
+    from agents.work.ledger import LedgerInUse
 
     crowd = Crowd(options)
     running = asyncio.create_task(crowd.run())

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from agents.access import is_refusal
+from agents.joining.access import is_refusal
 from commands.catalogue.secrets import masked, secret_names
 from deploy.cli.catalogue import catalogue
 from deploy.cli.client import remembered

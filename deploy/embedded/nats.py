@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from agents.api import in_url
+from agents.joining.api import in_url
 from deploy.embedded.home import Home, is_free
 from deploy.embedded.server import Program, Server, ServerFailed, Tell
 

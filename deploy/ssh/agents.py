@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from agents.credentials import Credentials
+from agents.joining.credentials import Credentials
 from commands.accepting.server_keys import server_key
 from commands.accepting.service import Actor, Commands
 from commands.errors import Refused

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from agents.docker import DockerDriver
-from agents.process import Agent
 from agents.simulated import Knobs, SimulatedDriver
-from tests.agents.docker_box import DockerBox, a_docker_box
-from tests.agents.libvirt_host import Host, Open, opened
+from agents.work.process import Agent
+from tests.agents.docker.box import DockerBox, a_docker_box
+from tests.agents.libvirt.host import Host, Open, opened
 from tests.agents.orders import Ear
 from tests.support.lab import LabHost, names
 

@@ -13,8 +13,8 @@ from signal import SIGKILL
 from typing import Any
 
 from agents.wire import Message
-from tests.agents.forks import SECONDS, Forks
 from tests.agents.orders import Ear
+from tests.agents.work.forks import SECONDS, Forks
 
 
 @dataclass(kw_only=True)

@@ -21,7 +21,7 @@ import uvloop
 from nats.aio.msg import Msg
 
 from agents.crowd.crowd import Crowd, CrowdOptions
-from agents.registration import Place as Registered
+from agents.joining.registration import Place as Registered
 from agents.wire import PRESENCE_SECONDS, Message
 from commands.resource import split_stream
 from commands.turns.fleet import CATEGORIES, Fleet

@@ -14,7 +14,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from agents.registration import RegistrationRefused
+from agents.joining.registration import RegistrationRefused
 from agents.run import keep_kind
 from agents.wire import Message, Presence
 from commands.catalogue.builtin import CATALOGUE

@@ -15,8 +15,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error
 
-from agents.access import Access
-from agents.connection import connect, disconnect
+from agents.joining.access import Access
+from agents.work.connection import connect, disconnect
 from commands.admission.doorkeeper import Doorkeeper
 from commands.admission.keys import NatsKeys, public
 from commands.turns.fleet import Fleet
@@ -227,8 +227,8 @@ async def test_hundreds_that_come_at_once_are_let_in(guarded: Guarded, door: Doo
 WITHOUT_PACKAGE = """
 import asyncio, sys
 sys.modules["nkeys"] = sys.modules["nacl"] = None
-from agents.access import Access
-from agents.connection import connect, disconnect
+from agents.joining.access import Access
+from agents.work.connection import connect, disconnect
 
 async def main():
     client = await connect(sys.argv[1], "agent", access=Access(sys.argv[2]))

@@ -1,0 +1,1 @@
+"""The Docker driver, pure and against a real engine."""

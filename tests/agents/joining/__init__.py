@@ -1,0 +1,1 @@
+"""How agents register, join, and show who they are."""

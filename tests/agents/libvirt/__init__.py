@@ -1,0 +1,1 @@
+"""The libvirt driver, pure and against real domains."""
