@@ -253,8 +253,8 @@ class Writes:
             return
         there, own = ssh_uri.place_of(uri).host, self._request.peer
         if there not in (own.lower(), (await host_name(own)).lower()):
-            said = f"the server logs in to {there} for admins alone: ask from that machine itself (this came from {own}), or with an admin's key"
-            raise Refused("Forbidden", said, "uri", status=403)
+            otherwise = f"ask from that machine itself (this came from {own}), or with an admin's key"
+            raise Refused("Forbidden", f"the server logs in to {there} for admins alone: {otherwise}", "uri", status=403)
 
     async def _validated(self, type: ResourceType, item: Mapping[str, Any], submission: Submission) -> Json:
         fields = await validated(type, item, submission)
