@@ -20,8 +20,8 @@ WEB, DB, AWAY = "10.42.0.5", "10.42.0.6", "10.43.0.7"
 
 def document() -> Document:
     ends = (Endpoint("i1", "Web", WEB, links={"Store": DB}), Endpoint("i2", "db", DB), Endpoint("i3", "db", "10.42.0.9"))
-    ends += (Endpoint("i5", "bank.example", "10.42.0.66"),)
-    inner = Segment(7, 3, "u7", "inner", "10.42.0.0/24", "10.42.0.1", endpoints=ends)
+    dotted = Endpoint("i5", "bank.example", "10.42.0.66")
+    inner = Segment(7, 3, "u7", "inner", "10.42.0.0/24", "10.42.0.1", endpoints=(*ends, dotted))
     outer = Segment(8, 4, "u8", "outer", "10.43.0.0/24", "10.43.0.1", endpoints=(Endpoint("i4", "away", AWAY),))
     return Document("v1", 1, {7: inner, 8: outer})
 

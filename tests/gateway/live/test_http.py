@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from agents.live import WINDOW
+from agents.live import WINDOW, Json, Question
 from agents.process import Agent
 from agents.simulated import SimulatedDriver
 from deploy.embedded import EmbeddedNats, hold
@@ -122,6 +122,18 @@ async def test_a_text_that_ends_early_says_so_in_its_last_line(cloud: Cloud) -> 
         await anext(lines)
         await cloud.agent.stop(grace=0)
         assert "*** the log ends here: agent" in [line async for line in lines][-1]
+
+
+@pytest.mark.parametrize("rubbish", [{"lines": 5}, {"lines": [7]}, {"lines": [{"text": "no stream"}]}])
+async def test_a_piece_that_is_none_ends_the_answer_with_the_reason(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, rubbish: Json) -> None:
+    async def live(question: Question, given: AsyncIterator[Json]) -> AsyncGenerator[Json, None]:
+        yield {"lines": [{"stream": "stdout", "time": "T", "text": "well"}]}
+        yield rubbish
+
+    monkeypatch.setattr(cloud.driver, "live", live)
+    async with followed(cloud) as lines:
+        assert await anext(lines) == "well"
+        assert (await anext(lines)).startswith("*** the log ends here: the agent's answer has a piece that can't be understood")
 
 
 async def test_with_the_agent_away_it_is_said_at_once(cloud: Cloud) -> None:
