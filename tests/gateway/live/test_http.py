@@ -17,6 +17,7 @@ from agents.simulated import SimulatedDriver
 from deploy.embedded import EmbeddedNats, hold
 from eventstore import Event, Write
 from eventstore.postgres import PostgresStore
+from gateway.live import asking
 from tests.gateway.live.conftest import SECONDS, Cloud, a_cloud
 from tests.support.live import LONG
 
@@ -97,6 +98,29 @@ async def test_a_reader_that_reads_no_further_is_sent_no_more_than_there_is_room
             await anext(lines)
         await cloud.until(lambda: cloud.driver.written > before)
     await cloud.until(lambda: cloud.driver.under_way == 0)
+
+
+async def test_one_account_takes_the_agent_from_no_other(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "MOST_OF_ONE", 1)
+    cloud.driver.quiet = True
+    account = await cloud.api.add("account", name="greedy", kind="user")
+    await cloud.api.add("credential", accountId=account, publicValue="greedy", secretValue="secret", kind="apiKey")
+    key = ("greedy", "secret")
+    async with asyncio.timeout(2 * SECONDS):
+        while (await cloud.api.http.get("/v1/agents", auth=key)).status_code != 404:  # a user: the key is known by then
+            await asyncio.sleep(0.05)
+        made = (await cloud.api.http.post("/v1/containers", json={"imageUuid": "sim:talk", "name": "mine"}, auth=key)).json()
+        path = f"/v1/containers/{made['id']}"
+        while (await cloud.api.http.get(path, auth=key)).json()["state"] != "running":
+            await asyncio.sleep(0.05)
+        async with cloud.api.http.stream("GET", f"{path}/logs?follow", auth=key) as first:
+            assert first.status_code == 200, await first.aread()
+            refused = await cloud.api.http.get(f"{path}/logs?follow", auth=key)
+            assert (refused.status_code, refused.json()["code"]) == (429, "TooManyRequests")
+            async with followed(cloud) as others, followed(cloud) as more:
+                assert [await anext(others), await anext(more)]
+        while (await cloud.api.http.get(f"{path}/inspect", auth=key)).status_code != 200:
+            await asyncio.sleep(0.05)
 
 
 async def test_an_answer_ends_soon_when_its_reader_vanishes_also_if_there_is_nothing_to_tell(cloud: Cloud) -> None:
