@@ -147,6 +147,7 @@ class Pipe:
         self._arrived: deque[Frame] = deque()
         self._heard = self._said = self._progress = self._now()
         self._state_due = False
+        self._complete = False
         self._moved = asyncio.Event()
         self.heard = asyncio.Event()
         """Set once the other end said anything."""
@@ -165,9 +166,11 @@ class Pipe:
             self._progress = self._heard
         self._upto = max(self._upto, frame.upto)
         if frame.seq is not None:
-            if frame.seq == self._expected and (len(self._arrived) < WINDOW or frame.end is not None):
+            room = len(self._arrived) < WINDOW or frame.end is not None
+            if frame.seq == self._expected and room and not self._complete:
                 self._arrived.append(frame)
                 self._expected += 1
+                self._complete = frame.end is not None  # an end has room always: so nothing may come after it
             else:  # it came before, or another was lost on the way: the other end hears what is missing
                 self._state_due = True
         self._moved.set()

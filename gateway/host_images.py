@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 from nats.aio.msg import Msg
 
-from agents.wire import Message, command_subject
+from agents.wire import LAST_TIME, Message, command_subject
 from commands.catalogue.fields import date_text
 from commands.errors import Refused
 from commands.resource import Resource
@@ -161,9 +161,9 @@ class HostImages:
 
 
 def _shown(image: Json) -> Json:
-    """An image may say nothing of when it was made: its engine tells the year 1 then."""
+    """An image may say nothing of when it was made: its engine tells the year 1 then. (An agent may say anything.)"""
     created = image.get("created")
     at, millis = (None, None)
-    if isinstance(created, int) and created > 0:
+    if isinstance(created, int) and 0 < created <= LAST_TIME // 1000:
         at, millis = date_text(datetime.fromtimestamp(created, UTC)), created * 1000
     return {name: image.get(name) for name in ("id", "names", "digests", "size")} | {"created": at, "createdTS": millis}

@@ -16,7 +16,7 @@ from commands.errors import Refused
 from commands.trace import Trace
 from eventstore import CommandKey
 from gateway.access.caller import Caller
-from gateway.access.callers import CLIENT_OVERRIDE, Callers
+from gateway.access.callers import CLIENT_OVERRIDE, Callers, peer
 from gateway.bodies import Pairs, fields_of, pairs_of, parse_body, read_body
 from gateway.observed import TRACE
 
@@ -46,6 +46,8 @@ class ApiRequest:
     key: CommandKey | None
     correlation: str
     trace: Trace | None
+    peer: str = ""
+    """The address that it really came from, as far as anybody can know it. `client_ip` is what the client says of it."""
     accept: str = ""
     """The media types that the client takes, as it says them."""
 
@@ -129,6 +131,7 @@ async def read_request(request: Request, callers: Callers, settings: Mapping[str
         key=_command_key(request, caller, body) if method in VERBS - {"GET"} else None,
         correlation=correlation,
         trace=request.scope.get(TRACE),
+        peer=peer(request, trusts_proxies=bool(settings.get(CLIENT_OVERRIDE, False))),
         accept=request.headers.get("accept", ""),
     )
 

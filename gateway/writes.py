@@ -242,7 +242,19 @@ class Writes:
     async def _fields(self, type: ResourceType, item: Mapping[str, Any]) -> Json:
         if type.name == "agent" and not item.get("uri"):
             item = {**item, "uri": f"ssh://{item.get('user') or 'root'}@{await host_name(self._request.client_ip)}:22"}
-        return await self._validated(type, item, self._submission(type, "create"))
+        fields = await self._validated(type, item, self._submission(type, "create"))
+        if type.name == "agent":
+            await self._check_login(fields.get("uri"))
+        return fields
+
+    async def _check_login(self, uri: Any) -> None:
+        """The server logs in where an ssh:// agent is: who is no admin may have it do so on the very machine that asks. Raises Refused."""
+        if self._request.caller.sees_all or not ssh_uri.is_ssh(uri):
+            return
+        there, own = ssh_uri.place_of(uri).host, self._request.peer
+        if there not in (own.lower(), (await host_name(own)).lower()):
+            otherwise = f"ask from that machine itself (this came from {own}), or with an admin's key"
+            raise Refused("Forbidden", f"the server logs in to {there} for admins alone: {otherwise}", "uri", status=403)
 
     async def _validated(self, type: ResourceType, item: Mapping[str, Any], submission: Submission) -> Json:
         fields = await validated(type, item, submission)

@@ -75,12 +75,19 @@ class Access:
 
 
 def own_seed(folder: Path) -> str:
-    """Made with the first start."""
+    """Made with the first start. Raises RegistrationRefused for a file that holds none."""
     path = folder / SEED
     if not path.exists():
         seed: bytes = nkeys.encode_seed(secrets.token_bytes(32), nkeys.PREFIX_BYTE_USER)
         keep(path, seed.decode() + "\n")
-    return path.read_text().strip()
+    try:
+        seed_kept = path.read_text().strip()
+        public(seed_kept)
+    except (OSError, UnicodeDecodeError) as error:
+        raise RegistrationRefused(f"the key for NATS in {path} can't be read: {error}") from None
+    except Exception:  # nkeys raises its own, binascii's and nacl's here
+        raise RegistrationRefused(f"what is in {path} is no seed of an nkey: remove the file, and another key is made") from None
+    return seed_kept
 
 
 def public(seed: str) -> str:

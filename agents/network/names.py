@@ -101,10 +101,12 @@ def unanswerable(query: dns.message.Message) -> dns.message.Message:
 
 
 def _called(name: str, domain: str) -> list[str]:
+    """A name with dots in it is one within the network's domain only: else an instance called example.com were that to all others."""
     plain = name.lower()
     if not plain:
         return []
-    return [plain, f"{plain}.{domain.lower().strip('.')}"] if domain else [plain]
+    alone = [] if "." in plain else [plain]
+    return [*alone, f"{plain}.{domain.lower().strip('.')}"] if domain else alone
 
 
 def nameservers(resolv_conf: str) -> list[str]:

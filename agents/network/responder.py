@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import dns.asyncquery
 import dns.exception
@@ -25,7 +27,10 @@ UPSTREAM_SECONDS = 3.0
 IDLE_SECONDS = 30.0
 """A connection over TCP without a question."""
 MOST_FORWARDED = 256
-"""Questions that wait for other servers at once; what comes beyond that is answered with a failure."""
+"""Questions over UDP that are being answered at once; what comes beyond that is dropped, and asked again by whoever asked it."""
+MOST_OF_ONE = 32
+"""The same of one asker, and its connections over TCP: an instance takes names from no other by asking much, nor the agent's files."""
+MOST_CONNECTIONS = 256
 LARGEST_UDP = 1232
 
 RESOLV_CONF = Path("/etc/resolv.conf")
@@ -39,6 +44,8 @@ class Responder:
         self._names = Names(Document())
         self._doors: dict[str, _Door] = {}
         self._forwarding: set[asyncio.Task[None]] = set()
+        self._asking: Counter[str] = Counter()
+        self._connected: Counter[str] = Counter()
         self._refused: dict[str, str] = {}
 
     def tell(self, document: Document) -> None:
@@ -80,13 +87,17 @@ class Responder:
             return None
         return answer(self._names, asker, query) or await self._forwarded(query)
 
-    def later(self, work: asyncio.Task[None]) -> None:
-        self._forwarding.add(work)
-        work.add_done_callback(self._forwarding.discard)
+    def later(self, asker: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Unless too much is under way."""
+        if len(self._forwarding) < MOST_FORWARDED and self._asking[asker] < MOST_OF_ONE:
+            task = asyncio.get_running_loop().create_task(_counted(self._asking, asker, work))
+            self._forwarding.add(task)
+            task.add_done_callback(self._forwarding.discard)
 
-    @property
-    def busy(self) -> bool:
-        return len(self._forwarding) >= MOST_FORWARDED
+    async def converse(self, asker: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """The same of a connection."""
+        if self._connected.total() < MOST_CONNECTIONS and self._connected[asker] < MOST_OF_ONE:
+            await _counted(self._connected, asker, work)
 
     def others(self) -> list[str]:
         """The host's own servers, as far as instances reach them, too."""
@@ -138,8 +149,7 @@ class _Door(asyncio.DatagramProtocol):
             self._server.close()
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        if not self._responder.busy:
-            self._responder.later(asyncio.get_running_loop().create_task(self._reply(data, addr)))
+        self._responder.later(addr[0], lambda: self._reply(data, addr))
 
     def error_received(self, exc: Exception) -> None:
         log.debug("An answer about a name did not arrive", action="names-unreached", error=str(exc))
@@ -150,7 +160,13 @@ class _Door(asyncio.DatagramProtocol):
             self._datagrams.sendto(reply.to_wire(max_size=LARGEST_UDP, prefer_truncation=True), addr)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        asker = writer.get_extra_info("peername")[0]
+        try:
+            asker = writer.get_extra_info("peername")[0]
+            await self._responder.converse(asker, lambda: self._converse(asker, reader, writer))
+        finally:
+            writer.close()
+
+    async def _converse(self, asker: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
                 async with asyncio.timeout(IDLE_SECONDS):
@@ -165,8 +181,16 @@ class _Door(asyncio.DatagramProtocol):
                     await writer.drain()
         except (OSError, EOFError, TimeoutError):
             return  # who asked has gone
-        finally:
-            writer.close()
+
+
+async def _counted(busy: Counter[str], asker: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    busy[asker] += 1
+    try:
+        await work()
+    finally:
+        busy[asker] -= 1
+        if not busy[asker]:
+            del busy[asker]
 
 
 def _bound(kind: socket.SocketKind, address: str, port: int) -> socket.socket:

@@ -45,11 +45,12 @@ class Holder:
 
 def holders(fleet: Fleet, keys: NatsKeys) -> dict[str, Holder]:
     """Public key -> who is let in with it."""
-    found = {public(keys.watcher): Holder(WATCHER, ("corral.>",))}
+    found: dict[str, Holder] = {}
     for kind in KINDS:
         for row in fleet.all(kind):
             if (key := row.data.get(NATS_KEY)) and (holder := rights(fleet, row)) is not None:
                 found[str(key)] = holder
+    found[public(keys.watcher)] = Holder(WATCHER, ("corral.>",))  # whoever registered that key as theirs
     return found
 
 

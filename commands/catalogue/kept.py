@@ -41,6 +41,24 @@ NOT_ANSWERED: Mapping[str, frozenset[str]] = {"agent": frozenset({"agentResource
 """What clients may give there, and no answer of an agent or a handler changes: whose the things are that an agent reports."""
 
 
+CLIENTS_ALONE: Mapping[str, frozenset[str]] = {
+    "agent": frozenset({"managedConfig", "sshPassword", "uri", "user"}),
+    "host": frozenset({"agentId"}),
+    "image": frozenset({"checksum", "isPublic", "url"}),
+    "instance": frozenset({
+        "capAdd", "command", "commandArgs", "dataVolumes", "dataVolumesFrom", "devices", "dockerCreate", "dockerVolumes", "entryPoint",
+        "environment", "groupAdd", "imageId", "imageUuid", "privileged", "requestedHostId", "securityOpt", "user", "userdata",
+        "validHostIds",
+    }),
+    "storagePool": frozenset({"agentId"}),
+}  # fmt: skip
+"""Columns, fields and keys of `data` that no agent's answer changes (a handler's may): what other hosts are told, too. An agent has its
+own host; with these it would have those to which an instance moves, that fetch the image, or that the server logs in to."""
+
+OF_NO_AGENT = frozenset({"account", "credential", "zone"})
+"""Types of which agents say nothing at all."""
+
+
 def kept_of(type: ResourceType, *, answer: bool = False) -> frozenset[str]:
     """`answer`: from what an agent or a handler says."""
     root = type.parent or type.name

@@ -37,7 +37,7 @@ def take_inventory(turn: Turn, agent: Resource) -> None:
         turn.merge(agent.stream, {"+data": {KNOWS: knows_epochs}})
     elements = elements_of(reply)
     make_new(turn, turn.fleet, agent, elements)
-    for host, physical in moved(turn, turn.fleet, elements):
+    for host, physical in moved(turn, turn.fleet, agent, elements):
         turn.change(host, {"physicalHostId": physical})
     for host, underlay in found_elsewhere(turn, turn.fleet, agent, elements):
         turn.change(host, {"data": {UNDERLAY: underlay}})
@@ -63,11 +63,12 @@ def make_new(turn: Turn, fleet: Fleet, agent: Resource, elements: Iterable[Json]
     return made
 
 
-def moved(turn: Turn | None, fleet: Fleet, elements: Iterable[Json]) -> list[tuple[Resource, int]]:
-    """Hosts, and the physical hosts that they are said to be on now."""
+def moved(turn: Turn | None, fleet: Fleet, agent: Resource, elements: Iterable[Json]) -> list[tuple[Resource, int]]:
+    """The agent's own hosts, and the physical hosts that they are said to be on now."""
     told = ((each, _find(turn, fleet, "physicalHost", each.get("physicalHostUuid"))) for each in elements if each["type"] == "host")
     hosts = ((_find(turn, fleet, "host", each["uuid"]), physical) for each, physical in told if physical is not None)
-    return [(host, physical.id) for host, physical in hosts if host is not None and host.row.get("physicalHostId") != physical.id]
+    own = ((host, physical) for host, physical in hosts if host is not None and host.row.get("agentId") == agent.id)
+    return [(host, physical.id) for host, physical in own if host.row.get("physicalHostId") != physical.id]
 
 
 def found_elsewhere(turn: Turn | None, fleet: Fleet, agent: Resource, elements: Iterable[Json]) -> list[tuple[Resource, str]]:

@@ -12,7 +12,7 @@ from typing import Any
 from agents.wire import Message
 from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.fields import check_limits, converted, number_in
-from commands.catalogue.kept import from_outside, is_kept_field
+from commands.catalogue.kept import CLIENTS_ALONE, OF_NO_AGENT, from_outside, is_kept_field
 from commands.catalogue.model import Field, ResourceType
 from commands.errors import Refused
 from commands.resource import Json, Resource
@@ -40,24 +40,25 @@ def error_of(message: Message, command: str) -> str | None:
     return legible(" : ".join(part for part in said if part))
 
 
-def read(world: World, resource: Resource, command: str, data: Json) -> Json:
+def read(world: World, resource: Resource, command: str, data: Json, *, of_agent: bool = True) -> Json:
     """The answer to a command of a resource's as it is to be merged: without what no answer sets, with values of their fields' types.
 
-    Raises Misread.
+    `of_agent`: and not of a handler, which admins have made. Raises Misread.
     """
     if (why := unholdable(data)) is not None:
         raise Misread(why)
-    read = _row(world, resource, data)
+    read = _row(world, resource, data, of_agent)
     asked = world.catalogue.asks(resource.type, command)
     if asked is not None and asked[1].misread is not None and (why := asked[1].misread(data)) is not None:
         raise Misread(why)
     return read
 
 
-def _row(world: World, resource: Resource, data: Json) -> Json:
+def _row(world: World, resource: Resource, data: Json, of_agent: bool) -> Json:
     """Of what concerns the row itself, and those that it leads to (as commands.turns.replies merges them)."""
     kind = world.catalogue.type(resource.kind if resource.kind in world.catalogue.types else resource.type)
-    never = never_merged(world.catalogue, resource.type)
+    alone = CLIENTS_ALONE.get(resource.type, frozenset()) if of_agent else frozenset()
+    never = never_merged(world.catalogue, resource.type) | alone
     links = world.catalogue.type(resource.type).links
     row: Json = {}
     for name, value in data.items():
@@ -66,19 +67,34 @@ def _row(world: World, resource: Resource, data: Json) -> Json:
             continue
         if name in ("data", "+data"):
             if value is not None:
-                row[name] = free(world.catalogue, kind, value)
+                row[name] = _as_clients_said(resource, free(world.catalogue, kind, value), alone, whole=name == "data")
         elif link is not None and link.cardinality == "ref" and isinstance(value, dict):
+            if of_agent and world.catalogue.root_type(link.to).name in OF_NO_AGENT:
+                continue
             related = world.get(world.catalogue.root_type(link.to).name, resource.row.get(link.via))
             if related is not None:
-                row[name] = _within(name, world, related, value)
+                row[name] = _within(name, world, related, value, of_agent)
         elif field is None or field.store in ("col", "fld"):
             row[name] = value if field is None else _value(field, value)
     return row
 
 
-def _within(name: str, world: World, related: Resource, value: Json) -> Json:
+def _as_clients_said(resource: Resource, data: Json, alone: frozenset[str], *, whole: bool) -> Json:
+    """What a row's data is to become, or is to be merged with, with what clients alone say left as it is."""
+    said = _left_as_it_is(resource.data, data, alone, whole=whole)
+    for name in {"fields", "+fields"} & said.keys():
+        said[name] = _left_as_it_is(resource.fields, said[name], alone, whole=name == "fields")
+    return said
+
+
+def _left_as_it_is(present: Mapping[str, Any], said: Json, alone: frozenset[str], *, whole: bool) -> Json:
+    left = {name: value for name, value in present.items() if name in alone} if whole else {}
+    return {**{name: value for name, value in said.items() if name.removeprefix("+") not in alone}, **left}
+
+
+def _within(name: str, world: World, related: Resource, value: Json, of_agent: bool) -> Json:
     try:
-        return _row(world, related, value)
+        return _row(world, related, value, of_agent)
     except Misread as inner:
         raise Misread(f"{name}: {inner}") from None
 

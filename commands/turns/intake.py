@@ -113,7 +113,7 @@ class Intake(Draft):
         data: Json = {"pid": bracket.pid, "id": asked.id}
         if answer.error is None and not answer.stale:
             try:
-                answer = replace(answer, data=read(self, self.resources[stream], asked.command, answer.data))
+                answer = replace(answer, data=self._read(stream, asked, answer))
             except Misread as wrong:
                 answer = replace(answer, data={}, error=f"the answer to {asked.command} can't be taken in: {wrong}")
         if answer.stale:  # what was newer is another process's, and this one still waits: it is asked for as the newest
@@ -130,6 +130,9 @@ class Intake(Draft):
             self.emit(stream, events.STEP_SUCCEEDED, data)
             merge_related(self, self.resources[stream], answer.data)
         self._cause = self.answers[bracket.pid] = f"{stream}@{self.resources[stream].version}"
+
+    def _read(self, stream: str, asked: Asked, answer: Answer) -> Json:
+        return read(self, self.resources[stream], asked.command, answer.data, of_agent=not asked.handler)
 
     # --- what closed processes left behind ---
 

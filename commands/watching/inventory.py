@@ -121,7 +121,7 @@ class InventoryWatch:
         if new:
             await self._commands.carry_out(lambda turn: make_new(turn, self._fleet, agent, elements, run=False)[0].stream, actor)
             log.info("An agent has something new", action="inventory-new", agent=agent.id, uuids=new)
-        for host, physical in moved(None, self._fleet, elements):
+        for host, physical in moved(None, self._fleet, agent, elements):
             await self._commands.update("host", host.id, {"physicalHostId": physical}, actor)
         for host, underlay in found_elsewhere(None, self._fleet, agent, elements):
             await self._commands.carry_out(partial(_note, host, underlay), actor, about=host)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from agents.joining.access import own_seed, public
+from agents.joining.registration import RegistrationRefused
 from deploy.cli.client import Client, home
 from deploy.cli.database import Home, Postgres, database_of
 from deploy.cli.errors import Failed, WrongUse
@@ -41,7 +42,10 @@ def register(app: typer.Typer) -> None:
         place = (folder or home() / "keys").expanduser().absolute()
         with connect(url) as client:
             whose: dict[str, Any] = {"agentId": agent} if agent else {"externalHandlerId": _handler(client, handler)} if handler else {}
-            key = None if revoke else public(own_seed(place))
+            try:
+                key = None if revoke else public(own_seed(place))
+            except RegistrationRefused as error:
+                raise Failed(str(error)) from None
             told = client.post("/corral/nats/keys", {"key": key, **whose}).document
         if output is Format.JSON:
             print_json({**told, "seed": None if revoke else str(place / "nats.nk")})

@@ -17,6 +17,7 @@ import asyncssh
 import structlog
 
 from commands.logic.ssh_uri import SshPlace
+from commands.turns.answers import legible
 from deploy.ssh.tunnel import Target, tunnel
 
 log = structlog.get_logger("corral.ssh.session")
@@ -26,8 +27,10 @@ LOGIN_SECONDS = 20.0
 COPY_SECONDS = 120.0
 ALIVE_SECONDS = 5.0
 """A far side that is silent for three of these is away."""
-SAID = 20
-"""The last lines of an agent that ended, which tell why."""
+SAID, MOST_LINE = 20, 300
+"""The last lines of an agent that ended, which tell why, and what of each is told: they go into the log."""
+MOST_SAID = 64 * 1024
+"""Bytes that a command of ours says there; the machine may say anything."""
 
 
 class NotWorking(Exception):
@@ -131,7 +134,7 @@ async def _work(connection: asyncssh.SSHClientConnection, place: SshPlace, work:
         process.stdin.write("".join(f"{name}={value}\n" for name, value in variables.items()) + "\n")
         said: deque[str] = deque(maxlen=SAID)
         async for line in process.stdout:
-            said.append(line.rstrip())
+            said.append((legible(line) or "").rstrip()[:MOST_LINE])
             log.info("An agent over ssh says", action="ssh-agent-says", agent=work.agent, line=said[-1])
             if said[-1].startswith("It is active"):
                 await active()
@@ -143,11 +146,25 @@ async def _work(connection: asyncssh.SSHClientConnection, place: SshPlace, work:
 async def _copied(connection: asyncssh.SSHClientConnection, path: str, content: bytes) -> None:
     """The file, unless it is there already. Raises NotWorking."""
     quoted, folder = shlex.quote(path), shlex.quote(str(PurePosixPath(path).parent))
-    known = await connection.run(f"sha256sum {quoted}", check=False)
-    if str(known.stdout or "").startswith(hashlib.sha256(content).hexdigest()):
+    _, known = await _run(connection, f"sha256sum {quoted}")
+    if known.startswith(hashlib.sha256(content).hexdigest()):
         return
     command = f"umask 077 && mkdir -p {folder} && cat >{quoted}.new && mv {quoted}.new {quoted}"
-    done = await connection.run(command, input=content, encoding=None, check=False)
-    if done.exit_status != 0:
-        said = done.stderr.decode("utf-8", "replace") if isinstance(done.stderr, bytes) else ""
-        raise NotWorking(f"{path} can't be written there ({said.strip()}): correct the setting ssh.bootstrap.destination")
+    status, said = await _run(connection, command, content)
+    if status != 0:
+        told = said.strip()[:MOST_LINE]
+        raise NotWorking(f"{path} can't be written there ({told}): correct the setting ssh.bootstrap.destination")
+
+
+async def _run(connection: asyncssh.SSHClientConnection, command: str, given: bytes = b"") -> tuple[int | None, str]:
+    """-> its status, and what it says. Raises NotWorking for a machine that says more than any command of ours."""
+    async with connection.create_process(command, encoding=None, stderr=asyncssh.STDOUT) as process:
+        process.stdin.write(given)
+        process.stdin.write_eof()
+        said = b""
+        while piece := await process.stdout.read(MOST_SAID):
+            said += piece
+            if len(said) > MOST_SAID:
+                raise NotWorking(f"{command.split()[0]} says more there than it does anywhere: is it a machine with an ordinary shell?")
+        await process.wait_closed()
+        return process.exit_status, legible(said.decode("utf-8", "replace")) or ""

@@ -45,6 +45,8 @@ HEARD_SECONDS = 5.0
 """For the agent to say that it heard."""
 MOST_QUERIES = 1000
 """That one server asks at once."""
+MOST_OF_ONE = 50
+"""The same for one account that is no admin's: an agent answers so many more at once, and is others' to ask, too."""
 
 NO_RESPONDERS = "503"
 
@@ -56,10 +58,19 @@ class AgentAway(Refused):
         super().__init__("Service Unavailable", message, status=503)
 
 
+class TooMany(Refused):
+    """An account has its share of queries under way."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("TooManyRequests", message, status=429)
+
+
 @dataclass(slots=True)
 class _Query:
     agent: int
     pipe: Pipe
+    account: int | None
+    """For which it is asked; None: for an admin."""
     unheard: int = 0
     """How often nobody heard the question."""
 
@@ -79,17 +90,22 @@ class Asker:
         await self.nats.listen(pieces_of(self.name), self._heard)
 
     @asynccontextmanager
-    async def asked(self, agent: int, called: str, verb: str, instance: Json, host: Json, options: Json) -> AsyncIterator[Pipe]:
-        """The agent's answer, once it said that it heard. `called`: the agent, in errors. Raises AgentAway and LiveError."""
+    async def asked(
+        self, agent: int, called: str, verb: str, instance: Json, host: Json, options: Json, account: int | None = None
+    ) -> AsyncIterator[Pipe]:
+        """The agent's answer, once it said that it heard. `called`: the agent, in errors. `account`: see _Query. Raises AgentAway, TooMany
+        and LiveError."""
         if len(self._open) >= MOST_QUERIES:
             raise AgentAway(f"{MOST_QUERIES} live queries are under way on this server: ask another one, or later")
+        if account is not None and sum(each.account == account for each in self._open.values()) >= MOST_OF_ONE:
+            raise TooMany(f"{MOST_OF_ONE} live queries of your account are under way on this server: end one of them first")
         name = f"{self.name}.{next(self._numbers)}"
 
         async def say(frame: Frame) -> None:
             await self.nats.publish(input_subject(agent, name), frame.encode())
 
         pipe = Pipe(say, upto=WINDOW, other=called)
-        query = self._open[name] = _Query(agent, pipe)
+        query = self._open[name] = _Query(agent, pipe, account)
         keeping = asyncio.create_task(pipe.keep())
         try:
             await self._ask(query, called, Question(query=name, verb=verb, instance=instance, host=host, options=options))

@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
-from agents.live import Frame, LiveError, Pipe
+from agents.live import Frame, Json, LiveError, Pipe
 from commands.errors import NotFound, Refused
 from gateway.access.callers import Callers
 from gateway.errors import MethodNotAllowed, error_document
@@ -111,10 +111,18 @@ async def _chunks(
                     yield form.alive()
                     continue
                 if frame.data is not None:
-                    yield form.piece(frame.data)
+                    yield _written(form, frame.data)
                 check_end(frame.end or {})
         except LiveError as error:
             yield form.error(error_document(refusal_of(error)))
+
+
+def _written(form: Form, piece: Json) -> bytes:
+    """Raises LiveError: what agents say is anybody's."""
+    try:
+        return form.piece(piece)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise LiveError("", f"the agent's answer has a piece that can't be understood ({error!r}): see its log") from error
 
 
 async def _received(pipe: Pipe, receiving: asyncio.Future[Frame], stopping: asyncio.Event) -> AsyncGenerator[Frame | None, None]:

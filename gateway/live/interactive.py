@@ -137,8 +137,12 @@ def _frame(text: str) -> Json:
     except ValueError:
         raise BadFrame("a frame is no JSON") from None
     match frame:
-        case {"stdin": str()} | {"eof": True} | {"resize": [int(), int()]}:
-            return dict(frame)
+        case {"stdin": str(given)}:
+            return {"stdin": given}
+        case {"eof": True}:
+            return {"eof": True}
+        case {"resize": [int(columns), int(rows)]}:
+            return {"resize": [columns, rows]}
     raise BadFrame("a frame is none that is known")
 
 

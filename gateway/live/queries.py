@@ -27,6 +27,8 @@ class Query:
     instance: Resource
     place: Place
     options: Json
+    account: int | None
+    """Of whoever asks; None: an admin."""
 
 
 async def read_query(services: Services, request: ApiRequest, ref: str, verb: Verb, given: Mapping[str, Any]) -> Query:
@@ -35,7 +37,7 @@ async def read_query(services: Services, request: ApiRequest, ref: str, verb: Ve
     if verb.writes and not request.caller.acts_on(services.catalogue.type("instance"), instance):
         raise Refused("Forbidden", f"{verb.name} changes {instance.name}, which this key may only look at", status=403)
     options = options_of(verb, given, services.store.now())
-    return Query(verb, instance, await place_of(services, instance), options)
+    return Query(verb, instance, await place_of(services, instance), options, request.caller.scope)
 
 
 @asynccontextmanager
@@ -43,7 +45,7 @@ async def asked(asker: Asker, query: Query) -> AsyncIterator[Pipe]:
     """The agent that answers. Raises AgentAway and LiveError."""
     place = query.place
     host: Json = {"uuid": place.host.row.get("uuid"), "kind": place.host.kind}
-    async with asker.asked(place.agent, place.title, query.verb.name, named(query.instance), host, query.options) as pipe:
+    async with asker.asked(place.agent, place.title, query.verb.name, named(query.instance), host, query.options, query.account) as pipe:
         yield pipe
 
 

@@ -150,3 +150,13 @@ def test_output_is_written_so_that_every_byte_comes_back(output: bytes) -> None:
     piece = written("stdout", output)
     assert output_of(piece) == output
     assert ("text" in piece) == (output != b"\xff\xfe" and output != "gr\u00fc".encode()[:-1])
+
+
+async def test_an_end_that_comes_again_and_again_fills_no_memory() -> None:
+    async with two_ends(lambda frame: []) as (asker, _):
+        for number in range(5 * WINDOW):
+            asker.hear(Frame(seq=number, end={"exit": number}))
+        assert (await asker.receive()).end == {"exit": 0}
+        asker.fail(LiveError(LOST, "it is over"))
+        with pytest.raises(LiveError, match="it is over"):
+            await asker.receive()

@@ -21,6 +21,8 @@ BUSYBOX = {"id": "sha256:0f", "names": ["busybox:1"], "digests": [], "size": 2_0
 
 UNDATED = {**BUSYBOX, "id": "sha256:0e", "created": -62_135_596_800}
 
+NEVER = {**BUSYBOX, "id": "sha256:0d", "created": 10**17}
+
 _agents = itertools.count(95_000)
 
 
@@ -120,3 +122,11 @@ async def test_without_nats_nobody_is_asked_and_that_is_said(store: PostgresStor
         answer = await api.http.get("/v1/hosts/images")
         assert answer.status_code == 503
         assert "NATS is away" in answer.text
+
+
+async def test_a_time_that_is_none_takes_nobody_s_images_from_the_list(api: Api, nats_url: str) -> None:
+    one, first = await a_host(api, name="one")
+    two, second = await a_host(api, name="two")
+    async with an_agent(nats_url, one, data={"images": [BUSYBOX]}), an_agent(nats_url, two, data={"images": [NEVER]}):
+        everywhere = await images(api)
+    assert [(each["hostId"], each["createdTS"]) for each in everywhere["data"]] == [(first, 1_700_000_000_000), (second, None)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import dns.rcode
 import pytest
 
 from agents.network.names import Names, answer, nameservers
-from agents.network.responder import Responder
+from agents.network.responder import MOST_FORWARDED, MOST_OF_ONE, Responder
 from agents.network.segments import Document, Endpoint, Segment
 
 WEB, DB, AWAY = "10.42.0.5", "10.42.0.6", "10.43.0.7"
@@ -19,7 +20,8 @@ WEB, DB, AWAY = "10.42.0.5", "10.42.0.6", "10.43.0.7"
 
 def document() -> Document:
     ends = (Endpoint("i1", "Web", WEB, links={"Store": DB}), Endpoint("i2", "db", DB), Endpoint("i3", "db", "10.42.0.9"))
-    inner = Segment(7, 3, "u7", "inner", "10.42.0.0/24", "10.42.0.1", endpoints=ends)
+    dotted = Endpoint("i5", "bank.example", "10.42.0.66")
+    inner = Segment(7, 3, "u7", "inner", "10.42.0.0/24", "10.42.0.1", endpoints=(*ends, dotted))
     outer = Segment(8, 4, "u8", "outer", "10.43.0.0/24", "10.43.0.1", endpoints=(Endpoint("i4", "away", AWAY),))
     return Document("v1", 1, {7: inner, 8: outer})
 
@@ -43,6 +45,8 @@ def asked(asker: str, name: str, kind: str = "A") -> list[str] | None:
         (AWAY, "web", None),
         ("10.9.9.9", "web", None),
         (DB, "example.com", None),
+        (DB, "bank.example", None),
+        (DB, "bank.example.inner", ["10.42.0.66"]),
     ],
 )
 def test_a_name_means_what_the_asker_may_meet(asker: str, name: str, addresses: list[str] | None) -> None:
@@ -83,6 +87,34 @@ async def test_the_responder_answers_over_udp_and_tcp_and_says_when_nobody_knows
     finally:
         await responder.close()
     assert not responder.listens("127.0.0.1")
+
+
+async def test_one_asker_takes_neither_names_nor_files_from_all_others(tmp_path: Path) -> None:
+    """Over TCP it holds no more than its share of connections; over UDP its questions that nobody answers fill nothing but its share."""
+    conf = tmp_path / "resolv.conf"
+    conf.write_text("nameserver 192.0.2.1\n")
+    responder = Responder(conf, port := free_port())
+    responder.tell(on_loopback("web"))
+    await responder.listen(["127.0.0.1"])
+    question = dns.message.make_query("web", "A")
+    try:
+        async with asyncio.timeout(20):
+            held = [await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0)) for _ in range(MOST_OF_ONE)]
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+            assert await reader.read() == b""
+            reply = await dns.asyncquery.tcp(question, "127.0.0.1", port=port, timeout=10)
+            assert reply.answer, "another asker is served"
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as flood:
+                flood.bind(("127.0.0.2", 0))
+                for _ in range(2 * MOST_FORWARDED):
+                    flood.sendto(dns.message.make_query("nobody.example", "A").to_wire(), ("127.0.0.1", port))
+                    await asyncio.sleep(0)
+                reply = await dns.asyncquery.udp(question, "127.0.0.1", port=port, timeout=10)
+                assert reply.answer, "another asker is served"
+            for _, each in (*held, (reader, writer)):
+                each.close()
+    finally:
+        await responder.close()
 
 
 async def test_what_is_not_an_instance_is_asked_of_the_hosts_own_servers(tmp_path: Path) -> None:

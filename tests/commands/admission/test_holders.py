@@ -35,6 +35,11 @@ def test_people_look_on_and_admins_ask_instances(kind: str, says: tuple[str, ...
     assert holders(Fleet.of([row("account", 1, "U1", kind=kind)]), KEYS)["U1"].says == says
 
 
+def test_nobody_takes_the_key_of_the_home_s_owner_by_registering_it() -> None:
+    taken = public(KEYS.watcher)
+    assert holders(Fleet.of(an_agent(7, taken)), KEYS)[taken].hears == ("corral.>",)
+
+
 @pytest.mark.parametrize("kind", ["user", "agent", "service"])
 def test_other_accounts_have_no_key(kind: str) -> None:
     assert "U1" not in holders(Fleet.of([row("account", 1, "U1", kind=kind)]), KEYS)

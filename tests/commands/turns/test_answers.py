@@ -31,7 +31,7 @@ WRONG: list[tuple[Any, str]] = [
     ({"removeTime": "tomorrow"}, "removeTime is 'tomorrow', and not of type date"),
     ({"name": {"en": "web"}}, "name is {'en': 'web'}, and not of type string"),
     ({"instance": {"+data": {"+fields": {"dockerPorts": [80]}}}}, "instance: dockerPorts is [80], and not of type map[string]"),
-    ({"instance": {"image": {"isPublic": "perhaps"}}}, "instance: image: isPublic is 'perhaps', and not of type boolean"),
+    ({"instance": {"image": {"physicalSizeMb": "big"}}}, "instance: image: physicalSizeMb is 'big', and not of type int"),
     ({"host": {"description": [2]}}, "host: description is [2], and not of type string"),
     ({"host": {"computeFree": "lots"}}, "host: computeFree is 'lots', and not of type int"),
     ({"host": {"name": [1]}}, "host: name is [1], and not of type string"),
@@ -70,6 +70,64 @@ def test_an_answer_that_can_not_be_taken_in_counts_as_an_error_that_says_why(dat
     story.answer_all()
     assert story.resource("instance-1").state == "running"
     assert story.resource("instance-1").row["name"] == "web"
+
+
+FOR_OTHERS: Any = {
+    "instance": {
+        "imageId": 9, "requestedHostId": 9, "userdata": "#!/bin/sh",
+        "+data": {"dockerCreate": {"HostConfig": {"Privileged": True}}, "dockerInspect": {"Id": "5"}, "+fields": {
+            "privileged": True, "+environment": {"LD_PRELOAD": "x"}, "dockerVolumes": ["/:/host"], "devices": ["/dev/sda"],
+            "dockerIp": "10.0.0.9",
+        }},
+        "image": {"url": "http://attacker.example/image", "checksum": None, "isPublic": False, "format": "qcow2"},
+        "account": {"name": "mine", "description": "mine"},
+    },
+    "host": {"agentId": 9, "agent": {"uri": "ssh://root@victim.example:22", "description": "an agent"}},
+}  # fmt: skip
+
+
+def test_an_agent_says_nothing_of_what_other_hosts_are_told() -> None:
+    """What a container may do goes with it to other hosts, an image is fetched by all, and the server logs in where an agent's uri says."""
+    story = a_cloud()
+    story.create("container", imageId=1, accountId=1, name="web", data={"fields": {"command": "true", "environment": {"A": "b"}}})
+    while (ask := story.asks()[0]).command != "compute.instance.activate":
+        story.answer(ask)
+    before = story.resource("instance-1")
+    shared = {each.stream: each.row for each in story.fleet.all("account")}
+    story.answer(ask, FOR_OTHERS)
+    story.answer_all()
+    web, image, host, agent = (story.resource(each) for each in ("instance-1", "image-1", "host-1", "agent-1"))
+    assert web.state == "running"
+    assert (web.row["imageId"], web.row.get("requestedHostId"), web.row.get("userdata")) == (1, None, None)
+    assert {name: web.fields.get(name) for name in ("privileged", "dockerVolumes", "devices", "command", "environment")} == {
+        name: before.fields.get(name) for name in ("privileged", "dockerVolumes", "devices", "command", "environment")
+    }
+    assert "dockerCreate" not in web.data
+    assert (web.data["dockerInspect"], web.fields["dockerIp"]) == ({"Id": "5"}, "10.0.0.9")
+    assert (image.row.get("url"), image.row["isPublic"], image.row["format"]) == (None, True, "qcow2")
+    assert (host.row["agentId"], agent.row["description"]) == (1, "an agent")
+    assert not str(agent.row.get("uri")).startswith("ssh://")
+    assert {each.stream: each.row for each in story.fleet.all("account")} == shared
+
+
+@pytest.mark.parametrize("whole", [{"data": {"fields": {"privileged": True}}}, {"+data": {"fields": {"privileged": True}}}])
+def test_an_agent_that_replaces_what_is_known_takes_nothing_of_it_away(whole: Any) -> None:
+    story = a_cloud()
+    story.create("container", imageId=1, accountId=1, name="web", data={"fields": {"command": "true", "environment": {"A": "b"}}})
+    while (ask := story.asks()[0]).command != "compute.instance.activate":
+        story.answer(ask)
+    story.answer(ask, {"instance": whole})
+    assert story.resource("instance-1").fields == {"command": "true", "environment": {"A": "b"}}
+
+
+def test_a_host_is_on_the_physical_host_that_its_own_agent_says() -> None:
+    story = a_cloud()
+    [host] = story.fleet.all("host")
+    story.create("agent", uri="event://other", uuid="other", managedConfig=False, name="other")
+    moved = {"type": "host", "kind": "sim", "uuid": host.row["uuid"], "physicalHostUuid": "elsewhere"}
+    story.answer_all(lambda ask: {"resources": [{"type": "physicalHost", "uuid": "elsewhere", "name": "elsewhere"}, moved]})
+    assert [each.row["uuid"] for each in story.fleet.all("physicalHost")][-1] == "elsewhere"
+    assert story.resource(host.stream).row.get("physicalHostId") == host.row.get("physicalHostId")
 
 
 @pytest.mark.parametrize("data", RIGHT)

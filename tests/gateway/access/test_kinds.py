@@ -150,6 +150,21 @@ async def test_another_accounts_row_is_not_there(secure: Api, kind: str) -> None
             assert [each["id"] for each in listed] == ([f"1a{me}"] if name == "account" else [])
 
 
+async def test_who_registers_agents_has_the_server_log_in_to_their_own_machine_alone(secure: Api) -> None:
+    _, key = await account_with_key(secure, "agentRegister", "r")
+
+    async def made(uri: str | None) -> tuple[int, str]:
+        answer = await secure.http.post("/v1/agents", json={"uri": uri, "user": "me"}, auth=key)
+        return answer.status_code, answer.json().get("fieldName") or answer.json()["uri"]
+
+    assert await made("ssh://root@victim.example:22") == (403, "uri")
+    assert await made("ssh://root:guessed@10.0.0.7") == (403, "uri")
+    assert await made("ssh://me@127.0.0.1:2222") == (201, "ssh://me@127.0.0.1:2222")
+    assert await made("event://mine") == (201, "event://mine")
+    status, uri = await made(None)
+    assert (status, uri.startswith("ssh://me@")) == (201, True)
+
+
 async def test_an_agents_account_speaks_in_plain_numbers_of_its_own_agent(secure: Api) -> None:
     account, key = await account_with_key(secure, "agent", "me")
     number = await secure.add("agent", accountId=account, uri="event://mine", name="mine")

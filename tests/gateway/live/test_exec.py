@@ -44,6 +44,16 @@ async def test_input_goes_in_output_and_status_come_out(cloud: Cloud) -> None:
         assert socket.close_code == 1000
 
 
+async def test_what_nobody_asked_for_in_a_frame_goes_nowhere(cloud: Cloud) -> None:
+    """It would be larger than NATS takes, and sent again for as long as the client stays."""
+    async with connect(url(cloud, "cat")) as socket:
+        await said(socket)
+        await socket.send(json.dumps({"resize": [80, 24], "more": "x" * 2_000_000}))
+        assert (await said(socket))["text"] == "{'RESIZE': [80, 24]}"
+        await socket.send(json.dumps({"eof": True, "more": "x" * 2_000_000}))
+        assert await said(socket) == {"exit": 0}
+
+
 async def test_a_command_s_own_status_is_told(cloud: Cloud) -> None:
     async with connect(url(cloud, "exit", "7")) as socket:
         assert [await said(socket), await said(socket)] == [{"started": True}, {"exit": 7}]

@@ -11,12 +11,13 @@ from typing import cast
 
 import pytest
 
-from agents.live import WINDOW
+from agents.live import WINDOW, Json, Question
 from agents.simulated import SimulatedDriver
 from agents.work.process import Agent
 from deploy.embedded import EmbeddedNats, hold
 from eventstore import Event, Write
 from eventstore.postgres import PostgresStore
+from gateway.live import asking
 from tests.gateway.live.conftest import SECONDS, Cloud, a_cloud
 from tests.support.live import LONG
 
@@ -99,6 +100,29 @@ async def test_a_reader_that_reads_no_further_is_sent_no_more_than_there_is_room
     await cloud.until(lambda: cloud.driver.under_way == 0)
 
 
+async def test_one_account_takes_the_agent_from_no_other(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "MOST_OF_ONE", 1)
+    cloud.driver.quiet = True
+    account = await cloud.api.add("account", name="greedy", kind="user")
+    await cloud.api.add("credential", accountId=account, publicValue="greedy", secretValue="secret", kind="apiKey")
+    key = ("greedy", "secret")
+    async with asyncio.timeout(2 * SECONDS):
+        while (await cloud.api.http.get("/v1/agents", auth=key)).status_code != 404:  # a user: the key is known by then
+            await asyncio.sleep(0.05)
+        made = (await cloud.api.http.post("/v1/containers", json={"imageUuid": "sim:talk", "name": "mine"}, auth=key)).json()
+        path = f"/v1/containers/{made['id']}"
+        while (await cloud.api.http.get(path, auth=key)).json()["state"] != "running":
+            await asyncio.sleep(0.05)
+        async with cloud.api.http.stream("GET", f"{path}/logs?follow", auth=key) as first:
+            assert first.status_code == 200, await first.aread()
+            refused = await cloud.api.http.get(f"{path}/logs?follow", auth=key)
+            assert (refused.status_code, refused.json()["code"]) == (429, "TooManyRequests")
+            async with followed(cloud) as others, followed(cloud) as more:
+                assert [await anext(others), await anext(more)]
+        while (await cloud.api.http.get(f"{path}/inspect", auth=key)).status_code != 200:
+            await asyncio.sleep(0.05)
+
+
 async def test_an_answer_ends_soon_when_its_reader_vanishes_also_if_there_is_nothing_to_tell(cloud: Cloud) -> None:
     cloud.driver.quiet = True
     async with followed(cloud):
@@ -122,6 +146,18 @@ async def test_a_text_that_ends_early_says_so_in_its_last_line(cloud: Cloud) -> 
         await anext(lines)
         await cloud.agent.stop(grace=0)
         assert "*** the log ends here: agent" in [line async for line in lines][-1]
+
+
+@pytest.mark.parametrize("rubbish", [{"lines": 5}, {"lines": [7]}, {"lines": [{"text": "no stream"}]}])
+async def test_a_piece_that_is_none_ends_the_answer_with_the_reason(cloud: Cloud, monkeypatch: pytest.MonkeyPatch, rubbish: Json) -> None:
+    async def live(question: Question, given: AsyncIterator[Json]) -> AsyncGenerator[Json, None]:
+        yield {"lines": [{"stream": "stdout", "time": "T", "text": "well"}]}
+        yield rubbish
+
+    monkeypatch.setattr(cloud.driver, "live", live)
+    async with followed(cloud) as lines:
+        assert await anext(lines) == "well"
+        assert (await anext(lines)).startswith("*** the log ends here: the agent's answer has a piece that can't be understood")
 
 
 async def test_with_the_agent_away_it_is_said_at_once(cloud: Cloud) -> None:
