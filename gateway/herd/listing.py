@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from typing import Any
 
-from agents.live import Json, LiveError
+from agents.live import FAILED, Json, LiveError
 from commands.errors import NotFound, Refused
 from commands.resource import Resource
 from gateway.errors import MethodNotAllowed
@@ -24,6 +23,8 @@ AT_ONCE = 50
 OWNER = "corral.instance.uuid"
 """The label by which a container is known as an instance's (agents/docker/container.py)."""
 CONTAINERS = "containers"
+MOST = 100_000
+"""Of one host. An agent that tells of more is not to fill this server's memory."""
 
 
 class Listing:
@@ -56,7 +57,7 @@ class Listing:
         name = hosts.name_of(self._services.catalogue, host)
         try:
             async with asyncio.timeout(SECONDS):
-                listed = await self._asked(what, host, name)
+                listed = await self._asked(request, what, host, name)
         except TimeoutError:
             return answers.refused(name, f"{name} did not list its {what} within {SECONDS:g} seconds", answers.UNFINISHED)
         except LiveError as error:
@@ -65,22 +66,26 @@ class Listing:
             return answers.refused(name, str(error.message), error.status)
         return answers.told(name, await self._seen(request, listed) if what == CONTAINERS else listed)
 
-    async def _asked(self, what: str, host: Resource, name: str) -> list[Any]:
+    async def _asked(self, request: ApiRequest, what: str, host: Resource, name: str) -> list[Json]:
         agent = host.row.get("agentId")
         if self._asker is None or not isinstance(agent, int):
             lacks = "this server has no NATS, over which hosts are asked" if self._asker is None else f"{name} has no agent"
             raise Refused("Service Unavailable", lacks, status=503)
-        listed: list[Any] = []
+        listed: list[Json] = []
         about: Json = {"uuid": host.row.get("uuid"), "kind": host.kind}
-        async with self._asker.asked(agent, f"agent-{agent} of {name}", what, {}, about, {}) as pipe, aclosing(frames(pipe)) as pieces:
+        asking = self._asker.asked(agent, f"agent-{agent} of {name}", what, {}, about, {}, request.caller.scope)
+        async with asking as pipe, aclosing(frames(pipe)) as pieces:
             async for piece in pieces:
-                listed += piece.get("data", {}).get("listed", ())
+                told = piece.get("data", {}).get("listed")
+                if not isinstance(told, list) or not all(isinstance(each, dict) for each in told) or len(listed) + len(told) > MOST:
+                    raise LiveError(FAILED, f"what {name} lists is no list of at most {MOST} {what}: look at its agent's log")
+                listed += told
         return listed
 
-    async def _seen(self, request: ApiRequest, listed: list[Any]) -> list[Any]:
+    async def _seen(self, request: ApiRequest, listed: list[Json]) -> list[Json]:
         """Who does not see all sees the containers of their own instances."""
         if request.caller.scope is None:
             return listed
         rows = await self._services.views.rows(Query(self._services.catalogue.type("instance"), account=request.caller.scope))
         own = {each.resource.row.get("uuid") for each in rows}
-        return [each for each in listed if (each.get("Labels") or {}).get(OWNER) in own]
+        return [each for each in listed if isinstance(labels := each.get("Labels"), dict) and labels.get(OWNER) in own]
