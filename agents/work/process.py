@@ -98,6 +98,8 @@ class Agent:
         self._subscription: Subscription | None = None
         self._main: asyncio.Task[None] | None = None
         self._stop = asyncio.Event()
+        self._unlearned = asyncio.Event()
+        """Set when the epochs that the instances tell could not be known at once."""
         self._farewell = farewell
         self._warned: object = None
         self._grace = 0.0
@@ -156,7 +158,7 @@ class Agent:
 
     async def _work_until_stopped(self) -> None:
         async with self._group as group:
-            work = (self._outbox.record(), self._outbox.send(), self._take_in(), self._heartbeat.run())
+            work = (self._outbox.record(), self._outbox.send(), self._take_in(), self._heartbeat.run(), self._go_on_learning())
             forever = [group.create_task(each) for each in work]
             listening = group.create_task(self._listen())
             await self._stop.wait()
@@ -185,15 +187,9 @@ class Agent:
             log.debug("Ending a subscription failed", action="unsubscribe", error=repr(error))
 
     async def _listen(self) -> None:
-        learned = await self._learn_epochs()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._stay_connected())
-            while not learned:  # as long as the engine is away nothing can be done that should not be
-                await asyncio.sleep(LEARN_SECONDS)
-                learned = await self._learn_epochs()
-
-    async def _stay_connected(self) -> None:
         """On a connection of its own, and on another once that is given up."""
+        if not await self._learn_epochs():
+            self._unlearned.set()  # as long as the engine is away nothing can be done that should not be
         while True:
             closed = asyncio.Event()
             client = self._given or await connect(self._url, f"corral agent a{self.number}", access=self._access, closed=closed)
@@ -207,6 +203,14 @@ class Agent:
             await closed.wait()
             await disconnect(client)
             log.info("The connection to NATS was given up; another is made", action="nats-closed", agent=self.number)
+
+    async def _go_on_learning(self) -> None:
+        """A task of its own, since whoever ends it may have to say so again: see `_end`."""
+        await self._unlearned.wait()
+        while True:
+            await asyncio.sleep(LEARN_SECONDS)
+            if await self._learn_epochs():
+                return
 
     async def _subscribed(self, client: Client) -> bool:
         """Once made, a subscription lasts: the client makes it again after each reconnect."""

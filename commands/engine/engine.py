@@ -353,7 +353,8 @@ class Engine:
         while self.fleet.followed < position and self._group is not None:
             self._wakeups.news.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wakeups.news.wait(), 1.0)
+                async with asyncio.timeout(1.0):  # wait_for forgets a cancel that meets the event (Python 3.11)
+                    await self._wakeups.news.wait()
 
     # --- partitions ---
 
