@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -176,7 +177,9 @@ def _access(options: AgentOptions, place: Place) -> Access:
     async def register() -> None:
         await asyncio.to_thread(_give_key, options, place.number)
 
-    return Access(own_seed(options.folder), believed(options.nats_ca or str(place.told.get("natsCa") or "")), register)
+    tls = believed(options.nats_ca or str(place.told.get("natsCa") or ""))
+    through = options.member is not None and options.nats is not None  # a tunnel: NATS' certificate names the address at its other end
+    return Access(own_seed(options.folder), tls, register, (urlsplit(place.nats).hostname or "") if through else "")
 
 
 def _configuration(options: AgentOptions) -> Configuration:

@@ -34,11 +34,13 @@ HINT_SECONDS = 15.0
 @dataclass(slots=True)
 class Access:
     """`seed`: "" where there is none to show; a NATS that asks for none is shown none. `tls`: whose certificate NATS is believed by, if it
-    speaks TLS. `register`: has the server take the key; asked when NATS does not let the agent in."""
+    speaks TLS; `tls_name`: whom that is to name, where NATS is reached under another address. `register`: has the server take the key;
+    asked when NATS does not let the agent in."""
 
     seed: str = ""
     tls: ssl.SSLContext | None = None
     register: Callable[[], Awaitable[None]] | None = None
+    tls_name: str = ""
     _refused_at: float | None = field(default=None, init=False)
     _registering: asyncio.Task[None] | None = field(default=None, init=False)
     _told: str = field(default="", init=False)
@@ -46,7 +48,8 @@ class Access:
     @property
     def options(self) -> Mapping[str, Any]:
         """For NATS' client."""
-        return {**({"nkeys_seed_str": self.seed} if self.seed else {}), **({"tls": self.tls} if self.tls is not None else {})}
+        given = {"nkeys_seed_str": self.seed or None, "tls": self.tls, "tls_hostname": self.tls_name or None}
+        return {name: value for name, value in given.items() if value is not None}
 
     def refused(self) -> None:
         """NATS did not let it in. Says so once, and has the key registered once more, now and then."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -11,6 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from deploy.settings import SECURITY
+from tests.support.certificates import ADDRESS, self_signed
 from tests.support.server import Server
 from tests.support.sshd import SSHD, Sshd
 from tests.support.waiting import until
@@ -141,3 +144,14 @@ def test_a_server_that_dies_leaves_no_agent_behind_and_the_next_one_takes_it_up(
 def agent_of(sshd: Sshd, agent: dict[str, Any]) -> int:
     """Its process."""
     return int((sshd.home / f"ssh-{agent['id'].removeprefix('1')}" / "pid").read_text())
+
+
+def test_nats_speaks_tls_through_the_tunnel_whose_end_its_certificate_does_not_name(home: Path, sshd: Sshd, tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path / "nats", ADDRESS)
+    settings = f"ssh.agent.env=CORRAL_SIM=1,{SECURITY}=true"
+    with Server(home, hosts="none", set=settings, nats_tls_certificate=str(certificate), nats_tls_key=str(key)) as server:
+        kept = json.loads((home / "admin.key").read_bytes())
+        with httpx.Client(base_url=server.url, auth=(kept["access"], kept["secret"]), timeout=20) as http:
+            sshd.trust(http.get("/v1/authorized_keys").text)
+            path = made(http, sshd.uri)
+            when(http, path, lambda seen: seen["state"] == "active" and note(seen) == "connected")

@@ -13,7 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 DAY = datetime.timedelta(days=1)
-LOCAL = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+ADDRESS = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+LOCAL = x509.SubjectAlternativeName([x509.DNSName("localhost"), *ADDRESS])
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +45,10 @@ class Authority:
         return _written(folder, builder.sign(self.key, hashes.SHA256()), key)
 
 
-def self_signed(folder: Path) -> tuple[Path, Path]:
-    """cert.pem and key.pem of its own authority, for localhost and 127.0.0.1."""
-    name, key = _called("localhost"), ec.generate_private_key(ec.SECP256R1())
-    builder = _builder(name, name, key).add_extension(LOCAL, False).add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
+def self_signed(folder: Path, names: x509.SubjectAlternativeName = LOCAL) -> tuple[Path, Path]:
+    """cert.pem and key.pem of its own authority, for localhost and 127.0.0.1, or those names alone."""
+    name, key = _called("its own authority"), ec.generate_private_key(ec.SECP256R1())
+    builder = _builder(name, name, key).add_extension(names, False).add_extension(x509.BasicConstraints(ca=True, path_length=None), True)
     return _written(folder, builder.sign(key, hashes.SHA256()), key)
 
 
