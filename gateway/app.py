@@ -32,7 +32,7 @@ from gateway.history.log import Log
 from gateway.history.past import asked_past
 from gateway.history.streams import EventStream
 from gateway.host_images import HostImages
-from gateway.html.door import check_csrf, files, page_response, to_ui, wants_page
+from gateway.html.door import check_csrf, files, shown, to_ui
 from gateway.inside.door import INSIDE, inside
 from gateway.joining.door import Door as JoiningDoor
 from gateway.live.asking import Asker
@@ -140,10 +140,7 @@ class Gateway:
         return await self._shown(request, error_document(refused), refused.status, self.headers(request))
 
     async def _shown(self, request: Request, document: Any, status: int, headers: dict[str, str]) -> Response:
-        """As JSON, or as the page that a browser gets."""
-        if wants_page(request):
-            return await page_response(request, self._services, self.callers, document, status, headers)
-        return json_response(document, status, headers)
+        return await shown(request, self._services, self.callers, document, status, headers)
 
     def headers(self, request: Request) -> dict[str, str]:
         """Those of every answer, errors too. The position is one that is known to be in the log; who knows a newer one says it instead."""

@@ -87,10 +87,8 @@ def register(app: typer.Typer) -> None:
             fields = new_instance(image, words or [], name, env or [], publish or [])
             kind = fields["imageUuid"].partition(":")[0]
             if vm and not image.startswith(f"{kind}:"):
-                with suppress(Unknown):  # else it is one of Docker's that nobody has asked for yet
-                    known = resolve(client, image, ("image",))
-                    fields["imageId"], kind = known.id, known.document["kind"]
-                    del fields["imageUuid"]
+                known = _machine_image(client, image, fields.pop("imageUuid"))
+                fields["imageId"], kind = known.id, known.document["kind"]
             if memory is not None:
                 fields["memoryMb"] = memory
             if host is not None:
@@ -299,6 +297,17 @@ def _remove(client: Client, found: Found, purge: bool, wait: bool, timeout: floa
         if found.state != "purged":
             raise Failed(_why(found, "purged"))
     return found.document
+
+
+def _machine_image(client: Client, name: str, uuid: str) -> Found:
+    """One that is known by this name, or as Docker's of this name: what nobody told of is a container's."""
+    with suppress(Unknown):
+        return resolve(client, name, ("image",))
+    try:
+        return resolve(client, uuid, ("image",))
+    except Unknown as error:
+        how = "POST /v1/images makes one known, a disk by its url (docs/libvirt.md) or Docker's that holds a disk (docs/machines.md)"
+        raise Failed(f"no image is called {name!r}: {how}") from error
 
 
 def _why(found: Found, goal: str) -> str:

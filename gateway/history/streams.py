@@ -92,8 +92,8 @@ class EventStream(StreamingResponse):
     """Counted in `streams` while it lasts; its source is closed with it, however it ends."""
 
     def __init__(self, source: AsyncGenerator[bytes, None], media_type: str, headers: dict[str, str], streams: set[EventStream]) -> None:
-        unbuffered = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-        super().__init__(source, media_type=media_type, headers=headers | unbuffered)
+        at_once = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
+        super().__init__(source, media_type=media_type, headers=headers | at_once)
         self._source, self._streams = source, streams
 
     async def stream_response(self, send: Send) -> None:

@@ -22,6 +22,7 @@ from gateway.access.callers import CALLER, Callers
 from gateway.html.pages import STATIC, page_of
 from gateway.html.view import View
 from gateway.request import base_url, path_parts
+from gateway.responses import json_response
 from gateway.services import Services
 from projections.errors import ViewsError
 
@@ -82,6 +83,15 @@ def check_csrf(request: Request, method: str) -> None:
         )
 
 
+async def shown(
+    request: Request, services: Services, callers: Callers, document: Any, status: int, headers: dict[str, str]
+) -> Response:
+    """As JSON, or as the page that a browser gets."""
+    if wants_page(request):
+        return await page_response(request, services, callers, document, status, headers)
+    return json_response(document, status, headers)
+
+
 async def page_response(
     request: Request, services: Services, callers: Callers, document: Any, status: int, headers: dict[str, str]
 ) -> Response:
@@ -97,14 +107,14 @@ async def page_response(
         style=str(services.settings[STYLE]),
         nonce=secrets.token_urlsafe(16),
     )
-    shown = {
+    besides = {
         "Content-Security-Policy": policy(view),
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "same-origin",
         "Cache-Control": "no-store",  # the same URL is JSON for others, and it is a moment's state
         "Vary": "Accept, User-Agent",
     }
-    response = Response(page_of(view, document), status, headers | shown, media_type="text/html; charset=utf-8")
+    response = Response(page_of(view, document), status, headers | besides, media_type="text/html; charset=utf-8")
     if not _HEX.fullmatch(request.cookies.get(COOKIE, "")):
         response.set_cookie(COOKIE, secrets.token_hex(16), samesite="strict", secure=request.url.scheme == "https")
     return response

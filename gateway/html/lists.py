@@ -20,7 +20,7 @@ CREATED = Field("created", "date")
 
 QUIET = frozenset(
     {
-        "id", "type", "links", "actions", "name", "state", "uuid", "kind", "description", "data", "created", "removed", "removeTime",
+        "id", "type", "links", "actions", "name", "state", "uuid", "description", "data", "created", "removed", "removeTime",
         "accountId", "zoneId", "transitioning", "transitioningMessage", "transitioningProgress", "children", "resourceFields",
         "resourceActions", "collectionActions", "collectionFields", "collectionFilters", "includeableLinks",
     }
@@ -131,6 +131,8 @@ def _columns(type: ResourceType | None, rows: list[Json]) -> list[str]:
             date = f"{name}TS" in row or (name.endswith("TS") and name[:-2] in row)
             if name not in hidden and not date and value not in (None, "", [], {}) and not isinstance(value, dict):
                 values.setdefault(name, set()).add(str(value))
+    if len(values.get("kind", ())) == 1:
+        del values["kind"]  # it says what the title says; several tell a machine's hosts apart, say
     chosen = sorted(values, key=lambda name: len(values[name]) == 1)[:MOST_COLUMNS]
     return [name for name in dict.fromkeys(name for row in rows for name in row) if name in chosen]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import unquote
 
@@ -11,6 +11,7 @@ from gateway.html import lists
 from gateway.html.markup import Content, Html, data_block, fragment, page, script_block, tag
 from gateway.html.values import pretty, shown, state_badge
 from gateway.html.view import View
+from gateway.live import verbs
 
 Json = Mapping[str, Any]
 
@@ -23,6 +24,11 @@ SAID_ELSEWHERE = frozenset(
     {"id", "type", "links", "actions", "name", "state", "transitioning", "transitioningMessage", "transitioningProgress"}
 )
 
+LIVE = (
+    ("Logs", "logs?tail=1000"), ("Logs as they come", "logs?tail=100&follow"), ("Stats", "stats"), ("Processes", "top"),
+    ("What its engine says", "inspect"), ("Events of its engine", "events"),
+)  # fmt: skip
+"""Live queries that a browser can show (exec is a conversation)."""
 
 DRAWN = frozenset({"processDot", "resourceDot"})
 """Links to Graphviz text, which gateway.inside.definitions gives as a picture, too."""
@@ -154,13 +160,29 @@ def _resource(view: View, document: Json) -> Html:
         _progress(document),
         _buttons(view, type, document),
         _fields(view, type, document),
-        fragment(
-            tag("h2", "Links"),
-            tag("ul", (tag("li", tag("a", text, href=view.href(url))) for text, url in links), class_="pills"),
-        )
-        if links
-        else None,
+        _pills("Just now", _live(view, type, document)),
+        _pills("How it came about", _past(view, type, document)),
+        _pills("Links", [(text, view.href(url)) for text, url in links]),
     )
+
+
+def _pills(title: str, links: Sequence[tuple[str, str]]) -> Html | None:
+    if not links:
+        return None
+    return fragment(tag("h2", title), tag("ul", (tag("li", tag("a", text, href=href)) for text, href in links), class_="pills"))
+
+
+def _live(view: View, type: ResourceType | None, document: Json) -> list[tuple[str, str]]:
+    """What its host is asked just then; what a kind of host can't answer says so."""
+    if document.get("removed") is not None or not verbs.answers(view.catalogue, type):
+        return []
+    here = view.href(document["links"].get("self", view.path))
+    return [(text, f"{here}/{query}") for text, query in LIVE]
+
+
+def _past(view: View, type: ResourceType | None, document: Json) -> list[tuple[str, str]]:
+    here = view.href(document["links"].get("self", view.path))
+    return [("Why it is so", f"{here}/why"), ("Every event", f"{here}/history")] if type is not None and type.stored else []
 
 
 def _progress(document: Json) -> Html | None:

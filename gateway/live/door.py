@@ -20,13 +20,13 @@ from commands.errors import NotFound, Refused
 from gateway.access.callers import Callers
 from gateway.errors import MethodNotAllowed, error_document
 from gateway.history.streams import MOST_STREAMS, EventStream
+from gateway.html.door import shown, wants_page
 from gateway.live import interactive
 from gateway.live.asking import Asker, check_end, refusal_of
 from gateway.live.forms import Form, form_of
 from gateway.live.queries import Query, answer, asked, given_in, read_query
-from gateway.live.verbs import VERBS
+from gateway.live.verbs import VERBS, answers
 from gateway.request import ApiRequest, path_parts, read_request
-from gateway.responses import json_response
 from gateway.services import Services
 
 FIRST_SECONDS = 1.0
@@ -50,8 +50,7 @@ class Door:
         parts = path_parts(request)
         if len(parts) != 4 or parts[0].lower() != "v1" or parts[3].lower() not in VERBS:
             return False
-        type = self._services.catalogue.by_path(parts[1])
-        return type is not None and type.stored and self._services.catalogue.root_type(type.name).name == "instance"
+        return answers(self._services.catalogue, self._services.catalogue.by_path(parts[1]))
 
     async def answer(self, request: Request, correlation: str, headers: dict[str, str]) -> Response:
         """Raises Refused."""
@@ -64,7 +63,7 @@ class Door:
         query = await self._query(read)
         if not query.verb.follow or (query.verb.name == "stats" and not query.options.get("follow")):
             found = await answer(self._asker, query)
-            return json_response(found["document"], 200, headers | {LIVE: str(found["live"]).lower()})
+            return await shown(request, self._services, self._callers, found["document"], 200, headers | {LIVE: str(found["live"]).lower()})
         return await self._stream(request, read, query, headers)
 
     async def websocket(self, socket: WebSocket) -> None:
@@ -80,7 +79,7 @@ class Door:
     async def _stream(self, request: Request, read: ApiRequest, query: Query, headers: dict[str, str]) -> Response:
         if len(self._streams) >= MOST_STREAMS:
             raise Refused("Service Unavailable", f"{MOST_STREAMS} live streams are open here already: try again later", status=503)
-        form = form_of(read.accept, query.verb.name, query.options)
+        form = form_of(read.accept, query.verb.name, query.options, to_read=wants_page(request))
         async with AsyncExitStack() as stack:
             try:
                 pipe = await stack.enter_async_context(asked(self._asker, query))

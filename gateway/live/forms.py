@@ -66,6 +66,12 @@ class Documents:
         return b"\n"
 
 
+class ReadableDocuments(Documents):
+    """The same, under a type that a browser shows instead of keeping it as a file."""
+
+    media_type = Lines.media_type
+
+
 class Events:
     """The same, as browsers' EventSource reads it. It asks again by itself after an end: `event: end` says that there is no more."""
 
@@ -81,13 +87,13 @@ class Events:
         return b": alive\n\n"
 
 
-def form_of(accept: str, verb: str, options: Json) -> Form:
-    """As the client takes it: logs are text unless it says otherwise, all else is NDJSON."""
+def form_of(accept: str, verb: str, options: Json, *, to_read: bool = False) -> Form:
+    """As the client takes it: logs are text unless it says otherwise, all else is NDJSON. `to_read`: by somebody in a browser."""
     if ServerSentEvents.media_type in accept:
         return Events()
     if verb == LOGS and Ndjson.media_type not in accept and "application/json" not in accept:
         return Lines(bool(options.get("timestamps")))
-    return Documents()
+    return ReadableDocuments() if to_read else Documents()
 
 
 def _documents(piece: Json) -> Iterator[Any]:

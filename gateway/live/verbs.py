@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from commands.catalogue.catalogue import Catalogue
+from commands.catalogue.model import ResourceType
 from commands.errors import Refused
 from projections.moments import read_moment
 
@@ -109,6 +111,11 @@ VERBS: Mapping[str, Verb] = {
         ),
     )
 }  # fmt: skip
+
+
+def answers(catalogue: Catalogue, type: ResourceType | None) -> bool:
+    """Whether things of this type can be asked: instances."""
+    return type is not None and type.stored and catalogue.root_type(type.name).name == "instance"
 
 
 def options_of(verb: Verb, given: Mapping[str, Any], now: datetime) -> Json:

@@ -305,6 +305,7 @@ def test_a_virtual_machine_is_made_of_an_image_by_its_name(corral: Cli) -> None:
     assert (machine["type"], machine["state"], machine["memoryMb"]) == ("virtualMachine", "running", 64)
     [shown] = [each for each in corral.json("ps") if each["id"] == machine["id"]]
     assert shown["image"]["uuid"] == "sim:disk"
+    assert "no image is called 'nowhere'" in corral.ended("run", "nowhere", "--vm", status=1).stderr
 
 
 def test_the_views_are_rebuilt_equal_while_everything_runs(corral: Cli) -> None:

@@ -113,6 +113,14 @@ async def test_every_page_can_be_clicked_through_from_the_first(api: Api) -> Non
     assert {"/v1/hosts", "/v1/hosts/1h1", "/v1/hosts/1h1/instances", "/v1/images", "/static/corral/corral.js"} <= seen
 
 
+async def test_a_kind_stands_in_a_list_only_where_it_tells_things_apart(api: Api) -> None:
+    for kind in ("docker", "libvirt"):
+        await api.add("host", name="rack-1", kind=kind)
+        await api.settled()
+        heads = (await page(api, "/v1/hosts")).text.partition("Filter")[2]
+        assert ("Kind" in heads) == (kind == "libvirt"), heads
+
+
 async def test_pages_load_nothing_from_elsewhere_and_run_nothing_inline(api: Api) -> None:
     response = await api.http.get("/v1/accounts", headers=FIREFOX)
     policy = response.headers["content-security-policy"]

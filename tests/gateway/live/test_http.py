@@ -30,6 +30,7 @@ async def followed(cloud: Cloud, verb: str = "logs", accept: str = "text/plain")
     path = f"/v1/containers/{cloud.id}/{verb}?follow"
     async with asyncio.timeout(3 * SECONDS), cloud.api.http.stream("GET", path, headers={"Accept": accept}) as answer:
         assert answer.status_code == 200, await answer.aread()
+        assert "html" not in accept or answer.headers["Content-Type"].startswith("text/plain")
         async with aclosing(cast("AsyncGenerator[str, None]", answer.aiter_lines())) as lines:
             yield lines
 
@@ -53,6 +54,21 @@ async def test_logs_are_text_or_a_document_a_line_or_server_sent_events(cloud: C
     assert (line["stream"], f"{line['text']}\n") == ("stdout", text.text)
     events = (await cloud.api.http.get(path, headers={"Accept": "text/event-stream"})).text
     assert json.loads(events.removeprefix("data: "))["text"] == line["text"]
+
+
+async def test_a_browser_finds_them_on_the_page_of_an_instance_and_can_read_what_they_say(cloud: Cloud) -> None:
+    browser = {"User-Agent": "Mozilla/5.0", "Accept": "text/html,*/*;q=0.8"}
+    here = f"/v1/containers/{cloud.id}"
+    read = (await cloud.api.http.get(here, headers=browser)).text
+    for query in ("logs?tail=1000", "logs?tail=100&amp;follow", "stats", "top", "inspect", "events", "why", "history"):
+        assert f'href="{here}/{query}"' in read
+    assert "/logs" not in (await cloud.api.http.get("/v1/hosts/1h1", headers=browser)).text
+    for verb, media in {"logs": "text/plain", "stats": "text/html", "inspect": "text/html"}.items():
+        answer = await cloud.api.http.get(f"{here}/{verb}", headers=browser)
+        assert (answer.status_code, answer.headers["Content-Type"]) == (200, f"{media}; charset=utf-8"), answer.text
+        assert (answer.headers["X-Content-Type-Options"], answer.headers["X-Corral-Live"]) == ("nosniff", "true")
+    async with followed(cloud, "stats", "text/html") as lines:
+        assert json.loads(await anext(lines))["processes"] == 1, "a document a line, shown and not kept as a file"
 
 
 async def test_stats_are_one_sample_or_a_stream_of_them(cloud: Cloud) -> None:
