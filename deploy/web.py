@@ -15,6 +15,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 GRACE = 3
 """Seconds that open requests get to finish at the end."""
@@ -127,6 +128,15 @@ class Protocol(HttpToolsProtocol):
             self._late = None
 
 
+class Conversation(WebSocketsSansIOProtocol):
+    """Uvicorn's own, which takes an upgrade that was refused with a response for one that was forgotten, and logs an error."""
+
+    async def send(self, message: Any) -> None:
+        await super().send(message)
+        if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
+            self.handshake_complete = True
+
+
 class Web(uvicorn.Server):
     """Serves an app on a bound socket until stop()."""
 
@@ -134,7 +144,7 @@ class Web(uvicorn.Server):
         """`certificate` and `key`: PEM files, for HTTPS (check_tls)."""
         super().__init__(
             uvicorn.Config(
-                app, log_config=None, access_log=False, lifespan="off", loop="none", http=Protocol, ws="websockets-sansio",
+                app, log_config=None, access_log=False, lifespan="off", loop="none", http=Protocol, ws=Conversation,
                 timeout_graceful_shutdown=GRACE, timeout_keep_alive=KEEP_ALIVE, server_header=False, backlog=2048,
                 ssl_certfile=certificate, ssl_keyfile=key,
             )

@@ -52,8 +52,7 @@ async def answer(way: Way, question: Question, listed: Json | None, given: Async
             yield await _document(way, f"{of.path}/json")
         case "top":
             _check_running(of)
-            found = await _document(way, f"{of.path}/top", {"ps_args": str(of.options.get("ps") or "-ef")})
-            yield {"titles": found["Titles"], "processes": found["Processes"]}
+            yield await _top(of)
         case "stats":
             _check_running(of)
             async for piece in _stats(of):
@@ -137,6 +136,17 @@ class Mark:
             elif each["time"] >= self.time:
                 found.append(each)
         return found
+
+
+async def _top(of: Asked) -> Json:
+    options = of.options.get("ps")
+    try:
+        found = await _document(of.way, f"{of.path}/top", {"ps_args": str(options or "-ef")})
+    except EngineRefused as refused:
+        if options and refused.status == 500:  # what the host's ps says of them comes so
+            raise LiveRefused(BAD_OPTION, f"the host can't use ps {options}: {refused}") from None
+        raise
+    return {"titles": found["Titles"], "processes": found["Processes"]}
 
 
 async def _stats(of: Asked) -> AsyncGenerator[Json, None]:

@@ -15,7 +15,7 @@ from rich.text import Text
 from deploy.cli.client import Client, base_url, home, is_own, remembered
 from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.keys import key_for, trusting
-from deploy.cli.options import SERVER, Url, command
+from deploy.cli.options import SERVER, Url, command, is_from_variable
 from deploy.cli.show import err, out
 from deploy.settings import TEMPLATES, LogFormat, LogLevel, MachineType
 
@@ -36,6 +36,7 @@ def register(app: typer.Typer) -> None:
         "corral agent --sim --name paper --home ./paper   (a simulated host, to try things out)",
     ])  # fmt: skip
     def agent(
+        context: typer.Context,
         url: Url = None,
         join: Annotated[
             str | None,
@@ -140,7 +141,7 @@ def register(app: typer.Typer) -> None:
         from deploy.logs import configure
 
         configure(log_level, log_format)
-        if join and url:
+        if join and url and not is_from_variable(context, "url"):
             raise WrongUse("--join names the server: leave --url out")
         place = (folder or home() / "agent").expanduser().absolute()
         try:

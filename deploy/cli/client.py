@@ -98,6 +98,10 @@ class Client:
         """The answer's document. None values are left out; lists repeat the parameter."""
         return self.send("GET", path, params=params).document
 
+    def now(self, path: str, **params: Any) -> Answer:
+        """What is so at this moment. "Not there" is an answer to that, which waiting would not change for long."""
+        return self.send("GET", path, params=params, tries=1)
+
     def find(self, path: str) -> Json | None:
         """A document, or None where there is none."""
         try:
@@ -167,7 +171,8 @@ class Client:
     def delete(self, path: str) -> Answer:
         return self.send("DELETE", path)
 
-    def send(self, method: str, path: str, *, params: Params | None = None, body: Json | None = None) -> Answer:
+    def send(self, method: str, path: str, *, params: Params | None = None, body: Json | None = None, tries: int = BUSY_TRIES) -> Answer:
+        """`tries`: how often in all a server is asked that says it is busy."""
         headers = self._headers()
         if method != "GET":
             headers["Idempotency-Key"] = str(uuid.uuid4())
@@ -176,7 +181,7 @@ class Client:
             headers["Content-Type"] = "application/json"
         target = self._target(path, params or {})
         answer = self._once(method, target, content, headers)
-        for _ in range(BUSY_TRIES - 1):
+        for _ in range(tries - 1):
             if answer.status != 503:
                 break
             time.sleep(BUSY_SECONDS)
@@ -260,7 +265,9 @@ class Client:
             raise NotAnswering(self.url, f"something else answers there: status {status}, and no JSON") from None
 
     def _refusal(self, answer: Answer) -> ServerRefused:
-        document = answer.document if isinstance(answer.document, dict) else {}
+        if not isinstance(answer.document, dict):
+            raise NotAnswering(self.url, f"something else answers there: status {answer.status}, without a document of Corral's")
+        document = answer.document
         code, message, field = (str(document.get(key) or "") for key in ("code", "message", "fieldName"))
         text = f"{field}: {message or code}" if field and field not in message else message or code
         if answer.status == 401:

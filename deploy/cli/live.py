@@ -61,7 +61,7 @@ def register(app: typer.Typer) -> None:
         """Show what a running instance uses: processor, memory, network, disk."""
         with connect(url) as client:
             path = f"{resolve(client, thing, ONLY_INSTANCES).path}/stats"
-            samples = client.stream(path, follow="true") if follow else iter([client.get(path)])
+            samples = client.stream(path, follow="true") if follow else iter([client.now(path).document])
             try:
                 if output is Format.TEXT:
                     out().print(Text(HEADING, style="bold"))
@@ -82,7 +82,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """List the processes of a running instance."""
         with connect(url) as client:
-            found = client.get(f"{resolve(client, thing, ONLY_INSTANCES).path}/top", ps=ps)
+            found = client.now(f"{resolve(client, thing, ONLY_INSTANCES).path}/top", ps=ps).document
         if output is Format.JSON:
             print_json(found)
             return
@@ -104,7 +104,7 @@ def print_written(client: Client, thing: str, output: Format, timestamps: bool, 
 
 def print_engines(client: Client, path: str, title: str) -> None:
     """What the container engine knows of an instance, as it says it."""
-    answer = client.send("GET", f"{path}/inspect")
+    answer = client.now(f"{path}/inspect")
     if answer.headers.get("x-corral-live") == "false":
         err().print(Text(f"the agent of {title} is away: this is what it told last", style="yellow"))
     if not answer.document:

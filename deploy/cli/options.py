@@ -37,6 +37,12 @@ Wait = Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until it is d
 F = TypeVar("F", bound=Callable[..., None])
 
 
+def is_from_variable(context: typer.Context, option: str) -> bool:
+    """Whether nobody wrote it: it gives way to what was written."""
+    source = context.get_parameter_source(option)
+    return source is not None and source.name == "ENVIRONMENT"
+
+
 def without_value(parameters: list[Any]) -> list[Any]:
     """Flags take no value: help that shows <bool> after them would say otherwise."""
     for each in parameters:

@@ -103,6 +103,19 @@ def test_a_server_that_stays_busy_says_so_in_the_end(server: Scripted) -> None:
     assert len(server.seen) == client_module.BUSY_TRIES
 
 
+def test_what_is_so_just_now_is_asked_once(server: Scripted) -> None:
+    server.answers = [error(503, "Service Unavailable", "agent-1 of rack-1 is not connected")]
+    with Client(server.url) as client, pytest.raises(ServerRefused, match="not connected"):
+        client.now("/v1/containers/1i1/stats")
+    assert len(server.seen) == 1
+
+
+def test_a_refusal_of_something_that_is_no_corral_says_so(server: Scripted) -> None:
+    server.answers = [says(None, 404)]
+    with Client(server.url) as client, pytest.raises(NotAnswering, match="something else answers there: status 404"):
+        client.get("/v1/hosts")
+
+
 def test_a_refusal_is_told_with_its_field(server: Scripted) -> None:
     server.answers = [error(422, "MissingRequired", None, "imageUuid")]
     with Client(server.url) as client, pytest.raises(ServerRefused, match=r"^imageUuid: MissingRequired$"):

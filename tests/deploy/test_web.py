@@ -13,7 +13,10 @@ import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from deploy import web
 from deploy.web import TlsUnusable, Web, bind, check_tls
@@ -76,6 +79,21 @@ async def test_only_a_proxy_of_this_machine_is_believed_about_who_it_speaks_for(
                     assert (await http.get("/", headers=FORWARDED)).json() == told, mine
                     assert (await http.get("/")).json() == [mine, "http"]
             web.stop()
+
+
+async def test_an_upgrade_that_is_refused_is_no_error_of_the_server(caplog: pytest.LogCaptureFixture) -> None:
+    async def refuse(socket: WebSocket) -> None:
+        await socket.send_denial_response(JSONResponse({"message": "no"}, 409))
+
+    with bind("127.0.0.1", 0) as listener:
+        server = Web(Starlette(routes=[WebSocketRoute("/", refuse)]), listener)
+        async with background(server.run_until_stopped()), asyncio.timeout(20):
+            await server.ready()
+            with pytest.raises(InvalidStatus) as refused:
+                await connect(f"ws://127.0.0.1:{server.port}/")
+            server.stop()
+    assert (refused.value.response.status_code, refused.value.response.body) == (409, b'{"message":"no"}')
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 @contextlib.asynccontextmanager

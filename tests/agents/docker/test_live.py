@@ -15,9 +15,8 @@ import docker
 import pytest
 
 from agents.docker import DockerDriver
-from agents.docker.http import EngineRefused
 from agents.driver import Json, LiveRefused
-from agents.live import NOT_RUNNING, NOT_THERE, Question, output_of
+from agents.live import BAD_OPTION, NOT_RUNNING, NOT_THERE, Question, output_of
 from tests.support.lab import LabHost
 
 SECONDS = 30.0
@@ -195,5 +194,6 @@ async def test_what_the_engine_says_is_wrong_is_told(live: Live) -> None:
     output = await live.all("exec", own, command=["ls"], user="nobody-such")
     assert "unable to find user nobody-such" in str(output), "as docker exec tells it: with the output"
     assert output[-1]["exit"] > 0
-    with pytest.raises(EngineRefused, match="Docker says: "):
+    with pytest.raises(LiveRefused, match="can't use ps --no-such-option: Docker says: ") as refused:
         await live.all("top", own, ps="--no-such-option")
+    assert refused.value.code == BAD_OPTION
