@@ -102,8 +102,9 @@ async def _serve(settings: Settings) -> None:
             if not settings.whole:
                 say.print(f"This process is {', '.join(settings.roles)} of the Corral on {escape(_without_password(addresses.postgres))}")
             if url:
-                _say_what_is_next(settings, home, addresses, url, image if hosts else "", say, hostless=hosts.none_known)
-                if parts.commands.settings[SECURITY]:
+                keys = bool(parts.commands.settings[SECURITY])
+                _say_what_is_next(settings, home, addresses, url, image if hosts else "", say, hostless=hosts.none_known, keys=keys)
+                if keys:
                     _say_key(key, await joining_token(parts), _from_elsewhere(url) if settings.listen in ("0.0.0.0", "::") else url, say)
             if parts.watched.port is not None:
                 say.print(f"Figures and health: http://{in_url(settings.metrics_listen)}:{parts.watched.port}/metrics, /healthz, /readyz")
@@ -161,9 +162,10 @@ def _note(settings: Settings, home: Home, addresses: Addresses, listener: socket
 
 
 def _say_what_is_next(
-    settings: Settings, home: Home, addresses: Addresses, url: str, image: str, say: Console, *, hostless: bool
+    settings: Settings, home: Home, addresses: Addresses, url: str, image: str, say: Console, *, hostless: bool, keys: bool
 ) -> None:
-    """`image`: what can run at once on a host of this process. `hostless`: it is known that there is no host at all."""
+    """`image`: what can run at once on a host of this process. `hostless`: it is known that there is no host at all. `keys`: they are asked
+    for, and what joins a host is told with them."""
     say.print()
     say.print("[bold]Next things to try[/]")
     corral, nats = _corral(), addresses.nats
@@ -173,7 +175,7 @@ def _say_what_is_next(
         *([("run another", f"{corral} run {image} --name second")] if image else []),
         *([("how it came to be", f"{corral} replay instance-1")] if image else [("list hosts", f"{corral} hosts")]),
         *([("watch the agents", f"{nats.command(home.path)} sub 'corral.>'      (or: {corral} watch)")] if nats.url else []),
-        ("a host elsewhere", f"corral agent --url {_from_elsewhere(url)}      (run there)"),
+        *([] if keys else [("a host elsewhere", f"corral agent --url {_from_elsewhere(url)}      (run there)")]),
     ]
     if hostless:
         rows.insert(0, ("a host first", f"{corral} agent --url {url}      (or a simulated one: add --sim)"))

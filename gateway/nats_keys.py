@@ -44,6 +44,8 @@ async def nats_key(services: Services, callers: Callers, request: Request, corre
     may = {"account": row.id == caller.account, HANDLER: caller.sees_all}.get(row.type, caller.acts_on(type, row))
     if holder is None or not may:
         raise Refused("Forbidden", f"{row.name} gets no key of NATS': agents, external handlers, admins and readers do", status=403)
+    if key is not None and row.removed:
+        raise Refused("InvalidReference", f"{row.name} is removed: NATS lets nobody in as it", AGENT_FIELD if row.type == "agent" else None)
     outcome = await register(services.commands, row.stream, key, read.actor)
     document = {"of": row.stream, "key": key, "hears": list(holder.hears), "says": list(holder.says)}
     return document, outcome.position

@@ -19,7 +19,10 @@ from deploy.cli.things import path_of
 
 Json = dict[str, Any]
 
-FIRST_HOST = "No hosts yet: corral agent --sim (or without --sim, where Docker runs), here or on another machine"
+FIRST_HOST = (
+    "No hosts yet: corral agent --sim (or without --sim, where Docker runs), here or on another machine; "
+    "or what `corral up` prints as `join a host` (docs/hosts.md)"
+)
 
 NOT_SHOWN = (
     "This key is shown no hosts: those that instances are placed on are for admins to see. What is wrong with them, ask an admin "

@@ -153,6 +153,12 @@ async def test_a_key_that_is_replaced_is_out_and_nobody_takes_anothers(home: Pat
         assert http.post("/corral/nats/keys", json={"key": public(before)}, auth=("x", "y")).status_code == 401
         for wrong in ({}, {"key": "U"}, {"key": 7}, {"key": public(before), "externalHandlerId": "1eh9"}):
             assert http.post("/corral/nats/keys", json=wrong).status_code == 422, wrong
+        http.post(f"/v1/agents/{made['id']}", params={"action": "deactivate"})
+        until(lambda: http.get(made["links"]["self"]).json()["state"], lambda state: state == "inactive")
+        assert http.delete(made["links"]["self"]).status_code in (200, 202)
+        until(lambda: http.get(made["links"]["self"]).json()["removed"], bool)
+        gone = http.post("/corral/nats/keys", json={"key": public(before), "agentId": made["id"]})
+        assert (gone.status_code, "is removed" in gone.json()["message"]) == (422, True), gone.text
 
 
 def _account(http: httpx.Client, agent: dict[str, Any]) -> str:
