@@ -76,7 +76,9 @@ class Listing:
         asking = self._asker.asked(agent, f"agent-{agent} of {name}", what, {}, about, {}, request.caller.scope)
         async with asking as pipe, aclosing(frames(pipe)) as pieces:
             async for piece in pieces:
-                told = piece.get("data", {}).get("listed")
+                if "data" not in piece:  # the end
+                    continue
+                told = piece["data"].get("listed")
                 if not isinstance(told, list) or not all(isinstance(each, dict) for each in told) or len(listed) + len(told) > MOST:
                     raise LiveError(FAILED, f"what {name} lists is no list of at most {MOST} {what}: look at its agent's log")
                 listed += told
