@@ -79,7 +79,7 @@ on which a request is under way (on a busy machine 5 s did)."""
 
 
 def allow_many_connections() -> None:
-    """Each subscriber keeps one: as many as this process may have."""
+    """Each subscriber, or simulated host, keeps one: as many as this process may have."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

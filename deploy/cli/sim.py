@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import resource
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -79,9 +78,10 @@ def register(app: typer.Typer) -> None:
             _remove(options)
             return
         from deploy.logs import configure
+        from deploy.web import allow_many_connections
 
         configure(log_level, LogFormat.AUTO)
-        _allow_files()
+        allow_many_connections()
         asyncio.run(_run(options))
 
 
@@ -160,10 +160,3 @@ def _end(client: Client, path: str) -> None:
             deadline = time.monotonic() + 30
             while client.get(f"/v1/{path}").get("transitioning") == "yes" and time.monotonic() < deadline:
                 time.sleep(0.05)
-
-
-def _allow_files() -> None:
-    """Each host holds a connection open."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

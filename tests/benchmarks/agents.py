@@ -25,6 +25,7 @@ from agents.joining.registration import Place as Registered
 from agents.wire import PRESENCE_SECONDS, Message
 from commands.resource import split_stream
 from commands.turns.fleet import CATEGORIES, Fleet
+from deploy.web import allow_many_connections
 from eventstore import Recorded
 from eventstore.postgres import PostgresStore
 from tests.benchmarks.asking import connections
@@ -41,7 +42,7 @@ SHOWN = ("engine", "NATS", "Postgres", "crowd")
 
 
 def measure(agents: int = AGENTS, seconds: float = SECONDS) -> Report:
-    _allow_files()
+    allow_many_connections()
     with a_process_each("engine") as cloud:
         found = uvloop.run(_measure(cloud, agents, seconds))
     lines = [
@@ -124,8 +125,3 @@ async def _family(store: PostgresStore, agent: int) -> list[Recorded]:
                 streams = [found.stream, *physical, *(each.stream for each in (*hosts, *pools, *maps))]
                 return [event for stream in streams for event in await store.read(stream)]
             await asyncio.sleep(0.05)
-
-
-def _allow_files() -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
