@@ -54,6 +54,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "InvalidIdempotencyKey": (422, "an Idempotency-Key is empty, too long or not printable"),
     "IdempotencyKeyReused": (422, "an Idempotency-Key came with another request before"),
     "Not Implemented": (501, "this server can't do it as it is set up: the message says what it lacks"),
+    "AgentError": (502, "the agent of the host answered that it can't, and why"),
     "Service Unavailable": (503, "the database, the views or a config item's files can't be read now; Retry-After says when to ask again"),
     "QueryTooSlow": (503, "nothing that the list is asked by has an index, and there is too much of it; or a link leads to too much"),
 }

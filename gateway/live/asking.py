@@ -62,7 +62,7 @@ class TooMany(Refused):
     """An account has its share of queries under way."""
 
     def __init__(self, message: str) -> None:
-        super().__init__("TooManyRequests", message, status=429)
+        super().__init__("Too Many Requests", message, status=429)
 
 
 @dataclass(slots=True)

@@ -132,7 +132,7 @@ async def test_one_account_takes_the_agent_from_no_other(cloud: Cloud, monkeypat
         async with cloud.api.http.stream("GET", f"{path}/logs?follow", auth=key) as first:
             assert first.status_code == 200, await first.aread()
             refused = await cloud.api.http.get(f"{path}/logs?follow", auth=key)
-            assert (refused.status_code, refused.json()["code"]) == (429, "TooManyRequests")
+            assert (refused.status_code, refused.json()["code"]) == (429, "Too Many Requests")
             async with followed(cloud) as others, followed(cloud) as more:
                 assert [await anext(others), await anext(more)]
         while (await cloud.api.http.get(f"{path}/inspect", auth=key)).status_code != 200:
