@@ -1,6 +1,6 @@
 """The driver: what an agent asks of the thing that really runs instances. Owned by the agent side; Docker and the simulator fulfil it.
 
-An agent (process.py) does what is the same for all: messages, duplicates, epochs, order, heartbeats. A driver only does the work.
+An agent (process/agent.py) does what is the same for all: messages, duplicates, epochs, order, heartbeats. A driver only does the work.
 Every command may come twice, and again after a crash in its middle: activating what runs and stopping or removing what is absent succeed.
 """
 

@@ -23,8 +23,8 @@ from agents.joining.by_token import Member, invitation, joined, token_given
 from agents.joining.credentials import Credentials
 from agents.joining.registration import RegistrationRefused, Server, ServerAway
 from agents.joining.trust import CA, UnreadableCertificate, trusting
+from agents.process.ledger import LedgerInUse
 from agents.run import HEARS, AgentOptions, keep_kind, kind_of, own_uuid, run_agent
-from agents.work.ledger import LedgerInUse
 
 ACTIVE_SECONDS = 60.0
 LOOK_SECONDS = 0.2

@@ -20,10 +20,10 @@ from agents.joining.by_token import Member, join, joined, place_of
 from agents.joining.credentials import Credentials
 from agents.joining.files import keep
 from agents.joining.registration import Place, RegistrationRefused, ServerAway, register, register_key
+from agents.process.agent import CONCURRENCY, Agent
+from agents.process.configuration import Configuration
 from agents.several import SeveralDrivers
 from agents.simulated import SimulatedDriver
-from agents.work.configuration import Configuration
-from agents.work.process import CONCURRENCY, Agent
 
 if TYPE_CHECKING:
     from agents.docker import DockerDriver

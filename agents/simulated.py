@@ -32,8 +32,8 @@ from agents.driver import (
 )
 from agents.jsons import dumps
 from agents.live import NOT_RUNNING, NOT_THERE, Question
+from agents.process.configuration import Configuration
 from agents.wire import Message
-from agents.work.configuration import Configuration
 
 SETTINGS_KEY = "io.cattle.platform.agent.connection.simulator.AgentConnectionSimulator"
 """Where an agent's data holds how many hosts and pools it is to report."""

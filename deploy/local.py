@@ -16,11 +16,11 @@ from nats.aio.client import Client
 
 from agents.driver import Driver
 from agents.joining.credentials import Credentials
+from agents.process.agent import Agent
+from agents.process.configuration import Configuration
+from agents.process.connection import connect, disconnect
+from agents.process.lanes import Carried
 from agents.simulated import SimulatedDriver
-from agents.work.configuration import Configuration
-from agents.work.connection import connect, disconnect
-from agents.work.lanes import Carried
-from agents.work.process import Agent
 from commands.accepting.service import Actor
 from commands.errors import Refused
 from commands.logic.agent_instances import KEY_KIND

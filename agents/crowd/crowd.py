@@ -21,10 +21,10 @@ from agents.joining.access import Access, believed, own_seed, public
 from agents.joining.credentials import Credentials
 from agents.joining.registration import Place as Registered
 from agents.joining.registration import ServerAway, register, register_key
+from agents.process.lanes import Carried
+from agents.process.ledger import Ledger
 from agents.simulated import SimulatedDriver, open_boxes
 from agents.wire import PRESENCE_SECONDS
-from agents.work.lanes import Carried
-from agents.work.ledger import Ledger
 
 log = structlog.get_logger("corral.crowd")
 

@@ -13,11 +13,11 @@ import structlog
 from agents.crowd.faults import Dice, Place
 from agents.driver import DriverError, Held, Json, Report, uuid_at
 from agents.joining.access import Access
+from agents.process.agent import Agent
+from agents.process.lanes import Carried
+from agents.process.ledger import Ledger
 from agents.simulated import SimulatedDriver
 from agents.wire import Message
-from agents.work.lanes import Carried
-from agents.work.ledger import Ledger
-from agents.work.process import Agent
 
 log = structlog.get_logger("corral.crowd")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from agents.work.ledger import Arrival, Behind, Ledger, Verdict
+from agents.process.ledger import Arrival, Behind, Ledger, Verdict
 
 
 class Part(Ledger):

@@ -20,7 +20,7 @@ from docker.errors import APIError, DockerException
 from agents.docker.tls import EngineClient, EngineTls, told
 from agents.driver import DriverError
 from agents.joining.api import own_address
-from agents.work import failpoints
+from agents.process import failpoints
 
 DEFAULT_URL = "unix:///var/run/docker.sock"
 

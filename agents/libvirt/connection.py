@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import structlog
 
 from agents.driver import DriverError
-from agents.work import failpoints
+from agents.process import failpoints
 
 log = structlog.get_logger("corral.agent.libvirt")
 

@@ -168,8 +168,8 @@ def _certificates(path: Path | None) -> str:
 async def _run(options: AgentOptions) -> None:
     from agents.driver import DriverError
     from agents.joining.registration import RegistrationRefused
+    from agents.process.ledger import LedgerInUse
     from agents.run import HEARS, own_uuid, run_agent
-    from agents.work.ledger import LedgerInUse
 
     hears = asyncio.Event()
 

@@ -88,7 +88,7 @@ def register(app: typer.Typer) -> None:
 async def _run(options: CrowdOptions) -> None:
     from agents.crowd.crowd import Crowd
     from agents.joining.registration import RegistrationRefused
-    from agents.work.ledger import LedgerInUse
+    from agents.process.ledger import LedgerInUse
 
     crowd = Crowd(options)
     running = asyncio.create_task(crowd.run())

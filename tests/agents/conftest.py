@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from agents.docker import DockerDriver
+from agents.process.agent import Agent
 from agents.simulated import Knobs, SimulatedDriver
-from agents.work.process import Agent
 from tests.agents.docker.box import DockerBox, a_docker_box
 from tests.agents.libvirt.host import Host, Open, opened
 from tests.agents.orders import Ear

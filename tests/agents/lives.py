@@ -14,7 +14,7 @@ from typing import Any
 
 from agents.wire import Message
 from tests.agents.orders import Ear
-from tests.agents.work.forks import SECONDS, Forks
+from tests.agents.process.forks import SECONDS, Forks
 
 
 @dataclass(kw_only=True)

@@ -11,8 +11,8 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from agents.process.connection import reached
 from agents.wire import Message, Presence, command_subject, presence_subject, reply_subject
-from agents.work.connection import reached
 
 Json = dict[str, Any]
 

@@ -22,8 +22,8 @@ from nats.errors import Error
 from agents.crowd.crowd import Crowd, CrowdOptions
 from agents.joining.access import own_seed, public
 from agents.joining.credentials import Credentials
+from agents.process.connection import disconnect
 from agents.run import AgentOptions, run_agent
-from agents.work.connection import disconnect
 from commands.secrets.sealing import MasterKeys
 from deploy.embedded import EmbeddedNats, hold, noted
 from deploy.nats import WATCHER, access_config, keys_of

@@ -126,7 +126,7 @@ class OwnAgent:
 
     async def start(self, **knobs: Any) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.agents.work.dying_agent", json.dumps({**self._given, "knobs": knobs})],
+            [sys.executable, "-m", "tests.agents.process.dying_agent", json.dumps({**self._given, "knobs": knobs})],
             stdout=subprocess.DEVNULL, cwd=CHECKOUT,
         )  # fmt: skip
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agents.driver import RUNNING, STOPPED, DriverError, Held, Json, Report, instance_of_root_volume, uuid_at
+from agents.process.agent import Agent
+from agents.process.ledger import _SCHEMA, Ledger
 from agents.wire import Message
-from agents.work.ledger import _SCHEMA, Ledger
-from agents.work.process import Agent
 from tests.simulation.loop import Process
 from tests.simulation.network import Network, SimulatedClient
 from tests.simulation.weather import Weather

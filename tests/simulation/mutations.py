@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from agents.process.ledger import Arrival, Fresh, Verdict
 from agents.wire import Message
-from agents.work.ledger import Arrival, Fresh, Verdict
 from commands.engine.engine import Engine
 from commands.logic import placement, vnets
 from commands.resource import Resource

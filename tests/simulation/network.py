@@ -148,7 +148,7 @@ class SimulatedBus(Bus):
 
 
 class SimulatedClient(Client):
-    """What agents/work/process.py uses of a connection of NATS' client."""
+    """What agents/process/agent.py uses of a connection of NATS' client."""
 
     def __init__(self, network: Network, process: Process) -> None:
         self._network, self._process = network, process

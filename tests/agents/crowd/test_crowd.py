@@ -14,8 +14,8 @@ from agents.crowd.crowd import Crowd, CrowdOptions
 from agents.crowd.faults import Profile, Rule
 from agents.crowd.ledger import Part
 from agents.joining.registration import Place
+from agents.process.ledger import Arrival, Behind, Fresh, Ledger
 from agents.wire import Message
-from agents.work.ledger import Arrival, Behind, Fresh, Ledger
 from tests.agents.orders import Ear, activate, deactivate, instance
 from tests.support.waiting import happens
 

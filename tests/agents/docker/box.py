@@ -12,8 +12,8 @@ from pathlib import Path
 import docker
 
 from agents.docker import DockerDriver
+from agents.process.agent import Agent
 from agents.wire import Message
-from agents.work.process import Agent
 from tests.agents.orders import Ear, Json, activate, instance
 from tests.support.lab import LabHost
 

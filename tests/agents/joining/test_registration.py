@@ -14,8 +14,8 @@ import pytest
 
 from agents.joining.credentials import Credentials
 from agents.joining.registration import RegistrationRefused, ServerAway, nats_address, register
+from agents.process.ledger import LedgerInUse
 from agents.run import AgentOptions, own_uuid, run_agent
-from agents.work.ledger import LedgerInUse
 from tests.agents.orders import Ear, activate, instance
 from tests.support.small_server import Answering, SmallServer, served
 

@@ -22,7 +22,7 @@ from agents.libvirt.machine import domain_uuid
 from agents.wire import Message
 from tests.agents.lives import Life
 from tests.agents.orders import Ear, activate, command, deactivate, on_host, on_pool
-from tests.agents.work.forks import SECONDS, Forks
+from tests.agents.process.forks import SECONDS, Forks
 from tests.support.lab import LabHost, names
 from tests.support.virtual_machines import boot_image, clear, domains_of, machine
 

@@ -16,7 +16,7 @@ from nats.aio.msg import Msg
 from nats.errors import Error
 
 from agents.joining.access import Access
-from agents.work.connection import connect, disconnect
+from agents.process.connection import connect, disconnect
 from commands.admission.doorkeeper import Doorkeeper
 from commands.admission.keys import NatsKeys, public
 from commands.turns.fleet import Fleet
@@ -228,7 +228,7 @@ WITHOUT_PACKAGE = """
 import asyncio, sys
 sys.modules["nkeys"] = sys.modules["nacl"] = None
 from agents.joining.access import Access
-from agents.work.connection import connect, disconnect
+from agents.process.connection import connect, disconnect
 
 async def main():
     client = await connect(sys.argv[1], "agent", access=Access(sys.argv[2]))

@@ -8,8 +8,8 @@ from pathlib import Path
 import nats
 import pytest
 
+from agents.process.connection import connect, disconnect
 from agents.wire import Message, Presence, presence_subject, replied_to, reply_subject
-from agents.work.connection import connect, disconnect
 from commands.sending.bus import Bus
 from deploy.embedded import EmbeddedNats, hold
 from tests.support.waiting import happens

@@ -15,8 +15,8 @@ import orjson
 import pytest
 from nats.aio.client import Client
 
+from agents.process.agent import Agent
 from agents.simulated import SETTINGS_KEY, Knobs, SimulatedDriver
-from agents.work.process import Agent
 from eventstore import Event, Write
 from eventstore.postgres import PostgresStore
 from tests.gateway.bus.conftest import at_work

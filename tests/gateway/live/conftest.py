@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from agents.work.process import Agent
+from agents.process.agent import Agent
 from eventstore.postgres import PostgresStore
 from tests.gateway.bus.conftest import at_work
 from tests.support.http import Api

@@ -12,8 +12,8 @@ from typing import cast
 import pytest
 
 from agents.live import WINDOW, Json, Question
+from agents.process.agent import Agent
 from agents.simulated import SimulatedDriver
-from agents.work.process import Agent
 from deploy.embedded import EmbeddedNats, hold
 from eventstore import Event, Write
 from eventstore.postgres import PostgresStore

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.work import ledger as module
-from agents.work.ledger import Answered, Arrival, Behind, Fresh, Ledger
+from agents.process import ledger as module
+from agents.process.ledger import Answered, Arrival, Behind, Fresh, Ledger
 
 
 @pytest.fixture

@@ -20,10 +20,10 @@ from typing import Any
 import structlog
 
 from agents.driver import AnswersBadly, Driver, DriverError, Json, Report, Subjects
+from agents.process import failpoints
+from agents.process.ledger import Behind
+from agents.process.outbox import Outbox, Outgoing
 from agents.wire import Message
-from agents.work import failpoints
-from agents.work.ledger import Behind
-from agents.work.outbox import Outbox, Outgoing
 
 log = structlog.get_logger("corral.agent")
 

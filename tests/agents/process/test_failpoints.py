@@ -26,7 +26,7 @@ from docker.errors import ImageNotFound, NotFound
 from agents.wire import Message
 from tests.agents.lives import Life
 from tests.agents.orders import Ear, activate, command, deactivate, in_pool, instance, on_host, on_pool, purge
-from tests.agents.work.forks import SECONDS, Forks
+from tests.agents.process.forks import SECONDS, Forks
 from tests.support.lab import LabHost, names
 
 AT_ONCE = 4

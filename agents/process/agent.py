@@ -1,6 +1,6 @@
 """The agent: hears commands over NATS, has its driver carry them out, once each and in order, and answers.
 
-    heard -> judged (ledger: answered before? behind a newer epoch?) -> its lane (agents.work.lanes) -> carried out -> recorded -> answered
+    heard -> judged (ledger: answered before? behind a newer epoch?) -> its lane (lanes.py) -> carried out -> recorded -> answered
                 `-> answered from the ledger, or `stale`, or what is wrong with it
 """
 
@@ -31,17 +31,17 @@ from agents.driver import (
     subjects_of,
 )
 from agents.joining.access import Access
+from agents.process import failpoints
+from agents.process.answering import Answering
+from agents.process.configuration import COMMAND as CONFIG_UPDATE
+from agents.process.configuration import Configuration
+from agents.process.connection import connect, disconnect, reached
+from agents.process.heartbeat import Heartbeat
+from agents.process.lanes import Carried, Lanes, Outcome, about
+from agents.process.ledger import Answered, Arrival, Behind, Ledger, Verdict
+from agents.process.outbox import Outbox, Outgoing
+from agents.process.reading import BadCommand, read_command
 from agents.wire import NETWORK_APPLY, PRESENCE_SECONDS, Message, agent_commands
-from agents.work import failpoints
-from agents.work.answering import Answering
-from agents.work.configuration import COMMAND as CONFIG_UPDATE
-from agents.work.configuration import Configuration
-from agents.work.connection import connect, disconnect, reached
-from agents.work.heartbeat import Heartbeat
-from agents.work.lanes import Carried, Lanes, Outcome, about
-from agents.work.ledger import Answered, Arrival, Behind, Ledger, Verdict
-from agents.work.outbox import Outbox, Outgoing
-from agents.work.reading import BadCommand, read_command
 
 log = structlog.get_logger("corral.agent")
 

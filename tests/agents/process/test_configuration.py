@@ -14,7 +14,7 @@ import pytest
 
 from agents.driver import DriverError
 from agents.joining.credentials import Credentials
-from agents.work.configuration import Configuration, read_archive
+from agents.process.configuration import Configuration, read_archive
 from commands.config.archive import Version, archive
 from commands.config.sources import File, Item
 from tests.support.small_server import Answering, SmallServer, served

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agents.work import failpoints
+from agents.process import failpoints
 
 
 class Domain:

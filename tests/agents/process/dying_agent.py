@@ -1,4 +1,4 @@
-"""A simulated agent in a process of its own, for a test to kill: `python -m tests.agents.work.dying_agent <json>`.
+"""A simulated agent in a process of its own, for a test to kill: `python -m tests.agents.process.dying_agent <json>`.
 
 {"number", "nats", "folder", "knobs": {...}}; prints "ready".
 """
@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from agents.process.agent import Agent
 from agents.simulated import Knobs, SimulatedDriver
-from agents.work.process import Agent
 
 
 async def main(given: dict[str, Any]) -> None:

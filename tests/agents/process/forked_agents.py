@@ -1,4 +1,4 @@
-"""Agents over a Docker engine or a libvirt, each in a process that begins in no time: `python -m tests.agents.work.forked_agents`.
+"""Agents over a Docker engine or a libvirt, each in a process that begins in no time: `python -m tests.agents.process.forked_agents`.
 
     in    {"number", "nats", "folder", "docker" or "libvirt", "point": "" | a failpoint, "told": "" | a file}      an agent is forked
           {"number", "kill": true}                                                                    it is killed
@@ -21,8 +21,8 @@ from typing import Any
 from agents.docker import DockerDriver
 from agents.driver import Driver
 from agents.libvirt import LibvirtDriver, LibvirtOptions
-from agents.work import failpoints
-from agents.work.process import Agent
+from agents.process import failpoints
+from agents.process.agent import Agent
 
 Say = Callable[[dict[str, Any]], None]
 

@@ -26,7 +26,7 @@ class Forks:
         self._reader: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        program = (sys.executable, "-m", "tests.agents.work.forked_agents")
+        program = (sys.executable, "-m", "tests.agents.process.forked_agents")
         self._process = await asyncio.create_subprocess_exec(*program, stdin=PIPE, stdout=PIPE, cwd=Path(__file__).parents[3])
         self._reader = asyncio.create_task(self._read(self._process))
         return self

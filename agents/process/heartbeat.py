@@ -9,9 +9,9 @@ import structlog
 from nats.aio.client import Client
 
 from agents.driver import Driver, DriverError, TakesPartInNetworks
+from agents.process import failpoints
+from agents.process.connection import reached
 from agents.wire import Presence, presence_subject
-from agents.work import failpoints
-from agents.work.connection import reached
 
 log = structlog.get_logger("corral.agent.heartbeat")
 

@@ -15,10 +15,10 @@ import structlog
 from nats.aio.client import Client
 from nats.errors import MaxPayloadError
 
+from agents.process import failpoints
+from agents.process.connection import reached
+from agents.process.ledger import Ledger
 from agents.wire import Message
-from agents.work import failpoints
-from agents.work.connection import reached
-from agents.work.ledger import Ledger
 
 log = structlog.get_logger("corral.agent.outbox")
 

@@ -12,10 +12,10 @@ import orjson
 import pytest
 
 from agents.driver import DriverError, Held
+from agents.process.agent import Agent
+from agents.process.ledger import LedgerInUse
 from agents.simulated import Knobs, SimulatedDriver
 from agents.wire import NETWORK_APPLY
-from agents.work.ledger import LedgerInUse
-from agents.work.process import Agent
 from deploy.embedded import EmbeddedNats, hold
 from tests.agents.conftest import StartSimulated
 from tests.agents.orders import Ear, activate, command, deactivate, instance, on_host

@@ -29,7 +29,7 @@ async def launch(nats_url: str, number: int, tmp_path: Path) -> AsyncIterator[La
     async def start(**given: Any) -> asyncio.subprocess.Process:
         settings = {"number": number, "nats": nats_url, "folder": str(tmp_path / "agent"), **given}
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.agents.work.dying_agent", json.dumps(settings),
+            sys.executable, "-m", "tests.agents.process.dying_agent", json.dumps(settings),
             stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[3],
         )  # fmt: skip
         started.append(process)
