@@ -33,7 +33,7 @@ LOADED = (*CATEGORIES, SETTING, TASK_INSTANCE)
 
 INDEXES = {
     "storagePoolHostMap": ("hostId", "storagePoolId"),
-    "host": ("physicalHostId",),
+    "host": ("physicalHostId", "agentId"),
     "subnet": ("networkId", "ipPoolId"),
     "vnet": ("networkId",),
     "subnetVnetMap": ("subnetId", "vnetId"),

@@ -109,8 +109,7 @@ class Endings:
         return {each.uuid for each in known if each is not None and each.state != REMOVED}
 
     def _placed(self, agent: int) -> list[str]:
-        hosts = [host for host in self._fleet.all("host") if host.row.get("agentId") == agent]
-        return [stream for host in hosts for stream in self._fleet.holders(scope(host))]
+        return [stream for host in self._fleet.having("host", "agentId", agent) for stream in self._fleet.holders(scope(host))]
 
     async def _learn(self, streams: Iterable[str]) -> None:
         """Those that are not known yet."""
