@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from heapq import heapify, heappop
 
 from commands.catalogue.ids import api_id
 from commands.logic import ports
@@ -69,12 +70,8 @@ def driver_of(image: Resource | None, fleet: Fleet) -> str | None:
     for named in (image.kind, image.row.get("format")):
         if named in DRIVERS:
             return str(named)
-    for each in fleet.all("imageStoragePoolMap"):
-        if each.row.get("imageId") == image.id:
-            pool = fleet.get("storagePool", each.row.get("storagePoolId"))
-            if pool is not None and pool.kind in DRIVERS:
-                return pool.kind
-    return None
+    pools = (fleet.get("storagePool", each.row.get("storagePoolId")) for each in fleet.having("imageStoragePoolMap", "imageId", image.id))
+    return next((pool.kind for pool in pools if pool is not None and pool.kind in DRIVERS), None)
 
 
 def place(
@@ -90,22 +87,21 @@ def place(
     driver = driver_of(image, fleet)
     nics = [wanted(world, each) for each in world.children("nic", "instanceId", instance.id)]
     published = ports.wanted(world, instance)
-    reasons: list[str] = []
-    candidates: list[tuple[int, int, Resource, Resource]] = []
-    for host in sorted(fleet.all("host"), key=lambda each: each.id):
+    first = -1 if spread else 1
+    ranked = [(first * free(host, fleet), host.id, host) for host in fleet.all("host")]
+    heapify(ranked)  # mostly the first one fits: neither are all looked at nor is all sorted
+    reasons: dict[int, str] = {}
+    while ranked:
+        _, _, host = heappop(ranked)
         pool, reason = (None, "it moves away from there") if host.id == leaves else _fits(host, driver, allowed, needed, fleet)
         if pool is not None:
             taken = ports.taken(world, instance, published, host.id)
             reason = out_of_reach(world, used, host) or unattached(world, nics, host) or taken or ""
-        if pool is None or reason:
-            name = host.row.get("name")
-            reasons.append(f"host {api_id('host', host.id, world.catalogue)}{f' ({name})' if name else ''}: {reason}")
-        else:
-            candidates.append((free(host, fleet), host.id, host, pool))
-    if not candidates:
-        return NotPlaced(tuple(reasons))
-    best = (max if spread else min)(candidates, key=lambda each: (each[0], -each[1] if spread else each[1]))
-    return Placed(best[2], best[3], capacity(best[2]), subnets_on(nics, best[2]))
+            if not reason:
+                return Placed(host, pool, capacity(host), subnets_on(nics, host))
+        name = host.row.get("name")
+        reasons[host.id] = f"host {api_id('host', host.id, world.catalogue)}{f' ({name})' if name else ''}: {reason}"
+    return NotPlaced(tuple(reasons[number] for number in sorted(reasons)))
 
 
 def needed(turn: Turn, instance: Resource) -> int:

@@ -33,6 +33,7 @@ LOADED = (*CATEGORIES, SETTING, TASK_INSTANCE)
 
 INDEXES = {
     "storagePoolHostMap": ("hostId", "storagePoolId"),
+    "imageStoragePoolMap": ("imageId",),
     "host": ("physicalHostId", "agentId"),
     "subnet": ("networkId", "ipPoolId"),
     "vnet": ("networkId",),
