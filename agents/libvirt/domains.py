@@ -44,6 +44,18 @@ def find(connection: Libvirt, instance: str) -> Libvirt | None:
         raise
 
 
+def running(connection: Libvirt, instance: str) -> Libvirt | None:
+    """The same; None also of one that does not run."""
+    libvirt = bindings()
+    domain = find(connection, instance)
+    try:
+        return domain if domain is not None and domain.isActive() else None
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None  # gone in this moment
+        raise
+
+
 def held(connection: Libvirt, kind: str) -> dict[str, Held]:
     """All that are instances, by uuid; what others made on this libvirt is none of ours. `kind`: of the hosts that they are on."""
     libvirt = bindings()
@@ -142,8 +154,8 @@ def screen(domain: Libvirt) -> Screen | None:
 
 def open_screen(connection: Libvirt, instance: str) -> socket.socket | tuple[str, int]:
     """A socket to the VNC of a running domain, from a libvirt on this machine; of one elsewhere, where it listens. Raises DriverError."""
-    domain = find(connection, instance)
-    shown = screen(domain) if domain is not None and domain.isActive() else None
+    domain = running(connection, instance)
+    shown = screen(domain) if domain is not None else None
     if domain is None or shown is None:
         raise DriverError("the virtual machine does not run any more")
     try:

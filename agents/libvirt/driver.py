@@ -270,13 +270,13 @@ class LibvirtDriver:
         """Does it with the instance's domain; False: it does not run."""
 
         def on_domain(connection: Libvirt) -> bool:
-            domain = domains.find(connection, owner)
-            if domain is None or not domain.isActive():
+            domain = domains.running(connection, owner)
+            if domain is None:
                 return False
             try:
                 what(domain)
             except bindings().libvirtError:
-                if domains.find(connection, owner) is not None and domain.isActive():
+                if domains.running(connection, owner) is not None:
                     raise
                 return False  # it ended in this moment
             return True
@@ -290,8 +290,8 @@ class LibvirtDriver:
 
     async def _console(self, owner: str) -> Json:
         def look(connection: Libvirt) -> domains.Screen | None:
-            domain = domains.find(connection, owner)
-            return domains.screen(domain) if domain is not None and domain.isActive() else None
+            domain = domains.running(connection, owner)
+            return domains.screen(domain) if domain is not None else None
 
         screen = await self.hypervisor.look(look)
         if screen is None:
