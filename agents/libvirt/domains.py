@@ -12,6 +12,7 @@ import structlog
 
 from agents.driver import RUNNING, STOPPED, DriverError, Held, Json
 from agents.libvirt.connection import Libvirt, bindings
+from agents.libvirt.disks import Disks
 from agents.libvirt.machine import NAMESPACE, Identity, domain_uuid, identity_in
 from agents.libvirt.xml import parsed
 
@@ -125,12 +126,13 @@ def end(domain: Libvirt) -> None:
             raise
 
 
-def remove(connection: Libvirt, instance: str) -> None:
+def remove(connection: Libvirt, instance: str, disks: Disks) -> None:
+    """With the files that are its alone; its volumes stay."""
     domain = find(connection, instance)
-    if domain is None:
-        return
-    end(domain)
-    undefine(domain)
+    if domain is not None:
+        end(domain)
+        undefine(domain)
+    disks.remove_extras(instance)
 
 
 def undefine(domain: Libvirt) -> None:

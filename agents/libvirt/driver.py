@@ -11,38 +11,27 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-
-import structlog
 
 from agents.config_drive import write_config_drive
-from agents.driver import DriverError, Held, Json, Report, UnknownCommand, instance_of_root_volume, part, uuid_at
-from agents.instances import fields_of, stop_seconds
+from agents.driver import IMAGE_COMMANDS, VOLUME_COMMANDS, DriverError, Held, Json, Report, UnknownCommand, part, uuid_at
+from agents.instances import stop_seconds
 from agents.joining.api import own_address
 from agents.jsons import dumps, loads
-from agents.libvirt import domains, host, live, migration, snapshots
+from agents.libvirt import domains, host, live, migration, snapshots, storage
 from agents.libvirt.connection import Hypervisor, Libvirt, NoBindings, NoLibvirt, bindings
 from agents.libvirt.consoles import Consoles
-from agents.libvirt.disks import Disks, size_of
-from agents.libvirt.images import activate_image
-from agents.libvirt.images import reply as image_reply
+from agents.libvirt.disks import Disks
 from agents.libvirt.machine import Identity, Place, described, domain_xml, on_segments
 from agents.libvirt.networks import LibvirtBridges
 from agents.live import Question
 from agents.network.membership import Attachment, Networks
 from agents.wire import UNDERLAY, Message
 
-log = structlog.get_logger("corral.agent.libvirt")
-
 PATIENCE = 10.0
 """Seconds that a command waits for a libvirt that is away, a restart of it say, before it fails."""
 STOP_SECONDS = 30
 """A guest has to end its services; an instance's field stopTimeout says another time."""
 LOOK = 0.25
-SYSTEM_STORAGE = Path("/var/lib/libvirt/images/corral")
-"""Where the user that QEMU runs as may read."""
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +78,7 @@ class LibvirtDriver:
     async def open(self, folder: Path) -> None:
         self._folder = folder
         (folder / "images").mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._disks = Disks((self._options.storage or usual_storage(self.hypervisor.url, folder)).absolute())
+        self._disks = Disks((self._options.storage or storage.usual_storage(self.hypervisor.url, folder)).absolute())
         try:
             await asyncio.to_thread(self._disks.prepare)
         except OSError as error:
@@ -182,7 +171,8 @@ class LibvirtDriver:
                 return await self._deactivate(part(data, "instanceHostMap", "instance"))
             case "compute.instance.remove":
                 owner = uuid_at(data, "instanceHostMap", "instance")
-                return await self.hypervisor.work(lambda connection: self._remove(connection, owner))
+                await self.hypervisor.work(lambda connection: domains.remove(connection, owner, self._disks))
+                return {}
             case "compute.instance.migrate":
                 owner, target = uuid_at(data, "instanceHostMap", "instance"), part(data, "target", "host")
                 own = migration.Source(self._disks, self._options.vnc_listen)
@@ -200,40 +190,11 @@ class LibvirtDriver:
                 return await self.hypervisor.work(lambda connection: snapshots.resize(connection, self._disks, instance, size))
             case "console.access":
                 return await self._console(uuid_at(data, "instance"))
-            case _:
-                return await self.hypervisor.work(lambda connection: self._store(connection, request, report))
-
-    def _store(self, connection: Libvirt, request: Message, report: Report) -> Json:
-        """What concerns images and volumes."""
-        data, disks = request.data, self._disks
-        match request.name:
-            case "storage.image.activate":
-                image = activate_image(disks, part(data, "imageStoragePoolMap", "image"), self._folder / "images", report)
-                host.show_files(connection, disks.folder)
-                return image_reply(image)
-            case "storage.image.remove":
-                disks.remove_image(uuid_at(data, "imageStoragePoolMap", "image"))
-            case "storage.volume.activate":
-                return self._make_volume(connection, part(data, "volumeStoragePoolMap", "volume"), report)
-            case "storage.volume.remove":
-                owner = instance_of_root_volume(data)
-                if owner is not None:
-                    self._remove(connection, owner)
-                disks.remove_volume(uuid_at(data, "volumeStoragePoolMap", "volume"))
-            case "storage.image.deactivate" | "storage.volume.deactivate":
-                return {}
+            case name if name in IMAGE_COMMANDS or name in VOLUME_COMMANDS:
+                images = self._folder / "images"
+                return await self.hypervisor.work(lambda connection: storage.carry_out(connection, self._disks, images, request, report))
             case _:
                 raise UnknownCommand(request.name, self.kind)
-        host.show_files(connection, disks.folder)
-        return {}
-
-    def _make_volume(self, connection: Libvirt, volume: Json, report: Report) -> Json:
-        image = volume.get("image")
-        # It was there when it was activated; somebody may have removed it since.
-        behind = activate_image(self._disks, image, self._folder / "images", report) if isinstance(image, Mapping) else None
-        made = self._disks.make_volume(str(volume["uuid"]), behind, size_of(volume, fields_of(volume)))
-        host.show_files(connection, self._disks.folder)
-        return {"+data": {"libvirt": {"path": str(made.path)}}, "volume": made.told()}
 
     def _activate(self, connection: Libvirt, instance: Json, request: Message, attachments: Sequence[Attachment]) -> Json:
         owner = str(instance["uuid"])
@@ -283,11 +244,6 @@ class LibvirtDriver:
 
         return await self.hypervisor.work(on_domain)
 
-    def _remove(self, connection: Libvirt, owner: str) -> Json:
-        domains.remove(connection, owner)
-        self._disks.remove_extras(owner)
-        return {}
-
     async def _console(self, owner: str) -> Json:
         def look(connection: Libvirt) -> domains.Screen | None:
             domain = domains.running(connection, owner)
@@ -311,8 +267,3 @@ async def reach(url: str, options: LibvirtOptions = LibvirtOptions()) -> Libvirt
         await driver.close()
         raise
     return driver
-
-
-def usual_storage(url: str, folder: Path) -> Path:
-    """A libvirt of the whole system runs QEMU as another user, who can't look into the agent's own folder."""
-    return SYSTEM_STORAGE if "/system" in url else folder / "disks"
