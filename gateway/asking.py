@@ -12,17 +12,11 @@ from nats.aio.msg import Msg
 from agents.wire import Message, command_subject, gateway_replies, gateway_reply_subject
 from commands.errors import Refused
 from commands.sending.connection import Connection
+from gateway.live.asking import AgentAway
 
 log = structlog.get_logger("corral.asking")
 
 Json = dict[str, Any]
-
-
-class NoAnswer(Refused):
-    """The agent can't be asked, or says nothing in time."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("Service Unavailable", message, status=503)
 
 
 class AgentRefuses(Refused):
@@ -42,9 +36,9 @@ class Asking:
         self._listens = False
 
     async def ask(self, agent: int, name: str, data: Json, seconds: float) -> Json:
-        """The answer's data. Raises NoAnswer, AgentRefuses."""
+        """The answer's data. Raises AgentAway, AgentRefuses."""
         if not self._nats.connected:
-            raise NoAnswer("NATS is away, over which agents are asked: try again when it is back (it is tried all the time)")
+            raise AgentAway("NATS is away, over which agents are asked: try again when it is back (it is tried all the time)")
         if not self._listens:
             await self._nats.listen(gateway_replies(self._name), self._heard)
             await self._nats.reach(seconds)
@@ -58,7 +52,7 @@ class Asking:
             async with asyncio.timeout(seconds):
                 told = await answer
         except TimeoutError:
-            raise NoAnswer(f"agent 1a{agent} did not answer {name} within {seconds:.0f} seconds: does it run? (corral hosts)") from None
+            raise AgentAway(f"agent 1a{agent} did not answer {name} within {seconds:.0f} seconds: does it run? (corral hosts)") from None
         finally:
             del self._waiting[subject]
         if told.transitioning == "error":
