@@ -16,19 +16,17 @@ from agents.config_drive import write_config_drive
 from agents.driver import IMAGE_COMMANDS, VOLUME_COMMANDS, DriverError, Held, Json, Report, UnknownCommand, part, uuid_at
 from agents.instances import stop_seconds
 from agents.joining.api import own_address
-from agents.jsons import dumps, loads
 from agents.libvirt import domains, host, live, migration, snapshots, storage
-from agents.libvirt.connection import Hypervisor, Libvirt, NoBindings, NoLibvirt, bindings
+from agents.libvirt.connection import Hypervisor, Libvirt, NoLibvirt, bindings
 from agents.libvirt.consoles import Consoles
 from agents.libvirt.disks import Disks
 from agents.libvirt.machine import Identity, Place, described, domain_xml, on_segments
 from agents.libvirt.networks import LibvirtBridges
 from agents.live import Question
 from agents.network.membership import Attachment, Networks
+from agents.patience import PATIENCE, known_host, patiently
 from agents.wire import UNDERLAY, Message
 
-PATIENCE = 10.0
-"""Seconds that a command waits for a libvirt that is away, a restart of it say, before it fails."""
 STOP_SECONDS = 30
 """A guest has to end its services; an instance's field stopTimeout says another time."""
 LOOK = 0.25
@@ -105,18 +103,9 @@ class LibvirtDriver:
         attachments: list[Attachment] = []
         if request.name == "compute.instance.activate":
             attachments = await self._networks.prepare(on_segments(part(request.data, "instanceHostMap", "instance")))
-        deadline = asyncio.get_running_loop().time() + self._options.patience
-        while True:
-            try:
-                return await self._carry_out(request, report, attachments)
-            except NoBindings:
-                raise
-            except NoLibvirt:
-                # Everything here can be begun again: what the first try left is found by its uuid.
-                if asyncio.get_running_loop().time() >= deadline:
-                    raise
-                report("Waiting for libvirt", None)
-                await asyncio.sleep(0.5)
+        bindings()  # what is not installed is not waited for
+        # Everything here can be begun again: what the first try left is found by its uuid.
+        return await patiently(lambda: self._carry_out(request, report, attachments), NoLibvirt, report, "libvirt", self._options.patience)
 
     async def instances(self) -> dict[str, str]:
         return {uuid: each.state for uuid, each in (await self.held()).items()}
@@ -137,20 +126,7 @@ class LibvirtDriver:
 
     async def resources(self, ping: Json) -> list[Json]:
         """A libvirt that is away is still the host it was: what is remembered of it is told."""
-        path = self._folder / "libvirt.json"
-        try:
-            known: Json = await self.hypervisor.look(host.described)
-        except NoLibvirt:
-            try:
-                known = loads(path.read_bytes())
-            except (OSError, ValueError):
-                known = {}
-            if not known:
-                raise
-        else:
-            half = path.with_suffix(".new")
-            half.write_bytes(dumps(known))
-            half.replace(path)
+        known = await known_host(self._folder / "libvirt.json", lambda: self.hypervisor.look(host.described), NoLibvirt)
         own, name = known["uuid"], self._options.name or known["name"]
         told = migration.told(self._options.migration_uri, self._disks.folder, self._options.vnc_listen)
         data = {"libvirt": told, UNDERLAY: self._networks.underlay}
