@@ -35,8 +35,9 @@ class Asking:
         self._waiting: dict[str, asyncio.Future[Message]] = {}
         self._listens = False
 
-    async def ask(self, agent: int, name: str, data: Json, seconds: float) -> Json:
-        """The answer's data. Raises AgentAway, AgentRefuses."""
+    async def ask(self, agent: int, name: str, data: Json, seconds: float, context: Json) -> Json:
+        """The answer's data. `context`: the correlation and the stream that it is about, for the agent's log. Raises AgentAway,
+        AgentRefuses."""
         if not self._nats.connected:
             raise AgentAway("NATS is away, over which agents are asked: try again when it is back (it is tried all the time)")
         if not self._listens:
@@ -46,7 +47,9 @@ class Asking:
         ident = str(uuid.uuid4())
         subject = gateway_reply_subject(self._name, agent, ident)
         answer = self._waiting[subject] = asyncio.get_running_loop().create_future()
-        message = Message(id=ident, name=name, replyTo=subject, data=data, publisher="corral", timeoutMillis=int(seconds * 1000))
+        message = Message(
+            id=ident, name=name, replyTo=subject, data=data, publisher="corral", timeoutMillis=int(seconds * 1000), context=context
+        )
         try:
             await self._nats.publish(command_subject(agent, name), message.encode(), subject)
             async with asyncio.timeout(seconds):

@@ -46,7 +46,8 @@ async def access(services: Services, asking: Asking | None, request: ApiRequest,
     agent = host.row.get("agentId") if host is not None else None
     if host is None or agent is None:
         raise NotFound(f"{instance.name} is on no host that an agent speaks for")
-    told = await asking.ask(agent, "console.access", console(World(services.catalogue, {}, Fleet()), host, instance), SECONDS)
+    data = console(World(services.catalogue, {}, Fleet()), host, instance)
+    told = await asking.ask(agent, "console.access", data, SECONDS, {"correlation": request.correlation, "stream": instance.stream})
     if not told.get("kind"):
         raise NotFound(f"{instance.name} has no console")
     return Answer(200, _document(services, request, type, instance, told), instance.position)

@@ -32,11 +32,11 @@ class Screened(SimulatedDriver):
         self.screen: Json | None = dict(SCREEN)
         """None: it says nothing, ever."""
         self.trouble = ""
-        self.asked: list[Json] = []
+        self.asked: list[Message] = []
 
     async def carry_out(self, request: Message, report: Report) -> Json:
         if request.name == "console.access":
-            self.asked.append(request.data)
+            self.asked.append(request)
             if self.trouble:
                 raise DriverError(self.trouble)
             if self.screen is None:
@@ -85,7 +85,10 @@ async def test_the_agent_of_its_host_says_where_the_screen_is_and_a_setting_whic
     }  # fmt: skip
     assert "view" not in document["links"]
     [asked] = machine.driver.asked
-    assert (asked["instance"]["uuid"], asked["host"]["kind"]) == (machine.row["uuid"], "sim")
+    assert (asked.data["instance"]["uuid"], asked.data["host"]["kind"]) == (machine.row["uuid"], "sim")
+    context = asked.context or {}
+    assert context["stream"] == "instance-1"
+    assert context["correlation"], "the agent's log says whose question it was"
 
     await machine.api.post("/v1/settings", name="console.url.format.websocket-vnc", value="/see?at=${url}&as=${nobody}")
     async with asyncio.timeout(SECONDS):
