@@ -7,19 +7,19 @@ have other files read is refused.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError
 
 from agents.driver import DriverError, Json, Report
+from agents.image_files import image_file
 from agents.instances import fields_of
 from agents.libvirt.disks import MEGABYTE, Disk, Disks, probed
 
@@ -70,22 +70,13 @@ def _fetch(url: str, half: Path, folder: Path, name: str, report: Report) -> Non
     try:
         scheme = urlsplit(url).scheme
         if scheme == "file":
-            shutil.copyfile(_local(url, folder, name), half)
+            shutil.copyfile(image_file(url, folder, name), half)
         elif scheme in ("http", "https"):
             _download(url, half, name, report)
         else:
             raise DriverError(f"image {name} can't be fetched from {url}: http://, https:// and file:// are understood")
-    except ValueError as error:  # a host in half a bracket, say, or a file's name with a zero byte
+    except ValueError as error:  # a host in half a bracket, say
         raise DriverError(f"image {name} can't be fetched from {url!r}: {error}") from error
-
-
-def _local(url: str, folder: Path, name: str) -> Path:
-    path = Path(os.path.realpath(unquote(urlsplit(url).path)))
-    if not path.is_relative_to(os.path.realpath(folder)):
-        raise DriverError(f"image {name} can't be taken from {url}: only files in the agent's folder {folder} can be")
-    if not path.is_file():
-        raise DriverError(f"image {name} can't be taken: there is no file {path} on the agent's machine")
-    return path
 
 
 def _download(url: str, half: Path, name: str, report: Report) -> None:
