@@ -12,17 +12,11 @@ from nats.aio.msg import Msg
 from agents.wire import Message, command_subject, gateway_replies, gateway_reply_subject
 from commands.errors import Refused
 from commands.sending.connection import Connection
+from gateway.live.asking import AgentAway
 
 log = structlog.get_logger("corral.asking")
 
 Json = dict[str, Any]
-
-
-class NoAnswer(Refused):
-    """The agent can't be asked, or says nothing in time."""
-
-    def __init__(self, message: str) -> None:
-        super().__init__("Service Unavailable", message, status=503)
 
 
 class AgentRefuses(Refused):
@@ -41,10 +35,11 @@ class Asking:
         self._waiting: dict[str, asyncio.Future[Message]] = {}
         self._listens = False
 
-    async def ask(self, agent: int, name: str, data: Json, seconds: float) -> Json:
-        """The answer's data. Raises NoAnswer, AgentRefuses."""
+    async def ask(self, agent: int, name: str, data: Json, seconds: float, context: Json) -> Json:
+        """The answer's data. `context`: the correlation and the stream that it is about, for the agent's log. Raises AgentAway,
+        AgentRefuses."""
         if not self._nats.connected:
-            raise NoAnswer("NATS is away, over which agents are asked: try again when it is back (it is tried all the time)")
+            raise AgentAway("NATS is away, over which agents are asked: try again when it is back (it is tried all the time)")
         if not self._listens:
             await self._nats.listen(gateway_replies(self._name), self._heard)
             await self._nats.reach(seconds)
@@ -52,13 +47,15 @@ class Asking:
         ident = str(uuid.uuid4())
         subject = gateway_reply_subject(self._name, agent, ident)
         answer = self._waiting[subject] = asyncio.get_running_loop().create_future()
-        message = Message(id=ident, name=name, replyTo=subject, data=data, publisher="corral", timeoutMillis=int(seconds * 1000))
+        message = Message(
+            id=ident, name=name, replyTo=subject, data=data, publisher="corral", timeoutMillis=int(seconds * 1000), context=context
+        )
         try:
             await self._nats.publish(command_subject(agent, name), message.encode(), subject)
             async with asyncio.timeout(seconds):
                 told = await answer
         except TimeoutError:
-            raise NoAnswer(f"agent 1a{agent} did not answer {name} within {seconds:.0f} seconds: does it run? (corral hosts)") from None
+            raise AgentAway(f"agent 1a{agent} did not answer {name} within {seconds:.0f} seconds: does it run? (corral hosts)") from None
         finally:
             del self._waiting[subject]
         if told.transitioning == "error":

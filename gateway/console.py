@@ -13,8 +13,9 @@ from commands.logic.payload import console
 from commands.resource import Resource
 from commands.turns.fleet import Fleet
 from commands.turns.world import World
-from gateway.asking import Asking, NoAnswer
+from gateway.asking import Asking
 from gateway.documents import Documents
+from gateway.live.asking import AgentAway
 from gateway.request import ApiRequest
 from gateway.resources import found
 from gateway.services import Services
@@ -40,12 +41,13 @@ async def access(services: Services, asking: Asking | None, request: ApiRequest,
         why = "while it runs, and of a host that shows screens" if instance.state == "running" else f"while it is {instance.state}"
         raise Refused("ActionNotAvailable", f"{instance.name} has no console {why}")
     if asking is None:
-        raise NoAnswer("this server has no connection to the agents")
+        raise AgentAway("this server has no connection to NATS, over which agents are asked: ask another one")
     host = await _host(services, type, instance)
     agent = host.row.get("agentId") if host is not None else None
     if host is None or agent is None:
         raise NotFound(f"{instance.name} is on no host that an agent speaks for")
-    told = await asking.ask(agent, "console.access", console(World(services.catalogue, {}, Fleet()), host, instance), SECONDS)
+    data = console(World(services.catalogue, {}, Fleet()), host, instance)
+    told = await asking.ask(agent, "console.access", data, SECONDS, {"correlation": request.correlation, "stream": instance.stream})
     if not told.get("kind"):
         raise NotFound(f"{instance.name} has no console")
     return Answer(200, _document(services, request, type, instance, told), instance.position)

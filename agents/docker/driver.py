@@ -6,7 +6,6 @@ and started only after a second look. The container of a removed instance goes w
 
 from __future__ import annotations
 
-import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
@@ -43,12 +42,11 @@ from agents.instances import STOP_SECONDS, stop_seconds
 from agents.jsons import dumps, loads
 from agents.live import Question
 from agents.network.membership import Attachment, Networks
+from agents.patience import PATIENCE, patiently
 from agents.wire import UNDERLAY, Message
 
 log = structlog.get_logger("corral.agent.docker")
 
-PATIENCE = 10.0
-"""Seconds that a command waits for an engine that is away, a restart of it say, before it fails."""
 REMOVE_SECONDS = 30.0
 
 _HOSTS = uuid.UUID("7b9f3c5e-2f0a-4a57-9d53-6c1f0a2be1d4")
@@ -92,16 +90,11 @@ class DockerDriver:
         attachments: list[Attachment] = []
         if request.name == "compute.instance.activate":
             attachments = await self.networks.prepare(part(request.data, "instanceHostMap", "instance"))
-        deadline = asyncio.get_running_loop().time() + self._patience
-        while True:
-            try:
-                return await self.engine.work(lambda client: self._do(client, request, report, attachments))
-            except NoEngine:
-                # Everything here can be begun again: what the first try left is found by its label.
-                if asyncio.get_running_loop().time() >= deadline:
-                    raise
-                report("Waiting for the Docker engine", None)
-                await asyncio.sleep(0.5)
+        # Everything here can be begun again: what the first try left is found by its label.
+        return await patiently(
+            lambda: self.engine.work(lambda client: self._do(client, request, report, attachments)),
+            NoEngine, report, "the Docker engine", self._patience,
+        )  # fmt: skip
 
     async def instances(self) -> dict[str, str]:
         return {owner: each.state for owner, each in (await self.held()).items()}

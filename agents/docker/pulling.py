@@ -5,13 +5,11 @@ Functions here block and take a docker.APIClient: the driver calls them in a thr
 
 from __future__ import annotations
 
-import os
 import tarfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import docker
 from docker.errors import APIError, ImageNotFound
@@ -19,6 +17,7 @@ from docker.utils import parse_repository_tag
 
 from agents.docker.engine import said
 from agents.driver import DriverError, Json, Report
+from agents.image_files import image_file
 
 CREDENTIAL = "registryCredential"
 """In the row of an image that a command is about: who pulls it, as {publicValue, secretValue, registry}."""
@@ -96,12 +95,8 @@ def _why(name: str, reason: str, credential: Json | None) -> str:
 
 
 def load(client: docker.APIClient, name: str, url: str, folder: Path, report: Report) -> None:
-    """A file made by `docker save`, or a tar of a root file system; in the agent's folder alone, for it is users who name it."""
-    path = Path(os.path.realpath(unquote(urlsplit(url).path)))
-    if not path.is_relative_to(os.path.realpath(folder)):
-        raise DriverError(f"image {name} can't be imported from {url}: only files in the agent's folder {folder} can be")
-    if not path.is_file():
-        raise DriverError(f"image {name} can't be imported: there is no file {path} on the agent's machine")
+    """A file made by `docker save`, or a tar of a root file system."""
+    path = image_file(url, folder, name)
     report(f"Importing {name} from {path.name}", None)
     repository, tag = split_name(name)
     try:

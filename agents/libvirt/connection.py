@@ -114,9 +114,9 @@ class Hypervisor:
             return what(failpoints.watched(connection))
         except libvirt.libvirtError as error:
             if _alive(libvirt, connection):
-                raise DriverError(f"libvirt says: {error.get_error_message() or error}", repr(error)) from error
+                raise DriverError(f"libvirt says: {_said(error)}") from error
             self._drop()
-            raise NoLibvirt(self._away("the connection broke"), repr(error)) from error
+            raise NoLibvirt(self._away(f"the connection broke: {_said(error)}")) from error
 
     def _open(self, libvirt: Libvirt) -> Libvirt:
         connection = getattr(self._local, "connection", None)
@@ -126,7 +126,7 @@ class Hypervisor:
         try:
             connection = libvirt.open(self.url)
         except libvirt.libvirtError as error:
-            raise NoLibvirt(self._away(_reason(error)), repr(error)) from error
+            raise NoLibvirt(self._away(_reason(error))) from error
         with suppress(libvirt.libvirtError):  # a driver inside this process (test:///) has no use for it
             connection.setKeepAlive(KEEPALIVE_SECONDS, KEEPALIVES)
         self._local.connection = connection
@@ -152,8 +152,12 @@ def _alive(libvirt: Libvirt, connection: Libvirt) -> bool:
         return False
 
 
+def _said(error: Any) -> str:
+    return str(error.get_error_message() or error)
+
+
 def _reason(error: Any) -> str:
-    said = str(error.get_error_message() or error)
+    said = _said(error)
     if "Permission denied" in said or "authentication" in said.lower():
         return f"this user may not open it (add it to the group libvirt, or run the agent as root): {said}"
     return f"nothing answers there (start libvirtd, or point the agent at another with --libvirt): {said}"

@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
+from weakref import WeakKeyDictionary
 
 import structlog
 from websockets.asyncio.server import Server, ServerConnection, serve
@@ -27,9 +28,12 @@ log = structlog.get_logger("corral.agent.consoles")
 
 PATH = "/console"
 TICKET_SECONDS = 60.0
-MOST_TICKETS = 1000
+MOST_TICKETS = 20
+"""Of one machine at a time, so that who asks for more keeps nobody from others' screens."""
 PIECE = 65536
 CONNECT_SECONDS = 10.0
+MOST_REASON = 123
+"""Bytes of why a WebSocket is closed: the protocol takes no more."""
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 OpenScreen = Callable[[str], Awaitable[Streams]]
@@ -42,6 +46,8 @@ class Consoles:
         self._listen, self._port, self._open_screen, self._seconds = listen, port, open_screen, seconds
         self._tickets: dict[str, tuple[str, float]] = {}
         """Ticket -> machine, and until when it is good."""
+        self._admitted: WeakKeyDictionary[ServerConnection, str] = WeakKeyDictionary()
+        """To which machine's screen a connection's ticket leads."""
         self._server: Server | None = None
         self._starting = asyncio.Lock()
 
@@ -50,8 +56,11 @@ class Consoles:
         port = await self._start()
         now = time.monotonic()
         self._tickets = {ticket: each for ticket, each in self._tickets.items() if each[1] > now}
-        if len(self._tickets) >= MOST_TICKETS:
-            raise DriverError(f"{MOST_TICKETS} consoles were asked for within {self._seconds:.0f} seconds and not opened: try again later")
+        if sum(each[0] == machine for each in self._tickets.values()) >= MOST_TICKETS:
+            raise DriverError(
+                f"{MOST_TICKETS} consoles of this machine were asked for within {self._seconds:.0f} seconds and not opened: open one of "
+                "them, or try again later"
+            )
         ticket = secrets.token_urlsafe(24)
         self._tickets[ticket] = (machine, now + self._seconds)
         reached = host if self._listen in ("0.0.0.0", "::") else self._listen
@@ -71,13 +80,11 @@ class Consoles:
 
     @staticmethod
     async def connect(screen: socket.socket | tuple[str, int]) -> Streams:
-        """To what a screen is reached by."""
+        """To what a screen is reached by: an address, or a Unix socket that libvirt has connected."""
         async with asyncio.timeout(CONNECT_SECONDS):
             if isinstance(screen, tuple):
                 return await asyncio.open_connection(*screen)
-            if screen.family == socket.AF_UNIX:
-                return await asyncio.open_unix_connection(sock=screen)
-            return await asyncio.open_connection(sock=screen)
+            return await asyncio.open_unix_connection(sock=screen)
 
     async def _start(self) -> int:
         async with self._starting:
@@ -99,16 +106,16 @@ class Consoles:
         if parts.path != PATH or until <= time.monotonic():
             said = "This ticket is not good, or not any more: ask for the console again (each opens it once, within a minute)\n"
             return connection.respond(403, said)
-        connection.machine = machine  # type: ignore[attr-defined]
+        self._admitted[connection] = machine
         return None
 
     async def _relay(self, connection: ServerConnection) -> None:
-        machine: str = connection.machine  # type: ignore[attr-defined]
+        machine = self._admitted[connection]
         try:
             reader, writer = await self._open_screen(machine)
         except (DriverError, OSError, TimeoutError) as error:
             log.warning("A console can't be opened", action="console-failed", instance=machine, error=str(error))
-            await connection.close(1011, str(error)[:100])
+            await connection.close(1011, str(error).encode()[:MOST_REASON].decode(errors="ignore"))
             return
         log.info("A console is open", action="console-open", instance=machine)
         try:

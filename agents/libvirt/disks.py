@@ -13,7 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -61,9 +62,14 @@ class Disks:
         for half in self.folder.glob(f"*{_HALF}"):
             half.unlink(missing_ok=True)
 
-    def half(self) -> Path:
-        """For what is being made."""
-        return self.folder / f"{uuid4()}{_HALF}"
+    @contextmanager
+    def half(self) -> Iterator[Path]:
+        """For what is being made: to be renamed when it is whole; else nothing of it stays."""
+        path = self.folder / f"{uuid4()}{_HALF}"
+        try:
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
 
     def image(self, uuid: str) -> Disk | None:
         found = (self.image_path(uuid, each) for each in FORMATS)
@@ -92,12 +98,12 @@ class Disks:
         if not path.exists():
             if behind is None and size_bytes is None:
                 raise DriverError(f"volume {uuid} has neither an image nor a size: give it a virtualSizeMb")
-            half = self.half()
             backing = ["-b", str(behind.path), "-F", behind.format] if behind is not None else []
             least = behind.virtual_bytes if behind is not None else 0
             size = [str(max(size_bytes, least))] if size_bytes is not None else []
-            qemu_img("create", "-q", "-f", QCOW2, *backing, str(half), *size)
-            half.replace(path)
+            with self.half() as half:
+                qemu_img("create", "-q", "-f", QCOW2, *backing, str(half), *size)
+                half.replace(path)
         return inspected(path, QCOW2)
 
     def remove_volume(self, uuid: str) -> None:

@@ -12,6 +12,7 @@ import structlog
 
 from agents.driver import RUNNING, STOPPED, DriverError, Held, Json
 from agents.libvirt.connection import Libvirt, bindings
+from agents.libvirt.disks import Disks
 from agents.libvirt.machine import NAMESPACE, Identity, domain_uuid, identity_in
 from agents.libvirt.xml import parsed
 
@@ -41,6 +42,18 @@ def find(connection: Libvirt, instance: str) -> Libvirt | None:
     except libvirt.libvirtError as error:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return None
+        raise
+
+
+def running(connection: Libvirt, instance: str) -> Libvirt | None:
+    """The same; None also of one that does not run."""
+    libvirt = bindings()
+    domain = find(connection, instance)
+    try:
+        return domain if domain is not None and domain.isActive() else None
+    except libvirt.libvirtError as error:
+        if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
+            return None  # gone in this moment
         raise
 
 
@@ -113,12 +126,13 @@ def end(domain: Libvirt) -> None:
             raise
 
 
-def remove(connection: Libvirt, instance: str) -> None:
+def remove(connection: Libvirt, instance: str, disks: Disks) -> None:
+    """With the files that are its alone; its volumes stay."""
     domain = find(connection, instance)
-    if domain is None:
-        return
-    end(domain)
-    undefine(domain)
+    if domain is not None:
+        end(domain)
+        undefine(domain)
+    disks.remove_extras(instance)
 
 
 def undefine(domain: Libvirt) -> None:
@@ -142,8 +156,8 @@ def screen(domain: Libvirt) -> Screen | None:
 
 def open_screen(connection: Libvirt, instance: str) -> socket.socket | tuple[str, int]:
     """A socket to the VNC of a running domain, from a libvirt on this machine; of one elsewhere, where it listens. Raises DriverError."""
-    domain = find(connection, instance)
-    shown = screen(domain) if domain is not None and domain.isActive() else None
+    domain = running(connection, instance)
+    shown = screen(domain) if domain is not None else None
     if domain is None or shown is None:
         raise DriverError("the virtual machine does not run any more")
     try:

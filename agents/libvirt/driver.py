@@ -11,38 +11,25 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Se
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
-
-import structlog
 
 from agents.config_drive import write_config_drive
-from agents.driver import DriverError, Held, Json, Report, UnknownCommand, instance_of_root_volume, part, uuid_at
-from agents.instances import fields_of, stop_seconds
+from agents.driver import IMAGE_COMMANDS, VOLUME_COMMANDS, DriverError, Held, Json, Report, UnknownCommand, part, uuid_at
+from agents.instances import stop_seconds
 from agents.joining.api import own_address
-from agents.jsons import dumps, loads
-from agents.libvirt import domains, host, live, migration, snapshots
-from agents.libvirt.connection import Hypervisor, Libvirt, NoBindings, NoLibvirt, bindings
+from agents.libvirt import domains, host, live, migration, snapshots, storage
+from agents.libvirt.connection import Hypervisor, Libvirt, NoLibvirt, bindings
 from agents.libvirt.consoles import Consoles
-from agents.libvirt.disks import Disks, size_of
-from agents.libvirt.images import activate_image
-from agents.libvirt.images import reply as image_reply
+from agents.libvirt.disks import Disks
 from agents.libvirt.machine import Identity, Place, described, domain_xml, on_segments
 from agents.libvirt.networks import LibvirtBridges
 from agents.live import Question
 from agents.network.membership import Attachment, Networks
+from agents.patience import PATIENCE, known_host, patiently
 from agents.wire import UNDERLAY, Message
 
-log = structlog.get_logger("corral.agent.libvirt")
-
-PATIENCE = 10.0
-"""Seconds that a command waits for a libvirt that is away, a restart of it say, before it fails."""
 STOP_SECONDS = 30
 """A guest has to end its services; an instance's field stopTimeout says another time."""
 LOOK = 0.25
-SYSTEM_STORAGE = Path("/var/lib/libvirt/images/corral")
-"""Where the user that QEMU runs as may read."""
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +76,7 @@ class LibvirtDriver:
     async def open(self, folder: Path) -> None:
         self._folder = folder
         (folder / "images").mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._disks = Disks((self._options.storage or usual_storage(self.hypervisor.url, folder)).absolute())
+        self._disks = Disks((self._options.storage or storage.usual_storage(self.hypervisor.url, folder)).absolute())
         try:
             await asyncio.to_thread(self._disks.prepare)
         except OSError as error:
@@ -116,18 +103,9 @@ class LibvirtDriver:
         attachments: list[Attachment] = []
         if request.name == "compute.instance.activate":
             attachments = await self._networks.prepare(on_segments(part(request.data, "instanceHostMap", "instance")))
-        deadline = asyncio.get_running_loop().time() + self._options.patience
-        while True:
-            try:
-                return await self._carry_out(request, report, attachments)
-            except NoBindings:
-                raise
-            except NoLibvirt:
-                # Everything here can be begun again: what the first try left is found by its uuid.
-                if asyncio.get_running_loop().time() >= deadline:
-                    raise
-                report("Waiting for libvirt", None)
-                await asyncio.sleep(0.5)
+        bindings()  # what is not installed is not waited for
+        # Everything here can be begun again: what the first try left is found by its uuid.
+        return await patiently(lambda: self._carry_out(request, report, attachments), NoLibvirt, report, "libvirt", self._options.patience)
 
     async def instances(self) -> dict[str, str]:
         return {uuid: each.state for uuid, each in (await self.held()).items()}
@@ -148,20 +126,7 @@ class LibvirtDriver:
 
     async def resources(self, ping: Json) -> list[Json]:
         """A libvirt that is away is still the host it was: what is remembered of it is told."""
-        path = self._folder / "libvirt.json"
-        try:
-            known: Json = await self.hypervisor.look(host.described)
-        except NoLibvirt:
-            try:
-                known = loads(path.read_bytes())
-            except (OSError, ValueError):
-                known = {}
-            if not known:
-                raise
-        else:
-            half = path.with_suffix(".new")
-            half.write_bytes(dumps(known))
-            half.replace(path)
+        known = await known_host(self._folder / "libvirt.json", lambda: self.hypervisor.look(host.described), NoLibvirt)
         own, name = known["uuid"], self._options.name or known["name"]
         told = migration.told(self._options.migration_uri, self._disks.folder, self._options.vnc_listen)
         data = {"libvirt": told, UNDERLAY: self._networks.underlay}
@@ -182,7 +147,8 @@ class LibvirtDriver:
                 return await self._deactivate(part(data, "instanceHostMap", "instance"))
             case "compute.instance.remove":
                 owner = uuid_at(data, "instanceHostMap", "instance")
-                return await self.hypervisor.work(lambda connection: self._remove(connection, owner))
+                await self.hypervisor.work(lambda connection: domains.remove(connection, owner, self._disks))
+                return {}
             case "compute.instance.migrate":
                 owner, target = uuid_at(data, "instanceHostMap", "instance"), part(data, "target", "host")
                 own = migration.Source(self._disks, self._options.vnc_listen)
@@ -200,40 +166,11 @@ class LibvirtDriver:
                 return await self.hypervisor.work(lambda connection: snapshots.resize(connection, self._disks, instance, size))
             case "console.access":
                 return await self._console(uuid_at(data, "instance"))
-            case _:
-                return await self.hypervisor.work(lambda connection: self._store(connection, request, report))
-
-    def _store(self, connection: Libvirt, request: Message, report: Report) -> Json:
-        """What concerns images and volumes."""
-        data, disks = request.data, self._disks
-        match request.name:
-            case "storage.image.activate":
-                image = activate_image(disks, part(data, "imageStoragePoolMap", "image"), self._folder / "images", report)
-                host.show_files(connection, disks.folder)
-                return image_reply(image)
-            case "storage.image.remove":
-                disks.remove_image(uuid_at(data, "imageStoragePoolMap", "image"))
-            case "storage.volume.activate":
-                return self._make_volume(connection, part(data, "volumeStoragePoolMap", "volume"), report)
-            case "storage.volume.remove":
-                owner = instance_of_root_volume(data)
-                if owner is not None:
-                    self._remove(connection, owner)
-                disks.remove_volume(uuid_at(data, "volumeStoragePoolMap", "volume"))
-            case "storage.image.deactivate" | "storage.volume.deactivate":
-                return {}
+            case name if name in IMAGE_COMMANDS or name in VOLUME_COMMANDS:
+                images = self._folder / "images"
+                return await self.hypervisor.work(lambda connection: storage.carry_out(connection, self._disks, images, request, report))
             case _:
                 raise UnknownCommand(request.name, self.kind)
-        host.show_files(connection, disks.folder)
-        return {}
-
-    def _make_volume(self, connection: Libvirt, volume: Json, report: Report) -> Json:
-        image = volume.get("image")
-        # It was there when it was activated; somebody may have removed it since.
-        behind = activate_image(self._disks, image, self._folder / "images", report) if isinstance(image, Mapping) else None
-        made = self._disks.make_volume(str(volume["uuid"]), behind, size_of(volume, fields_of(volume)))
-        host.show_files(connection, self._disks.folder)
-        return {"+data": {"libvirt": {"path": str(made.path)}}, "volume": made.told()}
 
     def _activate(self, connection: Libvirt, instance: Json, request: Message, attachments: Sequence[Attachment]) -> Json:
         owner = str(instance["uuid"])
@@ -270,28 +207,23 @@ class LibvirtDriver:
         """Does it with the instance's domain; False: it does not run."""
 
         def on_domain(connection: Libvirt) -> bool:
-            domain = domains.find(connection, owner)
-            if domain is None or not domain.isActive():
+            domain = domains.running(connection, owner)
+            if domain is None:
                 return False
             try:
                 what(domain)
             except bindings().libvirtError:
-                if domains.find(connection, owner) is not None and domain.isActive():
+                if domains.running(connection, owner) is not None:
                     raise
                 return False  # it ended in this moment
             return True
 
         return await self.hypervisor.work(on_domain)
 
-    def _remove(self, connection: Libvirt, owner: str) -> Json:
-        domains.remove(connection, owner)
-        self._disks.remove_extras(owner)
-        return {}
-
     async def _console(self, owner: str) -> Json:
         def look(connection: Libvirt) -> domains.Screen | None:
-            domain = domains.find(connection, owner)
-            return domains.screen(domain) if domain is not None and domain.isActive() else None
+            domain = domains.running(connection, owner)
+            return domains.screen(domain) if domain is not None else None
 
         screen = await self.hypervisor.look(look)
         if screen is None:
@@ -311,8 +243,3 @@ async def reach(url: str, options: LibvirtOptions = LibvirtOptions()) -> Libvirt
         await driver.close()
         raise
     return driver
-
-
-def usual_storage(url: str, folder: Path) -> Path:
-    """A libvirt of the whole system runs QEMU as another user, who can't look into the agent's own folder."""
-    return SYSTEM_STORAGE if "/system" in url else folder / "disks"

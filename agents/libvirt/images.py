@@ -7,22 +7,26 @@ have other files read is refused.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from agents.driver import DriverError, Json, Report
+from agents.image_files import image_file
 from agents.instances import fields_of
 from agents.libvirt.disks import MEGABYTE, Disk, Disks, probed
 
 SECONDS = 60
-"""For a web server's next piece."""
+"""Until a web server answers, and for its next byte."""
+LEAST, LEAST_SECONDS = MEGABYTE, 60.0
+"""So many bytes have to come in that time: what only drips would hold up others' commands for an hour, and not be whole then."""
 PIECE = MEGABYTE
 
 _DIGESTS = {32: "md5", 40: "sha1", 64: "sha256", 128: "sha512"}
@@ -39,20 +43,18 @@ def activate_image(disks: Disks, image: Mapping[str, Any], folder: Path, report:
     url = image.get("url") or fields_of(image).get("url")
     if not isinstance(url, str) or not url:
         raise DriverError(f"image {name} has no url: give it one of a qcow2 or raw file, http://... or file:///<a file in {folder}>")
-    half = disks.half()
     try:
-        _fetch(url, half, folder, name, report)
-        _check(half, image.get("checksum"), name)
-        try:
-            format = probed(half)
-        except DriverError as error:
-            raise DriverError(f"image {name} from {url} can't be used: {error}", error.internal) from error
-        half.chmod(0o444)
-        half.replace(disks.image_path(uuid, format))
+        with disks.half() as half:
+            _fetch(url, half, folder, name, report)
+            _check(half, image.get("checksum"), name)
+            try:
+                format = probed(half)
+            except DriverError as error:
+                raise DriverError(f"image {name} from {url} can't be used: {error}", error.internal) from error
+            half.chmod(0o444)
+            half.replace(disks.image_path(uuid, format))
     except OSError as error:
         raise DriverError(f"image {name} can't be stored in {disks.folder}: {error}") from error
-    finally:
-        half.unlink(missing_ok=True)
     stored = disks.image(uuid)
     if stored is None:
         raise DriverError(f"image {name} was stored in {disks.folder} and is gone: somebody removes files there")
@@ -65,22 +67,16 @@ def reply(disk: Disk) -> Json:
 
 
 def _fetch(url: str, half: Path, folder: Path, name: str, report: Report) -> None:
-    scheme = urlsplit(url).scheme
-    if scheme == "file":
-        shutil.copyfile(_local(url, folder, name), half)
-    elif scheme in ("http", "https"):
-        _download(url, half, name, report)
-    else:
-        raise DriverError(f"image {name} can't be fetched from {url}: http://, https:// and file:// are understood")
-
-
-def _local(url: str, folder: Path, name: str) -> Path:
-    path = Path(os.path.realpath(unquote(urlsplit(url).path)))
-    if not path.is_relative_to(os.path.realpath(folder)):
-        raise DriverError(f"image {name} can't be taken from {url}: only files in the agent's folder {folder} can be")
-    if not path.is_file():
-        raise DriverError(f"image {name} can't be taken: there is no file {path} on the agent's machine")
-    return path
+    try:
+        scheme = urlsplit(url).scheme
+        if scheme == "file":
+            shutil.copyfile(image_file(url, folder, name), half)
+        elif scheme in ("http", "https"):
+            _download(url, half, name, report)
+        else:
+            raise DriverError(f"image {name} can't be fetched from {url}: http://, https:// and file:// are understood")
+    except ValueError as error:  # a host in half a bracket, say
+        raise DriverError(f"image {name} can't be fetched from {url!r}: {error}") from error
 
 
 def _download(url: str, half: Path, name: str, report: Report) -> None:
@@ -91,14 +87,22 @@ def _download(url: str, half: Path, name: str, report: Report) -> None:
             length = 0
             with suppress(ValueError):
                 length = int(answer.headers.get("Content-Length", 0))
-            done = 0
-            for piece in answer.iter_content(PIECE):
+            done, since, before = 0, time.monotonic(), 0
+            # As it comes: iter_content would wait for a whole piece, however slowly it comes.
+            while piece := answer.raw.read1(PIECE, decode_content=True):
                 file.write(piece)
                 done += len(piece)
                 report(f"Fetching {name}: {done // MEGABYTE} MB", 100 * done // length if length else None)
+                if (now := time.monotonic()) - since > LEAST_SECONDS:
+                    if done - before < LEAST:
+                        raise DriverError(
+                            f"image {name}: only {done - before} bytes came from {url} in {now - since:.0f} seconds, which is given up. "
+                            "It is tried again with the next start; name a faster server"
+                        )
+                    since, before = now, done
             if length and "Content-Encoding" not in answer.headers and done != length:
                 raise DriverError(f"image {name}: {url} broke off after {done} of {length} bytes. It is tried again with the next start")
-    except requests.RequestException as error:
+    except (requests.RequestException, HTTPError) as error:
         raise DriverError(f"image {name} can't be fetched from {url}: {error}") from error
 
 

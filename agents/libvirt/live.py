@@ -77,7 +77,7 @@ async def _logs(hypervisor: Hypervisor, question: Question, path: Path) -> Async
             elif not options.get("follow"):
                 return
             elif time.monotonic() - quiet_since > RUNS_SECONDS:
-                if not await hypervisor.look(lambda connection: _runs(connection, owner)):
+                if await hypervisor.look(lambda connection: domains.running(connection, owner) is None):
                     return
                 quiet_since = time.monotonic()
             else:
@@ -87,15 +87,15 @@ async def _logs(hypervisor: Hypervisor, question: Question, path: Path) -> Async
 async def _sample(hypervisor: Hypervisor, owner: str) -> Json | None:
     def look(connection: Libvirt) -> Json | None:
         libvirt = bindings()
-        domain = domains.find(connection, owner)
-        if domain is None or not domain.isActive():
+        domain = domains.running(connection, owner)
+        if domain is None:
             return None
         wanted = (
             libvirt.VIR_DOMAIN_STATS_CPU_TOTAL | libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_VCPU
             | libvirt.VIR_DOMAIN_STATS_INTERFACE | libvirt.VIR_DOMAIN_STATS_BLOCK
         )  # fmt: skip
-        [(_, told)] = connection.domainListGetStats([domain], wanted)
-        return {**told, "at": time.monotonic()}
+        told = connection.domainListGetStats([domain], wanted)  # nothing of one that ends in this moment
+        return {**told[0][1], "at": time.monotonic()} if told else None
 
     return await hypervisor.look(look)
 
@@ -145,8 +145,3 @@ def _states() -> dict[int, str]:
     words = ("nostate", "running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended")
     libvirt = bindings()
     return {getattr(libvirt, f"VIR_DOMAIN_{word.upper()}"): word for word in words}
-
-
-def _runs(connection: Libvirt, owner: str) -> bool:
-    domain = domains.find(connection, owner)
-    return domain is not None and bool(domain.isActive())

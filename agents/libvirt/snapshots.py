@@ -51,8 +51,8 @@ def resize(connection: Libvirt, disks: Disks, instance: Mapping[str, Any], root_
     if wanted < volume.virtual_bytes:
         raise DriverError(f"a disk only grows: it has {volume.virtual_bytes // MEGABYTE} MB, {root_mb} were asked for")
     if wanted > volume.virtual_bytes:
-        domain = domains.find(connection, str(instance["uuid"]))
-        if domain is not None and domain.isActive():
+        domain = domains.running(connection, str(instance["uuid"]))
+        if domain is not None:
             domain.blockResize(str(volume.path), wanted, bindings().VIR_DOMAIN_BLOCK_RESIZE_BYTES)
         else:
             qemu_img("resize", "-q", "-f", volume.format, str(volume.path), str(wanted))

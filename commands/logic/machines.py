@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from commands.errors import Gone
 from commands.logic import payload
 from commands.resource import Json, Resource
 from commands.turns.turn import Failure, Turn
 from commands.turns.world import World
 
 
-def agent_of(world: World, instance: Resource) -> int | None:
-    """Of the host that the instance is on; None: it is on none."""
-    host = next((world.get("host", each.row.get("hostId")) for each in _maps(world, instance)), None)
-    if host is None:
-        return None
-    if host.removed:
-        raise Gone(f"{host.stream.replace('-', ' ')} was removed")
-    number: int | None = host.row.get("agentId")
-    return number
+def places(world: World, instance: Resource) -> list[Resource]:
+    """The maps to the hosts that it is on: one, or none."""
+    return world.children("instanceHostMap", "instanceId", instance.id)
 
 
 def must_be_placed(turn: Turn, instance: Resource) -> None:
-    if not _maps(turn, instance):
+    if not places(turn, instance):
         raise Failure(f"{instance.name} is on no host: start it first")
 
 
@@ -29,17 +22,17 @@ def with_input(world: World, instance: Resource) -> Json:
     """As for compute.instance.*, with what the request said under the verb's name: {"snapshot": {"name": "before"}}."""
     bracket = instance.open.get("state")
     asked = {bracket.process.partition(".")[2]: bracket.input} if bracket is not None else {}
-    return {**next((payload.instance_map(world, each) for each in _maps(world, instance)), {}), **asked}
+    return {**next((payload.instance_map(world, each) for each in places(world, instance)), {}), **asked}
 
 
-def resizes_a_disk(world: World, instance: Resource) -> int | None:
-    """The agent, where there is something for it to do: memory and processors are the next start's."""
+def resizes_a_disk(instance: Resource) -> bool:
+    """Else there is nothing for the agent to do: memory and processors are the next start's."""
     bracket = instance.open.get("state")
-    return agent_of(world, instance) if bracket is not None and bracket.input.get("rootSizeMb") is not None else None
+    return bracket is not None and bracket.input.get("rootSizeMb") is not None
 
 
 def must_have_its_disk(turn: Turn, instance: Resource) -> None:
-    if turn.input(instance).get("rootSizeMb") is not None:
+    if resizes_a_disk(instance):
         must_be_placed(turn, instance)
 
 
@@ -54,7 +47,3 @@ def note_size(turn: Turn, instance: Resource) -> None:
     for volume in turn.children("volume", "instanceId", instance.id):
         if size is not None and volume.row.get("deviceNumber") == 0 and volume.row.get("virtualSizeMb") != size:
             turn.merge(volume.stream, {"virtualSizeMb": size})
-
-
-def _maps(world: World, instance: Resource) -> list[Resource]:
-    return world.children("instanceHostMap", "instanceId", instance.id)

@@ -52,7 +52,7 @@ NO_RESPONDERS = "503"
 
 
 class AgentAway(Refused):
-    """The agent can't be asked now."""
+    """The agent can't be asked now, or says nothing in time."""
 
     def __init__(self, message: str) -> None:
         super().__init__("Service Unavailable", message, status=503)

@@ -29,6 +29,15 @@ def agent_of_host(world: World, each: Resource, dead_too: bool = False) -> int |
     return managing(world, world.get("host", each.row.get("hostId")), dead_too=dead_too)
 
 
+def agent_of_machine(world: World, instance: Resource) -> int | None:
+    """Of the host that it is on; None: it is on none."""
+    return next((agent_of_host(world, each) for each in machines.places(world, instance)), None)
+
+
+def agent_that_resizes(world: World, instance: Resource) -> int | None:
+    return agent_of_machine(world, instance) if machines.resizes_a_disk(instance) else None
+
+
 def agent_where_it_may_run(world: World, each: Resource) -> int | None:
     """Of a map that is removed in the middle of its activation, or before its deactivation is confirmed: nobody knows what runs there."""
     bracket = each.open.get("state")
@@ -211,7 +220,7 @@ INSTANCE = [
             handlers=(
                 Decide(machines.must_be_placed),
                 Ask(
-                    f"compute.instance.{verb}", machines.agent_of, machines.with_input, seconds=MACHINE_MINUTES,
+                    f"compute.instance.{verb}", agent_of_machine, machines.with_input, seconds=MACHINE_MINUTES,
                     no_undo="a snapshot holds up nothing, and what was gone back to is what was asked for",
                 ),
             ),
@@ -223,7 +232,7 @@ INSTANCE = [
         handlers=(
             Decide(machines.must_have_its_disk),
             Ask(
-                "compute.instance.resize", machines.resizes_a_disk, machines.with_input, seconds=MACHINE_MINUTES,
+                "compute.instance.resize", agent_that_resizes, machines.with_input, seconds=MACHINE_MINUTES,
                 no_undo="a disk only grows: what it has more harms nobody",
             ),
             Decide(machines.note_size),

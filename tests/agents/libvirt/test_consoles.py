@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 from agents.driver import DriverError
-from agents.libvirt.consoles import Consoles, Streams
+from agents.libvirt.consoles import MOST_TICKETS, Consoles, Streams
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def screen() -> AsyncIterator[tuple[str, int]]:
 async def consoles(screen: tuple[str, int]) -> AsyncIterator[Consoles]:
     async def open_screen(machine: str) -> Streams:
         if machine == "gone":
-            raise DriverError("the virtual machine does not run any more")
+            raise DriverError("the virtual machine does not run any more" + 40 * " ü")
         return await Consoles.connect(screen)
 
     made = Consoles("127.0.0.1", 0, open_screen)
@@ -70,6 +70,16 @@ async def test_a_ticket_is_not_good_for_long(screen: tuple[str, int]) -> None:
     with pytest.raises(InvalidStatus, match="403"):
         await connect(told["url"])
     await consoles.close()
+
+
+async def test_who_asks_for_too_many_screens_of_one_machine_keeps_nobody_from_anothers(consoles: Consoles) -> None:
+    told = [await consoles.access("box", "", "127.0.0.1") for _ in range(MOST_TICKETS)]
+    with pytest.raises(DriverError, match="consoles of this machine were asked for"):
+        await consoles.access("box", "", "127.0.0.1")
+    for url in ((await consoles.access("other", "", "127.0.0.1"))["url"], told[0]["url"]):
+        async with asyncio.timeout(20), connect(url) as websocket:
+            assert await websocket.recv() == b"RFB 003.008\n"
+    assert await consoles.access("box", "", "127.0.0.1"), "one of them was opened"
 
 
 async def test_a_screen_that_is_gone_is_said_so(consoles: Consoles) -> None:

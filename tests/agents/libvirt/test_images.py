@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,33 @@ class Web(SmallServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Page)
         self.content, self.promised = b"", 0
+        self.given_up = threading.Event()
 
 
 class Page(Answering):
     server: Web
 
     def do_GET(self) -> None:
+        if self.path == "/drips":
+            self.drip()
+            return
         self.send_response(200 if self.path == "/image" else 404)
         self.send_header("Content-Length", str(self.server.promised or len(self.server.content)))
         self.end_headers()
         self.wfile.write(self.server.content)
+
+    def drip(self) -> None:
+        """A byte now and then, until nobody wants more."""
+        self.send_response(200)
+        self.send_header("Content-Length", str(MB))
+        self.end_headers()
+        try:
+            for _ in range(1000):
+                self.wfile.write(b"x")
+                self.wfile.flush()
+                time.sleep(0.02)
+        except OSError:
+            self.server.given_up.set()
 
 
 @pytest.fixture
@@ -97,12 +115,23 @@ def test_what_is_not_there_is_said_so(disks: Disks, images: Path, web: Web) -> N
         fetched(disks, images, "ftp://host/image")
 
 
-@pytest.mark.parametrize("outside", ["/etc/hostname", "images/../secret", "images/link"])
-def test_only_files_of_the_images_folder_can_be_named(disks: Disks, images: Path, tmp_path: Path, outside: str) -> None:
-    (tmp_path / "secret").write_text("secret")
-    (images / "link").symlink_to(tmp_path / "secret")
+def test_what_only_drips_is_given_up(disks: Disks, images: Path, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.libvirt.images.LEAST_SECONDS", 0.3)
+    with pytest.raises(DriverError, match=rf"only \d+ bytes came from {web.url}/drips in \d+ seconds"):
+        fetched(disks, images, f"{web.url}/drips")
+    assert web.given_up.wait(10)
+    assert list(disks.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("url", ["http://[half/image", "http://", "http://.example/image"])
+def test_an_address_that_is_none_is_said_so(disks: Disks, images: Path, url: str) -> None:
+    with pytest.raises(DriverError, match="image one can't be fetched from"):
+        fetched(disks, images, url)
+
+
+def test_only_files_of_the_images_folder_can_be_named(disks: Disks, images: Path) -> None:
     with pytest.raises(DriverError, match="only files in the agent's folder"):
-        fetched(disks, images, f"file://{tmp_path / outside}")
+        fetched(disks, images, "file:///etc/hostname")
 
 
 def test_an_image_that_would_have_another_file_read_is_refused(disks: Disks, images: Path, tmp_path: Path) -> None:
@@ -136,7 +165,8 @@ def test_several_who_need_an_image_at_once_all_have_it(disks: Disks, images: Pat
 
 
 def test_what_a_killed_agent_left_half_made_goes_with_the_next_start(disks: Disks) -> None:
-    disks.half().write_bytes(b"half")
+    with disks.half() as half:
+        (disks.folder / f"left{half.suffix}").write_bytes(b"half")
     disks.prepare()
     assert list(disks.folder.iterdir()) == []
 

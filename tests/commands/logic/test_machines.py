@@ -9,6 +9,7 @@ from commands.errors import Refused
 from commands.logic import machines
 from commands.resource import Json
 from commands.turns.decide import Run
+from commands.turns.interventions import DeclareDead
 from commands.turns.world import World
 from tests.support.story import Story, a_cloud
 
@@ -81,6 +82,16 @@ def test_what_is_on_no_host_has_nothing_to_go_back_to() -> None:
     assert "start it first" in machine.fields["transitioningMessage"]
     given: Json = {"memoryMb": 64}
     assert story.command("instance-1", Run("resize", given)).row["memoryMb"] == 64
+
+
+@pytest.mark.parametrize("asked", [Run("snapshot", {"name": "before"}), Run("resize", {"rootSizeMb": 2048})])
+def test_the_agent_of_a_host_that_was_declared_dead_is_not_asked(asked: Run) -> None:
+    story = a_running_machine()
+    story.command("host-1", DeclareDead("its rack burnt down"))
+    story.command("instance-1", asked)
+    machine = story.resource("instance-1")
+    assert (machine.state, [each.command for each in story.asks()]) == ("running", [])
+    assert "host 1 was declared dead" in machine.fields["transitioningMessage"]
 
 
 def test_what_is_gone_takes_no_snapshot() -> None:
