@@ -16,9 +16,10 @@ import pytest
 from agents.libvirt.machine import domain_uuid
 from agents.libvirt.xml import parsed
 from tests.flows.test_networks_across_hosts import WAITS
+from tests.support.guests import boot_image
 from tests.support.hosts import a_cloud, inside, made, network_state, state
 from tests.support.lab import LabHost
-from tests.support.virtual_machines import boot_image, clear, domains_of
+from tests.support.virtual_machines import clear, domains_of
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="networks across hosts are made by root")

@@ -17,8 +17,9 @@ from agents.libvirt.machine import domain_uuid
 from agents.libvirt.xml import parsed
 from tests.support.cluster import Cluster, a_cluster
 from tests.support.files_server import files_of
+from tests.support.guests import boot_image
 from tests.support.lab import LabHost, names
-from tests.support.virtual_machines import boot_image, clear, domains_of
+from tests.support.virtual_machines import clear, domains_of
 
 Json = dict[str, Any]
 

@@ -21,10 +21,11 @@ import pytest
 from agents.docker.container import CLOUD_LABEL, UUID_LABEL
 from agents.libvirt.machine import domain_uuid
 from tests.support.files_server import files_of
+from tests.support.guests import boot_image
 from tests.support.hosts import Cloud, a_cloud, clear_networks, eventually, inside, made, network_state, on, state, way_to
 from tests.support.lab import LabHost
 from tests.support.server import CHECKOUT
-from tests.support.virtual_machines import boot_image, clear, domains_of
+from tests.support.virtual_machines import clear, domains_of
 from tests.support.waiting import until
 
 pytestmark = [

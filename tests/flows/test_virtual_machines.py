@@ -14,9 +14,10 @@ from websockets.exceptions import InvalidStatus
 
 from agents.libvirt.xml import parsed
 from tests.support.files_server import files_of
+from tests.support.guests import boot_image
 from tests.support.lab import LabHost, names
 from tests.support.server import Server
-from tests.support.virtual_machines import boot_image, clear, domains_of
+from tests.support.virtual_machines import clear, domains_of
 
 pytestmark = pytest.mark.timeout(240)
 

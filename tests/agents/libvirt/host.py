@@ -15,8 +15,9 @@ from agents.libvirt import LibvirtDriver
 from agents.libvirt.driver import LibvirtOptions
 from agents.libvirt.machine import domain_uuid
 from tests.agents.orders import command, on_host
+from tests.support.guests import boot_image
 from tests.support.lab import LabHost, names
-from tests.support.virtual_machines import boot_image, clear, domains_of, machine
+from tests.support.virtual_machines import clear, domains_of, machine
 
 Json = dict[str, Any]
 Open = Callable[..., Awaitable["Host"]]
