@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.support.waiting import until
+
 MEBIBYTE = 1 << 20
 
 _PRINT = bytes([
@@ -57,6 +59,12 @@ def boot_image(path: Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(_disk(_COUNT + _COUNT_SAYS))
     return path
+
+
+def says(storage: Path, uuid: str, text: str, seconds: float = 90) -> str:
+    """All that a virtual machine's serial console said, once that holds the text. `storage`: the folder of its host's disks."""
+    path = storage / f"serial-{uuid}.log"
+    return until(lambda: path.read_text(errors="replace") if path.exists() else "", lambda said: text in said, seconds)
 
 
 def _disk(code: bytes) -> bytes:

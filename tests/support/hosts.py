@@ -60,7 +60,6 @@ class Agent:
             self._process.wait(30)
             self._process = None
 
-
     def _all(self, machines: bool) -> list[str]:
         libvirt = ["--libvirt", self.host.libvirt_url, "--libvirt-type", "qemu", "--libvirt-storage", str(self.storage)]
         return ["--docker", self.host.base_url, *(libvirt if machines else ())]
