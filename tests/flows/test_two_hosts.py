@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,10 @@ from agents.docker.container import CLOUD_LABEL, UUID_LABEL
 from agents.libvirt.machine import domain_uuid
 from tests.support.files_server import files_of
 from tests.support.guests import boot_image, says
-from tests.support.hosts import Cloud, a_cloud, clear_networks, eventually, inside, made, network_state, on, state, way_to
+from tests.support.hosts import Cloud, a_cloud, eventually, inside, made, network_state, on, state, way_to
 from tests.support.lab import LabHost
 from tests.support.server import CHECKOUT
-from tests.support.virtual_machines import clear, domains_of
+from tests.support.virtual_machines import domains_of
 from tests.support.waiting import until
 
 pytestmark = [
@@ -47,16 +47,6 @@ while true; do
     sleep 0.2 & wait $!
 done"""
 """The process of `web`: it asks `db` again and again, and writes down when it got its answer."""
-
-
-@pytest.fixture
-def two(docker_hosts: dict[str, LabHost], tmp_path: Path) -> Iterator[list[LabHost]]:
-    """What a test that failed has left there goes with it."""
-    hosts = list(docker_hosts.values())[:2]
-    yield hosts
-    for host in hosts:
-        clear(host, tmp_path)
-        clear_networks(host)
 
 
 def ours_on(host: LabHost, cloud_id: str) -> dict[str, list[str]]:
