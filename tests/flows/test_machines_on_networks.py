@@ -16,8 +16,9 @@ import pytest
 from agents.libvirt.machine import domain_uuid
 from agents.libvirt.xml import parsed
 from tests.flows.test_networks_across_hosts import WAITS
+from tests.support.documents import made, state
 from tests.support.guests import boot_image
-from tests.support.hosts import a_cloud, inside, made, network_state, state
+from tests.support.hosts import a_cloud, inside, network_state
 from tests.support.lab import LabHost
 from tests.support.virtual_machines import domains_of
 from tests.support.waiting import until

@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.hosts import a_cloud, eventually, inside, made, network_state, on, state
+from tests.support.documents import made, state
+from tests.support.hosts import a_cloud, eventually, inside, network_state, on
 from tests.support.lab import LabHost
 from tests.support.waiting import until
 

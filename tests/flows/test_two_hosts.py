@@ -20,9 +20,10 @@ import pytest
 
 from agents.docker.container import CLOUD_LABEL, UUID_LABEL
 from agents.libvirt.machine import domain_uuid
+from tests.support.documents import made, state
 from tests.support.files_server import files_of
 from tests.support.guests import boot_image, says
-from tests.support.hosts import Cloud, a_cloud, eventually, inside, made, network_state, on, state, way_to
+from tests.support.hosts import Cloud, a_cloud, eventually, inside, network_state, on, way_to
 from tests.support.lab import LabHost
 from tests.support.server import CHECKOUT
 from tests.support.virtual_machines import domains_of

@@ -98,29 +98,6 @@ def way_to(hosts: list[LabHost]) -> str:
     return str(ipaddress.ip_address(hosts[0].address) - 1)
 
 
-def made(http: httpx.Client, plural: str, **fields: Any) -> Json:
-    answer = http.post(f"/{plural}", json=fields)
-    assert answer.status_code == 201, answer.text
-    document: Json = answer.json()
-    return document
-
-
-def state(http: httpx.Client, document: Json, *states: str) -> Json:
-    def look() -> Json:
-        seen: Json = http.get(document["links"]["self"]).json()
-        return seen
-
-    def right(seen: Json) -> bool:
-        assert seen["transitioning"] != "error" or "error" in states, seen["transitioningMessage"]
-        return seen["state"] in states
-
-    try:
-        return until(look, right)
-    except AssertionError as error:
-        why = http.get(f"{document['links']['self']}/why").text
-        raise AssertionError(f"{document['type']} {document.get('name')} did not become {' or '.join(states)}: {why}") from error
-
-
 def network_state(host: LabHost) -> tuple[list[str], list[str]]:
     """Interfaces and firewall rules of a host; a container that others have there is not counted."""
 
