@@ -14,7 +14,7 @@ help:
 run: .venv/.made-run ## start Corral: servers, engine and local hosts in one process, until Ctrl-C
 	@exec $(BIN)/corral up
 
-test: .venv/.made-dev ## run the tests; LAB=1 (or CI=true) also sets up the lab for those that need Docker; ARGS="-k word" chooses
+test: .venv/.made-dev ## run the tests; LAB=1 (or CI=true) also sets up the lab, for those on real hosts; ARGS="-k word" chooses
 	@$(BIN)/python -m pytest $(ARGS)
 
 check: .venv/.made-dev ## look at the code without running it: ruff, mypy --strict, import rules
@@ -22,10 +22,10 @@ check: .venv/.made-dev ## look at the code without running it: ruff, mypy --stri
 	@$(BIN)/mypy --strict
 	@$(BIN)/lint-imports --no-logo
 
-bench: .venv/.made-dev ## measure: the log, starts, lag, whole lives, lists, recovery, subscribers; ARGS="starts lag" chooses
+bench: .venv/.made-dev ## measure: the log, starts, lag, lives, lists, recovery, subscribers, agents; ARGS="starts lag" chooses
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
-lab: ## set up real Docker hosts on this machine for the tests (Debian, root); DOWN=1 removes them
+lab: ## set up real hosts with Docker and libvirt on this machine, for tests (Debian, root); DOWN=1 removes them
 	@deploy/lab/lab.sh $(if $(DOWN),down,up)
 
 clean: ## remove the environment and all caches; data in ~/.corral and the lab stay

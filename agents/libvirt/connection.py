@@ -35,7 +35,7 @@ KEEPALIVE_SECONDS, KEEPALIVES = 5, 3
 
 INSTALL = (
     "the Python bindings of libvirt are not installed: apt-get install python3-libvirt, where Debian's own python3 runs this; else "
-    "pip install 'corral[libvirt]' (it compiles them: apt-get install libvirt-dev pkg-config gcc python3-dev comes before)"
+    "pip install libvirt-python in its environment (it compiles them: apt-get install libvirt-dev pkg-config gcc python3-dev comes before)"
 )
 
 Result = TypeVar("Result")

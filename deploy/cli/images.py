@@ -8,11 +8,13 @@ import typer
 
 from deploy.cli.options import INSTANCES, Output, Url, command, connect
 from deploy.cli.show import Format, age, hint, print_json, table, waiting
-from deploy.cli.things import resolve
+from deploy.cli.things import resolve_host
 
 Json = dict[str, Any]
 
-HOSTS = ("host",)
+LISTING = ("docker",)
+"""The kinds of hosts whose engines list their images."""
+
 UNNAMED = "<none>"
 
 
@@ -32,7 +34,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """List the images on the hosts, also those that Corral did not bring there."""
         with connect(url) as client:
-            path = f"{resolve(client, host, HOSTS).path}/images" if host else "/v1/hosts/images"
+            path = f"{resolve_host(client, host, LISTING).path}/images" if host else "/v1/hosts/images"
             with waiting("asking the hosts for their images"):
                 found = client.get(path)
         fitting = [each for each in found["data"] if word is None or any(word in name for name in (*each["names"], *each["digests"]))]

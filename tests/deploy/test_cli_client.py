@@ -8,8 +8,10 @@ from itertools import islice
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from deploy.cli import client as client_module
+from deploy.cli.app import build
 from deploy.cli.client import Client
 from deploy.cli.errors import NotAnswering, ServerRefused
 from deploy.cli.things import Ambiguous, Unknown, engine_id, resolve
@@ -268,6 +270,25 @@ def test_a_host_without_a_name_is_found_by_its_agent_s_as_it_is_shown(server: Sc
     server.answers = [answer]
     with Client(server.url) as client:
         assert resolve(client, "rack", ("host",)).id == "1h7"
+
+
+def test_images_of_a_machine_that_is_several_hosts_are_those_of_its_docker(server: Scripted) -> None:
+    def answer(handler: Handler) -> None:
+        found: Any = []
+        if handler.path.startswith("/v1/agents?") and "name=rack" in handler.path:
+            found = [{"id": "1a7", "name": "rack"}]
+        elif handler.path == "/v1/hosts?limit=1000":
+            found = [{"id": f"1h{each}", "name": None, "agentId": "1a7", "kind": kind} for each, kind in ((6, "libvirt"), (8, "docker"))]
+        elif handler.path == "/v1/hosts/1h8/images":
+            known = {"hostName": "rack", "names": ["nginx:1"], "digests": [], "id": "sha256:abcd", "size": 5e6, "createdTS": 0}
+            handler.say({"data": [known], "unanswered": []})
+            return
+        handler.say({"data": found, "pagination": None})
+
+    server.answers = [answer]
+    shown = CliRunner().invoke(build(), ["images", "--host", "rack", "--url", server.url, "-o", "json"])
+    assert shown.exit_code == 0, shown.output
+    assert [each["names"] for each in json.loads(shown.output)["data"]] == [["nginx:1"]]
 
 
 def test_a_name_goes_to_the_living(server: Scripted) -> None:

@@ -162,3 +162,9 @@ def test_orchestration_is_set_by_the_environment_and_by_files_of_the_home(monkey
     monkeypatch.setenv("CATTLE_ENGINE_TURNS", "0")
     with pytest.raises(BadSetting, match=r"Environment Variables: engine\.turns is a number"):
         read_settings(home=str(tmp_path)).orchestration()
+
+
+def test_every_variable_stands_in_the_documents_with_its_meaning() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "operating.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(CORRAL_\w+)` \| .* \| (.*) \|$", text, re.MULTILINE)
+    assert rows == list(described().items())

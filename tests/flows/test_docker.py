@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from agents.docker.container import UUID_LABEL
+from tests.support.documents import made
 from tests.support.lab import LabHost, names
 from tests.support.registry import PASSWORD, USER, a_registry
 from tests.support.server import CHECKOUT, Server
@@ -51,13 +52,6 @@ def http(server: Server, engine: docker.DockerClient) -> Iterator[httpx.Client]:
                 container.remove(force=True, v=True)
 
 
-def created(http: httpx.Client, type: str, **fields: Any) -> Json:
-    answer = http.post(f"/v1/{type}", json=fields)
-    assert answer.status_code == 201, answer.text
-    document: Json = answer.json()
-    return document
-
-
 def seen(http: httpx.Client, path: str, *ends: str) -> list[Json]:
     """The documents, each as it differs from the one before, until the state is one of these."""
     found: list[Json] = []
@@ -78,12 +72,12 @@ def test_a_private_image_is_pulled_with_the_registrys_credential_and_tells_how_f
     with a_registry(host, "--auth", "token", "--padding", "4000000", "--rate", "800000") as registry:
         image = f"{registry.address}/team/app-{secrets.token_hex(4)}:1"
         wanted = {"imageUuid": f"docker:{image}", "command": "sleep", "commandArgs": ["600"]}
-        denied = seen(http, f"/v1/containers/{created(http, 'containers', **wanted)['id']}", "removed")[-1]
+        denied = seen(http, f"/v1/containers/{made(http, 'v1/containers', **wanted)['id']}", "removed")[-1]
         assert "credential of kind registryCredential" in denied["transitioningMessage"]
 
         key = {"kind": "registryCredential", "publicValue": USER, "secretValue": PASSWORD, "data": {"registry": registry.address}}
-        seen(http, f"/v1/credentials/{created(http, 'credentials', **key)['id']}", "active")
-        told = seen(http, f"/v1/containers/{created(http, 'containers', **wanted)['id']}", "running", "removed")
+        seen(http, f"/v1/credentials/{made(http, 'v1/credentials', **key)['id']}", "active")
+        told = seen(http, f"/v1/containers/{made(http, 'v1/containers', **wanted)['id']}", "running", "removed")
 
     assert told[-1]["state"] == "running", told[-1]["transitioningMessage"]
     pulling = [each for each in told if str(each["transitioningMessage"]).startswith(f"Pulling {image}: ")]
@@ -103,9 +97,9 @@ def test_fields_beside_cattles_and_a_raw_document_are_given_in_data(http: httpx.
     fields = {"capAdd": ["NET_ADMIN"], "dns": ["192.0.2.53"], "memory": 64 << 20, "labels": {"tier": "web"}}
     limits = [{"Name": "nofile", "Soft": 512, "Hard": 512}]
     raw = {"Env": ["A=raw", "B=raw"], "HostConfig": {"Ulimits": limits}}
-    plain = created(http, "containers", imageUuid=f"docker:{host.image}", startOnCreate=False)
-    web = created(
-        http, "containers", imageUuid=f"docker:{host.image}", command="sleep", commandArgs=["600"], environment={"B": "mine"},
+    plain = made(http, "v1/containers", imageUuid=f"docker:{host.image}", startOnCreate=False)
+    web = made(
+        http, "v1/containers", imageUuid=f"docker:{host.image}", command="sleep", commandArgs=["600"], environment={"B": "mine"},
         data={"fields": fields, "dockerCreate": raw},
     )  # fmt: skip
     last = seen(http, f"/v1/containers/{web['id']}", "running", "removed")[-1]
@@ -131,7 +125,7 @@ def test_fields_beside_cattles_and_a_raw_document_are_given_in_data(http: httpx.
     ],
 )
 def test_what_can_not_be_understood_is_told_at_the_container(http: httpx.Client, host: LabHost, wrong: Json, words: str) -> None:
-    web = created(http, "containers", imageUuid=f"docker:{host.image}", data=wrong)
+    web = made(http, "v1/containers", imageUuid=f"docker:{host.image}", data=wrong)
     assert words in seen(http, f"/v1/containers/{web['id']}", "removed")[-1]["transitioningMessage"]
 
 
@@ -142,8 +136,8 @@ def test_what_ends_by_itself_is_stopped_removed_or_started_again_as_was_asked(
     """Corral's instanceTriggeredStop decides what the log says; an engine's restartPolicy comes before it, and the log sees it run on."""
     ends = {"imageUuid": f"docker:{host.image}", "command": "sh", "commandArgs": ["-c", "sleep 1; exit 3"]}
     ways = ("stop", "remove", "restart")
-    asked = {way: created(http, "containers", **ends, name=way, instanceTriggeredStop=way)["id"] for way in ways}
-    kept = created(http, "containers", **ends, name="kept", data={"fields": {"restartPolicy": {"name": "always"}}})["id"]
+    asked = {way: made(http, "v1/containers", **ends, name=way, instanceTriggeredStop=way)["id"] for way in ways}
+    kept = made(http, "v1/containers", **ends, name="kept", data={"fields": {"restartPolicy": {"name": "always"}}})["id"]
     for each in (*asked.values(), kept):
         seen(http, f"/v1/containers/{each}", "running")
 

@@ -16,9 +16,11 @@ import pytest
 from agents.libvirt.machine import domain_uuid
 from agents.libvirt.xml import parsed
 from tests.flows.test_networks_across_hosts import WAITS
-from tests.support.hosts import a_cloud, inside, made, network_state, state
+from tests.support.documents import made, state
+from tests.support.guests import boot_image
+from tests.support.hosts import a_cloud, inside, network_state
 from tests.support.lab import LabHost
-from tests.support.virtual_machines import boot_image, clear, domains_of
+from tests.support.virtual_machines import domains_of
 from tests.support.waiting import until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="networks across hosts are made by root")
@@ -58,13 +60,6 @@ def hears(host: LabHost, interface: str, mac: str) -> Iterator[None]:
             assert listening.returncode == 0, f"{interface} of {host.name}: {said}"
         finally:
             listening.kill()
-
-
-@pytest.fixture
-def two(docker_hosts: dict[str, LabHost], tmp_path: Path) -> Iterator[list[LabHost]]:
-    hosts = list(docker_hosts.values())[:2]
-    yield hosts
-    clear(hosts[1], tmp_path)
 
 
 def mac_of(http: Any, instance: dict[str, Any]) -> str:

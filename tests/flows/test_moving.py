@@ -5,7 +5,6 @@ When the agent comes back, what it still had of the old place is stopped and rem
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 from agents.docker.container import UUID_LABEL
 from tests.support.cluster import Cluster, a_cluster
 from tests.support.lab import IMAGE, LabHost
-from tests.support.waiting import happens
+from tests.support.waiting import comes, happens
 
 SLEEPS = {"imageUuid": f"docker:{IMAGE}", "command": "sh", "commandArgs": ["-c", "trap exit TERM; sleep 1000 & wait"]}
 
@@ -59,17 +58,13 @@ async def running_on(http: httpx.AsyncClient, number: str) -> list[str]:
 
 
 async def until_on(http: httpx.AsyncClient, number: str, host: str) -> None:
-    async with asyncio.timeout(120):
-        while await running_on(http, number) != [host]:
-            await asyncio.sleep(0.2)
+    await comes(lambda: running_on(http, number), lambda hosts: hosts == [host], 120)
 
 
 async def active_hosts(http: httpx.AsyncClient) -> list[str]:
     """In the order in which they came: that of the fixture."""
-    async with asyncio.timeout(60):
-        while len(found := (await document(http, "/v1/hosts?state=active&sort=id"))["data"]) < 2:
-            await asyncio.sleep(0.2)
-    return [each["id"] for each in found]
+    found = await comes(lambda: document(http, "/v1/hosts?state=active&sort=id"), lambda seen: len(seen["data"]) == 2)
+    return [each["id"] for each in found["data"]]
 
 
 @pytest.mark.timeout(300)
@@ -90,9 +85,7 @@ async def test_a_container_moves_and_one_on_a_dead_host_runs_elsewhere(cluster: 
 
         cluster["other"].kill()
         agent = (await document(http, f"/v1/hosts/{there}"))["agentId"]
-        async with asyncio.timeout(60):
-            while not (shown := await document(http, f"/v1/agents/{agent}"))["data"].get("disconnected"):
-                await asyncio.sleep(0.2)
+        shown = await comes(lambda: document(http, f"/v1/agents/{agent}"), lambda seen: bool(seen["data"].get("disconnected")))
         assert shown["state"] == "reconnecting"
         assert await running_on(http, number) == [there], "silence ends nothing"
         assert containers(other, uuid) == ["running"]
@@ -106,10 +99,9 @@ async def test_a_container_moves_and_one_on_a_dead_host_runs_elsewhere(cluster: 
         await happens(lambda: containers(other, uuid) == [], 120)
         assert containers(one, uuid) == ["running"]
         assert await running_on(http, number) == [here]
-        async with asyncio.timeout(60):  # its maps there have been purged: log and views agree that it has one place
-            while len(left := (await document(http, f"/v1/containers/{number}/instancehostmaps"))["data"]) != 1:
-                await asyncio.sleep(0.2)
-        assert left[0]["hostId"] == here
+        maps = f"/v1/containers/{number}/instancehostmaps"  # those there are purged: log and views agree that it has one place
+        left = await comes(lambda: document(http, maps), lambda seen: len(seen["data"]) == 1)
+        assert left["data"][0]["hostId"] == here
         history = (await http.get(f"/v1/hosts/{there}/history")).json()
         assert "its rack burnt down" in [each["data"].get("reason") for each in history]
 

@@ -17,8 +17,10 @@ from agents.libvirt.machine import domain_uuid
 from agents.libvirt.xml import parsed
 from tests.support.cluster import Cluster, a_cluster
 from tests.support.files_server import files_of
+from tests.support.guests import boot_image, says
 from tests.support.lab import LabHost, names
-from tests.support.virtual_machines import boot_image, clear, domains_of
+from tests.support.virtual_machines import clear, domains_of
+from tests.support.waiting import comes, happens
 
 Json = dict[str, Any]
 
@@ -55,18 +57,11 @@ async def document(http: httpx.AsyncClient, path: str) -> Json:
 
 
 async def until(http: httpx.AsyncClient, path: str, state: str) -> Json:
-    async with asyncio.timeout(SECONDS):
-        while (seen := await document(http, path))["state"] != state:
-            assert seen["transitioning"] != "error", seen["transitioningMessage"]
-            await asyncio.sleep(0.2)
-    return seen
+    def right(seen: Json) -> bool:
+        assert seen["transitioning"] != "error", seen["transitioningMessage"]
+        return bool(seen["state"] == state)
 
-
-async def says(path: Path, text: str) -> str:
-    async with asyncio.timeout(SECONDS):
-        while text not in (said := path.read_text(errors="replace") if path.exists() else ""):
-            await asyncio.sleep(0.1)
-    return said
+    return await comes(lambda: document(http, path), right, SECONDS)
 
 
 async def runs(host: LabHost, uuid: str) -> bool | None:
@@ -81,17 +76,18 @@ async def test_a_running_machine_moves_and_lives_on_there(cluster: Cluster, host
     boot_image(tmp_path / "web" / "counter.img")
     with files_of(tmp_path / "web") as web:
         async with cluster.http() as http:
-            async with asyncio.timeout(SECONDS):
-                while len(found := (await document(http, "/v1/hosts?state=active&sort=id"))["data"]) < 2:
-                    await asyncio.sleep(0.2)
-            here, there = (each["id"] for each in found)
+            found = await comes(lambda: document(http, "/v1/hosts?state=active&sort=id"), lambda seen: len(seen["data"]) == 2, SECONDS)
+            here, there = (each["id"] for each in found["data"])
             image = (await http.post("/v1/images", json={"kind": "libvirt", "name": "counter", "url": f"{web}/counter.img"})).json()
             body = {"imageId": image["id"], "memoryMb": 32, "name": "box", "requestedHostId": here, "data": {"fields": {"stopTimeout": 40}}}
             made = (await http.post("/v1/virtualmachines", json=body)).raise_for_status().json()
             path, uuid = f"/v1/virtualmachines/{made['id']}", made["uuid"]
             await until(http, path, "running")
-            serials = {name: storage(tmp_path, name) / f"serial-{uuid}.log" for name in hosts}
-            await says(serials["one"], "corral boot 1\n.")
+
+            async def say(host: str, text: str) -> str:
+                return await asyncio.to_thread(says, storage(tmp_path, host), uuid, text)
+
+            await say("one", "corral boot 1\n.")
 
             moving = await http.post(f"{path}/?action=migrate", json={"hostId": there})
             assert (moving.status_code, moving.json().get("state")) == (202, "migrating"), moving.text
@@ -99,13 +95,13 @@ async def test_a_running_machine_moves_and_lives_on_there(cluster: Cluster, host
             assert [each["id"] for each in (await document(http, f"{path}/hosts"))["data"]] == [there]
             assert moved["libvirtVncPassword"], "its screen goes on under the password it had"
             assert (await runs(one, uuid), await runs(other, uuid)) == (None, True)
-            assert "boot" not in await says(serials["other"], "..."), "it goes on, and did not begin again"
+            assert "boot" not in await say("other", "..."), "it goes on, and did not begin again"
             live = await http.get(f"{path}/logs?tail=1")
             assert set(live.text.strip()) == {"."}, "what it says is asked of the host that it is on now"
 
             (await http.post(f"{path}/?action=restart", json={})).raise_for_status()
             await until(http, path, "running")
-            await says(serials["other"], "corral boot 2\n.")
+            await say("other", "corral boot 2\n.")
             (await http.post(f"{path}/?action=stop", json={})).raise_for_status()
             await until(http, path, "stopped")
             assert (await runs(one, uuid), await runs(other, uuid)) == (None, False)
@@ -116,10 +112,8 @@ async def test_a_running_machine_moves_and_lives_on_there(cluster: Cluster, host
             (await http.post(f"{path}/?action=purge", json={})).raise_for_status()
             await until(http, path, "purged")
             await http.post(f"/v1/volumes/{volume['id']}/?action=purge", json={})
-            async with asyncio.timeout(SECONDS):
-                while left := [each.name for name in hosts for each in storage(tmp_path, name).iterdir() if "image-" not in each.name]:
-                    await asyncio.sleep(0.2)
-            assert left == []
+            disks = [storage(tmp_path, name) for name in hosts]
+            await happens(lambda: all(each.name.startswith("image-") for folder in disks for each in folder.iterdir()), SECONDS)
             assert (await runs(one, uuid), await runs(other, uuid)) == (None, None)
             history = (await http.get(f"{path}/history")).raise_for_status().json()
             assert {"instance.migrate", "instance.restart", "instance.stop", "instance.remove"} <= {

@@ -30,7 +30,7 @@ from deploy.nats import WATCHER, access_config, keys_of
 from tests.deploy.test_cli import Cli
 from tests.support.certificates import self_signed
 from tests.support.server import Server
-from tests.support.waiting import until
+from tests.support.waiting import comes, until
 
 SECURE = "api.security.enabled=true"
 
@@ -82,9 +82,7 @@ async def let_in(url: str, seed: str | None) -> bool:
 
 async def until_let_in(url: str, seed: str, wanted: bool) -> None:
     """An engine decides by the log as far as it has read it: a moment after an answer it has."""
-    async with asyncio.timeout(30):
-        while await let_in(url, seed) is not wanted:
-            await asyncio.sleep(0.1)
+    await comes(lambda: let_in(url, seed), lambda inside: inside is wanted, 30)
 
 
 def act(http: httpx.Client, path: str, action: str) -> None:
@@ -122,7 +120,7 @@ async def test_an_agent_works_with_its_key_until_it_is_taken_back_and_again_once
             await seen(lambda: agent_state(http, "paper"), lambda state: state == "active")
             act(http, f"agents/{agent['id']}", "deactivate")
             await seen(lambda: agent_state(http, "paper"), lambda state: state == "inactive")
-            assert not await let_in(nats_url, seed)
+            await until_let_in(nats_url, seed, False)
 
 
 @pytest.mark.timeout(200)
@@ -198,7 +196,7 @@ async def test_handlers_and_people_have_keys_of_their_own(home: Path, tmp_path: 
             assert {each.split(".")[1] for each in subjects} >= {"agent", "reply", "handler", "event"}
             [handler] = http.get("/v1/externalhandlers").json()["data"]
             act(http, f"externalhandlers/{handler['id']}", "deactivate")
-            assert not await let_in(nats_url, Path(told["seed"]).read_text().strip())
+            await until_let_in(nats_url, Path(told["seed"]).read_text().strip(), False)
         finally:
             await disconnect(client)
             await disconnect(watcher)
@@ -206,9 +204,9 @@ async def test_handlers_and_people_have_keys_of_their_own(home: Path, tmp_path: 
         assert corral.json("watch", "-n", "1", "-o", "json")["subject"].startswith("corral.")
         assert corral.json("env")["NATS_NKEY"] == str(home / WATCHER)
         mine = corral.json("nats-key", "--home", str(tmp_path / "mine"))
-        assert await let_in(nats_url, Path(mine["seed"]).read_text().strip())
+        await until_let_in(nats_url, Path(mine["seed"]).read_text().strip(), True)
         assert corral.json("nats-key", "--home", str(tmp_path / "mine"), "--revoke")["key"] is None
-        assert not await let_in(nats_url, Path(mine["seed"]).read_text().strip())
+        await until_let_in(nats_url, Path(mine["seed"]).read_text().strip(), False)
 
 
 @pytest.mark.timeout(200)
@@ -263,9 +261,9 @@ async def test_several_servers_share_a_nats_that_was_set_up_with_what_corral_pri
                         await seen(lambda: agent_state(http, "paper"), lambda state: state == "active")
                         [agent] = http.get("/v1/agents", params={"uuid": "paper"}).json()["data"]
                         seed = own_seed(tmp_path / "agent")
-                        await seen(lambda: asyncio.run(let_in(server.url, seed)), bool)
+                        await until_let_in(server.url, seed, True)
                         act(http, f"agents/{agent['id']}", "deactivate")
-                        await seen(lambda: asyncio.run(let_in(server.url, seed)), lambda inside: not inside)
+                        await until_let_in(server.url, seed, False)
             finally:
                 for each in servers:
                     if each.alive:

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.documents import made
 from tests.support.server import Server
 
 Json = dict[str, Any]
@@ -19,13 +20,6 @@ Json = dict[str, Any]
 def http(shared_home: Path) -> Iterator[httpx.Client]:
     with Server(shared_home) as server, httpx.Client(base_url=f"{server.url}/v1", timeout=30) as client:
         yield client
-
-
-def create(http: httpx.Client, plural: str, **fields: Any) -> Json:
-    answer = http.post(f"/{plural}", json=fields)
-    assert answer.status_code == 201, answer.text
-    document: Json = answer.json()
-    return document
 
 
 def until(http: httpx.Client, document: Json, *states: str, seconds: float = 30) -> Json:
@@ -50,8 +44,8 @@ def linked(http: httpx.Client, document: Json, name: str, least: int = 1) -> lis
 
 
 def a_subnet(http: httpx.Client, plural: str = "networks", address: str = "10.42.1.0", **network: Any) -> tuple[Json, Json]:
-    made = until(http, create(http, plural, **network), "active")
-    return made, until(http, create(http, "subnets", networkId=made["id"], networkAddress=address), "active")
+    whole = until(http, made(http, plural, **network), "active")
+    return whole, until(http, made(http, "subnets", networkId=whole["id"], networkAddress=address), "active")
 
 
 def acted(http: httpx.Client, document: Json, action: str, status: int = 202, **given: Any) -> Json:
@@ -64,7 +58,7 @@ def acted(http: httpx.Client, document: Json, action: str, status: int = 202, **
 def test_a_container_on_a_network_shows_its_nic_address_and_ports(http: httpx.Client) -> None:
     network, subnet = a_subnet(http)
     assert (subnet["gateway"], subnet["startAddress"], subnet["endAddress"]) == ("10.42.1.1", "10.42.1.2", "10.42.1.250")
-    web = until(http, create(http, "containers", imageUuid="sim:x", networkIds=[network["id"]], ports=["8080:80", "53/udp"]), "running")
+    web = until(http, made(http, "containers", imageUuid="sim:x", networkIds=[network["id"]], ports=["8080:80", "53/udp"]), "running")
     [nic] = linked(http, web, "nics")
     [address] = linked(http, nic, "ipAddresses")
     assert (nic["networkId"], nic["subnetId"], nic["state"]) == (network["id"], subnet["id"], "active")
@@ -74,7 +68,7 @@ def test_a_container_on_a_network_shows_its_nic_address_and_ports(http: httpx.Cl
     ports = linked(http, web, "ports", 2)
     assert [(each["publicPort"], each["privatePort"], each["protocol"]) for each in ports] == [(8080, 80, "tcp"), (None, 53, "udp")]
     assert "ports" not in web
-    second = until(http, create(http, "containers", imageUuid="sim:x", ports=["8080:80"]), "removed")
+    second = until(http, made(http, "containers", imageUuid="sim:x", ports=["8080:80"]), "removed")
     assert f"port 8080/tcp is taken by instance-{web['id'][2:]}" in second["transitioningMessage"]
 
 
@@ -96,11 +90,11 @@ def test_what_cannot_be_a_subnet_or_a_port_is_refused_by_name(http: httpx.Client
 
 def test_a_pools_address_is_acquired_associated_and_given_back(http: httpx.Client) -> None:
     network, _ = a_subnet(http, address="10.42.2.0")
-    pool = until(http, create(http, "subnetippools", networkAddress="203.0.113.0", cidrSize=28), "active")
+    pool = until(http, made(http, "subnetippools", networkAddress="203.0.113.0", cidrSize=28), "active")
     outer = until(http, acted(http, pool, "acquire", 200), "active")
     assert (outer["kind"], outer["role"], outer["ipPoolId"]) == ("pooledIpAddress", "public", pool["id"])
     assert outer["address"].startswith("203.0.113.")
-    web = until(http, create(http, "containers", imageUuid="sim:x", networkIds=[network["id"]]), "running")
+    web = until(http, made(http, "containers", imageUuid="sim:x", networkIds=[network["id"]]), "running")
     [nic] = linked(http, web, "nics")
     [inner] = linked(http, nic, "ipAddresses")
     acted(http, outer, "associate", ipAddressId=inner["id"])
@@ -120,8 +114,8 @@ def test_a_pools_address_is_acquired_associated_and_given_back(http: httpx.Clien
 
 
 def test_a_link_names_its_target_and_shows_on_both_ends(http: httpx.Client) -> None:
-    target = until(http, create(http, "containers", imageUuid="sim:x"), "running")
-    web = until(http, create(http, "containers", imageUuid="sim:x", instanceLinks={"db": target["id"], "later": None}), "running")
+    target = until(http, made(http, "containers", imageUuid="sim:x"), "running")
+    web = until(http, made(http, "containers", imageUuid="sim:x", instanceLinks={"db": target["id"], "later": None}), "running")
     links = {each["linkName"]: each for each in linked(http, web, "instanceLinks", 2)}
     assert (links["db"]["targetInstanceId"], links["later"]["targetInstanceId"]) == (target["id"], None)
     assert [each["id"] for each in linked(http, target, "targetInstanceLinks")] == [links["db"]["id"]]
@@ -132,9 +126,9 @@ def test_a_link_names_its_target_and_shows_on_both_ends(http: httpx.Client) -> N
 
 def test_a_provider_brings_an_agent_instance_whose_agent_answers_through_its_host(http: httpx.Client) -> None:
     network, _ = a_subnet(http, "hostonlynetworks", address="10.42.3.0", dynamicCreateVnet=True)
-    provider = until(http, create(http, "agentinstanceproviders", networkId=network["id"], agentInstanceImageUuid="sim:agent"), "active")
-    until(http, create(http, "dnsservices", networkId=network["id"], networkServiceProviderId=provider["id"]), "active")
-    web = until(http, create(http, "containers", imageUuid="sim:x", networkIds=[network["id"]]), "running")
+    provider = until(http, made(http, "agentinstanceproviders", networkId=network["id"], agentInstanceImageUuid="sim:agent"), "active")
+    until(http, made(http, "dnsservices", networkId=network["id"], networkServiceProviderId=provider["id"]), "active")
+    web = until(http, made(http, "containers", imageUuid="sim:x", networkIds=[network["id"]]), "running")
     [nic] = linked(http, web, "nics")
     [inside] = linked(http, provider, "instances")
     inside = until(http, inside, "running")
@@ -142,5 +136,5 @@ def test_a_provider_brings_an_agent_instance_whose_agent_answers_through_its_hos
     agent = http.get(inside["links"]["agent"]).json()
     agent = until(http, agent, "active")
     assert agent["uri"] == f"delegate:///?vnetId={nic['vnetId'][2:]}&networkServiceProviderId={provider['id'][4:]}"
-    until(http, create(http, "containers", imageUuid="sim:x", networkIds=[network["id"]]), "running")
+    until(http, made(http, "containers", imageUuid="sim:x", networkIds=[network["id"]]), "running")
     assert len(linked(http, provider, "instances")) == 1

@@ -6,14 +6,14 @@ import ipaddress
 import os
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.hosts import a_cloud, clear_networks, eventually, inside, made, network_state, on, state
+from tests.support.documents import made, state
+from tests.support.hosts import a_cloud, eventually, inside, network_state, on
 from tests.support.lab import LabHost
 from tests.support.waiting import until
 
@@ -28,15 +28,6 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="networks across hosts
 def asking(web: Json) -> str:
     """(A static busybox can't look names up but by its nslookup.)"""
     return f"printf 'GET /index.html HTTP/1.0\\r\\n\\r\\n' | nc -w 2 {web['primaryIpAddress']} 80 | grep hello"
-
-
-@pytest.fixture
-def two(docker_hosts: dict[str, LabHost]) -> Iterator[list[LabHost]]:
-    """Two hosts; what a test that failed has left of networks there goes with it."""
-    hosts = list(docker_hosts.values())[:2]
-    yield hosts
-    for host in hosts:
-        clear_networks(host)
 
 
 def heard_again(http: httpx.Client, host: LabHost, client: Json, stopped: Json) -> Json:

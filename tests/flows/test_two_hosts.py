@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,13 @@ import pytest
 
 from agents.docker.container import CLOUD_LABEL, UUID_LABEL
 from agents.libvirt.machine import domain_uuid
+from tests.support.documents import made, state
 from tests.support.files_server import files_of
-from tests.support.hosts import Cloud, a_cloud, clear_networks, eventually, inside, made, network_state, on, state, way_to
+from tests.support.guests import boot_image, says
+from tests.support.hosts import Cloud, a_cloud, eventually, inside, network_state, on, way_to
 from tests.support.lab import LabHost
 from tests.support.server import CHECKOUT
-from tests.support.virtual_machines import boot_image, clear, domains_of
+from tests.support.virtual_machines import domains_of
 from tests.support.waiting import until
 
 pytestmark = [
@@ -46,16 +48,6 @@ while true; do
     sleep 0.2 & wait $!
 done"""
 """The process of `web`: it asks `db` again and again, and writes down when it got its answer."""
-
-
-@pytest.fixture
-def two(docker_hosts: dict[str, LabHost], tmp_path: Path) -> Iterator[list[LabHost]]:
-    """What a test that failed has left there goes with it."""
-    hosts = list(docker_hosts.values())[:2]
-    yield hosts
-    for host in hosts:
-        clear(host, tmp_path)
-        clear_networks(host)
 
 
 def ours_on(host: LabHost, cloud_id: str) -> dict[str, list[str]]:
@@ -183,21 +175,21 @@ def test_two_hosts_run_linked_containers_and_a_machine_through_a_killed_agent_an
         asks = {"command": "sh", "commandArgs": ["-c", ASKS], "instanceLinks": {"db": db["id"]}}
         web = state(http, made(http, "containers", name="web", requestedHostId=on(http, there), **asks, **plain), "running")
         machine = state(http, machine, "running")
-        serial = cloud.agents[there.name].storage / f"serial-{machine['uuid']}.log"
-        until(lambda: serial.read_text(errors="replace") if serial.exists() else "", lambda said: "corral boot 1\n." in said)
+        storage = cloud.agents[there.name].storage
+        says(storage, machine["uuid"], "corral boot 1\n.")
         eventually(there, web, "test -s /tmp/heard")
         process = process_of(there, web)
         cloud_id = cloud_of(there, web)
         machines = {machine["uuid"]: machine}
 
         many = started_while_an_agent_dies(cloud, two, cloud_id, image)
-        says = agree(cloud, home, two, cloud_id, machines)
-        assert says.keys() == {each["uuid"] for each in (db, web, machine, *many)}
-        assert (says[db["uuid"]], says[web["uuid"]], says[machine["uuid"]]) == ([here.name], [there.name], [there.name])
-        assert {host for each in many for host in says[each["uuid"]]} == {here.name, there.name}
+        where = agree(cloud, home, two, cloud_id, machines)
+        assert where.keys() == {each["uuid"] for each in (db, web, machine, *many)}
+        assert (where[db["uuid"]], where[web["uuid"]], where[machine["uuid"]]) == ([here.name], [there.name], [there.name])
+        assert {host for each in many for host in where[each["uuid"]]} == {here.name, there.name}
 
-        http.post(f"/containers/{db['id']}/?action=migrate", json={"hostId": on(http, there)}).raise_for_status()
-        state(http, db, "migrating")
+        moving = http.post(f"/containers/{db['id']}/?action=migrate", json={"hostId": on(http, there)})
+        assert moving.json()["state"] == "migrating", moving.text
         moved = state(http, db, "running")
         began, count = time.time(), int(eventually(there, web, "wc -l </tmp/heard"))
         heard = int(eventually(there, web, f"sed -n {count + 1}p /tmp/heard | grep ."))
@@ -207,8 +199,8 @@ def test_two_hosts_run_linked_containers_and_a_machine_through_a_killed_agent_an
         [port] = http.get(moved["links"]["ports"]).json()["data"]
         published = f"http://{there.address}:{port['publicPort']}/index.html"
         assert "hello-from-busybox" in httpx.get(published, timeout=10).text, "its port is published where it is now"
-        says = agree(cloud, home, two, cloud_id, machines)
-        assert says[db["uuid"]] == [there.name]
+        where = agree(cloud, home, two, cloud_id, machines)
+        assert where[db["uuid"]] == [there.name]
 
         for each in (web, machine):
             http.post(f"{each['links']['self']}/?action=stop", json={}).raise_for_status()
@@ -216,7 +208,7 @@ def test_two_hosts_run_linked_containers_and_a_machine_through_a_killed_agent_an
         for each in (web, machine):
             http.post(f"{each['links']['self']}/?action=start", json={}).raise_for_status()
             state(http, each, "running")
-        until(lambda: serial.read_text(errors="replace"), lambda said: "corral boot 2\n." in said)
+        says(storage, machine["uuid"], "corral boot 2\n.")
         assert inside(there, web, "nslookup db")[0] == 0
         agree(cloud, home, two, cloud_id, machines)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,11 @@ from websockets.exceptions import InvalidStatus
 
 from agents.libvirt.xml import parsed
 from tests.support.files_server import files_of
+from tests.support.guests import boot_image, says
 from tests.support.lab import LabHost, names
 from tests.support.server import Server
-from tests.support.virtual_machines import boot_image, clear, domains_of
+from tests.support.virtual_machines import clear, domains_of
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -25,22 +26,9 @@ Json = dict[str, Any]
 SECONDS = 90.0
 
 
-def until(http: httpx.Client, path: str, *states: str) -> Json:
+def comes(http: httpx.Client, path: str, *states: str) -> Json:
     """The document once it is in one of the states."""
-    deadline = time.monotonic() + SECONDS
-    while True:
-        document: Json = http.get(path).raise_for_status().json()
-        if document["state"] in states:
-            return document
-        assert time.monotonic() < deadline, document
-        time.sleep(0.2)
-
-
-def says(path: Path, text: str) -> None:
-    deadline = time.monotonic() + SECONDS
-    while text not in (said := path.read_text(errors="replace") if path.exists() else ""):
-        assert time.monotonic() < deadline, said
-        time.sleep(0.1)
+    return until(lambda: dict(http.get(path).raise_for_status().json()), lambda seen: seen["state"] in states, SECONDS)
 
 
 async def greeting(url: str) -> bytes:
@@ -65,12 +53,11 @@ def test_a_virtual_machine_lives_from_its_images_url_to_its_end(docker_hosts: di
             given = {"imageId": image["id"], "memoryMb": 32, "vcpu": 1, "name": "box", "data": {"fields": {"stopTimeout": 40}}}
             made = http.post("/v1/virtualmachines", json=given).raise_for_status().json()
             path = f"/v1/virtualmachines/{made['id']}"
-            machine = until(http, path, "running", "removed")
+            machine = comes(http, path, "running", "removed")
             assert machine["state"] == "running", machine["transitioningMessage"]
             [host] = http.get(f"{path}/hosts").json()["data"]
             assert host["kind"] == "libvirt"
-            serial = storage / f"serial-{machine['uuid']}.log"
-            says(serial, "corral boot 1\n.")
+            says(storage, machine["uuid"], "corral boot 1\n.")
             fetched = http.get(f"/v1/images/{image['id']}").json()
             assert (fetched["format"], fetched["virtualSizeMb"]) == ("raw", 1)
             [volume] = http.get(f"{path}/volumes").json()["data"]
@@ -90,30 +77,27 @@ def test_a_virtual_machine_lives_from_its_images_url_to_its_end(docker_hosts: di
             assert http.post(f"{path}/snapshot", json={"name": "../x"}).status_code == 422
             assert http.post(f"{path}/resize", json={}).status_code == 422
             assert http.post(f"{path}/snapshot", json={"name": "before"}).raise_for_status().json()["state"] == "updating-running"
-            assert until(http, path, "running")["data"]["libvirt"]["snapshots"] == ["before"]
-            assert set(machine["actions"]) == set(until(http, path, "running")["actions"]), "Cattle's documents have no action more"
+            assert comes(http, path, "running")["data"]["libvirt"]["snapshots"] == ["before"]
+            assert set(machine["actions"]) == set(comes(http, path, "running")["actions"]), "Cattle's documents have no action more"
 
             http.post(f"{path}/?action=stop", json={}).raise_for_status()
-            stopped = until(http, path, "stopped")
+            stopped = comes(http, path, "stopped")
             assert "console" not in stopped["actions"]
             assert http.post(f"{path}/?action=console", json={}).status_code in (404, 409, 422)
             http.post(f"{path}/resize", json={"memoryMb": 48, "vcpu": 2}).raise_for_status()
-            resized = until(http, path, "stopped")
+            resized = comes(http, path, "stopped")
             assert (resized["memoryMb"], resized["vcpu"]) == (48, 2)
             http.post(f"{path}/?action=start", json={}).raise_for_status()
-            until(http, path, "running")
+            comes(http, path, "running")
             [domain] = [each for name, each in domains_of(lab).items() if machine["uuid"] in name]
             assert parsed(domain).findtext("vcpu") == "2"
-            says(serial, "corral boot 2")
+            says(storage, machine["uuid"], "corral boot 2")
 
             http.delete(path).raise_for_status()
-            until(http, path, "removed")
+            comes(http, path, "removed")
             http.post(f"{path}/?action=purge", json={}).raise_for_status()
-            until(http, path, "purged")
+            comes(http, path, "purged")
             http.post(f"/v1/volumes/{volume['id']}/?action=purge", json={})
-            deadline = time.monotonic() + SECONDS
-            while left := [each.name for each in storage.iterdir() if not each.name.startswith("image-")]:
-                assert time.monotonic() < deadline, left
-                time.sleep(0.2)
+            until(lambda: [each.name for each in storage.iterdir() if not each.name.startswith("image-")], lambda left: left == [])
     finally:
         clear(lab, tmp_path)

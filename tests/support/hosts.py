@@ -60,7 +60,6 @@ class Agent:
             self._process.wait(30)
             self._process = None
 
-
     def _all(self, machines: bool) -> list[str]:
         libvirt = ["--libvirt", self.host.libvirt_url, "--libvirt-type", "qemu", "--libvirt-storage", str(self.storage)]
         return ["--docker", self.host.base_url, *(libvirt if machines else ())]
@@ -97,29 +96,6 @@ def a_cloud(
 def way_to(hosts: list[LabHost]) -> str:
     """This machine's end of the way to the first host; the others reach it there, too."""
     return str(ipaddress.ip_address(hosts[0].address) - 1)
-
-
-def made(http: httpx.Client, plural: str, **fields: Any) -> Json:
-    answer = http.post(f"/{plural}", json=fields)
-    assert answer.status_code == 201, answer.text
-    document: Json = answer.json()
-    return document
-
-
-def state(http: httpx.Client, document: Json, *states: str) -> Json:
-    def look() -> Json:
-        seen: Json = http.get(document["links"]["self"]).json()
-        return seen
-
-    def right(seen: Json) -> bool:
-        assert seen["transitioning"] != "error" or "error" in states, seen["transitioningMessage"]
-        return seen["state"] in states
-
-    try:
-        return until(look, right)
-    except AssertionError as error:
-        why = http.get(f"{document['links']['self']}/why").text
-        raise AssertionError(f"{document['type']} {document.get('name')} did not become {' or '.join(states)}: {why}") from error
 
 
 def network_state(host: LabHost) -> tuple[list[str], list[str]]:

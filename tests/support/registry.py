@@ -21,7 +21,6 @@ import secrets
 import subprocess
 import sys
 import tarfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,9 +29,9 @@ from pathlib import Path
 
 from agents.docker.images import MACHINES
 from tests.support.lab import LabHost, lab_folder
-from tests.support.small_server import Answering, SmallServer
+from tests.support.server import CHECKOUT
+from tests.support.small_server import Answering, SmallServer, served
 
-CHECKOUT = Path(__file__).parents[2]
 USER, PASSWORD = "puller", "a registry's secret"
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 CONFIG = "application/vnd.docker.container.image.v1+json"
@@ -152,12 +151,10 @@ def main() -> None:
     given = parser.parse_args()
     credentials = (given.user, given.password) if given.user else None
     tars = [given.tar.read_bytes(), padding(given.padding)]
-    with Registry(tars, given.auth, credentials, given.rate) as registry:
-        threading.Thread(target=registry.serve_forever, daemon=True).start()
+    with served(Registry(tars, given.auth, credentials, given.rate)) as registry:
         sys.stdout.write(f"{registry.server_address[1]} {digest_of(registry.manifest)}\n")
         sys.stdout.flush()
         sys.stdin.read()
-        registry.shutdown()
 
 
 def padding(size: int) -> bytes:

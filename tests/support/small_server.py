@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import BaseServer
 from typing import Any, TypeVar
 
 
@@ -39,7 +40,7 @@ class SmallServer(ThreadingHTTPServer):
         return "http://{}:{}".format(*self.server_address[:2])
 
 
-Server = TypeVar("Server", bound=SmallServer)
+Server = TypeVar("Server", bound=BaseServer)
 
 
 @contextmanager

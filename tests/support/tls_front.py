@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests.support.small_server import served
+
 HANDSHAKE_SECONDS = 10
 
 
@@ -44,14 +46,8 @@ def a_tls_front(address: str, port: int, authority: Path, certificate: Path, key
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=str(authority))
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_cert_chain(certificate, key)
-    with _Front((address, port), context) as front:
-        thread = threading.Thread(target=front.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        thread.start()
-        try:
-            yield front.server_address[1]
-        finally:
-            front.shutdown()
-            thread.join(10)
+    with served(_Front((address, port), context)) as front:
+        yield front.server_address[1]
 
 
 def _copy(here: socket.socket, there: socket.socket) -> None:

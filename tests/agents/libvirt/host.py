@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -15,8 +14,9 @@ from agents.libvirt import LibvirtDriver
 from agents.libvirt.driver import LibvirtOptions
 from agents.libvirt.machine import domain_uuid
 from tests.agents.orders import command, on_host
+from tests.support.guests import boot_image, says
 from tests.support.lab import LabHost, names
-from tests.support.virtual_machines import boot_image, clear, domains_of, machine
+from tests.support.virtual_machines import clear, domains_of, machine
 
 Json = dict[str, Any]
 Open = Callable[..., Awaitable["Host"]]
@@ -69,14 +69,7 @@ class Host:
 
     async def says(self, tree: Json, text: str, seconds: float = 40) -> str:
         """What its serial console said, once that holds the text."""
-        path = self.storage / f"serial-{tree['uuid']}.log"
-        deadline = time.monotonic() + seconds
-        while True:
-            said = path.read_text(errors="replace") if path.exists() else ""
-            if text in said:
-                return said
-            assert time.monotonic() < deadline, f"{text!r} is not in {said!r}"
-            await asyncio.sleep(0.1)
+        return await asyncio.to_thread(says, self.storage, tree["uuid"], text, seconds)
 
 
 async def opened(stack: AsyncExitStack, hosts: dict[str, LabHost], folder: Path, number: int = 0, **options: Any) -> Host:

@@ -23,8 +23,9 @@ from agents.wire import Message
 from tests.agents.lives import Life
 from tests.agents.orders import Ear, activate, command, deactivate, on_host, on_pool
 from tests.agents.process.forks import SECONDS, Forks
+from tests.support.guests import boot_image
 from tests.support.lab import LabHost, names
-from tests.support.virtual_machines import boot_image, clear, domains_of, machine
+from tests.support.virtual_machines import clear, domains_of, machine
 
 AT_ONCE = 4
 
