@@ -250,11 +250,11 @@ class DockerDriver:
 
     def _create_named(self, client: docker.APIClient, instance: Json, body: Json, name: str, report: Report) -> None:
         try:
-            client.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
+            client.create_container_from_config(body, name)
         except ImageNotFound:
             # It was there when it was activated; somebody removed it since.
             ensure_image(client, instance.get("image") or {}, body["Image"], self._folder / "images", report)
-            client.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
+            client.create_container_from_config(body, name)
 
     def _start(self, client: docker.APIClient, found: Json) -> None:
         if found["State"] == "paused":

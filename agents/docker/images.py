@@ -84,7 +84,7 @@ def has_image(client: docker.APIClient, name: str) -> bool:
 
 def inspect_image(client: docker.APIClient, name: str) -> Json:
     """By name or id. Raises ImageNotFound."""
-    inspected: Json = client.inspect_image(name)  # type: ignore[no-untyped-call]
+    inspected: Json = client.inspect_image(name)
     return inspected
 
 

@@ -58,7 +58,7 @@ def machine_image(client: docker.APIClient, disk: Path, name: str) -> str:
             tar.add(disk, DISK.lstrip("/"))
         changes = ["ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
         client.import_image_from_file(str(path), repository=repository, tag=tag or "latest", changes=changes)
-    inspected = client.inspect_image(name)  # type: ignore[no-untyped-call]
+    inspected = client.inspect_image(name)
     return str(inspected["Id"])
 
 

@@ -201,7 +201,7 @@ async def test_images_are_found_pulled_in_vain_or_imported_from_the_agents_folde
     there = await ear.ask(command("storage.image.activate", in_pool(f"docker:{host.image}"), agent=ear.agent))
     told = there.data["+data"]["dockerImage"]
     assert (told["fullName"], told["namespace"], told["tag"]) == (host.image, "corral", "latest")
-    assert told["id"] == client.inspect_image(host.image)["Id"]  # type: ignore[no-untyped-call]
+    assert told["id"] == client.inspect_image(host.image)["Id"]
 
     sent = command("storage.image.activate", in_pool("docker:127.0.0.1:1/none:1"), agent=ear.agent)
     missing = await ear.ask(sent)
@@ -221,7 +221,7 @@ async def test_images_are_found_pulled_in_vain_or_imported_from_the_agents_folde
     removed = await ear.ask(command("storage.image.remove", inside, agent=ear.agent))
     assert removed.transitioning is None
     with pytest.raises(ImageNotFound):
-        client.inspect_image(name)  # type: ignore[no-untyped-call]
+        client.inspect_image(name)
 
 
 async def test_a_container_that_never_ran_is_made_anew_for_a_newer_start(

@@ -161,7 +161,7 @@ def test_a_guest_that_switches_itself_off_ends_its_container(engine: docker.APIC
     disk.write_bytes(guest("bye", power_off=True))
     name = "corral/test-machine-off:latest"
     machine_image(engine, disk, name)
-    container = engine.create_container_from_config(machine_body(machine(), {"Image": name, "HostConfig": {}}), None)["Id"]  # type: ignore[no-untyped-call]
+    container = engine.create_container_from_config(machine_body(machine(), {"Image": name, "HostConfig": {}}), None)["Id"]
     try:
         engine.put_archive(container, FOLDER, config_archive(machine()))
         engine.start(container)

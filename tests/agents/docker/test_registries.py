@@ -99,7 +99,7 @@ async def test_a_pull_tells_how_far_it_is(box: DockerBox, pulled: list[str]) -> 
 
 async def test_images_are_those_that_the_engine_has(box: DockerBox) -> None:
     ours = next(each for each in await box.driver.images() if box.host.image in each["names"])
-    inspected = box.client.inspect_image(box.host.image)  # type: ignore[no-untyped-call]
+    inspected = box.client.inspect_image(box.host.image)
     assert (ours["id"], ours["size"]) == (inspected["Id"], inspected["Size"])
 
 
