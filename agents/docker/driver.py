@@ -32,7 +32,7 @@ from agents.docker.container import (
 )
 from agents.docker.engine import Engine, NoEngine, outward_address
 from agents.docker.http import way_to
-from agents.docker.images import activate_image, ensure_image, images_of, inspect_image, remove_image
+from agents.docker.images import activate_image, ensure_image, inspect_image, remove_image
 from agents.docker.machines import FOLDER, config_archive, is_machine, machine_body
 from agents.docker.networks import DockerBridges, attach_others, attached
 from agents.docker.raw import stop_timeout
@@ -154,9 +154,6 @@ class DockerDriver:
             },
             {"type": "storagePool", "kind": "docker", "uuid": f"{own}-pool", "name": f"{name} Docker images", "hostUuid": own},
         ]
-
-    async def images(self) -> list[Json]:
-        return await self.engine.look(images_of)
 
     def _do(self, client: docker.APIClient, request: Message, report: Report, attachments: Sequence[Attachment]) -> Json:
         data = request.data

@@ -1,4 +1,4 @@
-"""Images on a Docker engine: which are there, whether one is or has to come (pulling.py), and one made from busybox where there is none.
+"""Images on a Docker engine: whether one is there or has to come (pulling.py), and one made from busybox where there is none.
 
 Functions here block and take a docker.APIClient: the driver calls them in a thread.
 """
@@ -51,21 +51,6 @@ def ensure_image(client: docker.APIClient, image: Mapping[str, Any], name: str, 
         load(client, name, url, folder, report)
     else:
         pull(client, name, credential_of(image), report)
-
-
-def images_of(client: docker.APIClient) -> list[Json]:
-    """What the engine has, the newest first. One image may have several names, or none; "digests" are those that a registry knows it by."""
-    listed: list[Json] = client.images()
-    return [
-        {
-            "id": each["Id"],
-            "names": [name for name in each.get("RepoTags") or () if name != "<none>:<none>"],
-            "digests": [name for name in each.get("RepoDigests") or () if name != "<none>@<none>"],
-            "size": each["Size"],
-            "created": each["Created"],
-        }
-        for each in sorted(listed, key=lambda each: (-each["Created"], each["Id"]))
-    ]
 
 
 def remove_image(client: docker.APIClient, name: str) -> None:
