@@ -7,7 +7,6 @@ and started only after a second look. The container of a removed instance goes w
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
@@ -28,6 +27,7 @@ from agents.docker.container import (
 )
 from agents.docker.engine import Engine, NoEngine, outward_address
 from agents.docker.finding import Containers, epoch_of, held_in
+from agents.docker.host import EngineHost
 from agents.docker.http import way_to
 from agents.docker.images import activate_image, ensure_image, remove_image
 from agents.docker.machines import FOLDER, config_archive, is_machine, machine_body
@@ -36,16 +36,12 @@ from agents.docker.raw import stop_timeout
 from agents.docker.tls import EngineTls
 from agents.driver import DriverError, Held, Json, Report, UnknownCommand, instance_of_root_volume, part
 from agents.instances import STOP_SECONDS, stop_seconds
-from agents.jsons import dumps, loads
 from agents.live import Question
 from agents.network.membership import Attachment, Networks
 from agents.patience import PATIENCE, patiently
-from agents.wire import UNDERLAY, Message
+from agents.wire import Message
 
 REMOVE_SECONDS = 30.0
-
-_HOSTS = uuid.UUID("7b9f3c5e-2f0a-4a57-9d53-6c1f0a2be1d4")
-"""The space in which an engine's id becomes a host's uuid: the same engine is the same host, also to an agent that lost its folder."""
 
 
 class DockerDriver:
@@ -59,7 +55,7 @@ class DockerDriver:
     ) -> None:
         self.engine = Engine(url, tls)
         self._folder = Path()
-        self._name = name
+        self._host = EngineHost(self.engine, name)
         self._host_ip = host_ip or outward_address(url)
         self.networks = Networks(DockerBridges(self.engine), self._host_ip)
         self._patience = patience
@@ -67,6 +63,7 @@ class DockerDriver:
 
     async def open(self, folder: Path) -> None:
         self._folder = folder
+        self._host.open(folder)
         (self._folder / "images").mkdir(parents=True, exist_ok=True, mode=0o700)
         await self.networks.open(folder)
 
@@ -109,37 +106,13 @@ class DockerDriver:
         else:
             owner = str(question.instance.get("uuid"))
             found = await self.engine.look(lambda client: self._containers.first(client, owner))
-            source = live.answer(await way_to(self.engine), question, found, given)
+            source = live.answer(await way_to(self.engine), question, found, given, self._host.title)
         async with aclosing(source) as pieces:
             async for piece in pieces:
                 yield piece
 
     async def resources(self, ping: Json) -> list[Json]:
-        """An engine that is away is still the host it was: what is remembered of it is told."""
-        path = self._folder / "host.json"
-        try:
-            info: Json = await self.engine.look(lambda client: client.info())
-        except NoEngine:
-            try:
-                host: Json = loads(path.read_bytes())
-            except (OSError, ValueError):
-                host = {}
-            if not host:
-                raise
-        else:
-            host = {"uuid": str(uuid.uuid5(_HOSTS, info["ID"])), "name": self._name or info["Name"], "engine": info["ID"]}
-            half = path.with_suffix(".new")
-            half.write_bytes(dumps(host))
-            half.replace(path)
-        own, name = host["uuid"], host["name"]
-        return [
-            {"type": "physicalHost", "kind": "physicalHost", "uuid": f"{own}-physical-host", "name": name},
-            {
-                "type": "host", "kind": "docker", "uuid": own, "name": name, "physicalHostUuid": f"{own}-physical-host",
-                "data": {UNDERLAY: self.networks.underlay},
-            },
-            {"type": "storagePool", "kind": "docker", "uuid": f"{own}-pool", "name": f"{name} Docker images", "hostUuid": own},
-        ]
+        return await self._host.elements(self.networks.underlay)
 
     def _do(self, client: docker.APIClient, request: Message, report: Report, attachments: Sequence[Attachment]) -> Json:
         data = request.data
@@ -189,7 +162,8 @@ class DockerDriver:
             self._create(client, instance, attached(body, attachments, names_for(instance)[:1]), report)
             found = self._containers.only(client, owner)
             if found is None:
-                raise DriverError(f"the container of {owner} was created and is gone: somebody removes containers of this engine")
+                made = f"the container of {owner} was created on {self._host.title} and is gone"
+                raise DriverError(f"{made}: somebody else removes containers there")
         if found["State"] in ("created", "exited"):
             attach_others(client, found["Id"], attachments, names_for(instance)[:1])
             if is_machine(instance):
@@ -206,7 +180,7 @@ class DockerDriver:
             found = self._containers.only(client, target)
             if found is None:
                 raise DriverError(
-                    f"link {name} leads to instance {target}, which has no container on this host: place both on one host "
+                    f"link {name} leads to instance {target}, which has no container on {self._host.title}: place both on one host "
                     "(requestedHostId), or use a network with a link service"
                 )
             result[name] = found["Id"]
@@ -229,7 +203,8 @@ class DockerDriver:
                     raise
                 if self._containers.of(client, str(instance["uuid"])):
                     return
-        raise DriverError(f"no name is free for the container of {instance['uuid']}: {', '.join(names)} are taken on this engine")
+        taken = f"{', '.join(names)} are taken on {self._host.title}"
+        raise DriverError(f"no name is free for the container of {instance['uuid']}: {taken}. Give the instance another one")
 
     def _create_named(self, client: docker.APIClient, instance: Json, body: Json, name: str, report: Report) -> None:
         try:
@@ -277,5 +252,6 @@ class DockerDriver:
                     if error.status_code != 409:  # its removal is under way already
                         raise
             if time.monotonic() > deadline:
-                raise DriverError(f"the container of {owner} could not be removed within {REMOVE_SECONDS:.0f} seconds")
+                late = f"{self._host.title} did not remove the container of {owner} within {REMOVE_SECONDS:.0f} seconds"
+                raise DriverError(f"{late}: look at its engine's log")
             time.sleep(0.05)

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import socket
 import urllib.request
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -222,6 +223,14 @@ async def test_images_are_found_pulled_in_vain_or_imported_from_the_agents_folde
     assert removed.transitioning is None
     with pytest.raises(ImageNotFound):
         client.inspect_image(name)
+
+
+async def test_a_link_to_what_is_not_there_tells_on_which_host_and_what_to_do(agent: DockerDriver, ear: Ear, host: LabHost) -> None:
+    (described, *_), owner = await agent.resources({}), str(uuid.uuid4())
+    links = [{"id": 1, "linkName": "db", "targetInstance": {"uuid": owner}}]
+    answer = await ear.ask(activate({**container(host), "instanceLinks": links}, agent=ear.agent))
+    wrong = f"link db leads to instance {owner}, which has no container on host {described['name']}: place both on one host"
+    assert wrong in str(answer.transitioningMessage)
 
 
 async def test_a_container_that_never_ran_is_made_anew_for_a_newer_start(
