@@ -129,10 +129,15 @@ class Engine:
 
 
 def said(error: APIError) -> str:
-    """What the engine itself says is wrong, and the status with which it says so: gateway/herd/answers.py reads both from the log."""
+    """What the engine itself says is wrong."""
     if error.response is None:
         return f"Docker says: {error}"
-    return f"Docker says: {error.explanation or error.response.reason} (status {error.status_code})"
+    return docker_says(str(error.explanation or error.response.reason), error.response.status_code)
+
+
+def docker_says(why: str, status: int) -> str:
+    """gateway/herd/answers.py reads both from the log."""
+    return f"Docker says: {why} (status {status})"
 
 
 def outward_address(url: str) -> str:
