@@ -104,6 +104,8 @@ def load(client: docker.APIClient, name: str, url: str, folder: Path, report: Re
             saved = "manifest.json" in tar.getnames()
     except tarfile.TarError as error:
         raise DriverError(f"image {name} can't be imported: {path} is no tar file ({error})") from None
+    except OSError as error:
+        raise DriverError(f"image {name} can't be imported: the agent's user must be able to read {path} ({error.strerror})") from None
     if not saved:
         client.import_image_from_file(str(path), repository=repository, tag=tag)
         return

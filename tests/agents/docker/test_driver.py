@@ -17,7 +17,7 @@ import pytest
 from docker.errors import ImageNotFound
 
 from agents.docker import DockerDriver, NoEngine, default_image, ensure_default_image, reach
-from agents.docker.images import busybox_tar, image_from_busybox, is_static, static_busybox
+from agents.docker.busybox import busybox_tar, image_from_busybox, is_static, static_busybox
 from agents.process.agent import Agent
 from tests.agents.orders import Ear, Json, activate, command, deactivate, in_pool, instance, on_host, on_pool, purge
 from tests.support.lab import LabHost, names

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import subprocess
 import tarfile
 from collections.abc import AsyncIterator, Iterator
@@ -181,3 +182,15 @@ def test_a_disk_that_is_none_or_is_not_whole_is_refused(engine: docker.APIClient
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", "raw", str(over)], check=True, timeout=30)
     with pytest.raises(DriverError, match=r"not whole, it lies over .*base\.img"):
         machine_image(engine, over, IMAGE)
+
+
+def test_an_image_for_which_there_is_no_room_is_told_with_where_it_was_to_be(engine: docker.APIClient, tmp_path: Path) -> None:
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(guest("big"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, before[1]))
+    try:
+        with pytest.raises(DriverError, match=r"the image of .*disk\.img can't be written: .*TMPDIR"):
+            machine_image(engine, disk, IMAGE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

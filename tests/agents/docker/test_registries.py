@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
+import tarfile
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 
-from agents.docker.pulling import Layers, split_name
+from agents.docker.pulling import Layers, load, split_name
+from agents.driver import DriverError
 from agents.live import Question
 from agents.wire import Message
 from tests.agents.docker.box import SECONDS, DockerBox
@@ -140,3 +145,13 @@ def test_what_an_engine_tells_of_layers_adds_up() -> None:
 )
 def test_a_name_is_a_repository_and_a_tag_or_digest(name: str, parts: tuple[str, str]) -> None:
     assert split_name(name) == parts
+
+
+def test_a_file_that_the_agent_can_not_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))  # root, as whom tests may run, may read all
+
+    (tmp_path / "app.tar").write_bytes(b"")
+    monkeypatch.setattr(tarfile, "open", denied)
+    with pytest.raises(DriverError, match=r"the agent's user must be able to read .*app\.tar \(Permission denied\)"):
+        load(docker.APIClient(version="1.41"), "app:1", f"file://{tmp_path}/app.tar", tmp_path, lambda text, percent: None)
