@@ -68,15 +68,15 @@ class Engine:
         self._tls = tls if url.startswith(("tcp://", "https://")) else None
         self._local = threading.local()
         self._clients: set[docker.APIClient] = set()
-        self._pools: dict[bool, ThreadPoolExecutor] = {}
+        self._pools: dict[str, ThreadPoolExecutor] = {}
 
     async def work(self, what: Callable[[docker.APIClient], Result]) -> Result:
         """For what may take long."""
-        return await self._run(what, WORKERS, SECONDS)
+        return await self._run(what, "docker-work", WORKERS, SECONDS)
 
     async def look(self, what: Callable[[docker.APIClient], Result]) -> Result:
         """For what is quick or not worth waiting for."""
-        return await self._run(what, LOOKERS, LOOK_SECONDS)
+        return await self._run(what, "docker-look", LOOKERS, LOOK_SECONDS)
 
     def close(self) -> None:
         """Does not wait for threads that still wait for the engine; they end with their requests."""
@@ -87,12 +87,11 @@ class Engine:
             client.close()
         self._clients.clear()
 
-    async def _run(self, what: Callable[[docker.APIClient], Result], threads: int, seconds: int) -> Result:
-        quick = threads == LOOKERS
-        if quick not in self._pools:
-            self._pools[quick] = ThreadPoolExecutor(threads, thread_name_prefix="docker-look" if quick else "docker-work")
+    async def _run(self, what: Callable[[docker.APIClient], Result], pool: str, threads: int, seconds: int) -> Result:
+        if pool not in self._pools:
+            self._pools[pool] = ThreadPoolExecutor(threads, thread_name_prefix=pool)
         context = contextvars.copy_context()  # what is logged in the thread is about the command, too
-        return await asyncio.get_running_loop().run_in_executor(self._pools[quick], context.run, self._call, what, seconds)
+        return await asyncio.get_running_loop().run_in_executor(self._pools[pool], context.run, self._call, what, seconds)
 
     def _call(self, what: Callable[[docker.APIClient], Result], seconds: int) -> Result:
         try:
