@@ -118,14 +118,6 @@ class AnswersLive(Protocol):
 
 
 @runtime_checkable
-class HasImages(Protocol):
-    """An ability of drivers whose engine has images, those too that nobody here brought."""
-
-    async def images(self) -> list[Json]:
-        """Each as {"id", "names", "digests", "size" (bytes), "created" (seconds since 1970)}. Raises DriverError."""
-
-
-@runtime_checkable
 class AnswersBadly(Protocol):
     """An ability of drivers made for tests: answers get lost or come twice after the work was done."""
 

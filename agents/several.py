@@ -18,7 +18,6 @@ from agents.driver import (
     AnswersLive,
     Driver,
     DriverError,
-    HasImages,
     Held,
     Json,
     LiveRefused,
@@ -76,10 +75,6 @@ class SeveralDrivers:
         """What a driver holds that tells not whose it is may be anybody's."""
         held = await asyncio.gather(*map(_held, self.drivers))
         return {uuid: told for each in held for uuid, told in each.items()}
-
-    async def images(self) -> list[Json]:
-        listed = await asyncio.gather(*(each.images() for each in self.drivers if isinstance(each, HasImages)))
-        return [image for each in listed for image in each]
 
     def live_verbs(self, question: Question) -> frozenset[str]:
         asked = self._asked(question)

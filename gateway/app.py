@@ -98,7 +98,7 @@ class Gateway:
         self._herd = Herd(services, asker)
         self._streams: set[EventStream] = set()
         self._joining = JoiningDoor(services, self.callers)
-        self._images = HostImages(services, hub.nats) if hub is not None else None
+        self._images = HostImages(services, asker) if asker is not None else None
         self._told = 0
         """The newest position that an answer showed: later lists and links don't fall behind it."""
 

@@ -2,8 +2,7 @@
 
 from agents.docker.driver import DockerDriver
 from agents.docker.engine import DEFAULT_URL, NoEngine, engine_url
-from agents.docker.images import ensure_default_image
-from agents.docker.local import DefaultImage, default_image, reach
+from agents.docker.local import DefaultImage, default_image, ensure_default_image, reach
 from agents.docker.machine_image import machine_image
 from agents.docker.tls import EngineTls, engine_tls
 

@@ -7,20 +7,15 @@ and started only after a second look. The container of a removed instance goes w
 from __future__ import annotations
 
 import time
-import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 
 import docker
-import structlog
 from docker.errors import APIError, ImageNotFound, NotFound
 
 from agents.docker import live
 from agents.docker.container import (
-    CLOUD_LABEL,
-    EPOCH_LABEL,
-    UUID_LABEL,
     create_body,
     image_name,
     image_of,
@@ -31,26 +26,22 @@ from agents.docker.container import (
     stopped_reply,
 )
 from agents.docker.engine import Engine, NoEngine, outward_address
+from agents.docker.finding import Containers, epoch_of, held_in
+from agents.docker.host import EngineHost
 from agents.docker.http import way_to
-from agents.docker.images import activate_image, ensure_image, images_of, inspect_image, remove_image
+from agents.docker.images import activate_image, ensure_image, remove_image
 from agents.docker.machines import FOLDER, config_archive, is_machine, machine_body
 from agents.docker.networks import DockerBridges, attach_others, attached
 from agents.docker.raw import stop_timeout
 from agents.docker.tls import EngineTls
-from agents.driver import RUNNING, STOPPED, DriverError, Held, Json, Report, UnknownCommand, instance_of_root_volume, part
+from agents.driver import DriverError, Held, Json, Report, UnknownCommand, instance_of_root_volume, part
 from agents.instances import STOP_SECONDS, stop_seconds
-from agents.jsons import dumps, loads
 from agents.live import Question
 from agents.network.membership import Attachment, Networks
 from agents.patience import PATIENCE, patiently
-from agents.wire import UNDERLAY, Message
-
-log = structlog.get_logger("corral.agent.docker")
+from agents.wire import Message
 
 REMOVE_SECONDS = 30.0
-
-_HOSTS = uuid.UUID("7b9f3c5e-2f0a-4a57-9d53-6c1f0a2be1d4")
-"""The space in which an engine's id becomes a host's uuid: the same engine is the same host, also to an agent that lost its folder."""
 
 
 class DockerDriver:
@@ -64,14 +55,15 @@ class DockerDriver:
     ) -> None:
         self.engine = Engine(url, tls)
         self._folder = Path()
-        self._name = name
+        self._host = EngineHost(self.engine, name)
         self._host_ip = host_ip or outward_address(url)
         self.networks = Networks(DockerBridges(self.engine), self._host_ip)
         self._patience = patience
-        self._image_owners: dict[str, str | None] = {}
+        self._containers = Containers()
 
     async def open(self, folder: Path) -> None:
         self._folder = folder
+        self._host.open(folder)
         (self._folder / "images").mkdir(parents=True, exist_ok=True, mode=0o700)
         await self.networks.open(folder)
 
@@ -103,16 +95,7 @@ class DockerDriver:
         return {owner: each.epoch for owner, each in (await self.held()).items()}
 
     async def held(self) -> Mapping[str, Held]:
-        result: dict[str, Held] = {}
-        for each in await self.engine.look(self._all):
-            labels = each["Labels"]
-            state = RUNNING if each["State"] in ("running", "restarting", "paused") else STOPPED
-            other = result.get(labels[UUID_LABEL])
-            if other is not None:  # a second one, as a killed agent's request may leave it
-                state = RUNNING if RUNNING in (state, other.state) else STOPPED
-            epoch = max(_epoch(each), other.epoch if other is not None else 0)
-            result[labels[UUID_LABEL]] = Held(state, epoch, labels.get(CLOUD_LABEL) or None, self.kind)
-        return result
+        return held_in(await self.engine.look(self._containers.all), self.kind)
 
     def live_verbs(self, question: Question) -> frozenset[str]:
         return live.VERBS | live.LISTS.keys()
@@ -122,41 +105,14 @@ class DockerDriver:
             source = live.listing(await way_to(self.engine), question.verb)
         else:
             owner = str(question.instance.get("uuid"))
-            found = await self.engine.look(lambda client: self._ranked(client, owner))
-            source = live.answer(await way_to(self.engine), question, next(iter(found), None), given)
+            found = await self.engine.look(lambda client: self._containers.first(client, owner))
+            source = live.answer(await way_to(self.engine), question, found, given, self._host.title)
         async with aclosing(source) as pieces:
             async for piece in pieces:
                 yield piece
 
     async def resources(self, ping: Json) -> list[Json]:
-        """An engine that is away is still the host it was: what is remembered of it is told."""
-        path = self._folder / "host.json"
-        try:
-            info: Json = await self.engine.look(lambda client: client.info())
-        except NoEngine:
-            try:
-                host: Json = loads(path.read_bytes())
-            except (OSError, ValueError):
-                host = {}
-            if not host:
-                raise
-        else:
-            host = {"uuid": str(uuid.uuid5(_HOSTS, info["ID"])), "name": self._name or info["Name"], "engine": info["ID"]}
-            half = path.with_suffix(".new")
-            half.write_bytes(dumps(host))
-            half.replace(path)
-        own, name = host["uuid"], host["name"]
-        return [
-            {"type": "physicalHost", "kind": "physicalHost", "uuid": f"{own}-physical-host", "name": name},
-            {
-                "type": "host", "kind": "docker", "uuid": own, "name": name, "physicalHostUuid": f"{own}-physical-host",
-                "data": {UNDERLAY: self.networks.underlay},
-            },
-            {"type": "storagePool", "kind": "docker", "uuid": f"{own}-pool", "name": f"{name} Docker images", "hostUuid": own},
-        ]
-
-    async def images(self) -> list[Json]:
-        return await self.engine.look(images_of)
+        return await self._host.elements(self.networks.underlay)
 
     def _do(self, client: docker.APIClient, request: Message, report: Report, attachments: Sequence[Attachment]) -> Json:
         data = request.data
@@ -193,8 +149,8 @@ class DockerDriver:
         self, client: docker.APIClient, instance: Json, request: Message, report: Report, attachments: Sequence[Attachment]
     ) -> Json:
         owner, epoch = str(instance["uuid"]), request.epoch
-        found = self._only(client, owner)
-        if found is not None and found["State"] == "created" and _epoch(found) < epoch:
+        found = self._containers.only(client, owner)
+        if found is not None and found["State"] == "created" and epoch_of(found) < epoch:
             # An earlier start made it and never came to run it: what is wanted may have changed since.
             client.remove_container(found["Id"], force=True, v=True)
             found = None
@@ -204,26 +160,27 @@ class DockerDriver:
             if is_machine(instance):
                 body = machine_body(instance, body)
             self._create(client, instance, attached(body, attachments, names_for(instance)[:1]), report)
-            found = self._only(client, owner)
+            found = self._containers.only(client, owner)
             if found is None:
-                raise DriverError(f"the container of {owner} was created and is gone: somebody removes containers of this engine")
+                made = f"the container of {owner} was created on {self._host.title} and is gone"
+                raise DriverError(f"{made}: somebody else removes containers there")
         if found["State"] in ("created", "exited"):
             attach_others(client, found["Id"], attachments, names_for(instance)[:1])
             if is_machine(instance):
                 client.put_archive(found["Id"], FOLDER, config_archive(instance))
         self._start(client, found)
         inspected: Json = client.inspect_container(found["Id"])
-        listed = next((each for each in self._of(client, owner) if each["Id"] == found["Id"]), None)
+        listed = next((each for each in self._containers.of(client, owner) if each["Id"] == found["Id"]), None)
         return running_reply(listed, inspected, self._host_ip)
 
     def _linked(self, client: docker.APIClient, instance: Json) -> dict[str, str]:
         """Link name -> container. Docker links only what runs on one engine."""
         result: dict[str, str] = {}
         for name, target in linked_instances(instance).items():
-            found = self._only(client, target)
+            found = self._containers.only(client, target)
             if found is None:
                 raise DriverError(
-                    f"link {name} leads to instance {target}, which has no container on this host: place both on one host "
+                    f"link {name} leads to instance {target}, which has no container on {self._host.title}: place both on one host "
                     "(requestedHostId), or use a network with a link service"
                 )
             result[name] = found["Id"]
@@ -231,7 +188,7 @@ class DockerDriver:
 
     def _shared(self, client: docker.APIClient, instance: Json) -> list[str]:
         """The containers whose volumes it shares. Who is no instance here is the engine's to know, by name or id."""
-        named = ((each, self._only(client, each)) for each in shared_instances(instance))
+        named = ((each, self._containers.only(client, each)) for each in shared_instances(instance))
         return [found["Id"] if found is not None else each for each, found in named]
 
     def _create(self, client: docker.APIClient, instance: Json, body: Json, report: Report) -> None:
@@ -244,17 +201,18 @@ class DockerDriver:
             except APIError as error:
                 if error.status_code != 409 or "name" not in str(error.explanation).lower():
                     raise
-                if self._of(client, str(instance["uuid"])):
+                if self._containers.of(client, str(instance["uuid"])):
                     return
-        raise DriverError(f"no name is free for the container of {instance['uuid']}: {', '.join(names)} are taken on this engine")
+        taken = f"{', '.join(names)} are taken on {self._host.title}"
+        raise DriverError(f"no name is free for the container of {instance['uuid']}: {taken}. Give the instance another one")
 
     def _create_named(self, client: docker.APIClient, instance: Json, body: Json, name: str, report: Report) -> None:
         try:
-            client.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
+            client.create_container_from_config(body, name)
         except ImageNotFound:
             # It was there when it was activated; somebody removed it since.
             ensure_image(client, instance.get("image") or {}, body["Image"], self._folder / "images", report)
-            client.create_container_from_config(body, name)  # type: ignore[no-untyped-call]
+            client.create_container_from_config(body, name)
 
     def _start(self, client: docker.APIClient, found: Json) -> None:
         if found["State"] == "paused":
@@ -272,7 +230,7 @@ class DockerDriver:
         seconds = stop_seconds(instance, stop_timeout(instance, STOP_SECONDS))
         owner = str(instance["uuid"])
         inspected: Json | None = None
-        for each in self._of(client, owner):
+        for each in self._containers.of(client, owner):
             try:
                 if each["State"] == "paused":
                     client.unpause(each["Id"])
@@ -280,11 +238,11 @@ class DockerDriver:
                 inspected = client.inspect_container(each["Id"])
             except NotFound:
                 continue  # it is gone, which is more than was asked for
-        return stopped_reply(next(iter(self._of(client, owner)), None), inspected)
+        return stopped_reply(next(iter(self._containers.of(client, owner)), None), inspected)
 
     def _remove(self, client: docker.APIClient, owner: str) -> None:
         deadline = time.monotonic() + REMOVE_SECONDS
-        while found := self._of(client, owner, also_going=True):
+        while found := self._containers.of(client, owner, also_going=True):
             for each in found:
                 try:
                     client.remove_container(each["Id"], force=True, v=True)
@@ -294,48 +252,6 @@ class DockerDriver:
                     if error.status_code != 409:  # its removal is under way already
                         raise
             if time.monotonic() > deadline:
-                raise DriverError(f"the container of {owner} could not be removed within {REMOVE_SECONDS:.0f} seconds")
+                late = f"{self._host.title} did not remove the container of {owner} within {REMOVE_SECONDS:.0f} seconds"
+                raise DriverError(f"{late}: look at its engine's log")
             time.sleep(0.05)
-
-    def _only(self, client: docker.APIClient, owner: str) -> Json | None:
-        """The one container of an instance. What a killed agent's request left beside it, and never ran, is removed."""
-        found = self._ranked(client, owner)
-        for spare in found[1:]:
-            if spare["State"] == "created":
-                log.warning("A second container of an instance is removed", action="spare-removed", instance=owner, container=spare["Id"])
-                client.remove_container(spare["Id"], force=True, v=True)
-            else:
-                log.error("An instance has a second container; it is left alone", action="spare", instance=owner, container=spare["Id"])
-        return found[0] if found else None
-
-    def _ranked(self, client: docker.APIClient, owner: str) -> list[Json]:
-        """The one that counts is the first."""
-        rank = {"running": 0, "restarting": 0, "paused": 0, "exited": 1, "created": 2}
-        return sorted(self._of(client, owner), key=lambda each: (rank.get(each["State"], 3), -_epoch(each), each["Created"], each["Id"]))
-
-    def _of(self, client: docker.APIClient, owner: str, also_going: bool = False) -> list[Json]:
-        listed = self._listed(client, f"{UUID_LABEL}={owner}")
-        return [each for each in listed if also_going or each["State"] not in ("removing", "dead")]
-
-    def _all(self, client: docker.APIClient) -> list[Json]:
-        return self._listed(client, UUID_LABEL)
-
-    def _listed(self, client: docker.APIClient, label: str) -> list[Json]:
-        listed: list[Json] = client.containers(all=True, filters={"label": [label]})
-        return [each for each in listed if not self._inherited(client, each)]
-
-    def _inherited(self, client: docker.APIClient, listed: Json) -> bool:
-        """A user's own container of an image that was committed from an instance bears that instance's labels, and is none of ours."""
-        image: str = listed["ImageID"]
-        if image not in self._image_owners:
-            try:
-                labels = (inspect_image(client, image).get("Config") or {}).get("Labels") or {}
-            except ImageNotFound:
-                labels = {}
-            self._image_owners[image] = labels.get(UUID_LABEL)
-        return self._image_owners[image] == str(listed["Labels"][UUID_LABEL])
-
-
-def _epoch(listed: Json) -> int:
-    text = listed["Labels"].get(EPOCH_LABEL, "")
-    return int(text) if text.isdigit() else 0

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from agents.driver import DriverError, Json
+from agents.instances import fields_of
 
 
 def targets(rows: Iterable[Mapping[str, object]]) -> dict[str, str]:
@@ -54,7 +55,5 @@ def _name(row: Mapping[str, object]) -> str:
 
 
 def _ports(row: Mapping[str, object]) -> list[Json]:
-    data = row.get("data")
-    fields = data.get("fields") if isinstance(data, Mapping) else None
-    ports = fields.get("ports") if isinstance(fields, Mapping) else None
+    ports = fields_of(row).get("ports")
     return [each for each in ports if isinstance(each, dict)] if isinstance(ports, list) else []

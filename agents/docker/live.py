@@ -41,11 +41,13 @@ class Asked:
         return self.question.options
 
 
-async def answer(way: Way, question: Question, listed: Json | None, given: AsyncIterator[Json]) -> AsyncGenerator[Json, None]:
-    """Raises LiveRefused, EngineRefused, NoEngine."""
+async def answer(
+    way: Way, question: Question, listed: Json | None, given: AsyncIterator[Json], host: str
+) -> AsyncGenerator[Json, None]:
+    """`host`: as errors name it. Raises LiveRefused, EngineRefused, NoEngine."""
     if listed is None:
         name = question.instance.get("name") or question.instance.get("uuid")
-        raise LiveRefused(NOT_THERE, f"{name} has no container on this host: it was never started, or is gone")
+        raise LiveRefused(NOT_THERE, f"{name} has no container on {host}: it was never started there, or is gone. Start it")
     of = Asked(way, question, listed)
     match question.verb:
         case "inspect":

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import dataclass
 
+import docker
+
+from agents.docker.busybox import MACHINES, image_from_busybox, static_busybox
 from agents.docker.driver import DockerDriver
 from agents.docker.engine import engine_url
-from agents.docker.images import default_command, ensure_default_image
+from agents.docker.images import has_image
 from agents.docker.tls import engine_tls
 from agents.driver import Driver
+
+DEFAULT_IMAGE = "corral/busybox:latest"
+_GOOD_ENOUGH = (DEFAULT_IMAGE, "busybox:latest", "alpine:latest")
+"""Images that may be on an engine already, small ones with a shell."""
+_COMMAND = ("sh", "-c", "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $!; done")
+"""Runs until it is stopped, and stops at once (a first process ignores what it does not trap)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,4 +45,16 @@ async def default_image(driver: Driver) -> DefaultImage | None:
     if not isinstance(driver, DockerDriver):
         return None
     name = await driver.engine.work(ensure_default_image)
-    return None if name is None else DefaultImage(name, default_command())
+    return None if name is None else DefaultImage(name, [*_COMMAND])
+
+
+def ensure_default_image(client: docker.APIClient) -> str | None:
+    """The name of a small image with a shell: one that is there, or one made of this machine's static busybox. None: there is neither."""
+    for name in _GOOD_ENOUGH:
+        if has_image(client, name):
+            return name
+    program = static_busybox()
+    if program is None or client.version().get("Arch") != MACHINES.get(platform.machine()):
+        return None
+    image_from_busybox(client, program, DEFAULT_IMAGE)
+    return DEFAULT_IMAGE

@@ -15,10 +15,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import docker
-from docker.utils import parse_repository_tag
 
-from agents.docker.images import static_busybox
+from agents.docker.busybox import add, static_busybox
+from agents.docker.images import inspect_image
 from agents.docker.machines import DISK
+from agents.docker.pulling import split_name
 from agents.driver import DriverError
 
 PROGRAMS = ("qemu-system-x86_64", "qemu-img")
@@ -42,24 +43,30 @@ def machine_image(client: docker.APIClient, disk: Path, name: str) -> str:
     if len(programs) < len(PROGRAMS):
         raise DriverError("QEMU is not on this machine: on Debian, apt-get install qemu-system-x86 qemu-utils")
     _look_at(disk)
-    repository, tag = parse_repository_tag(name)
+    repository, tag = split_name(name)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "image.tar")
+        _write(path, busybox, programs, disk)
+        changes = ["ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
+        client.import_image_from_file(str(path), repository=repository, tag=tag, changes=changes)
+    return str(inspect_image(client, name)["Id"])
+
+
+def _write(path: Path, busybox: Path, programs: Iterable[str], disk: Path) -> None:
+    """Raises DriverError where there is no room for it, say."""
+    try:
         with tarfile.open(path, mode="w") as tar:
             for each in ("bin", "tmp", "var/tmp"):
-                _folder(tar, each)
+                add(tar, each, tarfile.DIRTYPE, 0o1777 if each.endswith("tmp") else 0o755)
             tar.add(busybox, "bin/busybox")
             for applet in APPLETS:
-                link = tarfile.TarInfo(f"bin/{applet}")
-                link.type, link.linkname = tarfile.SYMTYPE, "busybox"
-                tar.addfile(link)
+                add(tar, f"bin/{applet}", tarfile.SYMTYPE, 0o777, target="busybox")
             for needed in sorted({*_with_libraries(programs), *(each for each in FIRMWARE if Path(each).exists())}):
                 tar.add(os.path.realpath(needed), needed.lstrip("/"))
             tar.add(disk, DISK.lstrip("/"))
-        changes = ["ENV PATH=/usr/sbin:/usr/bin:/sbin:/bin"]
-        client.import_image_from_file(str(path), repository=repository, tag=tag or "latest", changes=changes)
-    inspected = client.inspect_image(name)  # type: ignore[no-untyped-call]
-    return str(inspected["Id"])
+    except OSError as error:
+        room = f"it is put together in {path.parent.parent} (set TMPDIR to have it elsewhere)"
+        raise DriverError(f"the image of {disk} can't be written: {error}; {room}") from error
 
 
 def _look_at(disk: Path) -> None:
@@ -82,9 +89,3 @@ def _with_libraries(programs: Iterable[str]) -> Iterator[str]:
         ran = subprocess.run(["ldd", path], capture_output=True, text=True, timeout=30, check=False)
         # "libz.so.1 => /lib/x86_64-linux-gnu/libz.so.1 (0x...)", and the loader alone: "/lib64/ld-linux-x86-64.so.2 (0x...)"
         yield from re.findall(r"(/\S+) \(0x", ran.stdout)
-
-
-def _folder(tar: tarfile.TarFile, name: str) -> None:
-    member = tarfile.TarInfo(name)
-    member.type, member.mode = tarfile.DIRTYPE, 0o1777 if name.endswith("tmp") else 0o755
-    tar.addfile(member)

@@ -16,7 +16,9 @@ from collections.abc import Iterable, Mapping
 from io import BytesIO
 
 from agents.config_drive import config_drive
+from agents.docker.fields import number
 from agents.driver import DriverError, Json
+from agents.instances import fields_of
 
 KIND = "virtualMachine"
 FOLDER = "/machine"
@@ -70,14 +72,11 @@ def config_archive(instance: Mapping[str, object]) -> bytes:
 
 def qemu(instance: Mapping[str, object], ports: Iterable[str]) -> list[str]:
     """The command line. `ports` as Docker writes them: 80/tcp."""
-    data = instance.get("data")
-    fields = data.get("fields") if isinstance(data, Mapping) else None
-    vcpu = (fields.get("vcpu") if isinstance(fields, Mapping) else None) or 1
     forwards = "".join(f",hostfwd={_forward(port)}" for port in ports)
     name = str(instance.get("uuid")).replace(",", ",,")
     return [
         "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-name", name, "-machine", "pc,accel=tcg",
-        "-m", str(_number("memoryMb", instance.get("memoryMb") or MEGABYTES)), "-smp", str(_number("vcpu", vcpu)),
+        "-m", str(number(instance, "memoryMb") or MEGABYTES), "-smp", str(number(fields_of(instance), "vcpu") or 1),
         "-drive", f"file={ROOT},format=qcow2,if=virtio",
         "-drive", f"file={FOLDER}/{CONFIG},format=raw,if=ide,media=cdrom,readonly=on",
         "-netdev", f"user,id=net{forwards}", "-device", "virtio-net-pci,netdev=net",
@@ -86,13 +85,7 @@ def qemu(instance: Mapping[str, object], ports: Iterable[str]) -> list[str]:
 
 
 def _forward(port: str) -> str:
-    number, _, protocol = port.partition("/")
+    private, _, protocol = port.partition("/")
     if protocol not in ("tcp", "udp"):
         raise DriverError(f"port {port} can't be had by a virtual machine in a container: tcp and udp can")
-    return f"{protocol}::{number}-:{number}"
-
-
-def _number(field: str, value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise DriverError(f"{field} must be a whole number from 1 on, not {value!r}")
-    return value
+    return f"{protocol}::{private}-:{private}"

@@ -16,6 +16,10 @@ from agents.network.segments import Segment
 
 SEGMENT_LABEL = "corral.segment"
 NETWORK_LABEL = "corral.network.uuid"
+OWN_WAYS = ("host", "none", "container:")
+"""Network modes in which a container is on no bridge at all."""
+MOST_SERVERS = 3
+"""Of names: Docker asks no more, one after the other."""
 
 
 class DockerBridges:
@@ -81,14 +85,6 @@ def _release(client: docker.APIClient, segment: int) -> bool:
 def _of(client: docker.APIClient, segment: int) -> list[Json]:
     listed: list[Json] = client.networks(filters={"label": f"{SEGMENT_LABEL}={segment}"})
     return listed
-
-
-OWN_WAYS = ("host", "none", "container:")
-"""Network modes in which a container is on no bridge at all."""
-
-
-MOST_SERVERS = 3
-"""Of names: Docker asks no more, one after the other."""
 
 
 def attached(body: Json, attachments: Sequence[Attachment], names: Sequence[str] = ()) -> Json:

@@ -104,14 +104,16 @@ def load(client: docker.APIClient, name: str, url: str, folder: Path, report: Re
             saved = "manifest.json" in tar.getnames()
     except tarfile.TarError as error:
         raise DriverError(f"image {name} can't be imported: {path} is no tar file ({error})") from None
+    except OSError as error:
+        raise DriverError(f"image {name} can't be imported: the agent's user must be able to read {path} ({error.strerror})") from None
     if not saved:
         client.import_image_from_file(str(path), repository=repository, tag=tag)
         return
     with path.open("rb") as file:
-        for line in client.load_image(file):  # type: ignore[no-untyped-call]
+        for line in client.load_image(file):
             if line.get("error"):
                 raise DriverError(f"Docker could not load {path}: {line['error']}")
     try:
-        client.inspect_image(name)  # type: ignore[no-untyped-call]
+        client.inspect_image(name)
     except ImageNotFound:
         raise DriverError(f"{path} was loaded, but holds no image called {name}") from None

@@ -15,8 +15,7 @@ _NETWORK = (("HostConfig", "NetworkMode"), ("HostConfig", "Links"), ("Networking
 
 def raw_of(instance: Mapping[str, object], *, networked: bool) -> Json:
     """`networked`: Corral has given it addresses; then the network is Corral's to say. Raises DriverError."""
-    data = instance.get("data")
-    given = data.get(KEY) if isinstance(data, Mapping) else None
+    given = _given(instance)
     if given is None:
         return {}
     if not isinstance(given, dict):
@@ -33,8 +32,7 @@ def raw_of(instance: Mapping[str, object], *, networked: bool) -> Json:
 
 def stop_timeout(instance: Mapping[str, object], usual: int) -> int:
     """As the document says it, where it does."""
-    data = instance.get("data")
-    given = data.get(KEY) if isinstance(data, Mapping) else None
+    given = _given(instance)
     seconds = given.get("StopTimeout") if isinstance(given, Mapping) else None
     return seconds if isinstance(seconds, int) and not isinstance(seconds, bool) and seconds >= 0 else usual
 
@@ -53,6 +51,11 @@ def under(raw: Mapping[str, object], body: Mapping[str, object]) -> Json:
         else:
             joined[key] = ours
     return joined
+
+
+def _given(instance: Mapping[str, object]) -> object:
+    data = instance.get("data")
+    return data.get(KEY) if isinstance(data, Mapping) else None
 
 
 def _without(parts: Json, path: tuple[str, ...]) -> Json:

@@ -9,9 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import docker
 from docker.tls import TLSConfig
 
 from agents.driver import DriverError
@@ -47,13 +45,6 @@ def engine_tls(folder: Path | None = None, verify: bool | None = None, environme
     if chosen is None and not verify:
         return None
     return EngineTls((chosen or Path("~/.docker")).expanduser(), verify)
-
-
-class EngineClient(docker.APIClient):
-    """Believes the certificates that it was given, whatever REQUESTS_CA_BUNDLE says of other servers'."""
-
-    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
-        return super().merge_environment_settings(url, proxies, stream, self.verify if verify is None else verify, cert)
 
 
 def told(error: str, tls: EngineTls | None) -> str | None:

@@ -20,7 +20,6 @@ from nats.aio.subscription import Subscription
 from agents.driver import (
     Driver,
     DriverError,
-    HasImages,
     Json,
     RemembersEpochs,
     Report,
@@ -315,7 +314,6 @@ class Agent:
         options = request.data.get("options")
         wanted = dict(options) if isinstance(options, dict) else {}
         resources: list[Json] = []
-        seen: Json = {}
         try:
             async with self._looks, asyncio.timeout(LOOK_SECONDS):
                 if wanted.get("resources"):
@@ -327,9 +325,7 @@ class Agent:
                         # Not echoed: nobody is to conclude from the absence of instances that could not be seen.
                         wanted["instances"] = False
                         log.warning("What runs here can't be seen", action="look-failed", error=str(error))
-                if wanted.get("images") and isinstance(self.driver, HasImages):
-                    seen["images"] = await self.driver.images()
-            seen |= {"resources": resources, "epochs": True}  # what is newest, this agent knows by itself
+            seen: Json = {"resources": resources, "epochs": True}  # what is newest, this agent knows by itself
             outcome = Outcome({"options": wanted, **seen} if options is not None else seen)
         except DriverError as error:
             outcome = Outcome(error=str(error), internal=error.internal)

@@ -27,8 +27,7 @@ def registry_of(image: str) -> str:
 
 def normal(address: str) -> str:
     """As people write it: https://Registry.example/v1/ is registry.example."""
-    host = address.strip().lower().partition("://")[2] or address.strip().lower()
-    host = host.partition("/")[0]
+    host = address.strip().lower().rpartition("://")[2].partition("/")[0]
     return _ALIASES.get(host, host)
 
 

@@ -128,9 +128,6 @@ class Able(Engine):
         self._look()
         return {f"box of {self.kind}": Held("running", 9, "cloud1", self.kind)}
 
-    async def images(self) -> list[Json]:
-        return [{"id": f"image of {self.kind}"}]
-
     def live_verbs(self, question: Question) -> frozenset[str]:
         return frozenset({f"look at {self.kind}"})
 
@@ -173,10 +170,6 @@ async def test_a_live_query_goes_to_the_driver_of_its_host() -> None:
         assert several.live_verbs(question(kind)) == frozenset()
         with pytest.raises(LiveRefused, match=f"kind {kind} answer nothing live"):
             await anext(several.live(question(kind), said()))
-
-
-async def test_images_are_those_of_all_drivers_that_have_some() -> None:
-    assert await SeveralDrivers([Able("docker"), Engine("libvirt")]).images() == [{"id": "image of docker"}]
 
 
 async def test_networks_are_told_to_all_that_take_part() -> None:

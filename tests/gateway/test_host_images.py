@@ -1,56 +1,67 @@
-"""The images of hosts, as their agents answer: or don't, or in another's name."""
+"""The images of hosts, as their agents list them: or don't."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
-import nats
 import pytest
-from nats.aio.msg import Msg
 
-from agents.wire import Message, command_subject
+from agents.driver import DriverError
+from agents.live import Question
+from agents.process.agent import Agent
+from agents.simulated import SimulatedDriver
 from eventstore.postgres import PostgresStore
-from gateway import host_images
+from gateway.live import lists
 from tests.support.http import Api, serving
 
-BUSYBOX = {"id": "sha256:0f", "names": ["busybox:1"], "digests": [], "size": 2_000_000, "created": 1_700_000_000}
+Json = dict[str, Any]
 
-UNDATED = {**BUSYBOX, "id": "sha256:0e", "created": -62_135_596_800}
+BUSYBOX = {"Id": "sha256:0f", "RepoTags": ["busybox:1"], "RepoDigests": None, "Size": 2_000_000, "Created": 1_700_000_000}
 
-NEVER = {**BUSYBOX, "id": "sha256:0d", "created": 10**17}
+NEWER = {**BUSYBOX, "Id": "sha256:11", "Created": 1_800_000_000}
+
+UNDATED = {**BUSYBOX, "Id": "sha256:0e", "RepoTags": ["<none>:<none>"], "RepoDigests": ["<none>@<none>"], "Created": -62_135_596_800}
+
+NEVER = {**BUSYBOX, "Id": "sha256:0d", "Created": 10**17}
 
 _agents = itertools.count(95_000)
 
 
+class Engine(SimulatedDriver):
+    """One that has images."""
+
+    def __init__(self, pieces: Sequence[Any], *, stuck: bool = False, broken: str | None = None) -> None:
+        super().__init__("engine")
+        self._pieces, self._stuck, self._broken = pieces, stuck, broken
+
+    def live_verbs(self, question: Question) -> frozenset[str]:
+        return frozenset({"images"})
+
+    async def live(self, question: Question, given: AsyncIterator[Json]) -> AsyncGenerator[Json, None]:
+        if self._broken:
+            raise DriverError(self._broken)
+        for each in self._pieces:
+            yield {"listed": each}
+        if self._stuck:
+            await asyncio.Event().wait()
+
+
 @pytest.fixture
-async def api(store: PostgresStore, database: str, nats_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Api]:
-    monkeypatch.setattr(host_images, "AGAIN", 0.1)
+async def api(store: PostgresStore, database: str, nats_url: str) -> AsyncIterator[Api]:
     async with serving(store, database, nats=nats_url) as api:
         yield api
 
 
 @asynccontextmanager
-async def an_agent(url: str, number: int, deaf: int = 0, in_the_name_of: int | None = None, **answer: Any) -> AsyncIterator[None]:
-    """It leaves out the first `deaf` questions."""
-    asked = itertools.count()
-
-    async def hear(heard: Msg) -> None:
-        request = Message.decode(heard.data)
-        subject = (request.replyTo or "").replace(f".a{number}.", f".a{in_the_name_of or number}.")
-        if next(asked) >= deaf:
-            await client.publish(subject, request.reply(**answer).encode())
-
-    client = await nats.connect(url)
-    try:
-        await client.subscribe(command_subject(number, "ping"), cb=hear)
-        await client.flush()
+async def an_agent(url: str, number: int, driver: SimulatedDriver, folder: Path) -> AsyncIterator[None]:
+    async with Agent(number, f"agent-{number}", driver, folder / str(number), url) as agent:
+        await agent.ready.wait()
         yield
-    finally:
-        await client.close()
 
 
 async def a_host(api: Api, **fields: Any) -> tuple[int, str]:
@@ -60,55 +71,67 @@ async def a_host(api: Api, **fields: Any) -> tuple[int, str]:
     return agent, f"1h{host}"
 
 
-async def images(api: Api, path: str = "/v1/hosts/images") -> dict[str, Any]:
+async def images(api: Api, path: str = "/v1/hosts/images") -> Json:
     await api.settled()
-    document: dict[str, Any] = await api.get(path)
+    document: Json = await api.get(path)
     return document
 
 
-async def test_each_image_is_told_with_its_host(api: Api, nats_url: str) -> None:
+async def test_each_image_is_told_with_its_host_the_newest_first(api: Api, nats_url: str, tmp_path: Path) -> None:
     one, first = await a_host(api, name="one")
     two, second = await a_host(api, name="two")
-    async with an_agent(nats_url, one, data={"images": [BUSYBOX]}), an_agent(nats_url, two, deaf=2, data={"images": [BUSYBOX, UNDATED]}):
+    many = Engine([[NEVER, UNDATED], [BUSYBOX, NEWER]])
+    async with an_agent(nats_url, one, Engine([[BUSYBOX]]), tmp_path), an_agent(nats_url, two, many, tmp_path):
         everywhere = await images(api)
-        assert [(each["hostId"], each["hostName"]) for each in everywhere["data"]] == [(first, "one"), (second, "two"), (second, "two")]
+        assert [(each["hostId"], each["hostName"]) for each in everywhere["data"]] == [(first, "one"), *[(second, "two")] * 4]
         assert everywhere["data"][0] == {
-            **BUSYBOX, "type": "hostImage", "hostId": first, "hostName": "one", "created": "2023-11-14T22:13:20.000Z",
-            "createdTS": 1_700_000_000_000,
+            "type": "hostImage", "hostId": first, "hostName": "one", "id": "sha256:0f", "names": ["busybox:1"], "digests": [],
+            "size": 2_000_000, "created": "2023-11-14T22:13:20.000Z", "createdTS": 1_700_000_000_000,
         }  # fmt: skip
-        assert (everywhere["data"][2]["created"], everywhere["data"][2]["createdTS"]) == (None, None)
+        dated = [(each["id"], each["createdTS"]) for each in everywhere["data"][1:]]
+        assert dated == [
+            ("sha256:11", 1_800_000_000_000), ("sha256:0f", 1_700_000_000_000), ("sha256:0d", None), ("sha256:0e", None),
+        ], "a time that is none takes nobody's images from the list"  # fmt: skip
+        assert (everywhere["data"][4]["names"], everywhere["data"][4]["digests"]) == ([], [])
         assert everywhere["unanswered"] == []
         assert (await images(api, f"/v1/hosts/{first}/images"))["data"] == everywhere["data"][:1]
 
 
-async def test_who_can_not_or_does_not_answer_is_named_with_the_reason(api: Api, nats_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_images, "SECONDS", 3.0)
+async def test_who_can_not_or_does_not_answer_is_named_with_the_reason(
+    api: Api, nats_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "SECONDS", 5.0)
     broken, _ = await a_host(api, name="broken")
-    _, _ = await a_host(api, name="silent")
+    await a_host(api, name="silent")
+    stuck, _ = await a_host(api, name="stuck")
+    odd, _ = await a_host(api, name="odd")
     old, _ = await a_host(api, name="old")
-    robbed, _ = await a_host(api, name="robbed")
     await api.add("host", kind="docker", name="without")
-    await api.add("host", kind="sim", name="simulated")
+    away = "the Docker engine at /sock can't be reached"
     async with (
-        an_agent(nats_url, broken, transitioning="error", message="the Docker engine at /sock can't be reached"),
-        an_agent(nats_url, old, data={"resources": []}),
-        an_agent(nats_url, robbed, in_the_name_of=robbed + 1000, data={"images": [BUSYBOX]}),
+        an_agent(nats_url, broken, Engine([], broken=away), tmp_path),
+        an_agent(nats_url, stuck, Engine([[BUSYBOX]], stuck=True), tmp_path),
+        an_agent(nats_url, odd, Engine(["all of them"]), tmp_path),
+        an_agent(nats_url, old, SimulatedDriver("engine"), tmp_path),
     ):
         found = await images(api)
     assert found["data"] == []
     reasons = {each["hostName"]: each["reason"] for each in found["unanswered"]}
-    assert reasons.pop("broken") == "the Docker engine at /sock can't be reached"
-    assert "is away" in reasons.pop("silent")
-    assert "is away" in reasons.pop("robbed"), "what another agent says in its name does not count"
-    assert "is older than this server" in reasons.pop("old")
-    assert reasons == {"without": "the host has no agent", "simulated": "hosts of kind sim have no images that could be listed"}
+    assert reasons.pop("broken") == away
+    assert "of silent is not connected" in reasons.pop("silent")
+    assert reasons.pop("stuck") == "stuck did not list its images within 5 seconds"
+    assert "what odd lists is no list of at most" in reasons.pop("odd")
+    assert "can't answer images" in reasons.pop("old")
+    assert reasons == {"without": "without has no agent"}
 
 
-async def test_who_is_heard_by_nobody_is_not_waited_for(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_images, "SECONDS", 600.0)
-    await a_host(api, name="silent")
-    async with asyncio.timeout(60):
-        assert [each["hostName"] for each in (await images(api))["unanswered"]] == ["silent"]
+async def test_hosts_that_have_no_images_are_not_asked_for_them(api: Api) -> None:
+    simulated = await api.add("host", kind="sim", name="simulated")
+    assert await images(api) | {"links": {}} == {
+        "type": "collection", "resourceType": "hostImage", "links": {}, "data": [], "unanswered": [],
+    }  # fmt: skip
+    (unanswered,) = (await images(api, f"/v1/hosts/1h{simulated}/images"))["unanswered"]
+    assert unanswered["reason"] == "hosts of kind sim have no images that could be listed", "who asks for its images is told"
 
 
 async def test_what_is_no_host_has_no_images(api: Api) -> None:
@@ -122,11 +145,3 @@ async def test_without_nats_nobody_is_asked_and_that_is_said(store: PostgresStor
         answer = await api.http.get("/v1/hosts/images")
         assert answer.status_code == 503
         assert "NATS is away" in answer.text
-
-
-async def test_a_time_that_is_none_takes_nobody_s_images_from_the_list(api: Api, nats_url: str) -> None:
-    one, first = await a_host(api, name="one")
-    two, second = await a_host(api, name="two")
-    async with an_agent(nats_url, one, data={"images": [BUSYBOX]}), an_agent(nats_url, two, data={"images": [NEVER]}):
-        everywhere = await images(api)
-    assert [(each["hostId"], each["createdTS"]) for each in everywhere["data"]] == [(first, 1_700_000_000_000), (second, None)]

@@ -27,7 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.docker.images import MACHINES
+from agents.docker.busybox import MACHINES
 from tests.support.lab import LabHost, lab_folder
 from tests.support.server import CHECKOUT
 from tests.support.small_server import Answering, SmallServer, served

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import socket
 import urllib.request
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from docker.errors import ImageNotFound
 
 from agents.docker import DockerDriver, NoEngine, default_image, ensure_default_image, reach
-from agents.docker.images import busybox_tar, image_from_busybox, is_static, static_busybox
+from agents.docker.busybox import busybox_tar, image_from_busybox, is_static, static_busybox
 from agents.process.agent import Agent
 from tests.agents.orders import Ear, Json, activate, command, deactivate, in_pool, instance, on_host, on_pool, purge
 from tests.support.lab import LabHost, names
@@ -201,7 +202,7 @@ async def test_images_are_found_pulled_in_vain_or_imported_from_the_agents_folde
     there = await ear.ask(command("storage.image.activate", in_pool(f"docker:{host.image}"), agent=ear.agent))
     told = there.data["+data"]["dockerImage"]
     assert (told["fullName"], told["namespace"], told["tag"]) == (host.image, "corral", "latest")
-    assert told["id"] == client.inspect_image(host.image)["Id"]  # type: ignore[no-untyped-call]
+    assert told["id"] == client.inspect_image(host.image)["Id"]
 
     sent = command("storage.image.activate", in_pool("docker:127.0.0.1:1/none:1"), agent=ear.agent)
     missing = await ear.ask(sent)
@@ -221,7 +222,15 @@ async def test_images_are_found_pulled_in_vain_or_imported_from_the_agents_folde
     removed = await ear.ask(command("storage.image.remove", inside, agent=ear.agent))
     assert removed.transitioning is None
     with pytest.raises(ImageNotFound):
-        client.inspect_image(name)  # type: ignore[no-untyped-call]
+        client.inspect_image(name)
+
+
+async def test_a_link_to_what_is_not_there_tells_on_which_host_and_what_to_do(agent: DockerDriver, ear: Ear, host: LabHost) -> None:
+    (described, *_), owner = await agent.resources({}), str(uuid.uuid4())
+    links = [{"id": 1, "linkName": "db", "targetInstance": {"uuid": owner}}]
+    answer = await ear.ask(activate({**container(host), "instanceLinks": links}, agent=ear.agent))
+    wrong = f"link db leads to instance {owner}, which has no container on host {described['name']}: place both on one host"
+    assert wrong in str(answer.transitioningMessage)
 
 
 async def test_a_container_that_never_ran_is_made_anew_for_a_newer_start(

@@ -70,7 +70,7 @@ async def given(*pieces: Json) -> AsyncGenerator[Json, None]:
 @pytest.fixture(params=["socket", "address"])
 async def live(request: pytest.FixtureRequest, docker_hosts: dict[str, LabHost], tmp_path: Path) -> AsyncIterator[Live]:
     host = next(iter(docker_hosts.values()))
-    driver = DockerDriver(host.base_url if request.param == "socket" else f"tcp://{host.address}:2375")
+    driver = DockerDriver(host.base_url if request.param == "socket" else f"tcp://{host.address}:2375", name="rack-1")
     await driver.open(tmp_path)
     client = docker.APIClient(host.base_url, version="auto", timeout=30)
     live = Live(driver, client, host.image)
@@ -184,7 +184,7 @@ async def test_what_does_not_run_or_is_not_there_is_refused(live: Live) -> None:
             await live.all(verb, own, command=["ls"])
         assert refused.value.code == NOT_RUNNING
     assert await live.lines(own) == []
-    with pytest.raises(LiveRefused) as absent:
+    with pytest.raises(LiveRefused, match=r"web has no container on host rack-1: .*Start it") as absent:
         await live.all("logs", str(uuid.uuid4()))
     assert absent.value.code == NOT_THERE
 

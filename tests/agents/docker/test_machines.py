@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import subprocess
 import tarfile
 from collections.abc import AsyncIterator, Iterator
@@ -161,7 +162,7 @@ def test_a_guest_that_switches_itself_off_ends_its_container(engine: docker.APIC
     disk.write_bytes(guest("bye", power_off=True))
     name = "corral/test-machine-off:latest"
     machine_image(engine, disk, name)
-    container = engine.create_container_from_config(machine_body(machine(), {"Image": name, "HostConfig": {}}), None)["Id"]  # type: ignore[no-untyped-call]
+    container = engine.create_container_from_config(machine_body(machine(), {"Image": name, "HostConfig": {}}), None)["Id"]
     try:
         engine.put_archive(container, FOLDER, config_archive(machine()))
         engine.start(container)
@@ -181,3 +182,15 @@ def test_a_disk_that_is_none_or_is_not_whole_is_refused(engine: docker.APIClient
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", "raw", str(over)], check=True, timeout=30)
     with pytest.raises(DriverError, match=r"not whole, it lies over .*base\.img"):
         machine_image(engine, over, IMAGE)
+
+
+def test_an_image_for_which_there_is_no_room_is_told_with_where_it_was_to_be(engine: docker.APIClient, tmp_path: Path) -> None:
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(guest("big"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, before[1]))
+    try:
+        with pytest.raises(DriverError, match=r"the image of .*disk\.img can't be written: .*TMPDIR"):
+            machine_image(engine, disk, IMAGE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

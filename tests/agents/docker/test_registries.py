@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
-from collections.abc import Iterator
+import tarfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
+import docker
 import pytest
 
-from agents.docker.pulling import Layers, split_name
+from agents.docker.pulling import Layers, load, split_name
+from agents.driver import DriverError
+from agents.live import Question
 from agents.wire import Message
 from tests.agents.docker.box import SECONDS, DockerBox
 from tests.agents.orders import command, in_pool
@@ -36,6 +42,16 @@ def a_name(registry: RunningRegistry) -> str:
 
 async def activate(box: DockerBox, name: str, **image: Any) -> Message:
     return await box.ear.ask(command("storage.image.activate", in_pool(f"docker:{name}", **image), agent=box.ear.agent), SECONDS)
+
+
+async def images(box: DockerBox) -> list[dict[str, Any]]:
+    """As the engine lists them."""
+    asked = box.driver.live(Question(query="q", verb="images", instance={}), nothing())
+    return [image async for piece in asked for image in piece["listed"]]
+
+
+async def nothing() -> AsyncIterator[dict[str, Any]]:
+    yield {"eof": True}
 
 
 @pytest.mark.parametrize("auth", ["basic", "token"])
@@ -66,9 +82,9 @@ async def test_an_image_is_pulled_by_its_digest_and_runs_by_it(box: DockerBox, p
         told = (await activate(box, name)).data["+data"]["dockerImage"]
         assert (told["fullName"], told["qualifiedName"], told["tag"]) == (name, qualified, registry.digest)
         assert await box.printed(box.container("echo by digest", imageUuid=f"docker:{name}")) == "by digest\n"
-        (listed,) = [each for each in await box.driver.images() if name in each["digests"]]
-        assert listed["names"] == []
-        assert listed["id"] == told["id"]
+        (listed,) = [each for each in await images(box) if name in (each["RepoDigests"] or ())]
+        assert not listed["RepoTags"] or listed["RepoTags"] == ["<none>:<none>"]
+        assert listed["Id"] == told["id"]
         both = await activate(box, f"{qualified}:7@{registry.digest}")
         assert both.data["+data"]["dockerImage"]["fullName"] == name, "a digest says more than the tag beside it"
         missing = await activate(box, f"{qualified}@sha256:{'0' * 64}")
@@ -98,9 +114,9 @@ async def test_a_pull_tells_how_far_it_is(box: DockerBox, pulled: list[str]) -> 
 
 
 async def test_images_are_those_that_the_engine_has(box: DockerBox) -> None:
-    ours = next(each for each in await box.driver.images() if box.host.image in each["names"])
-    inspected = box.client.inspect_image(box.host.image)  # type: ignore[no-untyped-call]
-    assert (ours["id"], ours["size"]) == (inspected["Id"], inspected["Size"])
+    ours = next(each for each in await images(box) if box.host.image in (each["RepoTags"] or ()))
+    inspected = box.client.inspect_image(box.host.image)
+    assert (ours["Id"], ours["Size"]) == (inspected["Id"], inspected["Size"])
 
 
 def test_what_an_engine_tells_of_layers_adds_up() -> None:
@@ -129,3 +145,13 @@ def test_what_an_engine_tells_of_layers_adds_up() -> None:
 )
 def test_a_name_is_a_repository_and_a_tag_or_digest(name: str, parts: tuple[str, str]) -> None:
     assert split_name(name) == parts
+
+
+def test_a_file_that_the_agent_can_not_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))  # root, as whom tests may run, may read all
+
+    (tmp_path / "app.tar").write_bytes(b"")
+    monkeypatch.setattr(tarfile, "open", denied)
+    with pytest.raises(DriverError, match=r"the agent's user must be able to read .*app\.tar \(Permission denied\)"):
+        load(docker.APIClient(version="1.41"), "app:1", f"file://{tmp_path}/app.tar", tmp_path, lambda text, percent: None)

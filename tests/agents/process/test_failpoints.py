@@ -94,7 +94,7 @@ class DockerLife(Life):
 
     def _has_image(self) -> bool:
         try:
-            self.client.inspect_image(self.image)  # type: ignore[no-untyped-call]
+            self.client.inspect_image(self.image)
         except ImageNotFound:
             return False
         return True
