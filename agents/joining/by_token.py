@@ -26,6 +26,11 @@ KEY, KEYS = "registration-key", "keys.json"
 TOKEN = "registrationToken"
 """What stands in the place of an access key where a registration token is the secret one."""
 
+TAKEN_BACK = (
+    "it does not take the keys that this machine was given when it joined: its agent was deactivated or removed, or this is another Corral. "
+    "Activate the agent, or join anew with another --home (or without the folder of this one)"
+)
+
 PATIENCE = 30.0
 """Seconds for which the keys are waited for in one try."""
 FIRST_LOOK, LONGEST_LOOK = 0.03, 0.5
@@ -87,7 +92,7 @@ def join(url: str, folder: Path, token: Credentials, tls: ssl.SSLContext | None 
 
 def place_of(url: str, member: Member, *, created: bool, tls: ssl.SSLContext | None = None) -> Place:
     """Where a machine that has joined is to work. Raises RegistrationRefused, ServerAway."""
-    server = Server(url, member.keys, tls)
+    server = Server(url, member.keys, tls, TAKEN_BACK)
     told = server.get("corral/info")
     return Place(member.number, nats_address(told, server.base), created, told)
 
