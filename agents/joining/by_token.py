@@ -27,8 +27,8 @@ TOKEN = "registrationToken"
 """What stands in the place of an access key where a registration token is the secret one."""
 
 TAKEN_BACK = (
-    "it does not take the keys that this machine was given when it joined: its agent was deactivated or removed, or this is another Corral. "
-    "Activate the agent, or join anew with another --home (or without the folder of this one)"
+    "it does not take the keys that this machine was given when it joined: its agent was deactivated or removed, or this is another "
+    "Corral. Activate the agent, or join anew with another --home (or without the folder of this one)"
 )
 
 PATIENCE = 30.0

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
-from deploy.cli.client import Client, base_url, home, is_own, remembered
+from deploy.cli.client import base_url, home, is_own, remembered
 from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.keys import key_for, trusting
 from deploy.cli.options import SERVER, Url, command, is_from_variable
@@ -21,8 +18,6 @@ from deploy.settings import TEMPLATES, LogFormat, LogLevel, MachineType
 
 if TYPE_CHECKING:
     from agents.run import AgentOptions
-
-ACTIVE_SECONDS = 60.0
 
 
 def register(app: typer.Typer) -> None:
@@ -169,49 +164,13 @@ async def _run(options: AgentOptions) -> None:
     from agents.driver import DriverError
     from agents.joining.registration import RegistrationRefused
     from agents.process.ledger import LedgerInUse
-    from agents.run import HEARS, own_uuid, run_agent
+    from agents.run import run_until_ended
 
-    hears = asyncio.Event()
-
-    def say(sentence: str) -> None:
-        err().print(Text(sentence))
-        if sentence.startswith(HEARS):
-            hears.set()
-
-    working = asyncio.create_task(run_agent(options, say))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, working.cancel)
     try:
-        telling = asyncio.create_task(_tell_when_active(options, own_uuid(options.folder), hears))
-        await asyncio.wait({working})
-        telling.cancel()
-        await working
+        await run_until_ended(options, lambda sentence: err().print(Text(sentence)), _say_active)
     except (RegistrationRefused, LedgerInUse, DriverError) as error:
         raise Failed(str(error)) from None
-    except asyncio.CancelledError:
-        say("Stopped. What runs here goes on running; a later start with this --home takes it up again")
 
 
-async def _tell_when_active(options: AgentOptions, uuid: str, hears: asyncio.Event) -> None:
-    """Says which hosts this agent brought, once it hears commands and the server has taken them in."""
-    await hears.wait()
-    deadline = time.monotonic() + ACTIVE_SECONDS
-    while time.monotonic() < deadline:
-        with suppress(Failed):  # the server may be away: the agent itself waits for it
-            names = await asyncio.to_thread(_active_hosts, options, uuid)
-            if names:
-                out().print(Text(f"It takes instances, as host {', '.join(names)}", style="green"))
-                return
-        await asyncio.sleep(0.3)
-
-
-def _active_hosts(options: AgentOptions, uuid: str) -> list[str]:
-    from agents.joining.by_token import joined
-
-    member = joined(options.folder)
-    known = {"uuid": uuid} if member is None else {"id": f"1a{member.number}"}
-    with Client(options.url) as client:
-        for agent in client.all("/v1/agents", **known):
-            if agent["state"] == "active":
-                return [each["id"] for each in client.all("/v1/hosts", agentId=agent["id"]) if each["state"] == "active"]
-    return []
+def _say_active(hosts: list[str]) -> None:
+    out().print(Text(f"It takes instances, as host {', '.join(hosts)}" if hosts else "It is active", style="green"))

@@ -204,22 +204,26 @@ def test_what_is_not_the_servers_code_is_not_run(home: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.timeout(120)
-def test_corral_agent_joins_by_the_address_alone(home: Path, tmp_path: Path) -> None:
-    with Server(home, hosts="none") as server, server.http() as http:
-        url = joining(http).split("'")[1]
-        corral = [sys.executable, "-m", "deploy.cli", "agent", "--sim", "--home", str(tmp_path / "agent"), "--join"]
-        kept = {"PATH": os.environ["PATH"], "CORRAL_HOME": str(tmp_path)}
-        refused = subprocess.run([*corral, f"{server.url}/v1"], env=kept, capture_output=True, text=True, timeout=60, check=False)
-        assert refused.returncode == 2
-        assert "no address to join by" in refused.stderr
-        agent = subprocess.Popen([*corral, url], env=kept, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        try:
-            until(lambda: http.get("/v1/hosts", params={"state": "active"}).json()["data"], lambda seen: len(seen) == 1)
-            [found] = http.get("/v1/agents").json()["data"]
-            assert found["kind"] == "registeredAgent"
-        finally:
-            agent.terminate()
-            agent.wait(20)
+def test_corral_agent_joins_by_the_address_alone_and_says_when_it_is_taken_in(home: Path, tmp_path: Path) -> None:
+    with Server(home, hosts="none", set="api.security.enabled=true") as server:
+        key = json.loads((home / "admin.key").read_bytes())
+        with httpx.Client(base_url=server.url, auth=(key["access"], key["secret"]), timeout=20) as http:
+            url = joining(http).split("'")[1]
+            corral = [sys.executable, "-m", "deploy.cli", "agent", "--sim", "--home", str(tmp_path / "agent"), "--join"]
+            kept = {"PATH": os.environ["PATH"], "CORRAL_HOME": str(tmp_path)}
+            refused = subprocess.run([*corral, f"{server.url}/v1"], env=kept, capture_output=True, text=True, timeout=60, check=False)
+            assert refused.returncode == 2
+            assert "no address to join by" in refused.stderr
+            agent = subprocess.Popen([*corral, url], env=kept, stderr=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+            try:
+                assert agent.stdout is not None
+                assert agent.stdout.readline() == "It is active\n"  # it has the keys of an agent, which sees no documents
+                [host] = until(lambda: http.get("/v1/hosts", params={"state": "active"}).json()["data"], lambda seen: len(seen) == 1)
+                [found] = http.get("/v1/agents").json()["data"]
+                assert (found["kind"], host["agentId"]) == ("registeredAgent", found["id"])
+            finally:
+                agent.terminate()
+                agent.communicate(timeout=20)
 
 
 def joining(http: httpx.Client) -> str:
