@@ -155,10 +155,13 @@ def test_agents_are_made_with_a_form_and_simulated_ones_fetch_their_configuratio
 
 @pytest.mark.timeout(200)
 def test_the_agent_is_replaced_by_the_servers_newer_code_and_started_with_the_machine(home: Path, tmp_path: Path) -> None:
-    with Server(home, hosts="none") as server, server.http() as http, ended(tmp_path) as agent:
-        command = f"{joining(http)} -s -- --sim --name \"it's\""
-        mine = {"CORRAL_HOME": str(tmp_path), "PATH": f"{tmp_path}/bin:/usr/local/bin:/usr/bin:/bin"}
-        assert "It ends with this machine" in shell(command, tmp_path, variables=mine)
+    place = tmp_path / "it's a home"
+    with Server(home, hosts="none") as server, server.http() as http, ended(place) as agent:
+        command = joining(http) + r""" -s -- --sim --name 'it'"'"'s \new'"""
+        mine = {"CORRAL_HOME": str(place), "PATH": f"{tmp_path}/bin:/usr/local/bin:/usr/bin:/bin"}
+        said = shell(command, tmp_path, variables=mine)
+        assert r"Agent it's \new is 1a" in said
+        assert "It ends with this machine" in said
         first = int((agent / "pid").read_text())
 
         (agent / "code").write_text("what an older server gave")
@@ -174,12 +177,13 @@ def test_the_agent_is_replaced_by_the_servers_newer_code_and_started_with_the_ma
         said = shell(f"{command} --boot", tmp_path, variables=mine)
         assert f"An agent of other code is at work here, process {first}" in said
         assert int((agent / "pid").read_text()) != first
-        assert table.read_text() == f"@daily /bin/true\n@reboot /bin/sh {agent}/run\n"
+        daily, at_boot = table.read_text().splitlines()
+        assert (daily, at_boot.split()[0]) == ("@daily /bin/true", "@reboot")
 
         # The machine starts anew, with what cron has of the environment.
         os.kill(int((agent / "pid").read_text()), signal.SIGKILL)
         bare = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
-        booted = subprocess.Popen(["/bin/sh", str(agent / "run")], env=bare, start_new_session=True)
+        booted = subprocess.Popen(["/bin/sh", "-c", f"exec {at_boot.removeprefix('@reboot ')}"], env=bare, start_new_session=True)
         until(lambda: (agent / "agent.log").read_text().count("It is active"), lambda seen: seen == 2)
         [known] = http.get("/v1/agents").json()["data"]
         assert state(http, known, "active") == "active"
