@@ -174,9 +174,10 @@ def register(app: typer.Typer) -> None:
         where = base_url(given)
         tls = trusting(remembered("certificate") if is_own(where) else "") if where.startswith("https") else None
         asyncio.run(_run(AgentOptions(
-            where, place, sim, docker, libvirt, machine_type.chosen, storage, home() / TEMPLATES, migration, console_port, name,
-            host_ip=host_ip, nats=nats, credentials=key_for(home() if is_own(where) else None), token=token, tls=tls,
-            docker_certificates=docker_cert_path, docker_verify=docker_tls_verify, nats_ca=_certificates(nats_ca),
+            where, place, sim=sim, docker=docker, docker_certificates=docker_cert_path, docker_verify=docker_tls_verify, libvirt=libvirt,
+            libvirt_type=machine_type.chosen, libvirt_storage=storage, libvirt_templates=home() / TEMPLATES, libvirt_migration=migration,
+            console_port=console_port, name=name, host_ip=host_ip, nats=nats, nats_ca=_certificates(nats_ca),
+            credentials=key_for(home() if is_own(where) else None), token=token, tls=tls,
         )))  # fmt: skip
 
 
