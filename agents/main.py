@@ -117,4 +117,4 @@ async def _run(options: AgentOptions) -> int:
 
 
 def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)  # noqa: T201 - it is a program of its own
+    sys.stderr.write(f"{sentence}\n")
