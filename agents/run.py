@@ -124,9 +124,9 @@ async def run_agent(options: AgentOptions, say: Say = lambda sentence: None, act
         configuration=_configuration(options), access=_access(options, place),
     )  # fmt: skip
     await agent.start()
-    say(f"Agent {name} is 1a{place.number} ({'new' if place.created else 'known'}) at {options.url}; connecting to NATS at {nats}")
     telling = asyncio.create_task(_tell(agent, options, say, active))
     try:
+        say(f"Agent {name} is 1a{place.number} ({'new' if place.created else 'known'}) at {options.url}; connecting to NATS at {nats}")
         await agent.wait()
     finally:
         telling.cancel()
