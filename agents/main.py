@@ -9,25 +9,19 @@ import argparse
 import asyncio
 import logging
 import os
-import signal
 import sys
-import time
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import structlog
 
 from agents.driver import DriverError
-from agents.joining.by_token import Member, invitation, joined, token_given
+from agents.joining.by_token import Member, invitation, token_given
 from agents.joining.credentials import Credentials
-from agents.joining.registration import RegistrationRefused, Server, ServerAway
+from agents.joining.registration import RegistrationRefused
 from agents.joining.trust import CA, UnreadableCertificate, trusting
 from agents.process.ledger import LedgerInUse
-from agents.run import HEARS, AgentOptions, keep_kind, kind_of, own_uuid, run_agent
-
-ACTIVE_SECONDS = 60.0
-LOOK_SECONDS = 0.2
+from agents.run import AgentOptions, keep_kind, kind_of, run_until_ended
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -114,59 +108,13 @@ def _log(level: str) -> None:
 
 
 async def _run(options: AgentOptions) -> int:
-    hears = asyncio.Event()
-
-    def say(sentence: str) -> None:
-        _say(sentence)
-        if sentence.startswith(HEARS):
-            hears.set()
-
-    working = asyncio.create_task(run_agent(options, say))
-    telling = asyncio.create_task(_tell_when_active(options, hears))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, working.cancel)
-    if options.member is not None:
-        asyncio.get_running_loop().add_reader(sys.stdin, _end_with_stdin, working)
     try:
-        await asyncio.wait({working})
-        await working
+        await run_until_ended(options, _say, lambda hosts: _say("It is active"))
     except (RegistrationRefused, LedgerInUse, DriverError) as error:
         _say(f"Corral: {error}")
         return 1
-    except asyncio.CancelledError:
-        _say("Stopped. What runs here goes on running; a later start with this home takes it up again")
-    finally:
-        telling.cancel()
     return 0
 
 
-def _end_with_stdin(working: asyncio.Task[None]) -> None:
-    if not os.read(sys.stdin.fileno(), 4096):
-        asyncio.get_running_loop().remove_reader(sys.stdin)
-        working.cancel()
-
-
-async def _tell_when_active(options: AgentOptions, hears: asyncio.Event) -> None:
-    """Says so once the server has taken it in with its host, if that is within ACTIVE_SECONDS."""
-    await hears.wait()
-    deadline = time.monotonic() + ACTIVE_SECONDS
-    while time.monotonic() < deadline:
-        with suppress(ServerAway, RegistrationRefused):  # the agent itself goes on trying
-            if await asyncio.to_thread(_is_active, options):
-                _say("It is active")
-                break
-        await asyncio.sleep(LOOK_SECONDS)
-
-
-def _is_active(options: AgentOptions) -> bool:
-    member = options.member or joined(options.folder)
-    if member is None:
-        listed = Server(options.url, options.credentials, options.tls).get("v1/agents", uuid=own_uuid(options.folder)).get("data") or []
-        return any(each.get("state") == "active" for each in listed)
-    told = Server(options.url, member.keys, options.tls).get("corral/info").get("agents") or []
-    # A host that somebody has deactivated is known, too: its agent works for it.
-    return any(each.get("state") == "active" and {"active", "inactive"} & set(each.get("hosts", ())) for each in told)
-
-
 def _say(sentence: str) -> None:
-    print(sentence, file=sys.stderr, flush=True)  # noqa: T201 - it is a program of its own
+    sys.stderr.write(f"{sentence}\n")

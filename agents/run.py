@@ -1,12 +1,21 @@
-"""`corral agent`: registers with a server, then works for it until it is stopped. Server, NATS and engine may come later, and come back."""
+"""An agent at work, as `corral agent` and the agent in one file (agents.main) have it: registered with a server, until it is stopped.
+
+    registered or joined -> its key for NATS -> agents.process.agent -> heard, and taken in by the server, with its hosts
+
+Server, NATS and engine may come later, and come back.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 import ssl
+import sys
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +28,8 @@ from agents.joining.access import Access, believed, own_seed, public
 from agents.joining.by_token import Member, join, joined, place_of
 from agents.joining.credentials import Credentials
 from agents.joining.files import keep
-from agents.joining.registration import Place, RegistrationRefused, ServerAway, register, register_key
+from agents.joining.registration import Place, RegistrationRefused, Server, ServerAway, register, register_key
+from agents.joining.taken_in import hosts_taken_in
 from agents.process.agent import CONCURRENCY, Agent
 from agents.process.configuration import Configuration
 from agents.several import SeveralDrivers
@@ -33,10 +43,16 @@ log = structlog.get_logger("corral.agent.run")
 
 FIRST_RETRY, MOST_RETRY = 1.0, 15.0
 
-HEARS = "It hears commands"
+ACTIVE_SECONDS = 60.0
+"""For which the server is asked whether it has taken the agent in; who joins waits for that."""
+FIRST_LOOK, MOST_LOOK = 0.05, 0.5
+"""Seconds between two times, growing from the one to the other."""
 
 Say = Callable[[str], None]
 """Tells the person at the terminal, in whole sentences."""
+
+Active = Callable[[list[str]], None]
+"""Told once that the server has taken the agent in, with the ids of its hosts that take instances (so far as it says them)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +98,21 @@ class AgentOptions:
     """Whether the engine's certificate is verified; None: with a folder that was given yes, else as DOCKER_TLS_VERIFY says."""
 
 
-async def run_agent(options: AgentOptions, say: Say = lambda sentence: None) -> None:
+async def run_until_ended(options: AgentOptions, say: Say, active: Active) -> None:
+    """`run_agent` until SIGINT or SIGTERM comes, or, where the server started it over ssh, stdin ends. Raises what that raises."""
+    loop = asyncio.get_running_loop()
+    working = asyncio.create_task(run_agent(options, say, active))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, working.cancel)
+    if options.member is not None:
+        loop.add_reader(sys.stdin, _end_with_stdin, working)
+    try:
+        await working
+    except asyncio.CancelledError:
+        say("Stopped. What runs here goes on running; a later start with this --home takes it up again")
+
+
+async def run_agent(options: AgentOptions, say: Say = lambda sentence: None, active: Active = lambda hosts: None) -> None:
     """Works until it is cancelled, and stops in order then. Raises RegistrationRefused, LedgerInUse, DriverError."""
     own = own_uuid(options.folder, options.uuid)
     name = options.name or socket.gethostname()
@@ -94,21 +124,38 @@ async def run_agent(options: AgentOptions, say: Say = lambda sentence: None) -> 
         configuration=_configuration(options), access=_access(options, place),
     )  # fmt: skip
     await agent.start()
+    telling = asyncio.create_task(_tell(agent, options, say, active))
     try:
         say(f"Agent {name} is 1a{place.number} ({'new' if place.created else 'known'}) at {options.url}; connecting to NATS at {nats}")
-        ready = asyncio.create_task(agent.ready.wait())
-        ended = asyncio.create_task(agent.wait())
-        try:
-            await asyncio.wait({ready, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if ready.done():
-                say(f"{HEARS}. Ctrl-C stops it; what runs on this host goes on running")
-            await ended
-        finally:
-            ready.cancel()
-            ended.cancel()
-            await asyncio.wait({ready, ended}, timeout=1)
+        await agent.wait()
     finally:
+        telling.cancel()
         await agent.stop()
+
+
+async def _tell(agent: Agent, options: AgentOptions, say: Say, active: Active) -> None:
+    await agent.ready.wait()
+    say("It hears commands. Ctrl-C stops it; what runs on this host goes on running")
+    pause = FIRST_LOOK
+    with suppress(TimeoutError):
+        async with asyncio.timeout(ACTIVE_SECONDS):
+            while (hosts := await asyncio.to_thread(_taken_in, options, agent.uuid)) is None:
+                await asyncio.sleep(pause)
+                pause = min(MOST_LOOK, 1.5 * pause)
+            active(hosts)
+
+
+def _taken_in(options: AgentOptions, uuid: str) -> list[str] | None:
+    try:
+        return hosts_taken_in(Server(options.url, _keys(options), options.tls), uuid, _member(options))
+    except (ServerAway, RegistrationRefused):  # the agent itself goes on trying
+        return None
+
+
+def _end_with_stdin(working: asyncio.Task[None]) -> None:
+    if not os.read(sys.stdin.fileno(), 4096):
+        asyncio.get_running_loop().remove_reader(sys.stdin)
+        working.cancel()
 
 
 def own_uuid(folder: Path, given: str | None = None) -> str:
@@ -155,7 +202,7 @@ async def _registered(options: AgentOptions, own: str, name: str, kind: str, say
 
 def _place(options: AgentOptions, own: str, name: str, kind: str) -> Place:
     """A machine that has joined knows its place; one with a token joins; another is registered with an API key, or without any."""
-    member = options.member or joined(options.folder)
+    member = _member(options)
     created = member is None
     if member is None and options.token is None:
         place = register(options.url, own, name, kind, options.credentials, options.tls)
@@ -167,10 +214,18 @@ def _place(options: AgentOptions, own: str, name: str, kind: str) -> Place:
     return place
 
 
+def _member(options: AgentOptions) -> Member | None:
+    return options.member or joined(options.folder)
+
+
+def _keys(options: AgentOptions) -> Credentials | None:
+    """Those with which it speaks to the server: its own, once it has them."""
+    member = _member(options)
+    return member.keys if member is not None else options.credentials
+
+
 def _give_key(options: AgentOptions, number: int) -> None:
-    member = options.member or joined(options.folder)
-    credentials = member.keys if member is not None else options.credentials
-    register_key(options.url, number, public(own_seed(options.folder)), credentials, options.tls)
+    register_key(options.url, number, public(own_seed(options.folder)), _keys(options), options.tls)
 
 
 def _access(options: AgentOptions, place: Place) -> Access:
@@ -186,8 +241,7 @@ def _configuration(options: AgentOptions) -> Configuration:
     """Items are fetched with the agent's own keys, and put into force in its folder."""
 
     async def keys(agent: int) -> Credentials | None:
-        member = options.member or joined(options.folder)
-        return member.keys if member is not None else options.credentials
+        return _keys(options)
 
     url = f"{options.url.rstrip('/').removesuffix('/v1')}/v1"
     return Configuration(keys, options.folder / "config", url, options.tls, through=options.member is not None)

@@ -21,6 +21,7 @@ def unpacked(file: str) -> str:
     folder = os.path.join(os.path.abspath(home), "agent-code", content)
     if not os.path.isdir(folder):
         half = f"{folder}.{os.getpid()}"
+        shutil.rmtree(half, ignore_errors=True)  # a start that died in the middle left it: in a container all have the same number
         os.makedirs(half, 0o700)
         with zipfile.ZipFile(file) as packages:
             packages.extractall(half)

@@ -213,10 +213,14 @@ class LocalHosts:
             known = agent.id in self._running or agent.id in self._elsewhere
             if known or not str(agent.row.get("uri") or "").startswith("sim://"):
                 continue
-            if await self._claimed(agent.row["uuid"]):
-                await self._start(agent.id, agent.row["uuid"], self._simulated(agent))
-            else:
+            if not await self._claimed(agent.row["uuid"]):
                 self._elsewhere.add(agent.id)
+                continue
+            try:
+                await self._start(agent.id, agent.row["uuid"], self._simulated(agent))
+            except Exception:  # one agent's trouble is no other's
+                log.exception("A simulated agent can't be started; it is tried again with the next news of agents", action="sim-broke",
+                              agent=agent.id)  # fmt: skip
         for number in list(self._running):
             present = self._fleet.get("agent", number)
             if present is not None and present.removed:

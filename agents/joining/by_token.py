@@ -1,6 +1,6 @@
 """How a machine joins with a registration token: it registers under a key of its own, and is given an agent's keys. Functions here block.
 
-    key (made once, kept) -> POST register -> GET register?key= until its keys are there -> number and keys (kept)
+    key (made once, kept) -> POST register -> GET register?key= until it has keys -> number and keys (kept)
 
 Every step may happen again: what is kept in the agent's folder makes the same machine the same agent.
 """
@@ -26,9 +26,15 @@ KEY, KEYS = "registration-key", "keys.json"
 TOKEN = "registrationToken"
 """What stands in the place of an access key where a registration token is the secret one."""
 
+TAKEN_BACK = (
+    "it does not take the keys that this machine was given when it joined: its agent was deactivated or removed, or this is another "
+    "Corral. Activate the agent, or join anew with another --home (or without the folder of this one)"
+)
+
 PATIENCE = 30.0
 """Seconds for which the keys are waited for in one try."""
-LOOK = 0.25
+FIRST_LOOK, LONGEST_LOOK = 0.03, 0.5
+"""Seconds between two looks, growing from the one to the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +75,14 @@ def join(url: str, folder: Path, token: Credentials, tls: ssl.SSLContext | None 
     """Registers this machine, or finds the registration of an earlier try. Raises RegistrationRefused, ServerAway."""
     key = _kept_key(folder)
     server = Server(url, token, tls)
-    deadline = time.monotonic() + PATIENCE
-    while (row := _registered(server, key)) is None:
-        server.create("v1/register", {"key": key}, {"key": key})  # who was faster was an earlier try of ours: the key is nobody else's
+    server.create("v1/register", {"key": key}, {"key": key})  # who was faster was an earlier try of ours: the key is nobody else's
+    deadline, pause = time.monotonic() + PATIENCE, FIRST_LOOK
+    while not _has_keys(row := _registered(server, key)):
         if time.monotonic() > deadline:
-            raise ServerAway(f"{server.base} does not show the registration of this machine")
-        time.sleep(LOOK)
-    while not (row.get("state") == "active" and row.get("accessKey") and row.get("secretKey")):
-        if time.monotonic() > deadline:
-            raise ServerAway(f"{server.base} has no keys for this machine yet: its registration is {row.get('state')}")
-        time.sleep(LOOK)
-        row = _registered(server, key) or row
+            shown = f"its registration is {row.get('state')}" if row else "it does not show its registration"
+            raise ServerAway(f"{server.base} has no keys for this machine yet: {shown}")
+        time.sleep(pause)
+        pause = min(LONGEST_LOOK, 2 * pause)
     number = (row.get("data") or {}).get("agentId")
     if not isinstance(number, int):
         raise RegistrationRefused(f"{server.base} says of no agent that it is this machine's: is it a Corral server?")
@@ -89,14 +92,19 @@ def join(url: str, folder: Path, token: Credentials, tls: ssl.SSLContext | None 
 
 def place_of(url: str, member: Member, *, created: bool, tls: ssl.SSLContext | None = None) -> Place:
     """Where a machine that has joined is to work. Raises RegistrationRefused, ServerAway."""
-    server = Server(url, member.keys, tls)
+    server = Server(url, member.keys, tls, TAKEN_BACK)
     told = server.get("corral/info")
     return Place(member.number, nats_address(told, server.base), created, told)
 
 
-def _registered(server: Server, key: str) -> dict[str, Any] | None:
+def _registered(server: Server, key: str) -> dict[str, Any]:
+    """{}: not to be seen yet."""
     listed = server.get("v1/register", key=key).get("data") or []
-    return next((each for each in listed if each.get("key") == key and not each.get("removed")), None)
+    return next((each for each in listed if each.get("key") == key and not each.get("removed")), {})
+
+
+def _has_keys(row: dict[str, Any]) -> bool:
+    return row.get("state") == "active" and bool(row.get("accessKey") and row.get("secretKey"))
 
 
 def _kept_key(folder: Path) -> str:

@@ -17,6 +17,8 @@ from agents.joining.credentials import Credentials
 
 Json = dict[str, Any]
 
+WANTED = "give the API key of an account that may register agents, or a registration token that is in force"
+
 _NUMBER = re.compile(r"(?:1a)?(\d+)")
 
 
@@ -78,9 +80,10 @@ def nats_address(info: dict[str, Any], base: str) -> str:
 
 
 class Server:
-    """The few requests, with their errors sorted into "not now" and "never"."""
+    """The few requests, with their errors sorted into "not now" and "never". `wanted`: what is to be done where it lets nobody in."""
 
-    def __init__(self, url: str, credentials: Credentials | None, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, url: str, credentials: Credentials | None, tls: ssl.SSLContext | None = None, wanted: str = WANTED) -> None:
+        self._wanted = wanted
         self.base = url.rstrip("/").removesuffix("/v1")
         try:
             self._api = Api(self.base, credentials, tls)
@@ -108,8 +111,7 @@ class Server:
             if error.status in taken and ("NotUnique" in error.words or "Conflict" in error.words):
                 return None
             if error.status in (401, 403):
-                wanted = "give the API key of an account that may register agents, or a registration token that is in force"
-                raise RegistrationRefused(f"{error}: {wanted}") from None
+                raise RegistrationRefused(f"{error}: {self._wanted}") from None
             if error.status >= 500 or error.status == 429:
                 raise ServerAway(str(error)) from None
             raise RegistrationRefused(str(error)) from None

@@ -76,6 +76,8 @@ class Outstanding:
     """Whoever is asked need not know that it was asked before: it has its time before it is asked again, unless nobody listens."""
     unheard: float = FIRST_RESEND
     """Seconds until it is sent again then."""
+    missed: bool = False
+    """NATS says that nobody heard it when it was sent last."""
     ties: Ties = NO_TIES
     """What ties it to the request that led to it."""
     delegated: Delegated | None = None
@@ -272,9 +274,12 @@ class Dispatch:
         self._places.leave(each.ask)
 
     def unheard(self, ask: str) -> None:
-        """NATS says that nobody listens: as nobody is at work on it, it is sent again soon."""
+        """NATS says that nobody listens: as nobody is at work on it, it is sent again soon, and at once when its agent shows itself."""
         each = self._by_ask.get(ask)
-        if each is not None and each.at_leisure:
+        if each is None:
+            return
+        each.missed = True
+        if each.at_leisure:
             each.until_resend = min(each.until_resend, each.unheard)
             each.unheard = min(MOST_RESEND, each.unheard * 2)
 
@@ -283,9 +288,9 @@ class Dispatch:
         return {each.root for each in self._by_ask.values() if each.handler and (each.command, each.handler) not in in_force}
 
     def nudge(self, agent: int) -> None:
-        """The agent shows itself: what it has not answered is sent again at once."""
+        """The agent shows itself: what it has not answered is sent again at once, unless it may have come just now."""
         for each in self._by_ask.values():
-            if agent in (each.agent, each.through) and not each.answered and each.waited >= FIRST_RESEND:
+            if agent in (each.agent, each.through) and not each.answered and (each.missed or each.waited >= FIRST_RESEND):
                 each.until_resend = 0.0
 
     def hurry(self, root: str) -> None:
@@ -370,6 +375,7 @@ class Dispatch:
             each.reply = reply_subject(partition_of(each.root), each.through, each.ask)
             each.subject = command_subject(each.through, message.name)
             each.payload = replace(message, replyTo=each.reply).encode()
+        each.missed = False
         reach_all("before", "publish", [each.command])
         trace = each.ties.hop(each.ask)
         headers = trace.headers() if trace is not None else None

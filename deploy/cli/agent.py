@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import time
-from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
-from deploy.cli.client import Client, base_url, home, is_own, remembered
+from deploy.cli.client import base_url, home, is_own, remembered
 from deploy.cli.errors import Failed, WrongUse
 from deploy.cli.keys import key_for, trusting
 from deploy.cli.options import SERVER, Url, command, is_from_variable
@@ -22,18 +20,24 @@ from deploy.settings import TEMPLATES, LogFormat, LogLevel, MachineType
 if TYPE_CHECKING:
     from agents.run import AgentOptions
 
-ACTIVE_SECONDS = 60.0
+
+CONTAINERS, MACHINES = "Containers", "Virtual machines"
+"""Panels of its help."""
+
+
+def _words(choice: type[StrEnum]) -> str:
+    return ", ".join(choice)
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the CLI."""
 
     @command(app, "agent", SERVER, [
-        "corral agent --url http://10.0.0.1:8080          (this machine's Docker becomes a host of that Corral)",
-        "corral agent --docker tcp://10.0.0.7:2376 --docker-cert-path ./certs   (an engine elsewhere, over TLS)",
-        "corral agent --libvirt qemu:///system            (virtual machines; with --docker URL beside it, both)",
-        "corral agent --join 'http://10.0.0.1:8080/v1/scripts/1B7D...'   (the same with a registration token, by its registrationUrl)",
-        "corral agent --sim --name paper --home ./paper   (a simulated host, to try things out)",
+        "corral agent --url http://10.0.0.1:8080     (its Docker becomes a host)",
+        "corral agent --join 'http://10.0.0.1:8080/v1/scripts/1B7D...'     (by a token)",
+        "corral agent --docker tcp://10.0.0.7:2376 --docker-cert-path ./certs",
+        "corral agent --libvirt qemu:///system     (with --docker URL, too: both)",
+        "corral agent --sim --name paper --home ./paper     (to try things out)",
     ])  # fmt: skip
     def agent(
         context: typer.Context,
@@ -42,37 +46,15 @@ def register(app: typer.Typer) -> None:
             str | None,
             typer.Option("--join", metavar="URL", help="The address of a registration token's script: names the server, and joins it."),
         ] = None,
-        docker: Annotated[
-            str | None,
-            typer.Option(
-                "--docker", metavar="URL", envvar="CORRAL_DOCKER", help="The Docker engine.", show_default="DOCKER_HOST, or the socket"
-            ),
+        name: Annotated[
+            str | None, typer.Option("--name", metavar="NAME", help="What people call it.", show_default="this machine's name")
         ] = None,
-        docker_cert_path: Annotated[
-            Path | None,
-            typer.Option(
-                "--docker-cert-path", metavar="DIR", help="ca.pem, cert.pem and key.pem, for an engine with TLS.",
-                show_default="DOCKER_CERT_PATH",
-            ),
-        ] = None,
-        docker_tls_verify: Annotated[
-            bool | None,
-            typer.Option(
-                "--docker-tls-verify/--no-docker-tls-verify", help="Whether the engine's certificate must be its authority's.",
-                show_default="yes with a DIR, else as DOCKER_TLS_VERIFY says",
-            ),
-        ] = None,
-        libvirt: Annotated[
-            str | None,
-            typer.Option(
-                "--libvirt", metavar="URI", envvar="CORRAL_LIBVIRT", help="The libvirt, for virtual machines.", show_default="none"
-            ),
-        ] = None,
-        sim: Annotated[bool, typer.Option("--sim", help="Simulate a host instead.")] = False,
-        name: Annotated[str | None, typer.Option("--name", help="What people call it.", show_default="this machine's name")] = None,
         folder: Annotated[
             Path | None,
-            typer.Option("--home", help="Where it remembers who it is; each agent has its own.", show_default="$CORRAL_HOME/agent"),
+            typer.Option(
+                "--home", metavar="FOLDER", help="Where it remembers who it is; each agent has its own.",
+                show_default="$CORRAL_HOME/agent",
+            ),
         ] = None,
         host_ip: Annotated[
             str | None,
@@ -81,33 +63,10 @@ def register(app: typer.Typer) -> None:
                 show_default="found out",
             ),
         ] = None,
-        machine_type: Annotated[
-            MachineType,
-            typer.Option("--libvirt-type", envvar="CORRAL_LIBVIRT_TYPE", help="How virtual machines run; auto: the best there is."),
-        ] = MachineType.AUTO,
-        storage: Annotated[
-            Path | None,
-            typer.Option(
-                "--libvirt-storage", metavar="FOLDER", envvar="CORRAL_LIBVIRT_STORAGE",
-                help="Where virtual machines' images and disks are.", show_default="/var/lib/libvirt/images/corral, or in its home",
-            ),
-        ] = None,
-        migration: Annotated[
-            str | None,
-            typer.Option(
-                "--libvirt-migration", metavar="URI", envvar="CORRAL_LIBVIRT_MIGRATION",
-                help="Where other hosts' libvirts reach this one, to move running machines here.", show_default="nowhere",
-            ),
-        ] = None,
-        console_port: Annotated[
-            int,
-            typer.Option(
-                "--console-port", metavar="PORT", envvar="CORRAL_CONSOLE_PORT", help="For the screens of virtual machines.", min=0,
-                max=65535, show_default="any free one",
-            ),
-        ] = 0,
+        sim: Annotated[bool, typer.Option("--sim", help="Simulate a host instead.")] = False,
         nats: Annotated[
-            str | None, typer.Option("--nats", envvar="CORRAL_NATS", help="Where NATS is.", show_default="what the server says")
+            str | None,
+            typer.Option("--nats", metavar="URL", envvar="CORRAL_NATS", help="Where NATS is.", show_default="what the server says"),
         ] = None,
         nats_ca: Annotated[
             Path | None,
@@ -118,19 +77,82 @@ def register(app: typer.Typer) -> None:
         ] = None,
         log_level: Annotated[
             LogLevel,
-            typer.Option("--log-level", envvar="CORRAL_LOG_LEVEL", case_sensitive=False, help="What is logged, and all above."),
+            typer.Option(
+                "--log-level", metavar="LEVEL", envvar="CORRAL_LOG_LEVEL", case_sensitive=False,
+                help=f"What is logged, and all above: {_words(LogLevel)}.",
+            ),
         ] = LogLevel.WARNING,
         log_format: Annotated[
-            LogFormat, typer.Option("--log-format", envvar="CORRAL_LOG_FORMAT", case_sensitive=False, help="How.")
+            LogFormat,
+            typer.Option(
+                "--log-format", metavar="FORMAT", envvar="CORRAL_LOG_FORMAT", case_sensitive=False, help=f"How: {_words(LogFormat)}."
+            ),
         ] = LogFormat.AUTO,
+        docker: Annotated[
+            str | None,
+            typer.Option(
+                "--docker", metavar="URL", envvar="CORRAL_DOCKER", help="The Docker engine.", show_default="DOCKER_HOST, or the socket",
+                rich_help_panel=CONTAINERS,
+            ),
+        ] = None,
+        docker_cert_path: Annotated[
+            Path | None,
+            typer.Option(
+                "--docker-cert-path", metavar="DIR", help="ca.pem, cert.pem and key.pem, for an engine with TLS.",
+                show_default="DOCKER_CERT_PATH", rich_help_panel=CONTAINERS,
+            ),
+        ] = None,
+        docker_tls_verify: Annotated[
+            bool | None,
+            typer.Option(
+                "--docker-tls-verify/--no-docker-tls-verify", help="Whether the engine's certificate must be its authority's.",
+                show_default="yes with a DIR, else as DOCKER_TLS_VERIFY says", rich_help_panel=CONTAINERS,
+            ),
+        ] = None,
+        libvirt: Annotated[
+            str | None,
+            typer.Option(
+                "--libvirt", metavar="URI", envvar="CORRAL_LIBVIRT", help="The libvirt, for virtual machines.", show_default="none",
+                rich_help_panel=MACHINES,
+            ),
+        ] = None,
+        machine_type: Annotated[
+            MachineType,
+            typer.Option(
+                "--libvirt-type", metavar="TYPE", envvar="CORRAL_LIBVIRT_TYPE",
+                help=f"How they run: {_words(MachineType)}; auto is the best there is.", rich_help_panel=MACHINES,
+            ),
+        ] = MachineType.AUTO,
+        storage: Annotated[
+            Path | None,
+            typer.Option(
+                "--libvirt-storage", metavar="FOLDER", envvar="CORRAL_LIBVIRT_STORAGE", help="Where their images and disks are.",
+                show_default="a folder of libvirt's, or in its home", rich_help_panel=MACHINES,
+            ),
+        ] = None,
+        migration: Annotated[
+            str | None,
+            typer.Option(
+                "--libvirt-migration", metavar="URI", envvar="CORRAL_LIBVIRT_MIGRATION",
+                help="Where other hosts' libvirts reach this one, to move running machines here.", show_default="nowhere",
+                rich_help_panel=MACHINES,
+            ),
+        ] = None,
+        console_port: Annotated[
+            int,
+            typer.Option(
+                "--console-port", metavar="PORT", envvar="CORRAL_CONSOLE_PORT", help="For their screens.", min=0, max=65535,
+                show_default="any free one", rich_help_panel=MACHINES,
+            ),
+        ] = 0,
     ) -> None:
         """Make this machine a host: run its containers, or virtual machines, as the Corral at --url says, until Ctrl-C.
 
         They go on running after it.
 
-        Its API key, where the server asks for one: corral --key ACCESS:SECRET agent ..., or $CORRAL_ACCESS_KEY and $CORRAL_SECRET_KEY.
-        With a registration token (--join; or $CATTLE_REGISTRATION_ACCESS_KEY, registrationToken, and $CATTLE_REGISTRATION_SECRET_KEY)
-        it joins, and has keys of its own.
+        Where the server asks for an API key: corral --key ACCESS:SECRET agent, or $CORRAL_ACCESS_KEY and $CORRAL_SECRET_KEY.
+        With a registration token (--join; or registrationToken in $CATTLE_REGISTRATION_ACCESS_KEY, and the token in
+        $CATTLE_REGISTRATION_SECRET_KEY) it joins, and has keys of its own.
         """
         if sim and (docker or docker_cert_path or libvirt):
             other = "--libvirt" if libvirt else "--docker"
@@ -152,9 +174,10 @@ def register(app: typer.Typer) -> None:
         where = base_url(given)
         tls = trusting(remembered("certificate") if is_own(where) else "") if where.startswith("https") else None
         asyncio.run(_run(AgentOptions(
-            where, place, sim, docker, libvirt, machine_type.chosen, storage, home() / TEMPLATES, migration, console_port, name,
-            host_ip=host_ip, nats=nats, credentials=key_for(home() if is_own(where) else None), token=token, tls=tls,
-            docker_certificates=docker_cert_path, docker_verify=docker_tls_verify, nats_ca=_certificates(nats_ca),
+            where, place, sim=sim, docker=docker, docker_certificates=docker_cert_path, docker_verify=docker_tls_verify, libvirt=libvirt,
+            libvirt_type=machine_type.chosen, libvirt_storage=storage, libvirt_templates=home() / TEMPLATES, libvirt_migration=migration,
+            console_port=console_port, name=name, host_ip=host_ip, nats=nats, nats_ca=_certificates(nats_ca),
+            credentials=key_for(home() if is_own(where) else None), token=token, tls=tls,
         )))  # fmt: skip
 
 
@@ -169,49 +192,13 @@ async def _run(options: AgentOptions) -> None:
     from agents.driver import DriverError
     from agents.joining.registration import RegistrationRefused
     from agents.process.ledger import LedgerInUse
-    from agents.run import HEARS, own_uuid, run_agent
+    from agents.run import run_until_ended
 
-    hears = asyncio.Event()
-
-    def say(sentence: str) -> None:
-        err().print(Text(sentence))
-        if sentence.startswith(HEARS):
-            hears.set()
-
-    working = asyncio.create_task(run_agent(options, say))
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, working.cancel)
     try:
-        telling = asyncio.create_task(_tell_when_active(options, own_uuid(options.folder), hears))
-        await asyncio.wait({working})
-        telling.cancel()
-        await working
+        await run_until_ended(options, lambda sentence: err().print(Text(sentence)), _say_active)
     except (RegistrationRefused, LedgerInUse, DriverError) as error:
         raise Failed(str(error)) from None
-    except asyncio.CancelledError:
-        say("Stopped. What runs here goes on running; a later start with this --home takes it up again")
 
 
-async def _tell_when_active(options: AgentOptions, uuid: str, hears: asyncio.Event) -> None:
-    """Says which hosts this agent brought, once it hears commands and the server has taken them in."""
-    await hears.wait()
-    deadline = time.monotonic() + ACTIVE_SECONDS
-    while time.monotonic() < deadline:
-        with suppress(Failed):  # the server may be away: the agent itself waits for it
-            names = await asyncio.to_thread(_active_hosts, options, uuid)
-            if names:
-                out().print(Text(f"It takes instances, as host {', '.join(names)}", style="green"))
-                return
-        await asyncio.sleep(0.3)
-
-
-def _active_hosts(options: AgentOptions, uuid: str) -> list[str]:
-    from agents.joining.by_token import joined
-
-    member = joined(options.folder)
-    known = {"uuid": uuid} if member is None else {"id": f"1a{member.number}"}
-    with Client(options.url) as client:
-        for agent in client.all("/v1/agents", **known):
-            if agent["state"] == "active":
-                return [each["id"] for each in client.all("/v1/hosts", agentId=agent["id"]) if each["state"] == "active"]
-    return []
+def _say_active(hosts: list[str]) -> None:
+    out().print(Text(f"It takes instances, as host {', '.join(hosts)}" if hosts else "It is active", style="green"))

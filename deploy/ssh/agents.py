@@ -27,7 +27,7 @@ from commands.turns.turn import Turn
 from deploy.ssh.session import Login, NotWorking, Work, session
 from deploy.ssh.tunnel import Target
 from eventstore import Lease, StoreError
-from gateway.joining.agent_file import AgentFile, agent_file
+from gateway.joining.agent_file import AgentFiles
 from gateway.joining.scripts import REGISTER_URL, over_ssh
 
 log = structlog.get_logger("corral.ssh")
@@ -67,7 +67,7 @@ class SshAgents:
         self._uris: dict[int, tuple[object, object]] = {}
         self._wake: dict[int, asyncio.Event] = {}
         self._states: dict[int, str] = {}
-        self._file: AgentFile | None = None
+        self._files = AgentFiles()
 
     async def keep_up(self, agents: Iterable[Resource]) -> None:
         agents = list(agents)
@@ -160,14 +160,12 @@ class SshAgents:
         variables = {"CATTLE_ACCESS_KEY": keys.access_key, "CATTLE_SECRET_KEY": keys.secret_key}
         variables |= {"CATTLE_URL": str(settings[REGISTER_URL]) or url} if not through else {}
         variables |= dict(each.split("=", 1) for each in str(settings["ssh.agent.env"]).split())
-        if self._file is None:
-            self._file = await asyncio.to_thread(agent_file)
         parts = urlsplit(url)
         tls = self._here.tls or ssl.create_default_context() if parts.scheme == "https" else None
         api = Target([(parts.hostname or "", parts.port or (443 if tls else 80))], tls, parts.hostname)
         places = [(each.hostname or "", each.port or 4222) for each in map(urlsplit, self._here.nats.split(","))]
         return Work(
-            number, self._file.content, over_ssh(), str(settings["ssh.bootstrap.destination"]), variables,
+            number, (await self._files.get()).content, over_ssh(), str(settings["ssh.bootstrap.destination"]), variables,
             api if through else None, Target(places) if through else None,
         )  # fmt: skip
 

@@ -18,10 +18,11 @@ find_python() {
     python=
 }
 
-# at_work: whether the agent that was started in $home runs. (A process that has ended, and nobody has noticed, has no command line.)
+# at_work: whether the agent that was started in $home runs, or is about to: `run` becomes it once it has said which process it is.
+# (A process that has ended, and nobody has noticed, has no command line; after a restart of the machine its number may be another's.)
 at_work() {
     pid=$(cat "$home/pid" 2>/dev/null) && [ -n "$pid" ] && kill -0 "$pid" 2>/dev/null &&
-        { [ ! -d /proc/self ] || tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q 'agent\.pyz'; }
+        { [ ! -d /proc/self ] || tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -F "$home" | grep -qE 'agent\.pyz|/agent/run'; }
 }
 
 pause() { sleep 0.1 2>/dev/null || sleep 1; }

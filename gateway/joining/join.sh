@@ -43,22 +43,25 @@ fetch_checked() {
     mv "$2.new" "$2"
 }
 
+line() { printf '%s\n' "$*"; }
+
 # What starts the agent, now and with the machine. It holds the token: only its owner reads it.
 write_run() {
     (
         umask 077
         {
-            echo "#!/bin/sh"
-            echo "# Written by the script of a registration token: starts this machine's agent."
+            line "#!/bin/sh"
+            line "# Written by the script of a registration token: starts this machine's agent."
             for name in CATTLE_URL CATTLE_REGISTRATION_ACCESS_KEY CATTLE_REGISTRATION_SECRET_KEY CATTLE_AGENT_IP \
                 CORRAL_HOME CORRAL_CA CORRAL_DOCKER DOCKER_HOST \
                 CORRAL_LIBVIRT CORRAL_LIBVIRT_TYPE CORRAL_LIBVIRT_STORAGE CORRAL_LIBVIRT_MIGRATION CORRAL_CONSOLE_PORT; do
                 eval "value=\${$name:-}"
-                [ -z "$value" ] || echo "export $name=$(quoted "$value" | cut -c 2-)"
+                value=$(quoted "$value")
+                [ "$value" = " ''" ] || line "export $name=${value# }"
             done
-            echo "echo \$\$ >$(quoted "$home/pid")"
-            echo "echo $CORRAL_AGENT_SHA256 >$(quoted "$home/code")"
-            echo "exec$(quoted "$python" "$home/agent.pyz" --home "$home" "$@") >>$(quoted "$home/agent.log") 2>&1 </dev/null"
+            line "echo \$\$ >$(quoted "$home/pid")"
+            line "echo $CORRAL_AGENT_SHA256 >$(quoted "$home/code")"
+            line "exec$(quoted "$python" "$home/agent.pyz" --home "$home" "$@") >>$(quoted "$home/agent.log") 2>&1 </dev/null"
         } >"$home/run.new"
     )
     mv "$home/run.new" "$home/run"
@@ -68,13 +71,13 @@ write_run() {
 start_with_the_machine() {
     if [ -d /run/systemd/system ] && [ "$(id -u)" = 0 ]; then
         printf '%s\n' '[Unit]' 'Description=Corral agent' 'Wants=network-online.target' 'After=network-online.target docker.service' \
-            '[Service]' "ExecStart=/bin/sh $home/run" 'Restart=always' 'RestartSec=2' 'KillMode=mixed' \
+            '[Service]' "ExecStart=/bin/sh$(quoted "$home/run")" 'Restart=always' 'RestartSec=2' 'KillMode=mixed' \
             '[Install]' 'WantedBy=multi-user.target' >/etc/systemd/system/corral-agent.service
         systemctl daemon-reload && systemctl enable corral-agent >&2 || fail "systemd does not take the unit corral-agent; above is why"
         say "systemd starts it with the machine: systemctl status corral-agent"
         start_it="systemctl restart corral-agent"
     elif command -v crontab >/dev/null 2>&1; then
-        { crontab -l 2>/dev/null | grep -v "$home/run" || true; echo "@reboot /bin/sh $home/run"; } | crontab - ||
+        { crontab -l 2>/dev/null | grep -vF "$home/run" || true; line "@reboot /bin/sh$(quoted "$home/run")"; } | crontab - ||
             fail "cron does not take the agent's line; above is why"
         say "cron starts it with the machine: crontab -l"
     else
@@ -90,6 +93,9 @@ detached() {
         nohup "$@" >/dev/null 2>&1 </dev/null &
     fi
 }
+
+# late: whether the agent, which was started at $began, should be active by now.
+late() { [ "$(($(date +%s) - began))" -ge "$SECONDS_TO_START" ]; }
 
 start_python() {
     home=${CORRAL_HOME:-${HOME:-/root}/.corral}/agent
@@ -114,19 +120,18 @@ start_python() {
     start_it=
     [ -z "$boot" ] || start_with_the_machine
     if [ -n "$start_it" ]; then $start_it; else detached /bin/sh "$home/run"; fi
-    waited=0
+    began=$(date +%s)
     while ! grep -q '^It is active' "$home/agent.log"; do
         if [ -s "$home/pid" ] && ! at_work; then
             cat "$home/agent.log" >&2
             rm -f "$home/pid"
             fail "the agent ended; above is what it said"
         fi
-        if [ "$waited" -ge "$((SECONDS_TO_START * 10))" ]; then
+        if late; then
             cat "$home/agent.log" >&2
             fail "the agent is not active yet; it goes on trying, and logs to $home/agent.log"
         fi
         pause
-        waited=$((waited + 1))
     done
     cat "$home/agent.log" >&2
     say "This machine has joined $CATTLE_URL. Its agent is process $(cat "$home/pid"); it logs to $home/agent.log"
@@ -153,19 +158,18 @@ start_container() {
     docker cp "$folder/agent.pyz" corral-agent:/agent.pyz >/dev/null || fail "the agent's code can't be copied into its container; above is why"
     [ -z "${CORRAL_CA:-}" ] || docker cp "$CORRAL_CA" corral-agent:/ca.pem >/dev/null || fail "$CORRAL_CA can't be copied into its container"
     docker start corral-agent >/dev/null || fail "the agent's container can't be started; above is why"
-    waited=0
+    began=$(date +%s)
     while ! docker logs corral-agent 2>&1 | grep -q '^It is active'; do
         if [ "$(docker inspect -f '{{.RestartCount}}' corral-agent)" != 0 ]; then
             docker logs --tail 20 corral-agent >&2
             docker rm -f corral-agent >/dev/null 2>&1
             fail "the agent ended; above is what it said"
         fi
-        if [ "$waited" -ge "$SECONDS_TO_START" ]; then
+        if late; then
             docker logs --tail 20 corral-agent >&2
             fail "the agent is not active yet; it goes on trying: docker logs corral-agent"
         fi
-        sleep 1
-        waited=$((waited + 1))
+        pause
     done
     say "This machine has joined $CATTLE_URL. Its agent is the container corral-agent, which comes back with Docker: docker logs corral-agent"
 }

@@ -59,7 +59,7 @@ async def _script(services: Services, callers: Callers, request: Request, named:
         "CATTLE_URL": url,
         "CATTLE_REGISTRATION_ACCESS_KEY": REGISTRATION_TOKEN,
         "CATTLE_REGISTRATION_SECRET_KEY": named,
-        "CATTLE_AGENT_IP": client_ip(request, services.settings),
+        "CATTLE_AGENT_IP": _address_of(client_ip(request, services.settings)),
         "CATTLE_AGENT_IMAGE": str(services.settings[AGENT_IMAGE]),
         "CORRAL_AGENT_SHA256": (await services.agent_files.get()).sha256,
     }
@@ -81,6 +81,12 @@ def _file(file: AgentFile, request: Request, headers: dict[str, str]) -> Respons
 
 def _url(services: Services, request: Request) -> str:
     return str(services.settings[REGISTER_URL]) or f"{base_url(request, services.settings)}/{VERSION}"
+
+
+def _address_of(client: str) -> str:
+    """The client's own: of those that proxies noted the first, and without what IPv6 puts before IPv4."""
+    first = client.partition(",")[0].strip()
+    return first.removeprefix("::ffff:") if "." in first else first
 
 
 def _with(variables: dict[str, str], *names: str, keep: bool = False) -> str:

@@ -188,6 +188,17 @@ def test_every_command_has_help_with_examples() -> None:
         assert f"corral {name}" in shown.output.partition("Examples")[2], shown.output
 
 
+def test_the_help_of_every_command_names_its_options_in_full_on_a_narrow_terminal() -> None:
+    app = build()
+    group = typer.main.get_command(app)
+    assert isinstance(group, typer.core.TyperGroup)
+    for name, command in group.commands.items():
+        shown = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "80"}).output
+        options = [each for each in command.params if isinstance(each, typer.core.TyperOption)]
+        names = {name for each in options for name in (*each.opts, *each.secondary_opts)}
+        assert {each for each in names if each not in shown} == set(), shown
+
+
 def test_flags_are_shown_as_taking_no_value() -> None:
     for words in ([], ["ps"], ["diff"], ["run"]):
         shown = CliRunner().invoke(build(), [*words, "--help"], env={"COLUMNS": "200"}).output

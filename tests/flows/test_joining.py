@@ -155,10 +155,13 @@ def test_agents_are_made_with_a_form_and_simulated_ones_fetch_their_configuratio
 
 @pytest.mark.timeout(200)
 def test_the_agent_is_replaced_by_the_servers_newer_code_and_started_with_the_machine(home: Path, tmp_path: Path) -> None:
-    with Server(home, hosts="none") as server, server.http() as http, ended(tmp_path) as agent:
-        command = f"{joining(http)} -s -- --sim --name \"it's\""
-        mine = {"CORRAL_HOME": str(tmp_path), "PATH": f"{tmp_path}/bin:/usr/local/bin:/usr/bin:/bin"}
-        assert "It ends with this machine" in shell(command, tmp_path, variables=mine)
+    place = tmp_path / "it's a home"
+    with Server(home, hosts="none") as server, server.http() as http, ended(place) as agent:
+        command = joining(http) + r""" -s -- --sim --name 'it'"'"'s \new'"""
+        mine = {"CORRAL_HOME": str(place), "PATH": f"{tmp_path}/bin:/usr/local/bin:/usr/bin:/bin"}
+        said = shell(command, tmp_path, variables=mine)
+        assert r"Agent it's \new is 1a" in said
+        assert "It ends with this machine" in said
         first = int((agent / "pid").read_text())
 
         (agent / "code").write_text("what an older server gave")
@@ -174,12 +177,13 @@ def test_the_agent_is_replaced_by_the_servers_newer_code_and_started_with_the_ma
         said = shell(f"{command} --boot", tmp_path, variables=mine)
         assert f"An agent of other code is at work here, process {first}" in said
         assert int((agent / "pid").read_text()) != first
-        assert table.read_text() == f"@daily /bin/true\n@reboot /bin/sh {agent}/run\n"
+        daily, at_boot = table.read_text().splitlines()
+        assert (daily, at_boot.split()[0]) == ("@daily /bin/true", "@reboot")
 
         # The machine starts anew, with what cron has of the environment.
         os.kill(int((agent / "pid").read_text()), signal.SIGKILL)
         bare = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
-        booted = subprocess.Popen(["/bin/sh", str(agent / "run")], env=bare, start_new_session=True)
+        booted = subprocess.Popen(["/bin/sh", "-c", f"exec {at_boot.removeprefix('@reboot ')}"], env=bare, start_new_session=True)
         until(lambda: (agent / "agent.log").read_text().count("It is active"), lambda seen: seen == 2)
         [known] = http.get("/v1/agents").json()["data"]
         assert state(http, known, "active") == "active"
@@ -204,22 +208,26 @@ def test_what_is_not_the_servers_code_is_not_run(home: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.timeout(120)
-def test_corral_agent_joins_by_the_address_alone(home: Path, tmp_path: Path) -> None:
-    with Server(home, hosts="none") as server, server.http() as http:
-        url = joining(http).split("'")[1]
-        corral = [sys.executable, "-m", "deploy.cli", "agent", "--sim", "--home", str(tmp_path / "agent"), "--join"]
-        kept = {"PATH": os.environ["PATH"], "CORRAL_HOME": str(tmp_path)}
-        refused = subprocess.run([*corral, f"{server.url}/v1"], env=kept, capture_output=True, text=True, timeout=60, check=False)
-        assert refused.returncode == 2
-        assert "no address to join by" in refused.stderr
-        agent = subprocess.Popen([*corral, url], env=kept, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        try:
-            until(lambda: http.get("/v1/hosts", params={"state": "active"}).json()["data"], lambda seen: len(seen) == 1)
-            [found] = http.get("/v1/agents").json()["data"]
-            assert found["kind"] == "registeredAgent"
-        finally:
-            agent.terminate()
-            agent.wait(20)
+def test_corral_agent_joins_by_the_address_alone_and_says_when_it_is_taken_in(home: Path, tmp_path: Path) -> None:
+    with Server(home, hosts="none", set="api.security.enabled=true") as server:
+        key = json.loads((home / "admin.key").read_bytes())
+        with httpx.Client(base_url=server.url, auth=(key["access"], key["secret"]), timeout=20) as http:
+            url = joining(http).split("'")[1]
+            corral = [sys.executable, "-m", "deploy.cli", "agent", "--sim", "--home", str(tmp_path / "agent"), "--join"]
+            kept = {"PATH": os.environ["PATH"], "CORRAL_HOME": str(tmp_path)}
+            refused = subprocess.run([*corral, f"{server.url}/v1"], env=kept, capture_output=True, text=True, timeout=60, check=False)
+            assert refused.returncode == 2
+            assert "no address to join by" in refused.stderr
+            agent = subprocess.Popen([*corral, url], env=kept, stderr=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+            try:
+                assert agent.stdout is not None
+                assert agent.stdout.readline() == "It is active\n"  # it has the keys of an agent, which sees no documents
+                [host] = until(lambda: http.get("/v1/hosts", params={"state": "active"}).json()["data"], lambda seen: len(seen) == 1)
+                [found] = http.get("/v1/agents").json()["data"]
+                assert (found["kind"], host["agentId"]) == ("registeredAgent", found["id"])
+            finally:
+                agent.terminate()
+                agent.communicate(timeout=20)
 
 
 def joining(http: httpx.Client) -> str:

@@ -81,6 +81,12 @@ def test_a_token_that_is_not_in_force_is_refused_with_what_to_do(registry: Regis
         join(registry.url, tmp_path, TOKEN)
 
 
+def test_keys_that_were_taken_back_are_told_with_what_to_do(registry: Registry) -> None:
+    registry.refuse = lambda request: (401, {"code": "Unauthorized"})
+    with pytest.raises(RegistrationRefused, match=r"its agent was deactivated or removed.*or join anew with another --home"):
+        place_of(registry.url, Member(7, Credentials("ACCESS", "SECRET")), created=False)
+
+
 def test_keys_that_can_not_be_read_are_told_with_their_file(tmp_path: Path) -> None:
     assert joined(tmp_path) is None
     (tmp_path / KEYS).write_text("{")

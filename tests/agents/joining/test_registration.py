@@ -18,6 +18,7 @@ from agents.process.ledger import LedgerInUse
 from agents.run import AgentOptions, own_uuid, run_agent
 from tests.agents.orders import Ear, activate, instance
 from tests.support.small_server import Answering, SmallServer, served
+from tests.support.waiting import happens
 
 
 class Cloud:
@@ -171,16 +172,12 @@ async def test_an_agent_started_before_its_server_waits_registers_and_works(
     assert port is not None
     options = AgentOptions(f"http://127.0.0.1:{port}", tmp_path / "agent", sim=True, name="pi")
     running = asyncio.create_task(run_agent(options, said.append))
-    async with asyncio.timeout(10):
-        while not said:
-            await asyncio.sleep(0.02)
+    await happens(lambda: said)
     assert "does not answer" in said[0]
     cloud = Cloud(nats_url)
     cloud.first = number
     with serving(cloud, port):
-        async with asyncio.timeout(15):
-            while len(said) < 3:
-                await asyncio.sleep(0.02)
+        await happens(lambda: len(said) == 3)
         assert said[1].startswith(f"Agent pi is 1a{number} (new)")
         assert (await ear.ask(activate(instance(), agent=number))).transitioning is None
         with pytest.raises(LedgerInUse):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import typer
 
 import agents
 from agents.main import options
+from agents.unpack import unpacked
 from deploy.cli.app import build
 from gateway.joining.agent_file import LEFT_OUT, LIBRARIES, agent_file
 from tests.support.http import Api
@@ -51,6 +54,17 @@ def test_it_runs_where_nothing_is_installed(tmp_path: Path) -> None:
     assert (said.returncode, said.stdout) == (2, "")
     assert "give --join or --url" in said.stderr
     assert len(list((tmp_path / "agent-code").iterdir())) == 1
+
+
+def test_what_a_start_left_that_died_while_it_unpacked_is_in_nobodys_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CORRAL_HOME", str(tmp_path))
+    (tmp_path / "agent.pyz").write_bytes(agent_file().content)
+    folder = Path(unpacked(str(tmp_path / "agent.pyz")))
+    half = folder.rename(f"{folder}.{os.getpid()}")
+    (half / "agents" / "main.py").unlink()
+    assert Path(unpacked(str(tmp_path / "agent.pyz"))) == folder
+    assert (folder / "agents" / "main.py").exists()
+    assert list(folder.parent.iterdir()) == [folder]
 
 
 async def test_who_has_it_is_not_sent_it_again(api: Api) -> None:

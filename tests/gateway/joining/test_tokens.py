@@ -6,6 +6,8 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from commands import events
 from commands.accepting.service import Actor
 from commands.catalogue.builtin import CATALOGUE
@@ -62,6 +64,13 @@ async def test_the_script_of_a_token_says_where_to_register_and_with_what(api: A
         "CATTLE_AGENT_IP": "10.9.8.7",
         "CATTLE_AGENT_IMAGE": "python:3.13-slim",
     }
+
+
+@pytest.mark.parametrize("noted", ["10.9.8.7, 172.16.0.1", "::ffff:10.9.8.7"])
+async def test_the_machines_address_is_one_that_others_can_reach_it_at(api: Api, noted: str) -> None:
+    _, text = await a_token(api)
+    script = (await api.http.get(f"/v1/scripts/{text}", headers={"X-Forwarded-For": noted})).text
+    assert (await printed(script))["CATTLE_AGENT_IP"] == "10.9.8.7"
 
 
 async def test_a_client_cannot_write_into_its_own_script(api: Api) -> None:
