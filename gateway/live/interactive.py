@@ -22,8 +22,7 @@ from gateway.access.callers import Callers
 from gateway.errors import error_document
 from gateway.live import given
 from gateway.live.asking import Asker, check_end, refusal_of
-from gateway.live.queries import Query, asked, given_in, read_query
-from gateway.live.verbs import VERBS
+from gateway.live.queries import Query, asked, read_path
 from gateway.observed import CORRELATION
 from gateway.request import read_request
 from gateway.responses import error_response
@@ -46,10 +45,9 @@ async def over_websocket(services: Services, callers: Callers, asker: Asker, soc
     try:
         request = Request({**socket.scope, "type": "http", "method": "GET"})
         read = await read_request(request, callers, services.settings, str(socket.scope.get(CORRELATION, "")))
-        _, ref, verb = read.parts
-        if verb.lower() != EXEC:
-            raise Refused("InvalidOption", f"{verb.lower()} is asked with a GET; a WebSocket is for {EXEC}", status=400)
-        query = await read_query(services, read, ref, VERBS[EXEC], given_in(read))
+        if (verb := read.parts[2].lower()) != EXEC:
+            raise Refused("InvalidOption", f"{verb} is asked with a GET; a WebSocket is for {EXEC}", status=400)
+        query = await read_path(services, read)
         stopping: asyncio.Event = getattr(socket.app.state, "stopping", None) or asyncio.Event()
         await _converse(asker, query, socket, partial(callers.still, socket, read.caller), stopping)
     except WebSocketDisconnect:

@@ -16,9 +16,8 @@ from nats.aio.msg import Msg
 
 from agents.live import Json, LiveError
 from commands.errors import Refused
-from commands.sending.connection import Connection
+from commands.sending.connection import Connection, nobody_heard
 from gateway.live import given
-from gateway.live.asking import NO_RESPONDERS
 
 ALIVE_SECONDS = 5.0
 """An answer that has nothing to tell says so this often, with an empty piece: so NATS tells when nobody hears it any more."""
@@ -52,7 +51,7 @@ class Reader:
 
     def hear(self, heard: Msg) -> None:
         """What came on its subject of ours."""
-        if (heard.headers or {}).get("Status") == NO_RESPONDERS:
+        if nobody_heard(heard):
             self._broken = ReaderGone()
         elif self._broken is None:
             try:

@@ -17,6 +17,7 @@ from nats.aio.msg import Msg
 from agents.live import WINDOW
 from eventstore import Event, Write
 from eventstore.postgres import PostgresStore
+from gateway.live import listening
 from gateway.live.readers import FLUSH_EVERY, MOST_INPUT
 from tests.gateway.access.test_access import account_with_key
 from tests.gateway.live.conftest import SECONDS, Cloud
@@ -121,6 +122,15 @@ async def test_a_command_that_comes_twice_with_one_key_is_carried_out_once(cloud
     again = await asked(client, cloud.id, "stop", **{"Idempotency-Key": "one"})
     assert "error" not in again["end"], again
     assert again["data"]["id"] == first["data"]["id"]
+
+
+async def test_a_command_that_is_not_accepted_in_time_says_what_to_do(
+    cloud: Cloud, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "COMMAND_SECONDS", 0)
+    end = (await asked(client, cloud.id, "stop"))["end"]
+    assert (end["status"], end["code"]) == (503, "Service Unavailable")
+    assert "ask with the same Idempotency-Key" in end["error"]
 
 
 @pytest.mark.parametrize(("ref", "verb", "payload", "status", "says"), [
