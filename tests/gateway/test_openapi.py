@@ -107,11 +107,10 @@ async def test_every_kind_is_told_what_its_schemas_say(api: Api, kind: str) -> N
 
 OWN_PATHS = (
     "/ping", "/healthcheck", "/corral/nats/keys", "/v1/events", "/v1/publish", "/v1/subscribe", "/v1/configcontent/{item}",
-    "/v1/authorized_keys",
-    "/v1/scripts/{name}", "/v1/registrationtokens/{id}/command", "/v1/sshkeys/{id}/pem", "/v1/processdefinitions",
+    "/v1/authorized_keys", "/v1/scripts/{name}", "/v1/registrationtokens/{id}/command", "/v1/sshkeys/{id}/pem", "/v1/processdefinitions",
     "/v1/processdefinitions/{id}", "/v1/processdefinitions/{id}/processdot", "/v1/resourcedefinitions/{id}/processes",
     "/v1/extensionpoints", "/v1/typedocumentations/{id}", "/v1/containers/{id}/history", "/v1/containers/{id}/why", "/v1/hosts/{id}",
-    "/v1/tasks/{id}", "/v1/taskinstances", "/v1/processinstances", "/v1/accounts/{id}/instances",
+    "/v1/virtualmachines/{id}/resize", "/v1/tasks/{id}", "/v1/taskinstances", "/v1/processinstances", "/v1/accounts/{id}/instances",
 )  # fmt: skip
 """What stands beside the lists and documents of types, and some that can be asked for the past."""
 
