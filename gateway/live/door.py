@@ -81,6 +81,8 @@ class Door:
                 await asyncio.wait({receiving}, timeout=FIRST_SECONDS)
                 if receiving.done():
                     check_end(receiving.result().end or {})
+                if request.method == "HEAD":  # a stream without end would keep the connection from its next request
+                    return Response(None, 200, headers | {LIVE: "true"}, form.media_type)
             except LiveError as error:
                 raise refusal_of(error) from error
             stopping: asyncio.Event = getattr(request.app.state, "stopping", None) or asyncio.Event()
