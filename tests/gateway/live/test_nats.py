@@ -14,7 +14,7 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
-from agents.live import WINDOW
+from agents.live import WINDOW, Frame, Question, piece_subject, question_subject
 from eventstore import Event, Write
 from eventstore.postgres import PostgresStore
 from gateway.live import listening
@@ -99,6 +99,21 @@ async def test_a_reader_that_vanishes_is_noticed_also_when_there_is_nothing_to_t
             await stream.next()
         await stream.end()
         await cloud.until(lambda: cloud.driver.under_way == 0)
+
+
+async def test_what_one_agent_says_to_what_another_was_asked_counts_for_nothing(cloud: Cloud, client: Client) -> None:
+    cloud.driver.quiet = True
+    number = cloud.agent.number
+    questions = await client.subscribe(question_subject(number, "*"))
+    await client.flush()
+    stream = await Stream.of(client, f"corral.instance.{cloud.id}.logs", {"follow": True})
+    assert (await stream.next())[0]["data"]["lines"][0]["text"] == "0 "
+    query = Question.decode((await questions.next_msg(timeout=SECONDS)).data).query
+    for forged in (Frame(seq=1, data={"lines": []}), Frame(seq=1, end={}), Frame(gone="it is over")):
+        await client.publish(piece_subject(number + 1, query), forged.encode())
+    await client.flush()
+    await cloud.agent.stop(grace=0)
+    assert "stops: ask again" in (await stream.next())[0]["end"]["error"]
 
 
 async def test_actions_are_commands_accepted_as_over_http(cloud: Cloud, client: Client) -> None:
