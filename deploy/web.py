@@ -129,12 +129,20 @@ class Protocol(HttpToolsProtocol):
 
 
 class Conversation(WebSocketsSansIOProtocol):
-    """Uvicorn's own, which takes an upgrade that was refused with a response for one that was forgotten, and logs an error."""
+    """Uvicorn's own, which takes an upgrade that was refused with a response for one that was forgotten, and logs an error; and a client
+    for gone whose pongs it does not read, because what came before them is not wanted yet."""
 
     async def send(self, message: Any) -> None:
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body", False):
             self.handshake_complete = True
+
+    def keepalive_timeout(self) -> None:
+        if self.read_paused:
+            self.pong_timer = None
+            self.schedule_ping()
+        else:
+            super().keepalive_timeout()
 
 
 class Web(uvicorn.Server):

@@ -46,7 +46,7 @@ from gateway.responses import File, error_response, json_response
 from gateway.schemas import version, versions
 from gateway.services import Services
 from gateway.settings import SettingsDoor
-from gateway.writes import READ_YOUR_WRITES, Answer, Writes
+from gateway.writes import READ_YOUR_WRITES, Answer, Writes, interventions
 from projections.errors import ViewsError
 
 MIN_POSITION_WAIT = 5.0
@@ -260,7 +260,7 @@ class Gateway:
                 return await console.access(self._services, self._asking, request, self._type(request, segment), text)
             case "POST", (segment, text) if action:
                 return await writes.act(self._type(request, segment), text, action)
-            case "POST", (segment, text, what) if writes.intervenes(self._type(request, segment), what):
+            case "POST", (segment, text, what) if what in interventions(self._type(request, segment)):
                 return await writes.intervene(self._type(request, segment), text, what)
             case "POST", (segment, text, verb) if verb in machine_verbs.VERBS and self._type(request, segment).name == machine_verbs.TYPE:
                 given = machine_verbs.read(verb, request.one())

@@ -48,6 +48,11 @@ INPUTS: Mapping[str, ResourceType] = {"migrate": INSTANCE_MIGRATE}
 """Action -> what it may be told, of those that Cattle declares to be told nothing."""
 
 
+def interventions(type: ResourceType) -> Mapping[str, Callable[..., Intervention]]:
+    """By the sub-path that there is for it."""
+    return {**INTERVENTIONS, **OF_HOSTS} if type.name == "host" else INTERVENTIONS
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     status: int
@@ -209,10 +214,6 @@ class Writes:
         key = self._request.key
         return [replace(key, key=f"{key.key}\x1f{number}") if key and number else key for number in range(count)]
 
-    def intervenes(self, type: ResourceType, what: str) -> bool:
-        """Whether there is such a sub-path."""
-        return what in INTERVENTIONS or (type.name == "host" and what in OF_HOSTS)
-
     async def intervene(self, type: ResourceType, text: str, what: str) -> Answer:
         """POST /v1/containers/1i5/retry, cancel or force-remove, or hosts/1h1/dead, with {"reason": "..."}: possible in any state."""
         return await self._once(202, type, text, lambda: self._intervene(type, text, what))
@@ -224,7 +225,7 @@ class Writes:
         reason = self._request.one().get("reason")
         if reason is not None and not isinstance(reason, str):
             raise Refused("InvalidFormat", "a reason is a text", "reason")
-        intervention = {**INTERVENTIONS, **OF_HOSTS}[what](*([reason.strip()] if reason and reason.strip() else []))
+        intervention = interventions(type)[what](*([reason.strip()] if reason and reason.strip() else []))
         return await self._services.commands.intervene(type.name, resource.id, intervention, self._request.actor, self._request.key)
 
     async def change(self, type: ResourceType, text: str, verb: str, given: Json) -> Answer:

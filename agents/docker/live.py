@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from agents.docker.engine import NoEngine
 from agents.docker.http import Answer, EngineRefused, Way, asked
 from agents.docker.output import Characters, Frames, Lines
 from agents.driver import Json, LiveRefused
@@ -224,7 +225,7 @@ async def _feed(way: Way, path: str, found: Answer, given: AsyncIterator[Json]) 
 async def _resize(way: Way, path: str, size: Any) -> None:
     if not (isinstance(size, list) and len(size) == 2 and all(isinstance(each, int) and 0 < each < 10_000 for each in size)):
         return
-    with suppress(EngineRefused):  # the command may have ended
+    with suppress(EngineRefused, NoEngine, OSError):  # the command may have ended; and a terminal's size is no reason to lose its input
         async with asked(way, "POST", f"{path}/resize", {"w": size[0], "h": size[1]}) as found:
             await found.json()
 

@@ -14,7 +14,7 @@ from nats.aio.msg import Msg
 
 from agents import wire
 from agents.wire import HANDLERS_REPLIES, HandlerAnswer, Message, Presence
-from commands.sending.connection import Connection
+from commands.sending.connection import Connection, nobody_heard
 
 log = structlog.get_logger("corral.bus")
 
@@ -69,8 +69,7 @@ class Bus:
 
     async def _reply_message(self, message: Msg) -> None:
         of_handler = message.subject.split(".")[3].startswith(HANDLERS_REPLIES)
-        nobody = (message.headers or {}).get("Status") == "503"
-        if nobody or not (message.data or of_handler):  # NATS' own word that nobody listens: a hint at most, since any watcher hides it
+        if nobody_heard(message) or not (message.data or of_handler):
             log.debug("Nobody listens for a command", action="no-responders", subject=message.subject)
             self.on_unheard(wire.replied_to(message.subject))
             return

@@ -27,6 +27,11 @@ class _Listening:
     subscription: Subscription | None = None
 
 
+def nobody_heard(message: Msg) -> bool:
+    """Whether it is NATS' own answer that nobody listens where something was said. A hint at most: any watcher hides it."""
+    return (message.headers or {}).get("Status") == "503"
+
+
 class Connection:
     """`await start()` ... `await close()`. NATS may be away at the start, too."""
 

@@ -48,7 +48,10 @@ def converse(client: Client, path: str, options: Json, *, interactive: bool, tty
 
 async def _converse(client: Client, url: str, headers: dict[str, str], tls: Any, *, interactive: bool, tty: bool) -> int:
     try:
-        socket = await connect(url, additional_headers=headers, ssl=tls, open_timeout=OPEN_SECONDS, max_size=MOST_FRAME, proxy=None)
+        # No time for pongs: they come once the command has read the input that lies before the ping.
+        socket = await connect(
+            url, additional_headers=headers, ssl=tls, open_timeout=OPEN_SECONDS, max_size=MOST_FRAME, proxy=None, ping_timeout=None,
+        )  # fmt: skip
     except InvalidStatus as refused:
         raise Failed(_said(refused.response.body)) from None
     except (OSError, TimeoutError, InvalidHandshake) as error:

@@ -36,8 +36,7 @@ async def own_agents(services: Services, caller: Caller) -> list[dict[str, Any]]
     told = []
     for number in caller.agents:
         seen = await current(services, services.catalogue.type("agent"), number)
-        hosts = await services.views.having(services.catalogue.type("host"), "agentId", number)
-        states = [await current(services, services.catalogue.type("host"), host) for host in hosts]
+        hosts = await services.views.get_many("host", await services.views.having(services.catalogue.type("host"), "agentId", number))
         if seen is not None:
-            told.append({"id": number, "state": seen.resource.state, "hosts": [each.resource.state for each in states if each is not None]})
+            told.append({"id": number, "state": seen.resource.state, "hosts": [each.resource.state for each in hosts.values()]})
     return told

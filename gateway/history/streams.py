@@ -106,6 +106,6 @@ class EventStream(StreamingResponse):
             async with aclosing(self._source):
                 await super().stream_response(in_time)
         except TimeoutError:
-            log.warning("A reader of the log took nothing for long: its stream is ended", action="stream-slow", seconds=SLOW_SECONDS)
+            log.warning("A reader took nothing for long: its stream is ended", action="stream-slow", seconds=SLOW_SECONDS)
         finally:
             self._streams.discard(self)

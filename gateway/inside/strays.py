@@ -54,7 +54,12 @@ class Strays:
             log.warning("What an engine tells of itself is no JSON", action="vitals-malformed", subject=message.subject)
             return
         strays = vitals.get("strays") if isinstance(vitals, Mapping) else None
+        self._forget_old()
         self._engines[message.subject] = _Told(time.monotonic(), strays if isinstance(strays, list) else [])
+
+    def _forget_old(self) -> None:
+        since = time.monotonic() - OLD_SECONDS
+        self._engines = {engine: told for engine, told in self._engines.items() if told.at >= since}
 
     async def _answer(self, request: Request) -> Response:
         try:
@@ -63,7 +68,6 @@ class Strays:
                 raise Refused("Forbidden", "what is on hosts is for admins to see", status=403)
         except (Refused, StoreError, ViewsError) as error:
             return error_response(error, {})
-        since = time.monotonic() - OLD_SECONDS
-        self._engines = {engine: told for engine, told in self._engines.items() if told.at >= since}
+        self._forget_old()
         strays = [each for _, told in sorted(self._engines.items()) for each in told.strays]
         return json_response({"engines": len(self._engines), "strays": strays}, 200, {})

@@ -33,7 +33,7 @@ from agents.live import (
     question_subject,
 )
 from commands.errors import Conflict, Refused
-from commands.sending.connection import Connection
+from commands.sending.connection import Connection, nobody_heard
 
 log = structlog.get_logger("corral.live")
 
@@ -47,8 +47,6 @@ MOST_QUERIES = 1000
 """That one server asks at once."""
 MOST_OF_ONE = 50
 """The same for one account that is no admin's: an agent answers so many more at once, and is others' to ask, too."""
-
-NO_RESPONDERS = "503"
 
 
 class AgentAway(Refused):
@@ -136,7 +134,7 @@ class Asker:
         _, _, _, agent, *rest = heard.subject.split(".")
         name = ".".join(rest)
         query = self._open.get(name)
-        if (heard.headers or {}).get("Status") == NO_RESPONDERS:
+        if nobody_heard(heard):
             if query is not None:
                 query.unheard += 1
             return

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from agents.live import Frame, Json, LiveError, Pipe
-from commands.errors import NotFound, Refused
+from commands.errors import Refused
 from gateway.access.callers import Callers
 from gateway.errors import MethodNotAllowed, error_document
 from gateway.history.streams import MOST_STREAMS, EventStream
@@ -24,7 +24,7 @@ from gateway.html.door import shown, wants_page
 from gateway.live import interactive
 from gateway.live.asking import Asker, check_end, refusal_of
 from gateway.live.forms import Form, form_of
-from gateway.live.queries import Query, answer, asked, given_in, read_query
+from gateway.live.queries import Query, answer, asked, read_path
 from gateway.live.verbs import VERBS, answers
 from gateway.request import ApiRequest, path_parts, read_request
 from gateway.services import Services
@@ -60,7 +60,7 @@ class Door:
             raise MethodNotAllowed(read.method, verb)
         if verb == interactive.EXEC:
             raise Refused("InvalidOption", "exec is a conversation: ask with a WebSocket, or `corral exec`", status=400)
-        query = await self._query(read)
+        query = await read_path(self._services, read)
         if not query.verb.follow or (query.verb.name == "stats" and not query.options.get("follow")):
             found = await answer(self._asker, query)
             return await shown(request, self._services, self._callers, found["document"], 200, headers | {LIVE: str(found["live"]).lower()})
@@ -68,13 +68,6 @@ class Door:
 
     async def websocket(self, socket: WebSocket) -> None:
         await interactive.over_websocket(self._services, self._callers, self._asker, socket)
-
-    async def _query(self, read: ApiRequest) -> Query:
-        segment, ref, verb = read.parts
-        type = self._services.catalogue.by_path(segment)
-        if type is None or not read.caller.sees(type):
-            raise NotFound(f"there is no type {segment}")
-        return await read_query(self._services, read, ref, VERBS[verb.lower()], given_in(read))
 
     async def _stream(self, request: Request, read: ApiRequest, query: Query, headers: dict[str, str]) -> Response:
         if len(self._streams) >= MOST_STREAMS:
@@ -88,6 +81,8 @@ class Door:
                 await asyncio.wait({receiving}, timeout=FIRST_SECONDS)
                 if receiving.done():
                     check_end(receiving.result().end or {})
+                if request.method == "HEAD":  # a stream without end would keep the connection from its next request
+                    return Response(None, 200, headers | {LIVE: "true"}, form.media_type)
             except LiveError as error:
                 raise refusal_of(error) from error
             stopping: asyncio.Event = getattr(request.app.state, "stopping", None) or asyncio.Event()

@@ -1,30 +1,28 @@
 """GET /v1/containers/1i54/exec with an upgrade: a command in an instance, its input and output over a WebSocket.
 
-From the client: {"stdin": text}, or bytes (input as it is); {"resize": [columns, rows]}; {"eof": true}: its input ends.
+From the client: bytes (input as it is), or a frame of gateway/live/given.py.
 To the client: {"started": true}; {"stream", "text" or "base64"}; at last {"exit": status}, or an error's document.
 """
 
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import orjson
 import structlog
 from starlette.requests import Request
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from agents.live import MOST_BYTES, Frame, Json, LiveError, Pipe
+from agents.live import Frame, Json, LiveError, Pipe
 from commands.errors import Refused
 from gateway.access.callers import Callers
 from gateway.errors import error_document
+from gateway.live import given
 from gateway.live.asking import Asker, check_end, refusal_of
-from gateway.live.queries import Query, asked, given_in, read_query
-from gateway.live.verbs import VERBS
+from gateway.live.queries import Query, asked, read_path
 from gateway.observed import CORRELATION
 from gateway.request import read_request
 from gateway.responses import error_response
@@ -42,20 +40,14 @@ SLOW_SECONDS = 60.0
 NORMAL, GOING_AWAY, BAD, FAILED = 1000, 1001, 1003, 1011
 
 
-class BadFrame(Refused):
-    def __init__(self, said: str) -> None:
-        super().__init__("InvalidFormat", f'{said}: send {{"stdin": "text"}}, bytes, {{"resize": [80, 24]}} or {{"eof": true}}')
-
-
 async def over_websocket(services: Services, callers: Callers, asker: Asker, socket: WebSocket) -> None:
     """What is refused, also by the engine before the command began, is the answer to the upgrade, with its status."""
     try:
         request = Request({**socket.scope, "type": "http", "method": "GET"})
         read = await read_request(request, callers, services.settings, str(socket.scope.get(CORRELATION, "")))
-        _, ref, verb = read.parts
-        if verb.lower() != EXEC:
-            raise Refused("InvalidOption", f"{verb.lower()} is asked with a GET; a WebSocket is for {EXEC}", status=400)
-        query = await read_query(services, read, ref, VERBS[EXEC], given_in(read))
+        if (verb := read.parts[2].lower()) != EXEC:
+            raise Refused("InvalidOption", f"{verb} is asked with a GET; a WebSocket is for {EXEC}", status=400)
+        query = await read_path(services, read)
         stopping: asyncio.Event = getattr(socket.app.state, "stopping", None) or asyncio.Event()
         await _converse(asker, query, socket, partial(callers.still, socket, read.caller), stopping)
     except WebSocketDisconnect:
@@ -117,33 +109,9 @@ async def _send(socket: WebSocket, document: Json) -> None:
 async def _read(socket: WebSocket, pipe: Pipe) -> None:
     """Until the client goes. It is read no faster than the command takes its input."""
     while (message := await socket.receive())["type"] != "websocket.disconnect":
-        if (raw := message.get("bytes")) is not None:
-            for begin in range(0, len(raw), MOST_BYTES):
-                await pipe.send({"base64": base64.b64encode(raw[begin : begin + MOST_BYTES]).decode()})
-            continue
-        frame = _frame(message.get("text") or "")
-        text = frame.get("stdin")
-        if text is None:
-            await pipe.send(frame)
-            continue
-        for begin in range(0, len(text), MOST_BYTES // 4):
-            await pipe.send({"stdin": text[begin : begin + MOST_BYTES // 4]})
-
-
-def _frame(text: str) -> Json:
-    """Raises BadFrame."""
-    try:
-        frame: Any = orjson.loads(text)
-    except ValueError:
-        raise BadFrame("a frame is no JSON") from None
-    match frame:
-        case {"stdin": str(given)}:
-            return {"stdin": given}
-        case {"eof": True}:
-            return {"eof": True}
-        case {"resize": [int(columns), int(rows)]}:
-            return {"resize": [columns, rows]}
-    raise BadFrame("a frame is none that is known")
+        raw = message.get("bytes")
+        for piece in given.pieces_of(raw) if raw is not None else given.pieces(given.read(message.get("text") or "")):
+            await pipe.send(piece)
 
 
 async def _while_good(still: Callable[[], Awaitable[bool]]) -> None:

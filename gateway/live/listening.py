@@ -174,8 +174,12 @@ class Listener:
         instance = await instance_of(self._services, ask.request, ask.ref)
         type = self._services.catalogue.type(instance.kind)
         writes, id = Writes(self._services, ask.request), f"{type.prefix}{instance.id}"
-        async with asyncio.timeout(COMMAND_SECONDS):
-            done = await (writes.delete(type, id) if ask.verb == "remove" else writes.act(type, id, ask.verb))
+        try:
+            async with asyncio.timeout(COMMAND_SECONDS):
+                done = await (writes.delete(type, id) if ask.verb == "remove" else writes.act(type, id, ask.verb))
+        except TimeoutError:
+            late = f"{ask.verb} was not accepted within {COMMAND_SECONDS:g} seconds, and may be yet: ask with the same Idempotency-Key"
+            raise Refused("Service Unavailable", late, status=503) from None
         yield {"data": dict(done.document), "end": {}}
 
 

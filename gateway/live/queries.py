@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.live import Json, LiveError, Pipe
-from commands.errors import Refused
+from commands.errors import NotFound, Refused
 from commands.resource import Resource
 from gateway.live.asking import AgentAway, Asker, check_end, refusal_of
 from gateway.live.finding import Place, instance_of, last_known, named, place_of
-from gateway.live.verbs import Verb, options_of
+from gateway.live.verbs import VERBS, Verb, options_of
 from gateway.request import ApiRequest
 from gateway.services import Services
 
@@ -38,6 +38,28 @@ async def read_query(services: Services, request: ApiRequest, ref: str, verb: Ve
         raise Refused("Forbidden", f"{verb.name} changes {instance.name}, which this key may only look at", status=403)
     options = options_of(verb, given, services.store.now())
     return Query(verb, instance, await place_of(services, instance), options, request.caller.scope)
+
+
+async def read_path(services: Services, read: ApiRequest) -> Query:
+    """Of a path such as /v1/containers/1i54/logs, and its parameters. Raises Refused."""
+    segment, ref, verb = read.parts
+    type = services.catalogue.by_path(segment)
+    if type is None or not read.caller.sees(type):
+        raise NotFound(f"there is no type {segment}")
+    return await read_query(services, read, ref, VERBS[verb.lower()], _given_in(read))
+
+
+def _given_in(read: ApiRequest) -> Json:
+    """The options among the parameters: what is repeated is a list. Raises Refused where the past is asked for."""
+    if read.param("at") is not None:
+        raise Refused("InvalidOption", "what is live is now: at= is for what the log holds", "at")
+    given: dict[str, Any] = {}
+    for name, value in read.params:
+        if name.startswith("_"):
+            continue
+        before = given.get(name)
+        given[name] = value if before is None else [*(before if isinstance(before, list) else [before]), value]
+    return given
 
 
 @asynccontextmanager
@@ -76,16 +98,3 @@ async def frames(pipe: Pipe) -> AsyncGenerator[Json, None]:
             check_end(frame.end)
             yield {"end": frame.end}
             return
-
-
-def given_in(read: ApiRequest) -> Json:
-    """The options among the parameters: what is repeated is a list. Raises Refused where the past is asked for."""
-    if read.param("at") is not None:
-        raise Refused("InvalidOption", "what is live is now: at= is for what the log holds", "at")
-    given: dict[str, Any] = {}
-    for name, value in read.params:
-        if name.startswith("_"):
-            continue
-        before = given.get(name)
-        given[name] = value if before is None else [*(before if isinstance(before, list) else [before]), value]
-    return given

@@ -12,14 +12,12 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import orjson
-import structlog
 from nats.aio.msg import Msg
 
 from agents.live import Json, LiveError
-from commands.sending.connection import Connection
-from gateway.live.asking import NO_RESPONDERS
-
-log = structlog.get_logger("corral.live")
+from commands.errors import Refused
+from commands.sending.connection import Connection, nobody_heard
+from gateway.live import given
 
 ALIVE_SECONDS = 5.0
 """An answer that has nothing to tell says so this often, with an empty piece: so NATS tells when nobody hears it any more."""
@@ -27,7 +25,8 @@ CREDIT_SECONDS = 60.0
 """For a reader that asked with "credit" to want more."""
 MOST_CREDIT = 1_000_000
 MOST_INPUT = 256
-"""Messages of input that may wait; what comes beyond is lost, and that is logged."""
+"""Pieces of input (gateway/live/given.py) with which the next message comes too early. Nothing holds back who sends it, so it ends the
+answer."""
 FLUSH_EVERY = 32
 """Pieces after which it is waited for that NATS has them."""
 FLUSH_SECONDS = 5.0
@@ -44,31 +43,40 @@ class Reader:
         self._nats, self._subject, self._answers_to = nats, subject, answers_to
         self.credit: int | None = None
         """How many pieces it takes before it says that it wants more; None: it takes all."""
-        self.given: asyncio.Queue[Json] = asyncio.Queue(MOST_INPUT)
+        self.given: asyncio.Queue[Json] = asyncio.Queue()
         """What it says beside, the input of a command."""
         self._sent = 0
-        self._gone = False
+        self._broken: Exception | None = None
         self._moved = asyncio.Event()
 
     def hear(self, heard: Msg) -> None:
         """What came on its subject of ours."""
-        if (heard.headers or {}).get("Status") == NO_RESPONDERS:
-            self._gone = True
-        else:
+        if nobody_heard(heard):
+            self._broken = ReaderGone()
+        elif self._broken is None:
             try:
-                self._take(orjson.loads(heard.data))
-            except (ValueError, TypeError, AttributeError, asyncio.QueueFull) as error:
-                log.warning("What a reader says can't be taken", action="bad-reader", subject=heard.subject, error=repr(error))
+                self._take(given.read(heard.data))
+            except (Refused, LiveError) as error:
+                self._broken = error
         self._moved.set()
 
-    def _take(self, said: Json) -> None:
-        if (more := said.get("more")) is None:
-            self.given.put_nowait(said)
-        elif self.credit is not None:
-            self.credit += max(0, min(int(more), MOST_CREDIT))
+    def _take(self, said: Any) -> None:
+        """Raises Refused and LiveError."""
+        if isinstance(said, dict) and "more" in said:
+            if not isinstance(more := said["more"], int):
+                raise Refused("InvalidFormat", 'more is a number of pieces: send {"more": 20}', "more")
+            if self.credit is not None:
+                self.credit += max(0, min(more, MOST_CREDIT))
+            return
+        if self.given.qsize() >= MOST_INPUT:
+            fast = f"input comes faster than the command takes it: {MOST_INPUT} pieces wait"
+            raise LiveError("", f"{fast}. Say it more slowly, or over the WebSocket, which holds back")
+        for piece in given.pieces(said):
+            self.given.put_nowait(piece)
 
     async def send_all(self, frames: AsyncGenerator[Json, None]) -> None:
-        """Each with its number; the last has an end. Raises ReaderGone, and what `frames` raises."""
+        """Each with its number; the last has an end. Raises ReaderGone, what `frames` raises, and Refused and LiveError for what the
+        reader said."""
         coming = asyncio.ensure_future(anext(frames, None))
         try:
             while True:
@@ -118,8 +126,8 @@ class Reader:
         self._check()
 
     def _check(self) -> None:
-        if self._gone:
-            raise ReaderGone
+        if self._broken is not None:
+            raise self._broken
 
     async def _say(self, document: Json) -> None:
         if not self._subject:

@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 MOST_TAIL = 1_000_000
 
-Reader = Callable[[Any, str, datetime], Any]
+Option = Callable[[Any, str, datetime], Any]
 """(value, its name, now) -> the value as the agent takes it. What came over HTTP is text. Raises Refused."""
 
 
@@ -25,7 +25,7 @@ class Verb:
     """`follow`: whether it can be a stream without end. `writes`: whether it takes the right to change the instance."""
 
     name: str
-    options: Mapping[str, Reader]
+    options: Mapping[str, Option]
     says: str
     follow: bool = False
     writes: bool = False
@@ -91,8 +91,8 @@ def size(value: Any, name: str, now: datetime) -> list[int]:
     raise Refused("InvalidFormat", f"{name} is columns x rows, e.g. 80x24", name)
 
 
-_FOLLOW: Mapping[str, Reader] = {"follow": flag}
-_TIMES: Mapping[str, Reader] = {"since": moment, "until": moment}
+_FOLLOW: Mapping[str, Option] = {"follow": flag}
+_TIMES: Mapping[str, Option] = {"since": moment, "until": moment}
 
 VERBS: Mapping[str, Verb] = {
     each.name: each

@@ -44,6 +44,8 @@ def besides(documents: Documents) -> Json:
     seen = {name for name, type in documents.catalogue.types.items() if documents.caller.sees(type)}
     methods = {name: documents.caller.methods(documents.catalogue.type(name)) for name in seen}
     paths: Json = {**_open(), "/v1/events": {"get": _events()}, **live(documents), **herd()}
+    if documents.caller.agents or not documents.caller.user:
+        paths["/corral/nats/keys"] = {"post": _nats_key()}
     if "publish" in seen and "POST" in methods["publish"].collection:
         paths["/v1/publish"] = {"post": _publish()}
     if "subscribe" in seen:
@@ -81,6 +83,22 @@ def _open() -> Json:
         "/healthcheck": {"get": health | anybody},
         "/v1/scripts/{name}": {"parameters": [in_path("name", "bootstrap, or a registration token")], "get": scripts | anybody},
     }
+
+
+def _nats_key() -> Json:
+    key: Json = {"type": ["string", "null"], "description": "The public half of an nkey, U...; null: there is none from now on"}
+    whose: Json = {
+        "agentId": {"type": ["string", "null"], "description": "Of this agent; without it of the caller's own, or of the caller"},
+        "externalHandlerId": {"type": ["string", "null"], "description": "Of this external handler"},
+    }
+    subjects: Json = {"type": "array", "items": {"type": "string"}}
+    shown: Json = {
+        "type": "object",
+        "required": ["of", "key", "hears", "says"],
+        "properties": {"of": {"type": "string"}, "key": key, "hears": subjects, "says": subjects},
+    }
+    body = {"type": "object", "required": ["key"], "properties": {"key": key, **whose}}
+    return _written("Say with which key NATS lets somebody in, and hear what for", 200, shown, body)
 
 
 def _events() -> Json:

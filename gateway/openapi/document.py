@@ -13,6 +13,7 @@ from commands import events
 from commands.catalogue.model import Field, ResourceType
 from commands.errors import a
 from commands.settings.setting_rows import SETTING
+from gateway import machine_verbs
 from gateway.documents import WITHOUT_PROCESS, Documents
 from gateway.errors import CODES
 from gateway.inside.door import DEFINITIONS, INSIDE
@@ -33,7 +34,7 @@ from gateway.openapi.operations import (
 )  # fmt: skip
 from gateway.schemas import visible_types
 from gateway.settings import ACTIVE_SETTING
-from gateway.writes import INTERVENTIONS, OF_HOSTS
+from gateway.writes import interventions
 
 OPENAPI = "openapi.json"
 
@@ -115,8 +116,11 @@ def _paths(documents: Documents, type: ResourceType) -> Json:
                     "parameters": identity, "get": told(f"{summary} {a(type.name)}", schema, parameters=[*parameters, parameter("at")]),
                 }  # fmt: skip
         if documents.caller.acts(type) and methods.resource != ("GET",):
-            for name in (*INTERVENTIONS, *(OF_HOSTS if type.name == "host" else ())):
+            for name in interventions(type):
                 begun = done(f"{name} of what is under way of {a(type.name)}, in any state", 202, _shown(documents, type), REASON)
+                paths[f"{link}/{{id}}/{name}"] = {"parameters": identity, "post": begun}
+            for name, asked_for in machine_verbs.VERBS.items() if type.name == machine_verbs.TYPE else ():
+                begun = done(f"{name} of {a(type.name)}", 202, _shown(documents, type), asked_for.model_json_schema())
                 paths[f"{link}/{{id}}/{name}"] = {"parameters": identity, "post": begun}
     return paths
 

@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -94,6 +94,40 @@ async def test_an_upgrade_that_is_refused_is_no_error_of_the_server(caplog: pyte
             server.stop()
     assert (refused.value.response.status_code, refused.value.response.body) == (409, b'{"message":"no"}')
     assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+@pytest.mark.parametrize("reads", [True, False])
+async def test_a_client_is_not_taken_for_gone_while_the_server_itself_reads_no_further(reads: bool) -> None:
+    """Its pongs wait behind what it said before them."""
+    heard: list[str] = []
+    going_on = asyncio.Event()
+
+    async def hear(socket: WebSocket) -> None:
+        await socket.accept()
+        heard.append(await socket.receive_text())
+        await going_on.wait()
+        with contextlib.suppress(WebSocketDisconnect):
+            while True:
+                heard.append(await socket.receive_text())
+
+    with bind("127.0.0.1", 0) as listener:
+        server = Web(Starlette(routes=[WebSocketRoute("/", hear)]), listener)
+        server.config.ws_ping_interval = server.config.ws_ping_timeout = 0.2
+        async with background(server.run_until_stopped()), asyncio.timeout(30):
+            await server.ready()
+            async with connect(f"ws://127.0.0.1:{server.port}/", ping_interval=None, close_timeout=1) as socket:
+                for number in range(5):
+                    await socket.send(str(number))
+                await asyncio.sleep(1.5)
+                if not reads:
+                    socket.transport.pause_reading()
+                going_on.set()
+                while len(heard) < 5:
+                    await asyncio.sleep(0.05)
+                assert heard == ["0", "1", "2", "3", "4"]
+                await asyncio.sleep(1.5)
+                assert (server.server_state.connections == set()) is not reads, "who answers no ping is gone"
+            server.stop()
 
 
 @contextlib.asynccontextmanager

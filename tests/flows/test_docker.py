@@ -163,6 +163,10 @@ def test_images_are_told_by_the_engines_that_have_them(
 ) -> None:
     name = f"corral/listed-{secrets.token_hex(4)}:1"
     engine.images.get(host.image).tag(name)
+    deadline = time.monotonic() + SECONDS
+    while not http.get("/v1/hosts", params={"state": "active"}).json()["data"]:  # the server may have started just now
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     everywhere = http.get("/v1/hosts/images").raise_for_status().json()
     assert (everywhere["type"], everywhere["unanswered"]) == ("collection", [])
     (image,) = [each for each in everywhere["data"] if name in each["names"]]

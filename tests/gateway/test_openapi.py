@@ -106,11 +106,11 @@ async def test_every_kind_is_told_what_its_schemas_say(api: Api, kind: str) -> N
 
 
 OWN_PATHS = (
-    "/ping", "/healthcheck", "/v1/events", "/v1/publish", "/v1/subscribe", "/v1/configcontent/{item}", "/v1/authorized_keys",
-    "/v1/scripts/{name}", "/v1/registrationtokens/{id}/command", "/v1/sshkeys/{id}/pem", "/v1/processdefinitions",
+    "/ping", "/healthcheck", "/corral/nats/keys", "/v1/events", "/v1/publish", "/v1/subscribe", "/v1/configcontent/{item}",
+    "/v1/authorized_keys", "/v1/scripts/{name}", "/v1/registrationtokens/{id}/command", "/v1/sshkeys/{id}/pem", "/v1/processdefinitions",
     "/v1/processdefinitions/{id}", "/v1/processdefinitions/{id}/processdot", "/v1/resourcedefinitions/{id}/processes",
     "/v1/extensionpoints", "/v1/typedocumentations/{id}", "/v1/containers/{id}/history", "/v1/containers/{id}/why", "/v1/hosts/{id}",
-    "/v1/tasks/{id}", "/v1/taskinstances", "/v1/processinstances", "/v1/accounts/{id}/instances",
+    "/v1/virtualmachines/{id}/resize", "/v1/tasks/{id}", "/v1/taskinstances", "/v1/processinstances", "/v1/accounts/{id}/instances",
 )  # fmt: skip
 """What stands beside the lists and documents of types, and some that can be asked for the past."""
 
@@ -129,7 +129,8 @@ async def test_what_is_no_types_list_is_documented_and_answers_so(store: Postgre
 async def test_who_may_not_is_not_told_of_it(api: Api) -> None:
     _, key = await account_with_key(api, "user", "u")
     paths = (await api.http.get("/v1/openapi.json", auth=key)).json()["paths"]
-    for path in ("/v1/publish", "/v1/configcontent/{item}", "/v1/processdefinitions", "/v1/sshkeys/{id}/pem", "/v1/authorized_keys"):
+    hidden = ("/v1/publish", "/v1/configcontent/{item}", "/v1/processdefinitions", "/v1/sshkeys/{id}/pem", "/v1/authorized_keys")
+    for path in (*hidden, "/corral/nats/keys"):
         assert path not in paths, path
     for path in ("/v1/events", "/v1/subscribe", "/v1/containers/{id}/history", "/v1/scripts/{name}", "/ping"):
         assert path in paths, path

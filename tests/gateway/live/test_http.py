@@ -9,6 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import cast
 
+import httpx
 import pytest
 
 from agents.live import WINDOW, Json, Question
@@ -144,6 +145,16 @@ async def test_an_answer_ends_soon_when_its_reader_vanishes_also_if_there_is_not
     async with followed(cloud):
         await cloud.until(lambda: cloud.driver.under_way == 1)
     await cloud.until(lambda: cloud.driver.under_way == 0)
+
+
+async def test_who_asks_for_the_head_of_a_stream_is_sent_no_stream(cloud: Cloud) -> None:
+    cloud.driver.quiet = True
+    async with httpx.AsyncClient(base_url=cloud.api.url, timeout=SECONDS, limits=httpx.Limits(max_connections=1)) as http:
+        head = await http.head(f"/v1/containers/{cloud.id}/logs?follow", headers=NDJSON)
+        assert (head.status_code, head.headers["Content-Type"]) == (200, NDJSON["Accept"])
+        await cloud.until(lambda: cloud.driver.under_way == 0)
+        assert (await http.get(f"/v1/containers/{cloud.id}")).status_code == 200
+        assert (await http.head("/v1/containers/1i999/logs?follow")).status_code == 404
 
 
 async def test_an_agent_that_stops_ends_its_streams_and_says_why(cloud: Cloud) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import base64
 import json
@@ -13,9 +14,11 @@ import pytest
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
+from agents.live import WINDOW, Frame, Question, piece_subject, question_subject
 from eventstore import Event, Write
 from eventstore.postgres import PostgresStore
-from gateway.live.readers import FLUSH_EVERY
+from gateway.live import listening
+from gateway.live.readers import FLUSH_EVERY, MOST_INPUT
 from tests.gateway.access.test_access import account_with_key
 from tests.gateway.live.conftest import SECONDS, Cloud
 from tests.support.http import serving
@@ -98,6 +101,21 @@ async def test_a_reader_that_vanishes_is_noticed_also_when_there_is_nothing_to_t
         await cloud.until(lambda: cloud.driver.under_way == 0)
 
 
+async def test_what_one_agent_says_to_what_another_was_asked_counts_for_nothing(cloud: Cloud, client: Client) -> None:
+    cloud.driver.quiet = True
+    number = cloud.agent.number
+    questions = await client.subscribe(question_subject(number, "*"))
+    await client.flush()
+    stream = await Stream.of(client, f"corral.instance.{cloud.id}.logs", {"follow": True})
+    assert (await stream.next())[0]["data"]["lines"][0]["text"] == "0 "
+    query = Question.decode((await questions.next_msg(timeout=SECONDS)).data).query
+    for forged in (Frame(seq=1, data={"lines": []}), Frame(seq=1, end={}), Frame(gone="it is over")):
+        await client.publish(piece_subject(number + 1, query), forged.encode())
+    await client.flush()
+    await cloud.agent.stop(grace=0)
+    assert "stops: ask again" in (await stream.next())[0]["end"]["error"]
+
+
 async def test_actions_are_commands_accepted_as_over_http(cloud: Cloud, client: Client) -> None:
     stopping = await asked(client, cloud.id, "stop")
     assert (stopping["data"]["id"], stopping["data"]["state"], stopping["end"]) == (cloud.id, "stopping", {})
@@ -119,6 +137,15 @@ async def test_a_command_that_comes_twice_with_one_key_is_carried_out_once(cloud
     again = await asked(client, cloud.id, "stop", **{"Idempotency-Key": "one"})
     assert "error" not in again["end"], again
     assert again["data"]["id"] == first["data"]["id"]
+
+
+async def test_a_command_that_is_not_accepted_in_time_says_what_to_do(
+    cloud: Cloud, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "COMMAND_SECONDS", 0)
+    end = (await asked(client, cloud.id, "stop"))["end"]
+    assert (end["status"], end["code"]) == (503, "Service Unavailable")
+    assert "ask with the same Idempotency-Key" in end["error"]
 
 
 @pytest.mark.parametrize(("ref", "verb", "payload", "status", "says"), [
@@ -171,6 +198,52 @@ async def test_a_command_s_output_and_status_come_and_its_input_goes_where_its_p
     without = await Stream.of(client, f"corral.instance.{cloud.id}.exec", {"command": ["cat"]})
     await without.next()
     assert (await without.next())[0]["end"] == {"exit": 0}, "its input is empty"
+
+
+async def test_input_of_any_length_reaches_the_command_whole(cloud: Cloud, client: Client) -> None:
+    """As large as a message may be, with what Corral adds to it it would be too large."""
+    long = "\u00e4" * ((client.max_payload - 16) // 2)
+    stream = await Stream.of(client, f"corral.instance.{cloud.id}.exec", {"command": ["cat"], "stdin": True})
+    _, answers = await stream.next()
+    await client.publish(answers, json.dumps({"stdin": long}, ensure_ascii=False).encode())
+    heard = ""
+    while len(heard) < len(long):
+        heard += ast.literal_eval((await stream.next())[0]["data"]["text"])["STDIN"]
+    assert heard == long.upper()
+    await client.publish(answers, json.dumps({"base64": base64.b64encode(b"x" * 100_000).decode()}).encode())
+    count = 0
+    while count < 100_000:
+        count += len(base64.b64decode(ast.literal_eval((await stream.next())[0]["data"]["text"])["BASE64"]))
+    assert count == 100_000
+    await client.publish(answers, b'{"resize": [80, 24]}')
+    assert (await stream.next())[0]["data"]["text"] == "{'RESIZE': [80, 24]}"
+    await client.publish(answers, b'{"eof": true}')
+    assert (await stream.next())[0]["end"] == {"exit": 0}
+
+
+@pytest.mark.parametrize(("said", "says"), [
+    (b"no json", '{"stdin": "text"}'),
+    (b"[]", '{"stdin": "text"}'),
+    (b'{"stdin": 5}', '{"stdin": "text"}'),
+    (b'{"base64": "?"}', '{"stdin": "text"}'),
+    (b'{"more": "some"}', '{"more": 20}'),
+])  # fmt: skip
+async def test_what_no_command_can_be_given_ends_the_answer_and_says_why(cloud: Cloud, client: Client, said: bytes, says: str) -> None:
+    stream = await Stream.of(client, f"corral.instance.{cloud.id}.exec", {"command": ["cat"], "stdin": True})
+    _, answers = await stream.next()
+    await client.publish(answers, said)
+    end = (await stream.next())[0]["end"]
+    assert (end["code"], end["status"]) == ("InvalidFormat", 422)
+    assert says in end["error"]
+    await cloud.until(lambda: cloud.driver.under_way == 0)
+
+
+async def test_input_that_comes_too_fast_is_not_lost_in_silence(cloud: Cloud, client: Client) -> None:
+    stream = await Stream.of(client, f"corral.instance.{cloud.id}.exec", {"command": ["cat"], "stdin": True, "credit": 1})
+    _, answers = await stream.next()
+    for _ in range(MOST_INPUT + 8 * WINDOW):
+        await client.publish(answers, b'{"stdin": "x"}')
+    assert "faster than the command takes it" in (await stream.next())[0]["end"]["error"]
 
 
 async def test_where_keys_are_asked_for_they_are_asked_for_here_too(
