@@ -23,11 +23,11 @@ from agents.wire import Message
 from commands.accepting.service import Commands
 from commands.cloud import cloud_of
 from commands.resource import Json, Resource
+from commands.sending.questions import Questions
 from commands.snapshots import form, resumed
 from commands.turns.answers import error_of
 from commands.turns.fleet import Fleet
 from commands.turns.unanswered import asked_of
-from commands.watching.questions import Questions
 
 log = structlog.get_logger("corral.strays")
 
