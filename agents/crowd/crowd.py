@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -28,8 +29,8 @@ from agents.wire import PRESENCE_SECONDS
 
 log = structlog.get_logger("corral.crowd")
 
-REGISTERING, CONNECTING = 16, 64
-"""Hosts that do so at the same time."""
+REGISTERING, CONNECTING, STOPPING = 16, 64, 64
+"""Hosts that do so at the same time. (All at once none of thousands would be done in the time that its connection has for it.)"""
 
 CONNECT_SECONDS = 10.0
 """For which a host that does not hear yet holds up those behind it; it goes on trying."""
@@ -38,6 +39,12 @@ HORIZON = 10.0
 """Seconds for which deaths are looked up ahead."""
 
 RETRY = 2.0
+
+END_SECONDS = 10.0
+"""For what was begun when one of many failed: it is cancelled, and waited for so long."""
+
+Given = TypeVar("Given")
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +101,22 @@ class Crowd:
         await asyncio.to_thread(ledger.open)
         boxes = open_boxes(options.folder)
         dice = Dice(options.seed, options.profile.rules)
+
+        async def begin(place: tuple[int, Registered]) -> None:
+            index, registered = place
+            uuid = self.uuid(index)
+            driver = SimulatedDriver(uuid, options.folder, owner=uuid, boxes=boxes)
+            host = CrowdHost(registered.number, driver, options.place(index), dice, self.faults, uuid)
+            self.hosts.append(host)
+            nats, access = options.nats or registered.nats, self._access(uuid, registered)
+            await host.start(nats, access, Part(ledger, uuid), options.heartbeat_seconds, self.carried)
+            await host.heard(CONNECT_SECONDS)
+
         try:
-            waiting = asyncio.Semaphore(CONNECTING)
-
-            async def begin(index: int, registered: Registered) -> None:
-                uuid = self.uuid(index)
-                driver = SimulatedDriver(uuid, options.folder, owner=uuid, boxes=boxes)
-                host = CrowdHost(registered.number, driver, options.place(index), dice, self.faults, uuid)
-                async with waiting:
-                    self.hosts.append(host)
-                    nats, access = options.nats or registered.nats, self._access(uuid, registered)
-                    await host.start(nats, access, Part(ledger, uuid), options.heartbeat_seconds, self.carried)
-                    await host.heard(CONNECT_SECONDS)
-
-            await asyncio.gather(*(begin(index, registered) for index, registered in enumerate(numbers)))
+            await _each(CONNECTING, begin, enumerate(numbers))
             await self._die_by_the_clock(dice)
         finally:
-            await asyncio.gather(*(each.stop() for each in self.hosts), return_exceptions=True)
+            await _each(STOPPING, _stop, self.hosts)
             boxes.close()
             await asyncio.to_thread(ledger.close)
 
@@ -118,20 +124,12 @@ class Crowd:
         return f"{self.options.name}-{index}"
 
     async def _all_registered(self) -> list[Registered]:
-        waiting = asyncio.Semaphore(REGISTERING)
-
         async def one(index: int) -> Registered:
-            async with waiting:
-                found = await self._patiently(lambda: self._register(self.uuid(index)))
+            found = await self._patiently(lambda: self._register(self.uuid(index)))
             self.registered += 1
             return found
 
-        tasks = [asyncio.create_task(one(index)) for index in range(self.options.hosts)]
-        try:
-            return await asyncio.gather(*tasks)
-        finally:  # where one is refused, the others would be, too
-            for each in tasks:
-                each.cancel()
+        return await _each(REGISTERING, one, range(self.options.hosts))
 
     async def _patiently(self, what: Callable[[], Registered]) -> Registered:
         while True:
@@ -183,3 +181,27 @@ class Crowd:
             await asyncio.sleep(max(0.0, began + until - loop.time()))
             seen = until
 
+
+async def _stop(host: CrowdHost) -> None:
+    try:
+        await host.stop()
+    except Exception:  # one of many: the others are stopped as well
+        log.exception("A simulated host did not stop in order", action="crowd-stop", host=host.uuid)
+
+
+async def _each(count: int, what: Callable[[Given], Awaitable[Found]], of: Iterable[Given]) -> list[Found]:
+    """`count` at the same time, in order. Where one fails, or nobody waits any more, none of the others goes on."""
+    slots = asyncio.Semaphore(count)
+
+    async def one(given: Given) -> Found:
+        async with slots:
+            return await what(given)
+
+    tasks = [asyncio.create_task(one(each)) for each in of]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for each in tasks:
+            each.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=END_SECONDS)

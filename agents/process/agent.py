@@ -193,12 +193,7 @@ class Agent:
             closed = asyncio.Event()
             client = self._given or await connect(self._url, f"corral agent a{self.number}", access=self._access, closed=closed)
             self._client, self._subscription = client, None
-            # Whether a shared one is back is nobody's event.
-            while not client.is_closed and not await self._subscribed(client):  # noqa: ASYNC110
-                await asyncio.sleep(SUBSCRIBE_SECONDS)
-            if not client.is_closed:
-                self._heartbeat.announce()
-                self.ready.set()
+            await self._subscribe(client)
             await closed.wait()
             await disconnect(client)
             log.info("The connection to NATS was given up; another is made", action="nats-closed", agent=self.number)
@@ -210,6 +205,15 @@ class Agent:
             await asyncio.sleep(LEARN_SECONDS)
             if await self._learn_epochs():
                 return
+
+    async def _subscribe(self, client: Client) -> None:
+        """Until it hears commands there, or the connection is given up. (Whether a shared one is back is nobody's event.)"""
+        while not client.is_closed:
+            if await self._subscribed(client):
+                self._heartbeat.announce()
+                self.ready.set()
+                return
+            await asyncio.sleep(SUBSCRIBE_SECONDS)
 
     async def _subscribed(self, client: Client) -> bool:
         """Once made, a subscription lasts: the client makes it again after each reconnect."""

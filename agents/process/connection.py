@@ -20,6 +20,9 @@ RETRY_SECONDS = 1
 PING_SECONDS = 10
 """NATS pings: a connection whose other end vanished without a word is noticed after two of them."""
 
+FLUSH_SECONDS = 6 * PING_SECONDS
+"""Longer than that takes: by then there is another connection, or an answer."""
+
 
 async def connect(
     url: str, name: str, options: Mapping[str, Any] | None = None, *, access: Access | None = None, closed: asyncio.Event | None = None
@@ -62,13 +65,23 @@ async def connect(
             raise
 
 
-async def reached(client: Client, seconds: int) -> None:
-    """Returns when NATS has got all that was sent before. Raises what the client raises when it has not.
+async def reached(client: Client, seconds: float) -> None:
+    """Returns when NATS has got all that was sent before. Raises what the client raises when it has not, or TimeoutError.
 
-    The client writes the ping of a flush ahead of what still waits to be written: only a second one comes behind all of it.
+    Whoever waits no longer leaves the client to it: one that is cancelled is deaf from the moment that its answer comes after all.
     """
-    await client.flush(seconds)
-    await client.flush(seconds)
+    flushing = asyncio.ensure_future(_flush(client))
+    flushing.add_done_callback(lambda each: each.cancelled() or each.exception())  # nobody may be left to ask for it
+    done, _ = await asyncio.wait({flushing}, timeout=seconds)
+    if not done:
+        raise TimeoutError(f"NATS did not confirm within {seconds} seconds what was sent")
+    flushing.result()
+
+
+async def _flush(client: Client) -> None:
+    """The client writes the ping of a flush ahead of what still waits to be written: only a second one comes behind all of it."""
+    for _ in range(2):
+        await client.flush(FLUSH_SECONDS)
 
 
 async def disconnect(client: Client) -> None:

@@ -30,10 +30,14 @@ _doing: ContextVar[str] = ContextVar("doing", default="agent")
 class _Points:
     """Of this process."""
 
-    def __init__(self, armed: str, told: str) -> None:
-        self.armed, self.told = armed, told
+    def __init__(self) -> None:
+        self.armed = self.told = ""
         self.reached: Counter[str] = Counter()
         self.lock = threading.Lock()
+
+    @property
+    def wanted(self) -> bool:
+        return bool(self.armed or self.told)
 
     def reach(self, name: str) -> None:
         with self.lock:
@@ -46,13 +50,13 @@ class _Points:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-_points: _Points | None = None
+_points = _Points()
 
 
 def arm(point: str = "", told: str = "") -> None:
     """From now on, in this process: before its drivers are made."""
-    global _points  # noqa: PLW0603 - there is one process to end
-    _points = _Points(point, told) if point or told else None
+    _points.armed, _points.told = point, told
+    _points.reached.clear()
 
 
 @contextmanager
@@ -67,7 +71,7 @@ def doing(what: str) -> Iterator[None]:
 
 def reach(when: str, what: str, about: Iterable[str] | None = None) -> None:
     """A point, or one for each of those that it is about."""
-    if _points is not None:
+    if _points.wanted:
         for each in dict.fromkeys((_doing.get(),) if about is None else about):
             _points.reach(f"{each} {when} {what}")
 
@@ -75,7 +79,7 @@ def reach(when: str, what: str, about: Iterable[str] | None = None) -> None:
 def watched(client: T) -> T:
     """The client of an engine, each call of which is a point before and one after; with what it returns of its own library (a
     libvirt domain, say) it is the same."""
-    return client if _points is None else cast(T, _Watched(client, type(client).__module__.partition(".")[0]))
+    return cast(T, _Watched(client, type(client).__module__.partition(".")[0])) if _points.wanted else client
 
 
 class _Watched:

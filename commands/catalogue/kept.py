@@ -43,20 +43,23 @@ NOT_ANSWERED: Mapping[str, frozenset[str]] = {"agent": frozenset({"agentResource
 
 CLIENTS_ALONE: Mapping[str, frozenset[str]] = {
     "agent": frozenset({"managedConfig", "sshPassword", "uri", "user"}),
-    "host": frozenset({"agentId"}),
     "image": frozenset({"checksum", "isPublic", "url"}),
     "instance": frozenset({
         "capAdd", "command", "commandArgs", "dataVolumes", "dataVolumesFrom", "devices", "dockerCreate", "dockerVolumes", "entryPoint",
-        "environment", "groupAdd", "imageId", "imageUuid", "privileged", "requestedHostId", "securityOpt", "user", "userdata",
-        "validHostIds",
+        "environment", "groupAdd", "imageUuid", "privileged", "securityOpt", "user", "userdata",
     }),
-    "storagePool": frozenset({"agentId"}),
 }  # fmt: skip
-"""Columns, fields and keys of `data` that no agent's answer changes (a handler's may): what other hosts are told, too. An agent has its
-own host; with these it would have those to which an instance moves, that fetch the image, or that the server logs in to."""
+"""Columns, fields and keys of `data` that no agent's answer changes (a handler's may), beside all that ties a row to another: where an
+instance or a volume has its place, and what other hosts are told, too. An agent has its own host; with these it would have those to
+which an instance moves, that fetch the image, or that the server logs in to."""
 
 OF_NO_AGENT = frozenset({"account", "credential", "zone"})
 """Types of which agents say nothing at all."""
+
+
+def of_clients_alone(type: ResourceType) -> frozenset[str]:
+    """See CLIENTS_ALONE."""
+    return CLIENTS_ALONE.get(type.parent or type.name, frozenset()) | {name for name, each in type.fields.items() if each.reference}
 
 
 def kept_of(type: ResourceType, *, answer: bool = False) -> frozenset[str]:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import islice
@@ -14,15 +13,15 @@ from typing import Any, Protocol
 
 import structlog
 
-from agents.wire import Message, command_subject, partition_of, reply_subject
+from agents.wire import command_subject, partition_of, reply_subject
 from commands.catalogue.catalogue import Catalogue
-from commands.catalogue.ids import api_id
 from commands.config.sources import Sources, Unreadable
 from commands.logic.agent_instances import is_delegate
 from commands.logic.config_items import COMMAND, CONFIG_URL, asked_for, is_behind, rows_of
 from commands.logic.delegation import Delegated
 from commands.resource import Resource
 from commands.sending.bus import Bus
+from commands.sending.questions import question
 from commands.turns.fleet import Fleet
 from commands.turns.world import World
 
@@ -87,24 +86,13 @@ class ConfigSync:
 
     async def _tell(self, agent: Resource, rows: list[Resource]) -> None:
         self._after = agent.id
-        ident, number = str(uuid.uuid4()), agent.id
-        reply = reply_subject(partition_of(agent.stream), number, ident)
-        message = Message(
-            id=ident,
-            name=COMMAND,
-            replyTo=reply,
-            resourceType="agent",
-            resourceId=api_id("agent", agent.id, self._catalogue),
-            data=asked_for(rows, self._settings[CONFIG_URL] or self._url),
-            publisher="corral",
-            timeoutMillis=int(self._seconds * 1000),
-        )
+        data, number = asked_for(rows, self._settings[CONFIG_URL] or self._url), agent.id
+        message = question(self._catalogue, agent, COMMAND, data, self._seconds)
         if is_delegate(agent):
             through = Delegated(World(self._catalogue, {}, self._engine.fleet), number, message).through()
             if through is None:  # its instance is on no host yet
                 return
             number, message = through
-            reply = reply_subject(partition_of(agent.stream), number, ident)
-            message = replace(message, replyTo=reply)
+            message = replace(message, replyTo=reply_subject(partition_of(agent.stream), number, message.id))
         log.info("An agent is told of configuration that it lacks", action="config-update", agent=agent.id, items=len(rows))
-        await self._bus.publish(command_subject(number, message.name), message.encode(), reply)
+        await self._bus.publish(command_subject(number, message.name), message.encode(), message.replyTo or "")

@@ -52,7 +52,10 @@ def lost_place(turn: Turn, instance: Resource) -> bool:
     under_way = any(each.open for each in turn.resources.values() if each.stream != instance.stream)
     if under_way or not instances.has_place(turn, instance):  # what is in the middle of its start fails, and says why
         return False
-    hosts = [turn.get("host", each.row["hostId"]) for each in turn.children("instanceHostMap", "instanceId", instance.id)]
+    maps = turn.children("instanceHostMap", "instanceId", instance.id)
+    if any(each.state in ACTIVE for each in maps):  # it was started there: that ends, and what follows is for commands.watching.endings
+        return False
+    hosts = [turn.get("host", each.row["hostId"]) for each in maps]
     return any(map(is_gone, hosts)) or any(_is_lost(turn, each) for each in volume_maps(turn, instance))
 
 

@@ -16,6 +16,10 @@ log = structlog.get_logger("corral.bus")
 
 PENDING_BYTES = 64 * 1024 * 1024
 """What a subscription may have waiting before NATS' client drops messages (what matters is asked again)."""
+PING_SECONDS = 10
+"""NATS pings: a connection whose other end vanished without a word is noticed after two of them."""
+FLUSH_SECONDS = 6 * PING_SECONDS
+"""Longer than that takes: by then there is another connection, or an answer."""
 
 Heard = Callable[[Msg], Awaitable[None]]
 
@@ -43,6 +47,7 @@ class Connection:
         self._name, self._echo = name, echo
         self._nats = Client()
         self._listening: dict[str, _Listening] = {}
+        self._flushing: set[asyncio.Task[bool]] = set()
         self._connecting: asyncio.Task[None] | None = None
         self._connections = 0
         self._subscribing = False
@@ -93,8 +98,17 @@ class Connection:
         """Waits until NATS has taken all that was said and asked of it. False: it is away, or too slow."""
         if not self._nats.is_connected:
             return False
+        flushing = asyncio.create_task(self._flush())  # never cancelled: else the client is deaf once its answer comes after all
+        self._flushing.add(flushing)
+        flushing.add_done_callback(self._flushing.discard)
+        done, _ = await asyncio.wait({flushing}, timeout=seconds)
+        return bool(done) and flushing.result()
+
+    async def _flush(self) -> bool:
+        """The client writes the ping of a flush ahead of what still waits to be written: only a second one comes behind all of it."""
         try:
-            await self._nats.flush(timeout=seconds)  # type: ignore[arg-type]  # a float does as well: it goes to asyncio
+            for _ in range(2):
+                await self._nats.flush(FLUSH_SECONDS)
         except Exception as error:  # the client raises its own, asyncio's and the system's errors here
             log.debug("NATS does not take what is said", action="flush-failed", error=repr(error))
             return False
@@ -109,6 +123,8 @@ class Connection:
                 await asyncio.wait_for(self._nats.close(), 2.0)
             except TimeoutError:
                 log.warning("NATS did not close in time", action="nats-close")
+        for each in self._flushing:
+            each.cancel()
 
     async def _connect(self) -> None:
         while True:
@@ -116,7 +132,7 @@ class Connection:
                 await self._nats.connect(
                     [address.strip() for address in self.url.split(",")],
                     name=self._name, max_reconnect_attempts=-1, reconnect_time_wait=1, connect_timeout=2,
-                    ping_interval=10, max_outstanding_pings=2, error_cb=self._on_error, allow_reconnect=True, flush_timeout=2,
+                    ping_interval=PING_SECONDS, max_outstanding_pings=2, error_cb=self._on_error, allow_reconnect=True, flush_timeout=2,
                     reconnected_cb=self._on_reconnect, no_echo=not self._echo, **self._options,
                 )  # fmt: skip
                 self._subscribing = True  # from here on the client itself renews subscriptions after every reconnect

@@ -12,7 +12,7 @@ from typing import Any
 from agents.wire import Message
 from commands.catalogue.catalogue import Catalogue
 from commands.catalogue.fields import check_limits, converted, number_in
-from commands.catalogue.kept import CLIENTS_ALONE, OF_NO_AGENT, from_outside, is_kept_field
+from commands.catalogue.kept import OF_NO_AGENT, from_outside, is_kept_field, of_clients_alone
 from commands.catalogue.model import Field, ResourceType
 from commands.errors import Refused
 from commands.resource import Json, Resource
@@ -57,7 +57,7 @@ def read(world: World, resource: Resource, command: str, data: Json, *, of_agent
 def _row(world: World, resource: Resource, data: Json, of_agent: bool) -> Json:
     """Of what concerns the row itself, and those that it leads to (as commands.turns.replies merges them)."""
     kind = world.catalogue.type(resource.kind if resource.kind in world.catalogue.types else resource.type)
-    alone = CLIENTS_ALONE.get(resource.type, frozenset()) if of_agent else frozenset()
+    alone = of_clients_alone(kind) if of_agent else frozenset()
     never = never_merged(world.catalogue, resource.type) | alone
     links = world.catalogue.type(resource.type).links
     row: Json = {}

@@ -23,12 +23,12 @@ from commands.logic.discovery import elements_of, found_elsewhere, make_new, mov
 from commands.logic.payload import ping
 from commands.resource import Json, Resource
 from commands.sending.bus import Bus
+from commands.sending.questions import Questions
 from commands.turns.answers import error_of
 from commands.turns.fleet import Fleet
 from commands.turns.turn import Failure, Turn
 from commands.turns.world import World
 from commands.watching.endings import RUNNING, Endings
-from commands.watching.questions import Questions
 from commands.watching.strays import Strays, held_in
 from eventstore import StoreError
 

@@ -10,19 +10,19 @@ made at tells agents the newer one, also of two engines. Nothing of this is an e
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
-from agents.wire import NETWORK_APPLY, Message, Presence, command_subject, partition_of, reply_subject
+from agents.wire import NETWORK_APPLY, Message, Presence
 from commands.accepting.service import Commands
-from commands.catalogue.ids import api_id
 from commands.logic.addresses import scope
 from commands.logic.segments import SPANNING, Documents, Member, member
 from commands.resource import Json, Resource, split_stream
 from commands.sending.bus import Bus
+from commands.sending.questions import Questions
 from commands.snapshots import form, resumed
 from commands.turns.answers import error_of
 from commands.turns.fleet import Fleet
@@ -80,7 +80,7 @@ class NetworkWatch:
         self._making = Documents()
         self._documents: Mapping[int, Json] = {}
         self._position = 0
-        self._awaited: set[str] = set()
+        self._questions = Questions(bus, commands.catalogue, MOST_AGAIN)
 
     def follow(self, event: Recorded) -> None:
         """The log's next event. Roots without a nic are none of this one's business."""
@@ -196,42 +196,21 @@ class NetworkWatch:
                 continue
             if agent.told != document["version"]:
                 agent.next, agent.pause = 0.0, AGAIN
-            if agent.next <= now and self._may_tell(number):
+            if agent.next <= now and (told := self._to_tell(number)) is not None:
                 agent.told, agent.next, agent.pause = document["version"], now + agent.pause, min(MOST_AGAIN, 2 * agent.pause)
-                await self._send(number, document)
+                await self._send(told, document)
 
-    def _may_tell(self, number: int) -> bool:
+    def _to_tell(self, number: int) -> Resource | None:
+        """An agent that hears, and is this engine's to tell."""
         agent = self._fleet.get("agent", number)
-        return agent is not None and agent.state == "active" and self._mine(agent.stream)
+        return agent if agent is not None and agent.state == "active" and self._mine(agent.stream) else None
 
-    async def _send(self, number: int, document: Json) -> None:
-        ident = str(uuid.uuid4())
-        reply = reply_subject(partition_of(f"agent-{number}"), number, ident)
-        self._forget()
-        self._awaited.add(reply)
-        self._bus.awaited[reply] = lambda answer: self._answered(number, reply, document["version"], answer)
-        message = Message(
-            id=ident,
-            name=NETWORK_APPLY,
-            replyTo=reply,
-            resourceType="agent",
-            resourceId=api_id("agent", number, self._commands.catalogue),
-            data={**document, "position": self._position},
-            publisher="corral",
-            timeoutMillis=int(MOST_AGAIN * 1000),
-        )
-        log.info("An agent is told of networks", action="network-apply", agent=number, segments=len(document["segments"]))
-        await self._bus.publish(command_subject(number, message.name), message.encode(), reply)
+    async def _send(self, agent: Resource, document: Json) -> None:
+        log.info("An agent is told of networks", action="network-apply", agent=agent.id, segments=len(document["segments"]))
+        data = {**document, "position": self._position}
+        await self._questions.ask(agent, NETWORK_APPLY, data, partial(self._answered, agent.id, document["version"]))
 
-    def _forget(self) -> None:
-        """Answers that nobody waits for any more; heartbeats tell as much."""
-        if len(self._awaited) > 4 * AT_ONCE:
-            for reply in self._awaited:
-                self._bus.awaited.pop(reply, None)
-            self._awaited.clear()
-
-    def _answered(self, number: int, reply: str, version: str, answer: Message) -> None:
-        self._awaited.discard(reply)
+    def _answered(self, number: int, version: str, answer: Message) -> None:
         agent = self._agents.get(number)
         wrong = error_of(answer, NETWORK_APPLY) or answer.data.get("trouble")
         if wrong:

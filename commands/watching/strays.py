@@ -13,7 +13,7 @@ What is sent carries the position of the log at which it was judged as its epoch
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -23,11 +23,11 @@ from agents.wire import Message
 from commands.accepting.service import Commands
 from commands.cloud import cloud_of
 from commands.resource import Json, Resource
+from commands.sending.questions import Questions
 from commands.snapshots import form, resumed
 from commands.turns.answers import error_of
 from commands.turns.fleet import Fleet
 from commands.turns.unanswered import asked_of
-from commands.watching.questions import Questions
 
 log = structlog.get_logger("corral.strays")
 
@@ -35,7 +35,7 @@ REMOVE = "host.strays.remove"
 """The setting."""
 
 MOST_AT_ONCE = 64
-"""Of one inventory, so many are looked up; the next one brings the others."""
+"""Of one inventory, so many are looked up; the next ones have the others' turn."""
 
 MOST_TOLD = 100
 """In an engine's vitals."""
@@ -83,6 +83,7 @@ class Strays:
         self._once: dict[int, dict[str, Stray]] = {}
         """Agent -> what one inventory told of, and the one before did not."""
         self._found: dict[int, dict[str, Stray]] = {}
+        """Both in the order in which they were judged last."""
         self._foreign: dict[int, frozenset[str]] = {}
         """Agent -> what there is of other clouds."""
         self.ended: Counter[str] = Counter()
@@ -114,13 +115,15 @@ class Strays:
         others = [each for each in held if each.uuid not in placed]
         self._foreign[agent.id] = frozenset(each.uuid for each in others if each.cloud is not None and each.cloud != own)
         candidates = [each for each in others if each.uuid not in self._foreign[agent.id]]
-        known = {**self._once.get(agent.id, {}), **self._found.get(agent.id, {})}
-        candidates.sort(key=lambda each: (each.uuid in known, each.uuid))  # the new ones first
+        once, before = self._once.get(agent.id, {}), self._found.get(agent.id, {})
+        turn = {uuid: number for number, uuid in enumerate((*once, *before), 1)}
+        candidates.sort(key=lambda each: (turn.get(each.uuid, 0), each.uuid))  # the new ones first, then who was not judged for longest
         judged = [await self._judge(agent, each) for each in candidates[:MOST_AT_ONCE]]
         strays = {each.held.uuid: each for each in judged if each is not None}
-        before, found = self._found.get(agent.id, {}), {uuid: each for uuid, each in strays.items() if uuid in known}
-        self._found[agent.id] = found
-        self._once[agent.id] = {uuid: each for uuid, each in strays.items() if uuid not in known}
+        waiting = {each.uuid for each in candidates[MOST_AT_ONCE:]}  # what is known of them stands until it is their turn
+        found = {uuid: each for uuid, each in strays.items() if uuid in turn}
+        self._found[agent.id] = _those(before, waiting) | found
+        self._once[agent.id] = _those(once, waiting) | {uuid: each for uuid, each in strays.items() if uuid not in turn}
         for each in found.values():
             if each.held.uuid not in before or before[each.held.uuid].what != each.what:
                 log.warning("A host has an instance that has no place there", action="stray", **each.told())
@@ -182,6 +185,10 @@ def held_in(reply: Json) -> list[Held] | None:
         return None
     elements = [each for each in reply.get("resources") or () if isinstance(each, dict) and each.get("type") == "instance"]
     return [_held(each) for each in elements if isinstance(each.get("uuid"), str) and each["uuid"]]
+
+
+def _those(strays: Mapping[str, Stray], uuids: Set[str]) -> dict[str, Stray]:
+    return {uuid: each for uuid, each in strays.items() if uuid in uuids}
 
 
 def _held(element: Json) -> Held:

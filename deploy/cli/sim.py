@@ -27,6 +27,9 @@ AT_ONCE = 8
 """Hosts that are removed at the same time."""
 MOST = 20_000
 
+END_SECONDS = 30.0
+"""For one of its agents or hosts to be deactivated, or removed."""
+
 
 def register(app: typer.Typer) -> None:
     """Adds the command to the CLI."""
@@ -139,24 +142,31 @@ def _remove(options: CrowdOptions) -> None:
     with Client(options.url) as client:
         agents = [each["id"] for each in client.all("/v1/agents", kind="sim") if each.get("uuid") in wanted and not each.get("removed")]
 
-    def gone(agent: str) -> None:
+    def gone(agent: str) -> list[str]:
+        """-> what is left of it."""
         with Client(options.url) as client:
-            for path in [*(f"hosts/{host['id']}" for host in client.all("/v1/hosts", agentId=agent)), f"agents/{agent}"]:
-                _end(client, path)
+            paths = [*(f"hosts/{host['id']}" for host in client.all("/v1/hosts", agentId=agent)), f"agents/{agent}"]
+            return [left for path in paths if (left := _end(client, path))]
 
+    left: list[str] = []
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        for removed, _ in enumerate(threads.map(gone, agents), 1):
-            if removed % 100 == 0:
-                err().print(Text(f"{removed} of {len(agents)}", style="dim"))
+        for count, what in enumerate(threads.map(gone, agents), 1):
+            left += what
+            if count % 100 == 0:
+                err().print(Text(f"{count} of {len(agents)}", style="dim"))
+    if left:
+        some = ", ".join(left[:5]) + (", ..." if len(left) > 5 else "")
+        raise Failed(f"{len(left)} can't be removed yet: {some}. corral why 1a7 tells more of an agent; try again then")
     out().print(Text(f"{len(agents)} simulated hosts are removed", style="green"))
 
 
-def _end(client: Client, path: str) -> None:
-    """Deactivated and removed, as far as its state permits."""
-    for state, action in (("active", "deactivate"), ("reconnecting", "deactivate"), ("inactive", "remove")):
-        document = client.get(f"/v1/{path}")
-        if document.get("state") == state:
+def _end(client: Client, path: str) -> str:
+    """Deactivated and removed, as far as its state permits. -> what it is then, if it is not removed."""
+    for action in ("deactivate", "remove"):
+        if action in client.get(f"/v1/{path}")["actions"]:
             client.post(f"/v1/{path}/?action={action}")
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + END_SECONDS
             while client.get(f"/v1/{path}").get("transitioning") == "yes" and time.monotonic() < deadline:
                 time.sleep(0.05)
+    document = client.get(f"/v1/{path}")
+    return "" if document.get("removed") else f"{path} ({document['state']})"

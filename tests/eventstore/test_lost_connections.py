@@ -111,7 +111,7 @@ def check(kinds: Sequence[Kind], told: Sequence[Appended | BaseException]) -> No
 
 
 @pytest.mark.timeout(240)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(planned=waves)
 async def test_each_caller_of_a_batch_is_told_its_own_outcome(database: str, planned: list[Wave]) -> None:
     async with cutting_proxy(database) as proxy:

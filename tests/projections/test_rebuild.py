@@ -120,7 +120,7 @@ async def test_generations_of_other_code_are_known_and_can_be_dropped(cloud: Clo
 FACTS = st.tuples(st.integers(1, 4), st.sampled_from(["name", "state", "hostId"]), st.integers(0, 5))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(FACTS, max_size=40), st.integers(1, 9))
 async def test_however_the_log_is_cut_into_batches_the_picture_is_the_same(facts: list[tuple[int, str, int]], size: int) -> None:
     log: list[Recorded] = []

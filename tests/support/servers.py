@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import shutil
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
@@ -14,6 +17,7 @@ import pytest_asyncio
 from asyncpg.connection import Connection
 
 from deploy.embedded import EmbeddedNats, EmbeddedPostgres, hold
+from tests.support.waiting import happens
 
 NewDatabase = Callable[[], Awaitable[str]]
 
@@ -118,3 +122,16 @@ async def _emptied(dsn: str) -> bool:
             await connection.execute(f"drop schema {', '.join(schemas)} cascade", timeout=30)
         left = "select exists (select from pg_class where relnamespace = p) or exists (select from pg_proc where pronamespace = p)"
         return not await connection.fetchval(f"{left} from (select 'public'::regnamespace as p) n")
+
+
+@asynccontextmanager
+async def standing_still(server: EmbeddedNats) -> AsyncIterator[None]:
+    """It answers nothing meanwhile, and everything after that."""
+    assert server.pid is not None
+    stat = Path(f"/proc/{server.pid}/stat")
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        await happens(lambda: stat.read_text().rpartition(")")[2].split()[0] == "T")
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)

@@ -7,11 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agents.crowd import crowd as module
 from agents.crowd.crowd import Crowd, CrowdOptions
 from agents.crowd.faults import Profile, Rule
+from agents.crowd.host import CrowdHost
 from agents.crowd.ledger import Part
 from agents.joining.registration import Place
 from agents.process.ledger import Arrival, Behind, Fresh, Ledger
@@ -122,3 +125,47 @@ async def test_a_host_that_died_by_the_clock_comes_back(nats_url: str, number: i
     async with crowd(nats_url, tmp_path, number, rule, hosts=3) as living:
         await happens(lambda: living.faults["die"] >= 3)
         await happens(lambda: living.hearing == 3)
+
+
+async def test_a_crowd_stops_a_few_hosts_at_a_time(nats_url: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once, none of thousands would be closed in the time that its connection has for that."""
+    monkeypatch.setattr(module, "STOPPING", 2)
+    at_work: list[int] = []
+    stopped: list[str] = []
+    stop, under_way = CrowdHost.stop, set[str]()
+
+    async def watched(host: CrowdHost) -> None:
+        under_way.add(host.uuid)
+        at_work.append(len(under_way))
+        await stop(host)
+        under_way.discard(host.uuid)
+        stopped.append(host.uuid)
+
+    monkeypatch.setattr(CrowdHost, "stop", watched)
+    async with crowd(nats_url, tmp_path, number, hosts=7) as living:
+        assert living.hearing == 7
+    assert (max(at_work), sorted(stopped)) == (2, [living.uuid(index) for index in range(7)])
+    assert living.hearing == 0
+
+
+async def test_where_one_host_can_not_begin_the_others_end(
+    nats_url: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "CONNECTING", 2)
+    start = CrowdHost.start
+
+    async def fail_third(host: CrowdHost, *given: Any) -> None:
+        if host.uuid == "paper-2":
+            raise OSError("no room on the disk")
+        await start(host, *given)
+
+    monkeypatch.setattr(CrowdHost, "start", fail_third)
+    living = Crowd(CrowdOptions("", tmp_path, 9, heartbeat_seconds=0.1))
+    before = asyncio.all_tasks()
+    with pytest.raises(OSError, match="no room"):
+        await living.live([Place(number + index, nats_url, created=False) for index in range(9)])
+    begun = len(living.hosts)
+    assert begun < 9
+    assert living.hearing == 0
+    await happens(lambda: asyncio.all_tasks() <= before)
+    assert len(living.hosts) == begun, "none begins after the end"

@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agents.process import ledger as module
@@ -67,6 +67,7 @@ def test_a_failed_commit_accepts_nothing(ledger: Ledger) -> None:
     ledger.close()
 
 
+@settings(max_examples=30)  # each step waits for the disk
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 20), st.booleans()), max_size=40))
 def test_what_is_accepted_never_goes_back(steps: list[tuple[str, int, bool]]) -> None:
     """Given any order of epochs, with restarts in between, those that are fresh never fall."""

@@ -7,7 +7,8 @@ import pytest
 from commands.errors import Conflict
 from commands.turns.decide import Delete, Ended, Run
 from commands.turns.fleet import is_dead
-from commands.turns.interventions import DeclareDead, ForceRemove
+from commands.turns.interventions import DeclareDead, ForceRemove, Intervention
+from tests.support.handler_stories import a_handler
 from tests.support.networks import of_type
 from tests.support.story import Ask, Story, a_cloud, sim_inventory
 
@@ -16,11 +17,17 @@ ACTIVATE, DEACTIVATE, REMOVE = "compute.instance.activate", "compute.instance.de
 BURNT = DeclareDead("its rack burnt down")
 
 
-def running(**row: object) -> Story:
-    """On host 1, of an agent of its own; host 2 is another's."""
+def two_hosts() -> Story:
+    """Each of an agent of its own."""
     story = a_cloud()
     story.create("agent", uri="sim://", uuid="other", managedConfig=False, name="other")
     story.answer_all(another_host)
+    return story
+
+
+def running(**row: object) -> Story:
+    """On host 1 of the two."""
+    story = two_hosts()
     story.create("container", imageId=1, accountId=1, validHostIds=[1, 2], requestedHostId=1, **row)
     story.answer_all()
     assert story.resource(INSTANCE).state == "running"
@@ -200,3 +207,25 @@ def test_once_the_host_is_removed_nothing_is_owed() -> None:
     story.pass_time(1)
     assert owed(story) == []
     assert story.resource(HERE).state == "purged"
+
+
+@pytest.mark.parametrize("gone", [BURNT, ForceRemove("its rack burnt down")])
+def test_a_start_that_had_all_but_its_last_word_there_ends_and_what_follows_is_the_watch_s(gone: Intervention) -> None:
+    """It runs there by then, as far as anybody knows: to take its place away would leave its map active, and nobody would end it."""
+    story = two_hosts()
+    a_handler(story, "post.instance.start")
+    story.create("container", imageId=1, accountId=1, validHostIds=[1, 2], instanceTriggeredStop="restart")
+    while (ask := story.asks()[0]).command != "post.instance.start;handler=demo":
+        story.answer(ask, {})
+    [(first, state)] = places(story)
+    assert state == "active"
+    story.command(f"host-{first}", gone)
+    story.answer(ask, {}, passes=True)
+    assert story.resource(INSTANCE).state == "running"
+    assert places(story) == [(first, "active")]
+    ends(story)
+    dead_agent = story.resource(f"host-{first}").row["agentId"]
+    while asks := [each for each in story.asks() if each.agent != dead_agent]:
+        story.answer(asks[0], {}, passes=asks[0].command.startswith("post."))
+    assert story.resource(INSTANCE).state == "running"
+    assert places(story) == [(3 - first, "active")]

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import nats
 import pytest
+from nats.aio.msg import Msg
 
 from agents.process.connection import connect, disconnect
 from agents.wire import Message, Presence, presence_subject, replied_to, reply_subject
 from commands.sending.bus import Bus
+from commands.sending.connection import Connection
 from deploy.embedded import EmbeddedNats, hold
+from tests.support.servers import standing_still
 from tests.support.waiting import happens
 
 NOBODY = "nats://127.0.0.1:1"
@@ -88,3 +91,24 @@ async def test_what_was_listened_to_before_nats_came_and_while_it_was_away_is_he
         await client.close()
         await bus.close()
         await server.stop()
+
+
+@pytest.mark.timeout(60)
+async def test_what_nats_confirms_too_late_leaves_a_connection_hearing(tmp_path: Path) -> None:
+    heard: list[bytes] = []
+
+    async def hear(message: Msg) -> None:
+        heard.append(message.data)
+
+    with hold(tmp_path) as home:
+        async with EmbeddedNats(home, preferred=0) as server:
+            connection = Connection(server.url, "test")
+            await connection.listen("corral.test", hear)
+            await connection.start()
+            await happens(lambda: connection.connected)
+            async with standing_still(server):
+                assert not await connection.reach(0.5)
+            assert await connection.reach(10)
+            await connection.publish("corral.test", b"again")
+            await happens(lambda: heard == [b"again"], 5)  # sooner than the client itself finds that its connection is dead
+            await connection.close()

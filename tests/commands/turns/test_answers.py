@@ -27,7 +27,6 @@ WRONG: list[tuple[Any, str]] = [
     ({"+data": TOO_DEEP}, "it is not JSON"),
     ({"+data": 5}, "data is 5, and not a map"),
     ({"data": {"fields": "all"}}, "data.fields is 'all', and not a map"),
-    ({"hostId": "one"}, "hostId is 'one', and not of type reference[host]"),
     ({"removeTime": "tomorrow"}, "removeTime is 'tomorrow', and not of type date"),
     ({"name": {"en": "web"}}, "name is {'en': 'web'}, and not of type string"),
     ({"instance": {"+data": {"+fields": {"dockerPorts": [80]}}}}, "instance: dockerPorts is [80], and not of type map[string]"),
@@ -44,7 +43,7 @@ WRONG: list[tuple[Any, str]] = [
 RIGHT: list[Any] = [
     {},
     {"uuid": 5, "state": 7, "id": {}, "unheard": {"of": [1]}},
-    {"name": None, "instance": None, "host": 3},
+    {"name": None, "instance": None, "host": 3, "hostId": "one"},
     {"instance": {"+data": {"dockerContainer": {"Id": "1"}, "+fields": {"dockerPorts": {"80/tcp": 8080, "81/tcp": "8081"}, "mine": 1}}}},
     {"data": {"a": 1}, "removeTime": "2026-01-01T00:00:00Z"},
     {"host": {"description": 2, "computeFree": "5000"}, "instance": {"memoryMb": "64"}},
@@ -108,6 +107,26 @@ def test_an_agent_says_nothing_of_what_other_hosts_are_told() -> None:
     assert (host.row["agentId"], agent.row["description"]) == (1, "an agent")
     assert not str(agent.row.get("uri")).startswith("ssh://")
     assert {each.stream: each.row for each in story.fleet.all("account")} == shared
+
+
+def test_an_agent_says_nothing_of_where_something_is() -> None:
+    """A place is what the log has claimed: a map, a volume or an instance that an answer tied to another one would be counted twice."""
+    story = a_cloud(hosts=2)
+    story.create("container", imageId=1, accountId=1, name="web", validHostIds=[1])
+    elsewhere: Any = {"hostId": 2, "instanceId": 9, "storagePoolId": 2, "volumeId": 9, "imageId": 9, "physicalHostId": 9, "networkIds": [9]}
+    elsewhere["data"] = {"fields": {"validHostIds": [2], "+networkIds": [9]}}
+    for _ in range(20):
+        for ask in story.asks():
+            nested = {name: dict(elsewhere) for name in ("host", "instance", "volume", "storagePool", "image")}
+            story.answer(ask, {**elsewhere, **nested, "volume": {**elsewhere, "instance": elsewhere}})
+    rows = {each: story.resource(each).row for each in ("instance-1", "volume-1", "instanceHostMap-1", "volumeStoragePoolMap-1", "host-1")}
+    assert story.resource("instance-1").state == "running"
+    assert (rows["instanceHostMap-1"]["hostId"], rows["instanceHostMap-1"]["instanceId"]) == (1, 1)
+    assert (rows["volumeStoragePoolMap-1"]["storagePoolId"], rows["volumeStoragePoolMap-1"]["volumeId"]) == (1, 1)
+    assert (rows["volume-1"]["instanceId"], rows["volume-1"].get("imageId"), rows["instance-1"]["imageId"]) == (1, 1, 1)
+    assert story.resource("instance-1").get("networkIds") is None
+    assert story.resource("instance-1").get("validHostIds") == [1]
+    assert rows["host-1"].get("physicalHostId") != 9
 
 
 @pytest.mark.parametrize("whole", [{"data": {"fields": {"privileged": True}}}, {"+data": {"fields": {"privileged": True}}}])

@@ -247,7 +247,7 @@ def bounded(examples: int) -> Callable[[Callable[..., None]], Callable[..., None
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
     def decorate(test: Callable[..., None]) -> Callable[..., None]:
-        return settings(max_examples=examples, deadline=None, derandomize=True, database=None, suppress_health_check=checks)(test)
+        return settings(max_examples=examples, derandomize=True, database=None, suppress_health_check=checks)(test)
 
     return decorate
 

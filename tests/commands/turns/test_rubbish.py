@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from commands import events
@@ -74,10 +74,7 @@ def story_of(moment: int) -> Spoilt:
     return story
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow],
-    phases=[Phase.reuse, Phase.generate],  # a whole life is long, and to shrink what fails would take minutes
-)  # fmt: skip
+@settings(max_examples=40, phases=[Phase.reuse, Phase.generate])  # a whole life is long, and to shrink what fails would take minutes
 @given(moment=st.integers(0, 4), rubbish=st.lists(st.tuples(st.integers(0, 9), RUBBISH), max_size=4), ending=st.sampled_from(ENDINGS))
 def test_whatever_a_row_holds_it_can_be_ended_and_leaves_no_claim(
     moment: int, rubbish: list[tuple[int, dict[str, Any]]], ending: Command

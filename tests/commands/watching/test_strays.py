@@ -8,6 +8,7 @@ import pytest
 
 from agents.wire import Message, Presence, presence_subject
 from commands.cloud import cloud_of
+from commands.watching import strays
 from commands.watching.inventory import EVERY
 from commands.watching.strays import REMOVE
 from eventstore.memory import MemoryStore
@@ -106,6 +107,23 @@ async def test_what_the_log_does_not_know_is_told_and_left_alone_or_removed_wher
         assert {each.data["instanceHostMap"]["instance"]["uuid"] for each in machine.told} == {UNKNOWN}
         assert machine.strays() == {"of-before-there-were-labels": "unlabelled"}
         assert set(machine.held) == {"of-another-cloud", "of-before-there-were-labels"}
+
+
+@pytest.mark.timeout(180)
+async def test_of_many_strays_each_is_told_and_removed_though_a_few_are_looked_up_at_once(
+    nats_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(strays, "MOST_AT_ONCE", 2)
+    many = {f"{number}1111111-0000-4000-8000-000000000000" for number in range(5)}
+    async with a_running_cloud(MemoryStore(), nats_url, settings=OFTEN) as cloud:
+        machine = Machine(cloud)
+        for each in sorted(many):
+            machine.has(each)
+        await happens(lambda: set(machine.strays()) == many, 60)
+        await machine.looked(4)
+        assert set(machine.strays()) == many, "who was looked up once is not forgotten for the others"
+        cloud.settings[REMOVE] = True
+        await happens(lambda: not machine.held, 60)
 
 
 async def test_what_is_removed_in_the_log_and_still_there_is_removed_where_that_is_wished(nats_url: str) -> None:
