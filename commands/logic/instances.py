@@ -101,10 +101,14 @@ def find_place(turn: Turn, instance: Resource) -> None:
         needed = placement.needed(turn, instance)
         image = turn.get("image", instance.row.get("imageId"))
         spread = bool(turn.settings["simple.allocator.spread"])
-        allowed = placement.valid_hosts(instance)
-        found = placement.place(turn, instance, image, needed, spread, pools_in_use(turn, instance), allowed=allowed)
+        used, allowed, first = pools_in_use(turn, instance), placement.valid_hosts(instance), instance.get(placement.FIRST)
+        found = placement.place(turn, instance, image, needed, spread, used, allowed=allowed if first is None else {first})
+        if first is not None and isinstance(found, placement.NotPlaced):
+            found = placement.place(turn, instance, image, needed, spread, used, allowed=allowed)
         if isinstance(found, placement.NotPlaced):
             raise Failure(str(found))
+        if first is not None:
+            turn.change(instance, {placement.FIRST: None})
         pool, subnets = found.pool, found.subnets
         claim = Claim(placement.scope(found.host), instance.stream, needed, found.limit)
         turn.create("instanceHostMap", {"hostId": found.host.id, "instanceId": instance.id}, claims=(claim,))

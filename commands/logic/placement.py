@@ -30,6 +30,9 @@ MOST_CAPACITY = 2**62
 NOT_PLACED = "Failed to find a placement"
 """The words that Cattle's users look for."""
 
+FIRST = "firstHostId"
+"""In an instance's fields: the host that it had best be placed on, once. Forgotten as soon as it has a place, there or elsewhere."""
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
 from agents.live import Json
 from commands.errors import Refused
+from commands.logic.placement import FIRST
 from commands.logic.storage import IMAGE_DRIVERS
 from commands.resource import Resource
 from gateway.herd import answers, hosts, templates
@@ -73,23 +73,18 @@ class Creating:
         own = replace(key, key=f"{key.key}\x1f{number}") if key is not None and number else key
         request = replace(call.request, items=[wanted], is_list=False, key=own)
         try:
-            made = await Writes(self._services, request).create(self._type, {"requestedHostId": host.id})
+            made = await Writes(self._services, request).create(self._type, {FIRST: host.id})
             return await instance_of(self._services, call.request, made.document["id"])
         except Refused as error:
             return error
 
     async def _created(self, call: Call, instance: Resource, host: Resource) -> Json:
-        number, id = instance.get("requestedHostId"), f"{self._type.prefix}{instance.id}"
-        # With an Idempotency-Key it may be one of before, that was given another host.
-        name = hosts.name_of(self._services.catalogue, host) if number == host.id else await hosts.of(self._services, instance)
+        id = f"{self._type.prefix}{instance.id}"
+        name = await hosts.of(self._services, instance) or hosts.name_of(self._services.catalogue, host)
         if not is_settled(instance):
             return answers.unfinished(self._services, name, instance, id, call.seconds)
         if instance.state in GONE or instance.fields.get("transitioning") == "error":
             return answers.refused(name, answers.why_not(instance))
-        if number is not None:
-            # It was asked for here to be spread evenly; from now on it may go where it has to, when its host is lost.
-            with suppress(Refused):  # somebody stops it already
-                await self._services.commands.update(self._type.name, instance.id, {"requestedHostId": None}, call.request.actor)
         return answers.created(name, answers.id_of(instance, id))
 
     async def _refused(self, error: Refused, host: Resource) -> Json:

@@ -306,6 +306,15 @@ def test_a_requested_host_is_taken_or_the_reason_is_given() -> None:
     assert "the request names other hosts" in story.resource("instance-2").fields["transitioningMessage"]
 
 
+def test_a_first_host_is_taken_once_and_where_it_is_full_another() -> None:
+    story = a_cloud(hosts=3, slots=1)
+    for _ in range(2):
+        story.create("container", imageId=1, accountId=1, firstHostId=2)
+    story.answer_all()
+    assert [story.resource(f"instanceHostMap-{number}").row["hostId"] for number in (1, 2)] == [2, 1]
+    assert {story.resource(f"instance-{number}").get("firstHostId") for number in (1, 2)} == {None}
+
+
 def test_a_teardown_that_fails_is_asked_again_until_it_is_done_and_says_so_meanwhile() -> None:
     story = running()
     story.command(INSTANCE, Run("stop"))

@@ -79,6 +79,10 @@ async def test_an_answer_that_takes_too_long_says_what_it_waits_for_and_the_work
     assert answer["statusCode"] == 504
     assert f"{id} is stopping for more than 0.5 seconds and goes on: it waits for" in answer["Response"]["Body"]["message"]
     assert done(await cloud.ask("stop-container", id=id))
+    cloud.delay["compute.instance.activate"] = 4.0
+    assert (await cloud.ask("create-container", image="sim:web", timeout=0.5))["statusCode"] == 504
+    [shown] = (await cloud.api.get("/v1/containers", state="starting"))["data"]
+    assert (shown["requestedHostId"], shown["data"]["fields"].get("firstHostId")) == (None, None), "it may go where it has to"
 
 
 async def test_a_template_of_the_home_or_of_all_servers_is_an_engine_s_own_document(cloud: Cloud, tmp_path: Path) -> None:
