@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,10 +57,11 @@ class Doorkeeper:
     """`run` as a task, beside the engine. `fleet`: the engine's own, as it is now."""
 
     def __init__(
-        self, url: str, keys: NatsKeys, store: Store, fleet: Callable[[], Fleet], options: Callable[[str], Mapping[str, Any]]
-    ) -> None:
-        """`options`: seed -> how NATS' client connects with it."""
-        self._keys, self._store, self._fleet = keys, store, fleet
+        self, url: str, keys: NatsKeys, store: Store, fleet: Callable[[], Fleet], see: Callable[[int], Awaitable[None]],
+        options: Callable[[str], Mapping[str, Any]],
+    ) -> None:  # fmt: skip
+        """`see`: waits until the fleet has taken in the log up to there. `options`: seed -> how NATS' client connects with it."""
+        self._keys, self._store, self._fleet, self._see = keys, store, fleet, see
         self._door = Connection(url, "corral doorkeeper", options=options(keys.server))
         self._system = Connection(url, "corral doorkeeper, inside", options=options(keys.system))
         self._own = frozenset({public(keys.server), public(keys.system)})
@@ -121,9 +122,7 @@ class Doorkeeper:
         """It may have registered a moment ago, at another server."""
         try:
             async with asyncio.timeout(CATCH_UP):
-                head = await self._store.head()
-                while self._fleet().followed < head:  # noqa: ASYNC110 - a moment, and seldom
-                    await asyncio.sleep(0.01)
+                await self._see(await self._store.head())
         except (TimeoutError, StoreError) as error:
             log.info("Whose a key is is not known for sure", action="admission-late", error=repr(error))
         await self._answer(message, request, self._known(request.key), "nobody who may connect now has this key")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +39,8 @@ class Guarded:
     doors: list[Doorkeeper] = field(default_factory=list)
     clients: list[Client] = field(default_factory=list)
     refusals: list[str] = field(default_factory=list)
+    coming: Callable[[], None] = lambda: None
+    """What the rest of the log brings."""
 
     @property
     def nats(self) -> Nats:
@@ -46,7 +48,7 @@ class Guarded:
 
     @asynccontextmanager
     async def answering(self) -> AsyncIterator[Doorkeeper]:
-        door = Doorkeeper(self.server.url, KEYS, MemoryStore(), lambda: self.fleet, self.nats.options)
+        door = Doorkeeper(self.server.url, KEYS, MemoryStore(), lambda: self.fleet, self._see, self.nats.options)
         task = asyncio.create_task(door.run())
         await happens(lambda: door.connected)
         try:
@@ -54,6 +56,9 @@ class Guarded:
         finally:
             task.cancel()
             await asyncio.wait({task}, timeout=10)
+
+    async def _see(self, position: int) -> None:
+        self.coming()
 
     async def client(self, seed: str) -> Client:
         async def on_error(error: Exception) -> None:
@@ -136,6 +141,14 @@ async def test_who_has_no_key_or_one_that_nobody_knows_is_not_let_in(guarded: Gu
     await refused(guarded, None)
     await refused(guarded, new_seed())
     assert door.counted.refused >= 2
+
+
+async def test_a_key_that_was_registered_at_another_server_a_moment_ago_is_looked_for_to_the_end_of_the_log(
+    guarded: Guarded, door: Doorkeeper
+) -> None:
+    fresh = new_seed()
+    guarded.coming = lambda: changed(guarded.fleet, "agent", 7, data={"natsKey": public(fresh)})
+    assert (await guarded.client(fresh)).is_connected
 
 
 async def test_what_is_taken_back_is_cut_off_and_stays_out_also_after_nats_was_started_anew(guarded: Guarded, door: Doorkeeper) -> None:
