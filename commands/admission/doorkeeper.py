@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 from nats.aio.msg import Msg
 
-from commands.admission.holders import SEEN, Holder, holders
+from commands.admission.holders import NATS_KEY, SEEN, WATCHER, Holder, registered, rights
 from commands.admission.keys import NatsKeys, public
 from commands.admission.requests import ACCOUNT, AUTH_SUBJECT, Request, admission, read, refusal
 from commands.sending.connection import Connection
@@ -66,9 +66,12 @@ class Doorkeeper:
         self._system = Connection(url, "corral doorkeeper, inside", options=options(keys.system))
         self._own = frozenset({public(keys.server), public(keys.system)})
         self._inbox = f"_INBOX.corral.{public(keys.system)[-8:]}.{time.monotonic_ns():x}"
-        self._holders: dict[str, Holder] = {}
-        self._seen: tuple[int, ...] = ()
-        self._swept, self._swept_at = 0, 0.0
+        self._watcher = public(keys.watcher)
+        self._places: dict[str, str] = {}
+        """Key -> the stream that had it when rows were last looked through, and how often they had changed then."""
+        self._placed: tuple[int, ...] = ()
+        self._swept: tuple[object, ...] = ()
+        self._swept_at = 0.0
         self._waiting: set[asyncio.Task[None]] = set()
         self.counted = Admissions()
 
@@ -139,28 +142,33 @@ class Doorkeeper:
         await self._door.publish(message.reply, answer)
 
     def _known(self, key: str) -> Holder | None:
-        """By the fleet as it is now."""
+        """By the fleet as it is now. Rows are looked through only for a key that is not where it was: when many come at once, rows change
+        all the time."""
+        if key == self._watcher:
+            return WATCHER
+        fleet = self._fleet()
+        row = fleet.resources.get(self._places.get(key, ""))
+        if (row is None or row.data.get(NATS_KEY) != key) and self._placed != (changes := self._changes()):
+            self._placed, self._places = changes, registered(fleet)
+            row = fleet.resources.get(self._places.get(key, ""))
+        return rights(fleet, row) if row is not None and row.data.get(NATS_KEY) == key else None
+
+    def _changes(self) -> tuple[int, ...]:
         changes = self._fleet().changes
-        seen = tuple(changes[each] for each in SEEN)
-        if seen != self._seen:
-            self._seen, self._holders = seen, holders(self._fleet(), self._keys)
-        return self._holders.get(key)
+        return tuple(changes[each] for each in SEEN)
 
     # --- who is there ---
 
     async def _look(self) -> None:
-        before = self._seen
-        self._known("")
-        due = time.monotonic() - self._swept_at > SWEEP
-        if self._system.connected and (before != self._seen or self._swept != self._system.connections or due):
-            self._swept, self._swept_at = self._system.connections, time.monotonic()
+        now, due = (self._system.connections, self._changes()), time.monotonic() - self._swept_at > SWEEP
+        if self._system.connected and (now != self._swept or due):
+            self._swept, self._swept_at = now, time.monotonic()
             await self._ask_for_page("PING", 0)
 
     async def _ask_for_page(self, server: str, offset: int) -> None:
         """`server`: its id, or PING for all of a cluster."""
-        subject = f"$SYS.REQ.SERVER.{server}.CONNZ" if server != "PING" else "$SYS.REQ.SERVER.PING.CONNZ"
         asked = {"auth": True, "acc": ACCOUNT, "offset": offset, "limit": PAGE}
-        await self._system.publish(subject, json.dumps(asked).encode(), self._inbox)
+        await self._system.publish(f"$SYS.REQ.SERVER.{server}.CONNZ", json.dumps(asked).encode(), self._inbox)
 
     async def _on_page(self, message: Msg) -> None:
         try:

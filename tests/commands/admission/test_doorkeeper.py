@@ -17,7 +17,7 @@ from nats.errors import Error
 
 from agents.joining.access import Access
 from agents.process.connection import connect, disconnect
-from commands.admission.doorkeeper import Doorkeeper
+from commands.admission.doorkeeper import LOOK, Doorkeeper
 from commands.admission.keys import NatsKeys, public
 from commands.turns.fleet import Fleet
 from deploy.embedded import EmbeddedNats, hold
@@ -151,6 +151,19 @@ async def test_a_key_that_was_registered_at_another_server_a_moment_ago_is_looke
     assert (await guarded.client(fresh)).is_connected
 
 
+async def test_nobody_takes_the_key_of_the_homes_owner_by_registering_it(guarded: Guarded, door: Doorkeeper) -> None:
+    changed(guarded.fleet, "agent", 7, data={"natsKey": public(KEYS.watcher)})
+    owner, heard = await guarded.client(KEYS.watcher), asyncio.Event()
+
+    async def note(message: Msg) -> None:
+        heard.set()
+
+    await owner.subscribe("corral.>", cb=note)
+    await owner.flush()
+    await (await guarded.corral()).publish("corral.event.instance.1.created", b"")
+    await happens(heard.is_set)
+
+
 async def test_what_is_taken_back_is_cut_off_and_stays_out_also_after_nats_was_started_anew(guarded: Guarded, door: Doorkeeper) -> None:
     seven, eight = await guarded.client(SEVEN), await guarded.client(EIGHT)
     changed(guarded.fleet, "credential", 1007, state="inactive")
@@ -165,6 +178,15 @@ async def test_what_is_taken_back_is_cut_off_and_stays_out_also_after_nats_was_s
     assert (await guarded.client(EIGHT)).is_connected
     changed(guarded.fleet, "credential", 1007, state="active")
     assert (await guarded.client(SEVEN)).is_connected
+
+
+async def test_what_is_taken_back_is_cut_off_also_if_somebody_comes_in_the_same_moment(guarded: Guarded, door: Doorkeeper) -> None:
+    seven = await guarded.client(SEVEN)
+    await asyncio.sleep(2 * LOOK)
+    changed(guarded.fleet, "credential", 1007, state="inactive")
+    assert (await guarded.client(EIGHT)).is_connected
+    await refused(guarded, SEVEN)
+    await happens(lambda: not seven.is_connected)
 
 
 async def test_the_key_before_is_cut_off_with_the_next_one(guarded: Guarded, door: Doorkeeper) -> None:
