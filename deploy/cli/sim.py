@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 TELL_SECONDS = 5.0
 AT_ONCE = 8
 """Hosts that are removed at the same time."""
+END_SECONDS = 30.0
+"""For each step of that."""
 MOST = 20_000
 
 
@@ -142,11 +144,13 @@ def _remove(options: CrowdOptions) -> None:
 
 
 def _end(client: Client, path: str) -> None:
-    """Deactivated and removed, as far as its state permits."""
+    """Deactivated and removed. Raises Failed where that is not so in the end."""
     for state, action in (("active", "deactivate"), ("reconnecting", "deactivate"), ("inactive", "remove")):
-        document = client.get(f"/v1/{path}")
-        if document.get("state") == state:
+        if client.get(f"/v1/{path}").get("state") == state:
             client.post(f"/v1/{path}/?action={action}")
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + END_SECONDS
             while client.get(f"/v1/{path}").get("transitioning") == "yes" and time.monotonic() < deadline:
                 time.sleep(0.05)
+    document = client.get(f"/v1/{path}")
+    if not document.get("removed"):
+        raise Failed(f"{path} is {document.get('state')} and not removed: see `corral why {document['id']}`, and run this again")
