@@ -16,11 +16,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from agents.wire import NETWORK_APPLY, Message, Presence, command_subject, partition_of, reply_subject
+from agents.wire import NETWORK_APPLY, SPANNING, Message, Presence, command_subject, partition_of, reply_subject
 from commands.accepting.service import Commands
 from commands.catalogue.ids import api_id
 from commands.logic.addresses import scope
-from commands.logic.segments import SPANNING, Documents, Member, member
+from commands.logic.segments import Documents, Member, member
 from commands.resource import Json, Resource, split_stream
 from commands.sending.bus import Bus
 from commands.snapshots import form, resumed
