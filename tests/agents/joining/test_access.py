@@ -27,11 +27,10 @@ def test_a_file_that_holds_no_key_is_told_with_what_to_do(tmp_path: Path, kept: 
 
 
 async def test_a_key_is_registered_once_more_only_if_it_is_refused_for_longer_than_a_crowd_takes(monkeypatch: pytest.MonkeyPatch) -> None:
-    registered = 0
+    registered: list[str] = []
 
     async def register() -> None:
-        nonlocal registered
-        registered += 1
+        registered.append("once more")
 
     mine = Access("SU", register=register)
     mine.refused()
@@ -42,10 +41,10 @@ async def test_a_key_is_registered_once_more_only_if_it_is_refused_for_longer_th
 
     def refused_until_it_asks() -> bool:
         mine.refused()
-        return registered > 0
+        return bool(registered)
 
     await happens(refused_until_it_asks)
     for _ in range(10):
         await asyncio.sleep(0.01)
         mine.refused()
-    assert registered == 1
+    assert len(registered) == 1
