@@ -137,6 +137,9 @@ ANSWER_KEYS = frozenset(
 UNDERLAY = "underlay"
 """In the data of a host, as its agent tells it: the address at which the other hosts find it."""
 
+SPANNING = "network"
+"""The kind of networks that span hosts; those of another kind (a host-only one, say) stay with the engine's own bridge."""
+
 NETWORK_APPLY = "network.apply"
 """Tells an agent all that its host has to know of networks (agents.network, commands.watching.networks). Nothing but its answer and the
 next heartbeat says that it has it."""

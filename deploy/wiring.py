@@ -138,7 +138,7 @@ async def server(
             tasks.start(engine.run(), "engine")
             if nats.keys is not None:
                 at_work = engine
-                door = watched.doorkeeper = Doorkeeper(nats.url, nats.keys, store, lambda: at_work.fleet, nats.options)
+                door = watched.doorkeeper = Doorkeeper(nats.url, nats.keys, store, lambda: at_work.fleet, at_work.see, nats.options)
                 watched.nats["doorkeeper"] = door
                 tasks.start(door.run(), "doorkeeper")
             tasks.start(ConfigSync(bus, catalogue, chosen, content, engine, url).run(), "configuration")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import secrets
 import ssl
 import sys
@@ -27,8 +28,10 @@ log = structlog.get_logger("corral.agent.access")
 SEED = "nats.nk"
 """In its folder. Whoever removes it gives the agent another key with its next start; the one before is good no more then."""
 
-HINT_SECONDS = 15.0
-"""Between tries to register a key that NATS does not take."""
+FIRST_SECONDS, AGAIN_SECONDS = (3.0, 10.0), 15.0
+"""When a key that NATS does not take is registered once more: some time between the former after the first refusal, and again after the
+latter. Where NATS was away, thousands are refused for a moment because too many come at once: they need nothing but another try, and what
+they would ask of the server keeps the others waiting."""
 
 
 @dataclass(slots=True)
@@ -41,7 +44,8 @@ class Access:
     tls: ssl.SSLContext | None = None
     register: Callable[[], Awaitable[None]] | None = None
     tls_name: str = ""
-    _refused_at: float | None = field(default=None, init=False)
+    _register_at: float | None = field(default=None, init=False)
+    """None: it is let in, or was not refused yet."""
     _registering: asyncio.Task[None] | None = field(default=None, init=False)
     _told: str = field(default="", init=False)
 
@@ -54,19 +58,20 @@ class Access:
     def refused(self) -> None:
         """NATS did not let it in. Says so once, and has the key registered once more, now and then."""
         now = asyncio.get_running_loop().time()
-        if self._refused_at is None:
+        if self._register_at is None:
             why = "the agent, its account or its API key was taken back, or no engine is at work" if self.seed else "it has no key to show"
             log.warning(f"NATS does not let this agent in: {why}. It is tried again until it does", action="nats-refused")
-        elif now - self._refused_at < HINT_SECONDS:
+            self._register_at = now + random.uniform(*FIRST_SECONDS)
+        if now < self._register_at:
             return
-        self._refused_at = now
+        self._register_at = now + AGAIN_SECONDS
         if self.register is not None and (self._registering is None or self._registering.done()):
             self._registering = asyncio.create_task(self._register(self.register))
 
     def let_in(self) -> None:
-        if self._refused_at is not None:
+        if self._register_at is not None:
             log.warning("NATS lets this agent in again", action="nats-let-in")
-        self._refused_at = None
+        self._register_at = None
 
     async def _register(self, register: Callable[[], Awaitable[None]]) -> None:
         try:

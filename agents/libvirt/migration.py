@@ -6,6 +6,7 @@ while the domain runs on, and hands it over in the end. Its config drive does no
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from agents.libvirt.disks import Disks
 from agents.libvirt.xml import parsed
 
 MIGRATION_URI, STORAGE, VNC_LISTEN = "migrationUri", "storage", "vncListen"
+
+BRIDGE_SECONDS, AGAIN_SECONDS = 20.0, 0.5
+"""For how long a move waits until the target has the bridges that the machine is on, and between two tries."""
 
 _CONFIG_DRIVE = "devices/disk[@device='cdrom']"
 
@@ -60,9 +64,26 @@ def migrate(connection: Libvirt, instance: str, source: Source, target: Mapping[
         libvirt.VIR_MIGRATE_PARAM_PERSIST_XML: domain.XMLDesc(whole | libvirt.VIR_DOMAIN_XML_INACTIVE),
     }
     parameters = {name: rewritten(xml, source.disks.folder, Path(storage), vnc) for name, xml in descriptions.items()}
-    domain.migrateToURI3(uri, parameters, flags)
+    _hand_over(domain, uri, parameters, flags)
     source.disks.remove_extras(instance)
     return {}
+
+
+def _hand_over(domain: Libvirt, uri: str, parameters: dict[str, str], flags: int) -> None:
+    """The server tells the target of the machine's networks as the move begins: a bridge that is not there yet is waited for."""
+    libvirt = bindings()
+    sources = parsed(parameters[libvirt.VIR_MIGRATE_PARAM_DEST_XML]).findall("devices/interface/source[@bridge]")
+    bridges = {f"'{each.get('bridge')}'" for each in sources}
+    deadline = time.monotonic() + BRIDGE_SECONDS
+    while True:
+        try:
+            domain.migrateToURI3(uri, parameters, flags)
+        except libvirt.libvirtError as error:
+            if time.monotonic() > deadline or not any(each in str(error) for each in bridges):
+                raise
+            time.sleep(AGAIN_SECONDS)
+        else:
+            return
 
 
 def rewritten(xml: str, here: Path, there: Path, vnc_listen: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -77,6 +77,8 @@ class Networks:
         self._changed = asyncio.Condition()
         self._keeping: asyncio.Task[None] | None = None
         self._left: set[int] = set()
+        self._named: set[int] = set()
+        """The segments on which names are answered."""
 
     @property
     def version(self) -> str:
@@ -162,8 +164,11 @@ class Networks:
             if self._responder is None and document.segments:
                 self._responder = await asyncio.to_thread(_responder)
             if self._responder is not None:
-                self._responder.tell(document)
-                await self._responder.listen(each.gateway for number, each in document.segments.items() if number not in trouble)
+                # Not those that never were in force, as their addresses may be another's here. One that was goes on without its engine.
+                self._named = {number for number in document.segments if number not in trouble or number in self._named}
+                segments = {number: each for number, each in document.segments.items() if number in self._named}
+                self._responder.tell(replace(document, segments=segments))
+                await self._responder.listen(each.gateway for each in segments.values())
             await self._let_go(document)
             self._in_force = document
             async with self._changed:

@@ -21,35 +21,40 @@ class Names:
     """Who is called what, as a document says. Made once for it."""
 
     def __init__(self, document: Document) -> None:
-        self._links: dict[str, dict[str, str]] = {}
-        """Address of who links -> name -> the target's address."""
+        self._owners: dict[str, tuple[Endpoint, int]] = {}
+        """Address -> whose it is, and of which network. What is in force on one host does not overlap: no engine makes two such bridges."""
         self._networks: dict[str, set[int]] = {}
-        """Address -> the networks that it is asked from."""
+        """Instance -> the networks that it is on, whichever of its addresses it asks from."""
+        self._links: dict[str, dict[str, str]] = {}
+        """Instance -> name of a link of its -> the target's address."""
         self._by_name: dict[int, dict[str, list[str]]] = {}
-        self._by_address: dict[str, Endpoint] = {}
         for segment in document.segments.values():
             names = self._by_name.setdefault(segment.network, {})
             for each in segment.endpoints:
-                self._networks.setdefault(each.address, set()).add(segment.network)
-                self._by_address[each.address] = each
-                self._links.setdefault(each.address, {}).update({name.lower(): to for name, to in each.links.items()})
+                self._owners[each.address] = each, segment.network
+                self._networks.setdefault(each.instance, set()).add(segment.network)
+                self._links.setdefault(each.instance, {}).update({name.lower(): to for name, to in each.links.items()})
                 for name in _called(each.name, segment.domain):
                     names.setdefault(name, []).append(each.address)
 
     def addresses(self, asker: str, name: str) -> list[str]:
         """What a name means to the instance at an address: its own links come first."""
+        if asker not in self._owners:
+            return []
+        who, _ = self._owners[asker]
         wanted = name.rstrip(".").lower()
-        linked = self._links.get(asker, {}).get(wanted)
+        linked = self._links[who.instance].get(wanted)
         if linked is not None:
             return [linked]
-        known = (self._by_name[network].get(wanted, []) for network in sorted(self._networks.get(asker, ())))
+        known = (self._by_name[network].get(wanted, []) for network in sorted(self._networks[who.instance]))
         return list(dict.fromkeys(address for found in known for address in found))
 
     def name_of(self, asker: str, address: str) -> str | None:
         """The other way round."""
-        found = self._by_address.get(address)
-        shared = self._networks.get(asker, set()) & self._networks.get(address, set())
-        return found.name if found is not None and found.name and shared else None
+        if asker not in self._owners or address not in self._owners:
+            return None
+        (who, _), (found, network) = self._owners[asker], self._owners[address]
+        return found.name if found.name and network in self._networks[who.instance] else None
 
 
 def answer(names: Names, asker: str, query: dns.message.Message) -> dns.message.Message | None:

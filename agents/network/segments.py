@@ -12,10 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.wire import NETWORK_APPLY
-
-SPANNING = "network"
-"""The kind of networks that span hosts; those of another kind stay with the engine's own bridge."""
+from agents.wire import NETWORK_APPLY, SPANNING
 
 
 class BadDocument(ValueError):

@@ -11,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import structlog
 from nats.aio.msg import Msg
 
-from commands.admission.holders import SEEN, Holder, holders
+from commands.admission.holders import NATS_KEY, SEEN, WATCHER, Holder, registered, rights
 from commands.admission.keys import NatsKeys, public
 from commands.admission.requests import ACCOUNT, AUTH_SUBJECT, Request, admission, read, refusal
 from commands.sending.connection import Connection
@@ -57,17 +57,21 @@ class Doorkeeper:
     """`run` as a task, beside the engine. `fleet`: the engine's own, as it is now."""
 
     def __init__(
-        self, url: str, keys: NatsKeys, store: Store, fleet: Callable[[], Fleet], options: Callable[[str], Mapping[str, Any]]
-    ) -> None:
-        """`options`: seed -> how NATS' client connects with it."""
-        self._keys, self._store, self._fleet = keys, store, fleet
+        self, url: str, keys: NatsKeys, store: Store, fleet: Callable[[], Fleet], see: Callable[[int], Awaitable[None]],
+        options: Callable[[str], Mapping[str, Any]],
+    ) -> None:  # fmt: skip
+        """`see`: waits until the fleet has taken in the log up to there. `options`: seed -> how NATS' client connects with it."""
+        self._keys, self._store, self._fleet, self._see = keys, store, fleet, see
         self._door = Connection(url, "corral doorkeeper", options=options(keys.server))
         self._system = Connection(url, "corral doorkeeper, inside", options=options(keys.system))
         self._own = frozenset({public(keys.server), public(keys.system)})
         self._inbox = f"_INBOX.corral.{public(keys.system)[-8:]}.{time.monotonic_ns():x}"
-        self._holders: dict[str, Holder] = {}
-        self._seen: tuple[int, ...] = ()
-        self._swept, self._swept_at = 0, 0.0
+        self._watcher = public(keys.watcher)
+        self._places: dict[str, str] = {}
+        """Key -> the stream that had it when rows were last looked through, and how often they had changed then."""
+        self._placed: tuple[int, ...] = ()
+        self._swept: tuple[object, ...] = ()
+        self._swept_at = 0.0
         self._waiting: set[asyncio.Task[None]] = set()
         self.counted = Admissions()
 
@@ -121,9 +125,7 @@ class Doorkeeper:
         """It may have registered a moment ago, at another server."""
         try:
             async with asyncio.timeout(CATCH_UP):
-                head = await self._store.head()
-                while self._fleet().followed < head:  # noqa: ASYNC110 - a moment, and seldom
-                    await asyncio.sleep(0.01)
+                await self._see(await self._store.head())
         except (TimeoutError, StoreError) as error:
             log.info("Whose a key is is not known for sure", action="admission-late", error=repr(error))
         await self._answer(message, request, self._known(request.key), "nobody who may connect now has this key")
@@ -140,28 +142,33 @@ class Doorkeeper:
         await self._door.publish(message.reply, answer)
 
     def _known(self, key: str) -> Holder | None:
-        """By the fleet as it is now."""
+        """By the fleet as it is now. Rows are looked through only for a key that is not where it was: when many come at once, rows change
+        all the time."""
+        if key == self._watcher:
+            return WATCHER
+        fleet = self._fleet()
+        row = fleet.resources.get(self._places.get(key, ""))
+        if (row is None or row.data.get(NATS_KEY) != key) and self._placed != (changes := self._changes()):
+            self._placed, self._places = changes, registered(fleet)
+            row = fleet.resources.get(self._places.get(key, ""))
+        return rights(fleet, row) if row is not None and row.data.get(NATS_KEY) == key else None
+
+    def _changes(self) -> tuple[int, ...]:
         changes = self._fleet().changes
-        seen = tuple(changes[each] for each in SEEN)
-        if seen != self._seen:
-            self._seen, self._holders = seen, holders(self._fleet(), self._keys)
-        return self._holders.get(key)
+        return tuple(changes[each] for each in SEEN)
 
     # --- who is there ---
 
     async def _look(self) -> None:
-        before = self._seen
-        self._known("")
-        due = time.monotonic() - self._swept_at > SWEEP
-        if self._system.connected and (before != self._seen or self._swept != self._system.connections or due):
-            self._swept, self._swept_at = self._system.connections, time.monotonic()
+        now, due = (self._system.connections, self._changes()), time.monotonic() - self._swept_at > SWEEP
+        if self._system.connected and (now != self._swept or due):
+            self._swept, self._swept_at = now, time.monotonic()
             await self._ask_for_page("PING", 0)
 
     async def _ask_for_page(self, server: str, offset: int) -> None:
         """`server`: its id, or PING for all of a cluster."""
-        subject = f"$SYS.REQ.SERVER.{server}.CONNZ" if server != "PING" else "$SYS.REQ.SERVER.PING.CONNZ"
         asked = {"auth": True, "acc": ACCOUNT, "offset": offset, "limit": PAGE}
-        await self._system.publish(subject, json.dumps(asked).encode(), self._inbox)
+        await self._system.publish(f"$SYS.REQ.SERVER.{server}.CONNZ", json.dumps(asked).encode(), self._inbox)
 
     async def _on_page(self, message: Msg) -> None:
         try:

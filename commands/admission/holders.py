@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agents.wire import agent_commands, handler_requests, said_by_agent, said_by_handler
-from commands.admission.keys import NatsKeys, public
 from commands.resource import Resource
 from commands.turns.fleet import Fleet
 from commands.turns.handlers import HANDLER, name_of
@@ -22,7 +21,7 @@ KINDS = ("agent", HANDLER, "account")
 """Types of which one may have a key."""
 
 SEEN = (*KINDS, "credential")
-"""Types that what this tells depends on."""
+"""Types that `rights` depend on."""
 
 TAKEN_BACK = frozenset({"deactivating", "inactive", "removing", "removed", "purging", "purged"})
 """States in which nobody is let in. (In all others, those of a creation too: an agent is active only once it has answered.)"""
@@ -30,9 +29,6 @@ TAKEN_BACK = frozenset({"deactivating", "inactive", "removing", "removed", "purg
 API_KEYS = frozenset({"apiKey", "agentApiKey"})
 
 ADMINS, READERS = frozenset({"superadmin", "admin"}), frozenset({"readAdmin"})
-
-WATCHER = "watcher"
-
 
 @dataclass(frozen=True, slots=True)
 class Holder:
@@ -43,15 +39,13 @@ class Holder:
     says: tuple[str, ...] = ()
 
 
-def holders(fleet: Fleet, keys: NatsKeys) -> dict[str, Holder]:
-    """Public key -> who is let in with it."""
-    found: dict[str, Holder] = {}
-    for kind in KINDS:
-        for row in fleet.all(kind):
-            if (key := row.data.get(NATS_KEY)) and (holder := rights(fleet, row)) is not None:
-                found[str(key)] = holder
-    found[public(keys.watcher)] = Holder(WATCHER, ("corral.>",))  # whoever registered that key as theirs
-    return found
+WATCHER = Holder("watcher", ("corral.>",))
+"""Who owns a server's home; with the cloud's own key for that, whoever registered it as theirs."""
+
+
+def registered(fleet: Fleet) -> dict[str, str]:
+    """Public key -> the stream in whose row it is, whatever it is good for."""
+    return {str(key): row.stream for kind in KINDS for row in fleet.all(kind) if (key := row.data.get(NATS_KEY))}
 
 
 def rights(fleet: Fleet, row: Resource) -> Holder | None:

@@ -345,11 +345,12 @@ class Engine:
             found = self._roots.put(root, *as_asked(read))
         finally:
             self._roots.expected(root)
-        await self._see(max((each.position for each in found.values()), default=0))
+        await self.see(max((each.position for each in found.values()), default=0))
         return self._roots.get(root) or found
 
-    async def _see(self, position: int) -> None:
-        """Waits until the fleet is as far as a root that was read: what its processes began with is told by the log before them."""
+    async def see(self, position: int) -> None:
+        """Waits until the fleet is as far as a root that was read: what its processes began with is told by the log before them. (Or as
+        far as whoever else looks at it must know it to be.)"""
         while self.fleet.followed < position and self._group is not None:
             self._wakeups.news.clear()
             with contextlib.suppress(TimeoutError):

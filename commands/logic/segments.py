@@ -12,15 +12,12 @@ from dataclasses import dataclass
 
 import orjson
 
-from agents.wire import UNDERLAY
+from agents.wire import SPANNING, UNDERLAY
 from commands.catalogue.subnets import DEFAULT_SIZE
 from commands.logic import nics
 from commands.resource import Json, Resource
 from commands.turns.fleet import Fleet
 from commands.turns.world import World
-
-SPANNING = "network"
-"""The kind of networks that span hosts. A host-only network, say, does not."""
 
 ON = ("activating", "active")
 """States of a map to a host on which the instance is, or is about to be."""

@@ -16,10 +16,10 @@ from functools import partial
 
 import structlog
 
-from agents.wire import NETWORK_APPLY, Message, Presence
+from agents.wire import NETWORK_APPLY, SPANNING, Message, Presence
 from commands.accepting.service import Commands
 from commands.logic.addresses import scope
-from commands.logic.segments import SPANNING, Documents, Member, member
+from commands.logic.segments import Documents, Member, member
 from commands.resource import Json, Resource, split_stream
 from commands.sending.bus import Bus
 from commands.sending.questions import Questions

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from deploy.cli.client import base_url, home, is_own, remembered
+from deploy.cli.client import base_url, home, key_at, trusted
 from deploy.cli.errors import Failed, WrongUse
-from deploy.cli.keys import key_for, trusting
-from deploy.cli.options import SERVER, Url, command, is_from_variable
+from deploy.cli.options import SERVER, Logged, NatsUrl, Url, command, is_from_variable
 from deploy.cli.show import err, out
 from deploy.settings import TEMPLATES, LogFormat, LogLevel, MachineType
 
@@ -64,10 +63,7 @@ def register(app: typer.Typer) -> None:
             ),
         ] = None,
         sim: Annotated[bool, typer.Option("--sim", help="Simulate a host instead.")] = False,
-        nats: Annotated[
-            str | None,
-            typer.Option("--nats", metavar="URL", envvar="CORRAL_NATS", help="Where NATS is.", show_default="what the server says"),
-        ] = None,
+        nats: NatsUrl = None,
         nats_ca: Annotated[
             Path | None,
             typer.Option(
@@ -75,13 +71,7 @@ def register(app: typer.Typer) -> None:
                 show_default="what the server says",
             ),
         ] = None,
-        log_level: Annotated[
-            LogLevel,
-            typer.Option(
-                "--log-level", metavar="LEVEL", envvar="CORRAL_LOG_LEVEL", case_sensitive=False,
-                help=f"What is logged, and all above: {_words(LogLevel)}.",
-            ),
-        ] = LogLevel.WARNING,
+        log_level: Logged = LogLevel.WARNING,
         log_format: Annotated[
             LogFormat,
             typer.Option(
@@ -172,12 +162,11 @@ def register(app: typer.Typer) -> None:
         except RegistrationRefused as error:
             raise WrongUse(str(error)) from None
         where = base_url(given)
-        tls = trusting(remembered("certificate") if is_own(where) else "") if where.startswith("https") else None
         asyncio.run(_run(AgentOptions(
             where, place, sim=sim, docker=docker, docker_certificates=docker_cert_path, docker_verify=docker_tls_verify, libvirt=libvirt,
             libvirt_type=machine_type.chosen, libvirt_storage=storage, libvirt_templates=home() / TEMPLATES, libvirt_migration=migration,
             console_port=console_port, name=name, host_ip=host_ip, nats=nats, nats_ca=_certificates(nats_ca),
-            credentials=key_for(home() if is_own(where) else None), token=token, tls=tls,
+            credentials=key_at(where), token=token, tls=trusted(where),
         )))  # fmt: skip
 
 

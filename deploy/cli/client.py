@@ -13,10 +13,12 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
+from agents.joining.credentials import Credentials
 from deploy.cli.errors import NotAnswering, ServerRefused, WrongUse
 from deploy.cli.keys import key_for, trusting
 
@@ -50,6 +52,16 @@ def is_own(url: str) -> bool:
     return bool(url) and url.rstrip("/") == remembered("url").rstrip("/")
 
 
+def key_at(url: str) -> Credentials | None:
+    """The key that is shown to the server there; what this home keeps is shown to its own alone."""
+    return key_for(home() if is_own(url) else None)
+
+
+def trusted(url: str) -> ssl.SSLContext | None:
+    """What the server there is believed by; None: it speaks no TLS."""
+    return trusting(remembered("certificate") if is_own(url) else "") if urlsplit(url).scheme == "https" else None
+
+
 def base_url(given: str | None) -> str:
     """What was given, or what the home remembers, or the default; a /v1 at its end is no harm."""
     url = given or remembered("url") or DEFAULT_URL
@@ -78,9 +90,6 @@ class Client:
         self.url = url
         self._parts = urlsplit(url)
         self._timeout = timeout
-        self._own = home() if is_own(url) else None
-        """The home whose server this is; None: another's."""
-        self._tls: ssl.SSLContext | None = None
         self._connection: http.client.HTTPConnection | None = None
 
     def __enter__(self) -> Client:
@@ -93,6 +102,10 @@ class Client:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    @cached_property
+    def _tls(self) -> ssl.SSLContext | None:
+        return trusted(self.url)
 
     def get(self, path: str, **params: Any) -> Any:
         """The answer's document. None values are left out; lists repeat the parameter."""
@@ -221,7 +234,6 @@ class Client:
 
     def websocket(self, path: str, **params: Any) -> tuple[str, dict[str, str], ssl.SSLContext | None]:
         """What a WebSocket there is opened with: its URL, headers, and for wss:// whom it trusts."""
-        self._connect(self._timeout).close()  # makes the context; opens nothing yet
         url = self.url.replace("http", "ws", 1).removesuffix(self._parts.path.rstrip("/")) + self._target(path, params)
         return url, {name: value for name, value in self._headers().items() if name == "Authorization"}, self._tls
 
@@ -243,13 +255,12 @@ class Client:
     def _connect(self, timeout: float) -> http.client.HTTPConnection:
         host = self._parts.hostname or ""
         if self._parts.scheme == "https":
-            self._tls = self._tls or trusting(remembered("certificate") if self._own else "")
             return http.client.HTTPSConnection(host, self._parts.port, timeout=timeout, context=self._tls)
         return http.client.HTTPConnection(host, self._parts.port, timeout=timeout)
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept": "application/json", "User-Agent": "corral"}
-        if (key := key_for(self._own)) is not None:
+        if (key := key_at(self.url)) is not None:
             headers["Authorization"] = key.header
         return headers
 

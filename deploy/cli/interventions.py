@@ -41,7 +41,6 @@ def register(app: typer.Typer) -> None:
         """
         _each("force-remove", things, reason, url, output)
 
-
     @command(app, "declare-dead", INTERVENTIONS, ["corral declare-dead rack-3 -m 'it burnt down'", "corral declare-dead host-2"])
     def declare_dead(things: Things, reason: Reason = "", url: Url = None, output: Output = Format.TEXT) -> None:
         """Say of hosts that nothing runs there any more, where their agents can't say it.

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from agents.joining.access import own_seed, public
+from agents.joining.access import SEED, own_seed, public
 from agents.joining.registration import RegistrationRefused
 from deploy.cli.client import Client, home
 from deploy.cli.database import Home, Postgres, database_of
@@ -48,15 +48,15 @@ def register(app: typer.Typer) -> None:
                 raise Failed(str(error)) from None
             told = client.post("/corral/nats/keys", {"key": key, **whose}).document
         if output is Format.JSON:
-            print_json({**told, "seed": None if revoke else str(place / "nats.nk")})
+            print_json({**told, "seed": None if revoke else str(place / SEED)})
             return
         if revoke:
             out().print(f"{told['of']} has no key at NATS any more: who is connected with it is cut off.")
             return
-        out().print(f"{told['of']} has the key {key} at NATS; the private half is {place / 'nats.nk'}")
+        out().print(f"{told['of']} has the key {key} at NATS; the private half is {place / SEED}")
         out().print(f"  it hears {', '.join(told['hears'])}")
         out().print(f"  it says  {', '.join(told['says']) or 'nothing'}")
-        hint(f"nats --nkey {place / 'nats.nk'} -s \"$NATS_URL\" sub '{told['hears'][0]}'")
+        hint(f"nats --nkey {place / SEED} -s \"$NATS_URL\" sub '{told['hears'][0]}'")
 
     @command(app, "nats-config", SERVER, [
         "corral nats-config > corral.conf            (include it in the nats-server.conf of all of its servers)",

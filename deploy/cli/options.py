@@ -10,6 +10,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from deploy.cli.client import Client, base_url
 from deploy.cli.show import Format
+from deploy.settings import LogLevel
 
 INSTANCES, INTERVENTIONS = "Instances and hosts", "Where something does not go on"
 HISTORY, SERVER = "History: what happened, and why", "Servers"
@@ -21,6 +22,18 @@ Url = Annotated[
     str | None,
     typer.Option(
         "--url", metavar="URL", envvar="CORRAL_URL", help="Where Corral answers.", show_default="what its home remembers, or 127.0.0.1:8080"
+    ),
+]
+
+NatsUrl = Annotated[
+    str | None, typer.Option("--nats", metavar="URL", envvar="CORRAL_NATS", help="Where NATS is.", show_default="what the server says")
+]
+
+Logged = Annotated[
+    LogLevel,
+    typer.Option(
+        "--log-level", metavar="LEVEL", envvar="CORRAL_LOG_LEVEL", case_sensitive=False,
+        help=f"What is logged, and all above: {', '.join(LogLevel)}.",
     ),
 ]
 

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from deploy.cli.client import Client, base_url, home, is_own, remembered
+from deploy.cli.client import Client, base_url, home, key_at, trusted
 from deploy.cli.errors import Failed
-from deploy.cli.keys import key_for, trusting
-from deploy.cli.options import SERVER, Url, command
+from deploy.cli.options import SERVER, Logged, NatsUrl, Url, command
 from deploy.cli.show import err, out
 from deploy.settings import LogFormat, LogLevel
 
@@ -25,10 +24,9 @@ if TYPE_CHECKING:
 TELL_SECONDS = 5.0
 AT_ONCE = 8
 """Hosts that are removed at the same time."""
-MOST = 20_000
-
 END_SECONDS = 30.0
 """For one of its agents or hosts to be deactivated, or removed."""
+MOST = 20_000
 
 
 def register(app: typer.Typer) -> None:
@@ -52,13 +50,8 @@ def register(app: typer.Typer) -> None:
         folder: Annotated[
             Path | None, typer.Option("--home", help="Where they remember what they did.", show_default="$CORRAL_HOME/sim/NAME")
         ] = None,
-        nats: Annotated[
-            str | None, typer.Option("--nats", envvar="CORRAL_NATS", help="Where NATS is.", show_default="what the server says")
-        ] = None,
-        log_level: Annotated[
-            LogLevel,
-            typer.Option("--log-level", envvar="CORRAL_LOG_LEVEL", case_sensitive=False, help="What is logged, and all above."),
-        ] = LogLevel.ERROR,
+        nats: NatsUrl = None,
+        log_level: Logged = LogLevel.ERROR,
         remove: Annotated[bool, typer.Option("--remove", help="Remove these hosts and their agents from the server, and end.")] = False,
     ) -> None:
         """Be many simulated hosts at once, until Ctrl-C. Each is an agent of its own; a profile says what goes wrong with them."""
@@ -72,11 +65,7 @@ def register(app: typer.Typer) -> None:
         except BadProfile as error:
             raise Failed(str(error)) from None
         place = (folder or home() / "sim" / name).expanduser().absolute()
-        own = is_own(where)
-        tls = trusting(remembered("certificate") if own else "") if where.startswith("https") else None
-        options = CrowdOptions(
-            where, place, hosts, seed, rules, min(clusters, hosts), name, nats, key_for(home() if own else None), tls
-        )  # fmt: skip
+        options = CrowdOptions(where, place, hosts, seed, rules, min(clusters, hosts), name, nats, key_at(where), trusted(where))
         if remove:
             _remove(options)
             return

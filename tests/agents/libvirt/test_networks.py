@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -16,7 +17,9 @@ from agents.network.membership import Networks
 from agents.network.segments import read
 from tests.agents.libvirt.host import Host, Open, vm
 from tests.agents.network.test_segments import SEGMENT, told
+from tests.agents.orders import on_host
 from tests.support.config_drives import read_config_drive
+from tests.support.lab import names
 
 MAC = "02:00:01:00:00:06"
 NUMBER = 9017
@@ -72,6 +75,27 @@ async def test_a_machine_is_on_its_segments_bridge_with_its_very_mac_and_knows_i
     await host.do("compute.instance.remove", {"instanceHostMap": {"instance": tree}}, 40)
     await host.driver.apply_networks({**told(position=4), "version": "none"})
     assert await networks_of(host) == []
+
+
+async def test_a_running_machine_waits_until_its_network_is_where_it_moves_to(host: Host, open_host: Open) -> None:
+    there = await open_host(1, migration_uri=f"qemu+tcp://{names()[1]}/system")
+    tree = on_it(await host.image())
+    await host.driver.apply_networks(told(segment(host, tree), position=1))
+    await host.start(tree)
+    await host.says(tree, "corral boot 1")
+    image = {**tree["image"], "url": (await there.image())["url"]}
+    await there.make_volumes({**tree, "image": image, "volumes": [{**tree["volumes"][0], "image": image}]})
+    target = (await there.driver.resources({}))[1]
+    moving = asyncio.create_task(host.do("compute.instance.migrate", {**on_host(tree), "target": {"host": target}}, 20))
+    done, _ = await asyncio.wait({moving}, timeout=2)
+    assert not done
+    assert await host.instances() == {tree["uuid"]: "running"}
+    await there.driver.apply_networks(told(segment(host, tree), position=1))
+    await moving
+    assert await there.instances() == {tree["uuid"]: "running"}
+    await there.do("compute.instance.remove", {"instanceHostMap": {"instance": tree}}, 40)
+    await there.driver.apply_networks({**told(position=1000), "version": ""})
+    assert await networks_of(there) == []
 
 
 async def test_a_subnet_that_changed_is_another_network_once_nobody_is_on_the_old_one(host: Host) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import dns.message
 import pytest
 
 from agents.driver import DriverError
@@ -29,6 +30,8 @@ class Bridges:
     async def ensure(self, segment: Segment, mtu: int) -> None:
         if self.refuses:
             raise DriverError(self.refuses)
+        if any(each.subnet == segment.subnet and number != segment.number for number, each in self.there.items()):
+            raise DriverError("another network of this host has these addresses")
         self.there[segment.number] = segment
 
     async def present(self) -> set[int]:
@@ -46,7 +49,13 @@ class Agent:
 
     def __init__(self, folder: Path) -> None:
         self.bridges = Bridges()
-        self.networks = Networks(self.bridges, "10.0.0.1", Responder(folder / "none"))
+        self.responder = Responder(folder / "none", 0)
+        self.networks = Networks(self.bridges, "10.0.0.1", self.responder)
+
+    async def answers(self, name: str) -> bool:
+        """An instance that asks for an address."""
+        reply = await self.responder.respond("10.42.0.5", dns.message.make_query(name, "A").to_wire())
+        return reply is not None and bool(reply.answer)
 
 
 @pytest.fixture
@@ -139,3 +148,21 @@ async def test_an_agent_that_was_told_nothing_yet_takes_nothing_away(tmp_path: P
     await fresh.networks.apply({**told(), "version": ""})
     assert fresh.bridges.there == {}
     await fresh.networks.close()
+
+
+async def test_names_of_a_network_whose_addresses_are_anothers_here_are_told_to_nobody(agent: Agent) -> None:
+    other = {"instance": "i8", "name": "other", "address": "10.42.0.5"}
+    secret = {"instance": "i9", "name": "secret", "address": "10.42.0.9"}
+    overlapping = {**ALONE, "number": 8, "network": 4, "uuid": "u8", "endpoints": [other, secret]}
+    await agent.networks.apply(told(ALONE))
+    assert set((await agent.networks.apply(told(ALONE, overlapping, position=10)))["trouble"]) == {"8"}
+    assert [await agent.answers(name) for name in ("web", "other", "secret")] == [True, False, False]
+
+
+async def test_names_are_answered_while_the_engine_is_away(agent: Agent) -> None:
+    await agent.networks.apply(told(ALONE))
+    agent.bridges.refuses = "the Docker engine can't be reached"
+    assert (await agent.networks.apply(told(ALONE, position=10)))["trouble"]
+    assert await agent.answers("web")
+    await agent.networks.apply(told(position=11))
+    assert not await agent.answers("web")

@@ -16,13 +16,15 @@ from agents.network.responder import MOST_FORWARDED, MOST_OF_ONE, Responder
 from agents.network.segments import Document, Endpoint, Segment
 
 WEB, DB, AWAY = "10.42.0.5", "10.42.0.6", "10.43.0.7"
+BOTH, BOTHS_OTHER = "10.42.0.20", "10.43.0.20"
 
 
 def document() -> Document:
     ends = (Endpoint("i1", "Web", WEB, links={"Store": DB}), Endpoint("i2", "db", DB), Endpoint("i3", "db", "10.42.0.9"))
     dotted = Endpoint("i5", "bank.example", "10.42.0.66")
-    inner = Segment(7, 3, "u7", "inner", "10.42.0.0/24", "10.42.0.1", endpoints=(*ends, dotted))
-    outer = Segment(8, 4, "u8", "outer", "10.43.0.0/24", "10.43.0.1", endpoints=(Endpoint("i4", "away", AWAY),))
+    both = Endpoint("i6", "gate", BOTH, links={"far": AWAY}), Endpoint("i6", "gate", BOTHS_OTHER, links={"far": AWAY})
+    inner = Segment(7, 3, "u7", "inner", "10.42.0.0/24", "10.42.0.1", endpoints=(*ends, dotted, both[0]))
+    outer = Segment(8, 4, "u8", "outer", "10.43.0.0/24", "10.43.0.1", endpoints=(Endpoint("i4", "away", AWAY), both[1]))
     return Document("v1", 1, {7: inner, 8: outer})
 
 
@@ -47,6 +49,12 @@ def asked(asker: str, name: str, kind: str = "A") -> list[str] | None:
         (DB, "example.com", None),
         (DB, "bank.example", None),
         (DB, "bank.example.inner", ["10.42.0.66"]),
+        (DB, "gate", [BOTH]),
+        (AWAY, "gate", [BOTHS_OTHER]),
+        (BOTH, "web", [WEB]),
+        (BOTH, "away", [AWAY]),
+        (BOTH, "gate.outer", [BOTHS_OTHER]),
+        (BOTHS_OTHER, "far", [AWAY]),
     ],
 )
 def test_a_name_means_what_the_asker_may_meet(asker: str, name: str, addresses: list[str] | None) -> None:
@@ -61,6 +69,9 @@ def test_a_known_name_has_no_other_records_and_is_still_known() -> None:
 def test_an_address_has_a_name_for_those_of_its_network() -> None:
     assert asked(DB, "5.0.42.10.in-addr.arpa", "PTR") == ["Web."]
     assert asked(AWAY, "5.0.42.10.in-addr.arpa", "PTR") is None
+    assert asked(BOTH, "7.0.43.10.in-addr.arpa", "PTR") == ["away."]
+    assert asked(DB, "20.0.42.10.in-addr.arpa", "PTR") == ["gate."]
+    assert asked(DB, "20.0.43.10.in-addr.arpa", "PTR") is None
     assert asked(DB, "web", "PTR") is None
 
 
