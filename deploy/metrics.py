@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -15,13 +14,10 @@ from prometheus_client.registry import Collector
 from commands.admission.doorkeeper import Admissions
 from commands.counts import Counts
 from commands.engine.load import Load
-from deploy.watched import Moment, NatsConnection, Watched
+from deploy.watched import LocalAgents, Moment, NatsConnection, Watched
 from eventstore.counts import Appends, Distribution
 from gateway.bus.hub import Hub
 from gateway.observed import Requests
-
-if TYPE_CHECKING:  # it is made of the parts that are looked at here
-    from deploy.local import LocalHosts
 
 Samples = Iterable[tuple[tuple[str, ...], float | Distribution]]
 """Values of the labels, and the value."""
@@ -115,8 +111,8 @@ def _load(read: Callable[[Load], Samples]) -> Read:
     return lambda seen: read(seen.load) if seen.load is not None else None
 
 
-def _agents(read: Callable[[LocalHosts], Samples]) -> Read:
-    return lambda seen: read(seen.watched.hosts) if seen.watched.hosts is not None else None
+def _agents(read: Callable[[LocalAgents], Samples]) -> Read:
+    return lambda seen: read(seen.watched.agents) if seen.watched.agents is not None else None
 
 
 def _http(read: Callable[[Requests], Samples]) -> Read:

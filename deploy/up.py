@@ -85,7 +85,7 @@ async def _serve(settings: Settings) -> None:
             parts = await stack.enter_async_context(server(settings, addresses, node, listener, master))
             hosts = await stack.enter_async_context(LocalHosts(settings, home, parts, addresses.nats, node))
             if settings.has(Role.AGENTS):
-                parts.watched.hosts = parts.watched.nats["agents"] = hosts
+                parts.watched.agents = parts.watched.nats["agents"] = hosts
             url = _note(settings, home, addresses, listener)
             # With a Postgres of others the log tells whether this cloud is new; our own is as new as the home.
             new = parts.new if settings.postgres else noted(home.path).get("first_instance") == "wanted"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from agents.process.lanes import Carried
 from commands.admission.doorkeeper import Doorkeeper
 from commands.engine.engine import Engine
 from deploy.settings import Role
@@ -17,9 +18,6 @@ from gateway.bus.hub import Hub
 from gateway.observed import Requests
 from projections.errors import ViewsError
 from projections.views import Views
-
-if TYPE_CHECKING:  # it is made of these parts itself
-    from deploy.local import LocalHosts
 
 LOOK_SECONDS = 1.0
 """For all that one look asks of the database."""
@@ -34,6 +32,17 @@ class NatsConnection(Protocol):
         """How often it was made."""
 
 
+class LocalAgents(Protocol):
+    """Those of this process."""
+
+    @property
+    def running(self) -> int: ...
+
+    @property
+    def carried(self) -> Carried:
+        """What all of them ever did."""
+
+
 @dataclass(slots=True)
 class Watched:
     """None: this process has no such part, or not yet."""
@@ -46,7 +55,7 @@ class Watched:
     engine: Engine | None = None
     hub: Hub | None = None
     callers: Callers | None = None
-    hosts: LocalHosts | None = None
+    agents: LocalAgents | None = None
     doorkeeper: Doorkeeper | None = None
     nats: dict[str, NatsConnection] = field(default_factory=dict)
     """Whose connection -> it."""

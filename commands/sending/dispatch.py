@@ -23,76 +23,21 @@ from commands.failpoints import reach_all
 from commands.logic.delegation import Delegated, is_delegated
 from commands.resource import Asked, Open, Resource
 from commands.sending.bus import Bus
+from commands.sending.outstanding import FIRST_RESEND, MOST_RESEND, Outstanding
 from commands.sending.places import Places
 from commands.sending.resends import Resends
-from commands.trace import NO_TIES, Ties
+from commands.trace import Ties
 from commands.turns import handlers
 from commands.turns.inorder import in_order, knows_epochs
-from commands.turns.intake import PROGRESS_SECONDS
 from commands.turns.unanswered import Waiting
 from commands.turns.world import World
 
 log = structlog.get_logger("corral.dispatch")
 
-FIRST_RESEND = 1.0
-MOST_RESEND = 15.0
-"""Seconds between two sendings of an unanswered command."""
-
 TICK = 0.25
 
 AGENTS = "agent-"
 """What agents are asked about themselves (whether they are there) never waits for what else they are asked."""
-
-
-@dataclass(slots=True)
-class Outstanding:
-    """A command that waits for its answer."""
-
-    root: str
-    stream: str
-    command: str
-    agent: int
-    ask: str
-    epoch: int
-    subject: str
-    reply: str
-    payload: bytes
-    seconds: float
-    since: float = 0.0
-    """When this engine sent it first."""
-    waited: float = 0.0
-    """Seconds of silence since it was sent, while an answer could have come."""
-    until_resend: float = FIRST_RESEND
-    delay: float = FIRST_RESEND
-    answered: bool = False
-    silent: bool = False
-    undoes: bool = False
-    """It undoes what a closed process left behind: nobody waits for it."""
-    told: float = float("-inf")
-    """When its last progress was passed on."""
-    handler: int = 0
-    """The external handler that is asked; 0: an agent is."""
-    at_leisure: bool = False
-    """Whoever is asked need not know that it was asked before: it has its time before it is asked again, unless nobody listens."""
-    unheard: float = FIRST_RESEND
-    """Seconds until it is sent again then."""
-    missed: bool = False
-    """NATS says that nobody heard it when it was sent last."""
-    ties: Ties = NO_TIES
-    """What ties it to the request that led to it."""
-    delegated: Delegated | None = None
-    """Set where it goes through another agent; without `subject` it is known to no host yet."""
-    through: int = 0
-    """That other agent, when it was sent last. Places in flight are those of `agent`, whoever it goes through."""
-
-    def progressed(self, now: float) -> bool:
-        """The agent or handler reported progress: its time begins anew. -> whether to pass it on (once a second)."""
-        self.waited, self.silent = 0.0, False
-        self.until_resend = max(self.until_resend, self.delay)
-        if now - self.told < PROGRESS_SECONDS:
-            return False
-        self.told = now
-        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,15 +301,11 @@ class Dispatch:
             self._counts.asked(each.command, again=True)
             self._resends.count((each.agent, each.handler), each.ask, each.subject, each.stream, each.ties.correlation)
             self._publish(each)
-        if each.waited >= self._until_told(each) and not each.silent:
+        if each.waited >= each.until_told(self._patience()) and not each.silent:
             each.silent = True
             each.delay = max(each.delay, MOST_RESEND)
             self._places.leave(each.ask)  # one that hangs keeps nothing else waiting
             self._on_silence(each.root, each.ask)
-
-    def _until_told(self, each: Outstanding) -> float:
-        """Seconds of silence until people hear of it. A handler says its own."""
-        return each.seconds if each.handler else min(each.seconds, self._patience() or each.seconds)
 
     def _publish(self, each: Outstanding) -> None:
         if each.delegated is not None:

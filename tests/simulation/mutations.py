@@ -14,7 +14,8 @@ from commands.engine.engine import Engine
 from commands.logic import placement, vnets
 from commands.resource import Resource
 from commands.secrets.vault import Vault
-from commands.sending.dispatch import Dispatch, Outstanding
+from commands.sending.dispatch import Dispatch
+from commands.sending.outstanding import Outstanding
 from commands.turns import calls, handlers
 from commands.turns.claimed import leased
 from commands.turns.draft import Draft

@@ -9,7 +9,8 @@ from agents.wire import Message, command_subject, partition_of, reply_subject
 from commands.catalogue.builtin import CATALOGUE
 from commands.logic.delegation import NAME, answerer
 from commands.sending.bus import Bus
-from commands.sending.dispatch import FIRST_RESEND, Dispatch
+from commands.sending.dispatch import Dispatch
+from commands.sending.outstanding import FIRST_RESEND
 from commands.turns.unanswered import asked_of
 from commands.turns.world import World
 from tests.commands.logic.test_links import with_link_service
