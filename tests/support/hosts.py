@@ -98,15 +98,16 @@ def way_to(hosts: list[LabHost]) -> str:
     return str(ipaddress.ip_address(hosts[0].address) - 1)
 
 
-def network_state(host: LabHost) -> tuple[list[str], list[str]]:
-    """Interfaces and firewall rules of a host; a container that others have there is not counted."""
+def at_host(host: LabHost, *command: str) -> str:
+    """What a command says in the host's network."""
+    return subprocess.run([*host.inside, *command], capture_output=True, text=True, timeout=30, check=True).stdout
 
-    def said(*command: str) -> str:
-        return subprocess.run([*host.inside, *command], capture_output=True, text=True, timeout=30, check=True).stdout
 
-    interfaces = sorted(line.split()[0].partition("@")[0] for line in said("ip", "-br", "link").splitlines())
-    rules = said("iptables-save").splitlines()
-    return interfaces, sorted(line for line in rules if line.startswith("-A"))
+def network_state(host: LabHost) -> tuple[list[str], list[str], list[str]]:
+    """Interfaces, firewall rules and routes of a host; a container that others have there is not counted."""
+    interfaces = sorted(line.split()[0].partition("@")[0] for line in at_host(host, "ip", "-br", "link").splitlines())
+    rules = at_host(host, "iptables-save").splitlines()
+    return interfaces, sorted(line for line in rules if line.startswith("-A")), at_host(host, "ip", "route").splitlines()
 
 
 def inside(host: LabHost, container: Json, script: str) -> tuple[int, str]:
