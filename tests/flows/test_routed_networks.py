@@ -34,7 +34,7 @@ def on_wire(host: LabHost, two: list[LabHost]) -> str:
 
 
 @pytest.fixture
-def two(docker_hosts: dict[str, LabHost]) -> Iterator[list[LabHost]]:
+def two(docker_hosts: dict[str, LabHost], tmp_path: Path) -> Iterator[list[LabHost]]:
     """Two hosts on one link; the lab's own way between them is by way of the machine."""
     hosts = list(docker_hosts.values())[:2]
     ends = [["netns", f"corral-{each.name}", "name", WIRE] for each in hosts]
@@ -45,6 +45,7 @@ def two(docker_hosts: dict[str, LabHost]) -> Iterator[list[LabHost]]:
     yield hosts
     for each in hosts:
         clear_networks(each)
+        clear(each, tmp_path)
     at_host(hosts[0], "ip", "link", "del", WIRE)
 
 
@@ -191,7 +192,6 @@ def test_what_a_container_sends_reaches_the_host_of_a_machine_and_goes_on_to_it(
     url = boot_image(own / "images" / "counter.img").as_uri()
     machines = ["--libvirt", there.libvirt_url, "--libvirt-type", "qemu", "--libvirt-storage", str(own / "disks")]
     engines = wired(two) | {there.name: [*machines, "--host-ip", on_wire(there, two)]}
-    before = {each.name: network_state(each) for each in two}
     with a_cloud(home, tmp_path, two, engines) as cloud:
         http = cloud.http
         network = a_network(http, "10.88.0.0", data=ROUTED)
@@ -205,26 +205,31 @@ def test_what_a_container_sends_reaches_the_host_of_a_machine_and_goes_on_to_it(
         interface = parsed(domains_of(there)[f"corral-{domain_uuid(box['uuid'])}"]).find("devices/interface")
         assert interface is not None
         [bridge, tap] = [told(interface, "source", "bridge"), told(interface, "target", "dev")]
-        gateway_mac = at_host(there, "cat", f"/sys/class/net/{bridge}/address").strip()
+        gateway_mac = at_host(there, "ip", "-br", "link", "show", bridge).split()[2]
         with hears(there, tap, gateway_mac, about=box["primaryIpAddress"]):
             inside(here, client, f"ping -c 5 -W 1 {box['primaryIpAddress']}")
         gone(http, client, box)
-        until(lambda: {host.name: network_state(host) for host in two}, lambda seen: seen == before)
-        clear(there, tmp_path)
+        until(lambda: [part for each in two for part in network_state(each)], lambda seen: "corral-s" not in str(seen))
+        assert (routes(here), routes(there)) == ({}, {})
 
 
 @pytest.mark.timeout(200)
-def test_a_start_fails_with_the_reason_where_hosts_are_on_no_common_link(home: Path, tmp_path: Path, two: list[LabHost]) -> None:
-    """By the addresses that they have of the lab."""
+@pytest.mark.parametrize("between", [True, False], ids=["a machine between", "a route of its own"])
+def test_a_start_fails_with_the_reason_where_routes_are_not_possible(
+    between: bool, home: Path, tmp_path: Path, two: list[LabHost]
+) -> None:
+    """By the addresses that hosts have of the lab the machine is between them."""
     here, there = two
-    with a_cloud(home, tmp_path, two) as cloud:
+    if not between:
+        at_host(there, "ip", "route", "add", "10.86.0.128/25", "dev", WIRE)  # which goes with the wire
+    with a_cloud(home, tmp_path, two, {} if between else wired(two)) as cloud:
         http = cloud.http
         plain = {"imageUuid": f"docker:{here.image}", "networkIds": [a_network(http, "10.86.0.0", data=ROUTED)["id"]], "command": WAITS}
         web = state(http, made(http, "containers", name="web", requestedHostId=on(http, here), **plain), "running")
         client = made(http, "containers", name="client", requestedHostId=on(http, there), **plain)
         client = until(lambda: http.get(client["links"]["self"]).json(), lambda seen: seen["transitioning"] == "error")
         why = http.get(f"{client['links']['self']}/why").text
-        assert f"host {here.address} is reached by way of" in why, why
-        assert "vxlan" in why
+        assert (f"host {here.address} is reached by way of" if between else "a route of its own to 10.86.0.128/25") in why, why
         gone(http, web)
+        until(lambda: [part for each in two for part in network_state(each)], lambda seen: "corral-s" not in str(seen))
         assert (routes(here), routes(there)) == ({}, {})

@@ -136,7 +136,7 @@ def clear_networks(host: LabHost) -> None:
     client.close()
     for name in network_state(host)[0]:
         if name.startswith("corral-v"):
-            subprocess.run([*host.inside, "ip", "link", "del", name], timeout=30, check=True)
+            at_host(host, "ip", "link", "del", name)
 
 
 def on(http: httpx.Client, host: LabHost, kind: str = "docker") -> str:
