@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,11 @@ from agents.libvirt.xml import parsed
 from agents.network.routing import PROTOCOL
 from tests.flows.test_machines_on_networks import hears, told
 from tests.flows.test_networks_across_hosts import SERVES, WAITS, asking, heard_again, switch
-from tests.support.hosts import a_cloud, at_host, clear_networks, eventually, inside, made, network_state, on, state
+from tests.support.documents import made, state
+from tests.support.guests import boot_image
+from tests.support.hosts import a_cloud, at_host, eventually, inside, network_state, on
 from tests.support.lab import LabHost
-from tests.support.virtual_machines import boot_image, clear, domains_of
+from tests.support.virtual_machines import domains_of
 from tests.support.waiting import until
 
 Json = dict[str, Any]
@@ -34,19 +36,15 @@ def on_wire(host: LabHost, two: list[LabHost]) -> str:
 
 
 @pytest.fixture
-def two(docker_hosts: dict[str, LabHost], tmp_path: Path) -> Iterator[list[LabHost]]:
-    """Two hosts on one link; the lab's own way between them is by way of the machine."""
-    hosts = list(docker_hosts.values())[:2]
-    ends = [["netns", f"corral-{each.name}", "name", WIRE] for each in hosts]
-    run("ip", "link", "add", *ends[0][2:], *ends[0][:2], "type", "veth", "peer", *ends[1][2:], *ends[1][:2])
-    for each in hosts:
-        at_host(each, "ip", "address", "add", f"{on_wire(each, hosts)}/24", "dev", WIRE)
+def two(two: list[LabHost]) -> Iterator[list[LabHost]]:
+    """On one link, too; the lab's own way between them is by way of the machine."""
+    one, other = ([f"corral-{each.name}", "name", WIRE] for each in two)
+    run("ip", "link", "add", "netns", *one, "type", "veth", "peer", "netns", *other)
+    for each in two:
+        at_host(each, "ip", "address", "add", f"{on_wire(each, two)}/24", "dev", WIRE)
         at_host(each, "ip", "link", "set", WIRE, "up")
-    yield hosts
-    for each in hosts:
-        clear_networks(each)
-        clear(each, tmp_path)
-    at_host(hosts[0], "ip", "link", "del", WIRE)
+    yield two
+    at_host(two[0], "ip", "link", "del", WIRE)
 
 
 def run(*command: str) -> None:
@@ -62,6 +60,13 @@ def routes(host: LabHost) -> dict[str, str]:
     """Corral's: address -> by way of which host."""
     lines = [line.split() for line in at_host(host, "ip", "route", "show", "proto", str(PROTOCOL)).splitlines()]
     return {words[0]: words[words.index("via") + 1] for words in lines}
+
+
+def differences(before: Mapping[str, tuple[list[str], ...]], hosts: list[LabHost]) -> list[str]:
+    """What the hosts have now and did not have, and the other way round."""
+    then = {(name, line) for name, parts in before.items() for part in parts for line in part}
+    now = {(host.name, line) for host in hosts for part in network_state(host) for line in part}
+    return sorted(f"{name}: {line}" for name, line in then ^ now)
 
 
 def answers_for_others(host: LabHost) -> str:
@@ -123,7 +128,7 @@ def test_containers_meet_as_who_they_are_and_leave_nothing_behind(home: Path, tm
         until(lambda: at_host(there, "iptables-save"), lambda seen: "987654" not in seen)
 
         gone(http, web, client)
-        until(lambda: {host.name: network_state(host) for host in two}, lambda seen: seen == before)
+        until(lambda: differences(before, two), lambda seen: seen == [])
 
 
 @pytest.mark.timeout(300)

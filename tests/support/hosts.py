@@ -17,6 +17,7 @@ import httpx
 
 from agents.docker.container import UUID_LABEL
 from agents.docker.networks import SEGMENT_LABEL
+from agents.network.routing import changes, marked, read_rules
 from deploy.settings import SECURITY
 from tests.support.lab import LabHost
 from tests.support.server import CHECKOUT, Server
@@ -137,6 +138,10 @@ def clear_networks(host: LabHost) -> None:
     for name in network_state(host)[0]:
         if name.startswith("corral-v"):
             at_host(host, "ip", "link", "del", name)
+    chains = read_rules(at_host(host, "iptables-save"))
+    for number in marked(chains):
+        command = [*host.inside, "iptables-restore", "--noflush"]
+        subprocess.run(command, input=changes(number, {}, chains), text=True, timeout=30, check=True)
 
 
 def on(http: httpx.Client, host: LabHost, kind: str = "docker") -> str:
