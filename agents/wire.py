@@ -142,7 +142,8 @@ SPANNING = "network"
 
 TRANSPORT = "transport"
 """In the data of a network, and in what agents are told of its segments: how packets get from host to host."""
-TRANSPORTS = VXLAN, ROUTES = ("vxlan", "routes")
+ROUTES = "routes"
+TRANSPORTS = ("vxlan", ROUTES)
 
 NETWORK_APPLY = "network.apply"
 """Tells an agent all that its host has to know of networks (agents.network, commands.watching.networks). Nothing but its answer and the

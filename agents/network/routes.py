@@ -186,13 +186,19 @@ def _firewall_of(segment: Segment) -> tuple[str, Chains]:
 def _firewalls() -> Iterator[tuple[str, Chains]]:
     """iptables' variants that are here, with what they have."""
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-    seen = set()
+    seen: set[Path] = set()
     for name in IPTABLES:
         save, restore = (shutil.which(f"{name}-{verb}", path=path) for verb in ("save", "restore"))
-        if save is None or restore is None or (program := (Path(save).resolve(), "legacy" in Path(save).resolve().name)) in seen:
+        if save is None or restore is None or (program := Path(save).resolve()) in seen:  # one program has several names
             continue
+        try:
+            chains = read_rules(_run(save))
+        except NoWay:
+            if not seen:
+                raise
+            continue  # a variant that this kernel doesn't have
         seen.add(program)
-        yield restore, read_rules(_run(save))
+        yield restore, chains
 
 
 def _restore(firewall: str, lines: str) -> None:
