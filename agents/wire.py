@@ -140,6 +140,11 @@ UNDERLAY = "underlay"
 SPANNING = "network"
 """The kind of networks that span hosts; those of another kind (a host-only one, say) stay with the engine's own bridge."""
 
+TRANSPORT = "transport"
+"""In the data of a network, and in what agents are told of its segments: how packets get from host to host."""
+ROUTES = "routes"
+TRANSPORTS = ("vxlan", ROUTES)
+
 NETWORK_APPLY = "network.apply"
 """Tells an agent all that its host has to know of networks (agents.network, commands.watching.networks). Nothing but its answer and the
 next heartbeat says that it has it."""

@@ -18,7 +18,7 @@ from commands.catalogue.ports import parse_port
 from commands.catalogue.tasks import TASK
 from commands.catalogue.types.compute import INSTANCE_MIGRATE
 from commands.errors import NotFound, Refused, a
-from commands.logic import ssh_uri
+from commands.logic import segments, ssh_uri
 from commands.resource import Resource
 from commands.settings.setting_rows import SETTING, as_stored
 from commands.turns import handlers
@@ -268,6 +268,8 @@ class Writes:
             fields = ssh_uri.without_password(fields)
         if "networkAddress" in type.fields:
             subnets.check(fields)
+        if self._catalogue.root_type(type.name).name == "network":
+            segments.check_transport(fields.get("data"))
         if self._catalogue.root_type(type.name).name == "ipAddress":
             subnets.check_address(fields.get("address"))
         if "networkIds" in type.fields and fields.get("networkIds") and fields.get("subnetIds"):

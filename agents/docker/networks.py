@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import docker
+import structlog
 from docker.errors import APIError, NotFound
 from docker.types import IPAMConfig, IPAMPool
 
@@ -14,8 +15,11 @@ from agents.driver import DriverError, Json
 from agents.network.membership import Attachment
 from agents.network.segments import Segment
 
+log = structlog.get_logger("corral.agent.network")
+
 SEGMENT_LABEL = "corral.segment"
 NETWORK_LABEL = "corral.network.uuid"
+MTU_OPTION = "com.docker.network.driver.mtu"
 OWN_WAYS = ("host", "none", "container:")
 """Network modes in which a container is on no bridge at all."""
 MOST_SERVERS = 3
@@ -27,9 +31,18 @@ class DockerBridges:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._too_big: set[int] = set()
 
     async def ensure(self, segment: Segment, mtu: int) -> None:
-        await self._engine.work(lambda client: _ensure(client, segment, mtu))
+        made_for = await self._engine.work(lambda client: _ensure(client, segment, mtu))
+        if made_for <= mtu:
+            self._too_big.discard(segment.number)
+        elif segment.number not in self._too_big:
+            self._too_big.add(segment.number)
+            log.warning(
+                "Containers send bigger packets than their network takes now: remove them, and make them anew", action="network-mtu",
+                segment=segment.number, mtu=mtu, containers=made_for,
+            )  # fmt: skip
 
     async def present(self) -> set[int]:
         listed = await self._engine.look(lambda client: client.networks(filters={"label": SEGMENT_LABEL}))
@@ -39,11 +52,16 @@ class DockerBridges:
         return await self._engine.work(lambda client: _release(client, segment))
 
 
-def _ensure(client: docker.APIClient, segment: Segment, mtu: int) -> None:
+def _ensure(client: docker.APIClient, segment: Segment, mtu: int) -> int:
+    """The mtu that containers on it have: another one only for as long as there are any."""
     for each in _of(client, segment.number):
-        if (each["Labels"].get(NETWORK_LABEL), _subnet(each)) == (segment.uuid, (segment.subnet, segment.gateway)):
-            return
+        as_it_is = (each["Labels"].get(NETWORK_LABEL), _subnet(each)) == (segment.uuid, (segment.subnet, segment.gateway))
+        known = int((each.get("Options") or {}).get(MTU_OPTION) or mtu)
+        if as_it_is and known == mtu:
+            return mtu
         if not _release(client, segment.number):
+            if as_it_is:
+                return known
             raise DriverError(f"Docker's network {each['Name']} is of another subnet, {_subnet(each)[0]}, and has containers: remove those")
     try:
         client.create_network(
@@ -52,13 +70,14 @@ def _ensure(client: docker.APIClient, segment: Segment, mtu: int) -> None:
             check_duplicate=True,
             ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=segment.subnet, gateway=segment.gateway)]),
             labels={SEGMENT_LABEL: str(segment.number), NETWORK_LABEL: segment.uuid},
-            options={"com.docker.network.bridge.name": segment.bridge, "com.docker.network.driver.mtu": str(mtu)},
+            options={"com.docker.network.bridge.name": segment.bridge, MTU_OPTION: str(mtu)},
         )
     except APIError as error:
         if error.status_code == 409 and _of(client, segment.number):  # somebody was faster
-            return
+            return mtu
         hint = "another network of this host has these addresses" if "overlap" in str(error.explanation).lower() else "see its log"
         raise DriverError(f"Docker can't make a network of {segment.subnet}: {error.explanation} ({hint})") from error
+    return mtu
 
 
 def _subnet(listed: Json) -> tuple[str, str]:

@@ -54,10 +54,11 @@ def network_xml(segment: Segment, mtu: int) -> str:
 
 def _ensure(connection: Libvirt, segment: Segment, mtu: int) -> None:
     known = dict(_ours(connection)).get(segment.number)
-    if known is not None and not _is_as(known, segment):
-        if not _release(connection, segment.number):
+    if known is not None and not (_is_as(known, segment) and _mtu(known) == mtu):
+        if _release(connection, segment.number):
+            known = None
+        elif not _is_as(known, segment):
             raise DriverError(f"libvirt's network {segment.bridge} is of another subnet, and has machines: remove those")
-        known = None
     if known is None:
         if segment.bridge in (name for _, name in socket.if_nameindex()):
             return
@@ -78,6 +79,11 @@ def _is_as(network: Libvirt, segment: Segment) -> bool:
         return False
     subnet = ipaddress.IPv4Interface(f"{ip.get('address')}/{ip.get('netmask')}").network
     return (described.get("uuid"), str(subnet), ip.get("address")) == (segment.uuid, segment.subnet, segment.gateway)
+
+
+def _mtu(network: Libvirt) -> int | None:
+    told = parsed(network.XMLDesc()).find("mtu")
+    return None if told is None else int(told.get("size", ""))
 
 
 def _release(connection: Libvirt, segment: int) -> bool:

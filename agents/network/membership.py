@@ -1,6 +1,6 @@
-"""What the server says of networks, kept in force on this host: the engine's bridges, the tunnels between them, and the names.
+"""What the server says of networks, kept in force on this host: the engine's bridges, the ways between them, and the names.
 
-    network.apply (the whole document) -> kept in the agent's folder -> bridges, tunnels, names -> in force: instances may start
+    network.apply (the whole document) -> kept in the agent's folder -> bridges, ways, names -> in force: instances may start
                                    every few seconds: the same again, for whatever was lost, and what no longer is wanted goes
 """
 
@@ -79,6 +79,7 @@ class Networks:
         self._left: set[int] = set()
         self._named: set[int] = set()
         """The segments on which names are answered."""
+        self._swept = False
 
     @property
     def version(self) -> str:
@@ -128,14 +129,14 @@ class Networks:
             raise DriverError(
                 f"the server has not told within {KNOWN_SECONDS:.0f} s which hosts take part in network {missing}: look at its engine's log"
             ) from None
-        mtu = await asyncio.to_thread(_mtu, self.underlay)
-        return [self._attachment(nic, mtu) for nic in nics]
+        room = await asyncio.to_thread(_room, self.underlay)
+        return [self._attachment(nic, room) for nic in nics]
 
     def _knows(self, nic: Nic, uuid: str) -> bool:
         segment = self._in_force.segments.get(nic.segment) if self._in_force is not None else None
         return segment is not None and any((each.instance, each.address) == (uuid, nic.address) for each in segment.endpoints)
 
-    def _attachment(self, nic: Nic, mtu: int) -> Attachment:
+    def _attachment(self, nic: Nic, room: int) -> Attachment:
         if (wrong := self._trouble.get(nic.segment)) is not None:
             raise DriverError(f"network {nic.network}: {wrong}")
         segment = self._document.segments.get(nic.segment)
@@ -143,7 +144,7 @@ class Networks:
             raise DriverError(f"network {nic.network} left this host while the instance was about to start on it")
         responder = self._responder
         names = (segment.gateway, *responder.others()) if responder is not None and responder.listens(segment.gateway) else ()
-        return Attachment(segment.bridge, nic.address, nic.mac, names, mtu)
+        return Attachment(segment.bridge, nic.address, nic.mac, names, segment.mtu(room))
 
     async def _keep_up(self) -> None:
         while True:
@@ -177,8 +178,8 @@ class Networks:
     async def _bring(self, segment: Segment) -> str | None:
         """What is wrong, if something is."""
         try:
-            await self._bridges.ensure(segment, await asyncio.to_thread(_mtu, self.underlay))
-            await asyncio.to_thread(_dig, segment, self.underlay)
+            await self._bridges.ensure(segment, segment.mtu(await asyncio.to_thread(_room, self.underlay)))
+            await asyncio.to_thread(_open_ways, segment, self.underlay)
         except DriverError as error:
             return str(error)
         return None
@@ -190,10 +191,13 @@ class Networks:
             unwanted = await self._bridges.present() - document.segments.keys()
             left = set()
             for number in unwanted:
-                await asyncio.to_thread(_fill_in, number)
+                await asyncio.to_thread(_close_ways, number)
                 if not await self._bridges.release(number):
                     left.add(number)
             self._left = left
+            if document.segments or (self._in_force is not None and self._in_force.segments):
+                await asyncio.to_thread(_sweep, document, whole=not self._swept)
+                self._swept = True
         except DriverError as error:
             log.debug("What is left of networks can't be seen", action="networks-unseen", error=str(error))
 
@@ -207,19 +211,25 @@ def _responder() -> Responder:
     return Responder()
 
 
-def _mtu(underlay: str) -> int:
-    from agents.network import tunnels
+def _room(underlay: str) -> int:
+    from agents.network import ways
 
-    return tunnels.mtu(underlay)
-
-
-def _dig(segment: Segment, underlay: str) -> None:
-    from agents.network import tunnels
-
-    tunnels.ensure(segment, underlay)
+    return ways.room(underlay)
 
 
-def _fill_in(number: int) -> None:
-    from agents.network import tunnels
+def _open_ways(segment: Segment, underlay: str) -> None:
+    from agents.network import ways
 
-    tunnels.remove(number)
+    ways.ensure(segment, underlay)
+
+
+def _close_ways(number: int) -> None:
+    from agents.network import ways
+
+    ways.remove(number)
+
+
+def _sweep(document: Document, *, whole: bool) -> None:
+    from agents.network import ways
+
+    ways.sweep(document, whole=whole)

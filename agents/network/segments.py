@@ -12,11 +12,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from agents.wire import NETWORK_APPLY, SPANNING
+from agents.wire import NETWORK_APPLY, ROUTES, SPANNING, TRANSPORT, TRANSPORTS
+
+ETHERNET = 1500
+OVERHEAD = 50
+"""Bytes: an Ethernet's, and what a tunnel over IPv4 takes of them."""
 
 
 class BadDocument(ValueError):
     """The document can't be understood: the text says where."""
+
+
+def bridge_of(segment: int) -> str:
+    """The interface to which a segment's instances are tied."""
+    return f"corral-s{segment}"
 
 
 def tunnel_of(segment: int) -> str:
@@ -39,7 +48,8 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """`number`: the subnet's id, and the tunnel's (VNI). `hosts`: the addresses of all that take part, this one's among them."""
+    """`number`: the subnet's id, and the tunnel's (VNI). `hosts`: the addresses of all that take part, this one's among them. `routed`: by
+    plain routes between them, and no tunnels."""
 
     number: int
     network: int
@@ -49,11 +59,12 @@ class Segment:
     gateway: str
     hosts: tuple[str, ...] = ()
     endpoints: tuple[Endpoint, ...] = ()
+    routed: bool = False
 
     @property
     def bridge(self) -> str:
         """Of the interface, and of the engine's network."""
-        return f"corral-s{self.number}"
+        return bridge_of(self.number)
 
     @property
     def tunnel(self) -> str:
@@ -67,6 +78,10 @@ class Segment:
     def peers(self, underlay: str) -> set[str]:
         """The other hosts, as seen from one."""
         return {*self.hosts} - {underlay}
+
+    def mtu(self, room: int) -> int:
+        """Bytes of what goes through the bridge, where the hosts' own network takes `room`."""
+        return room if self.routed else min(ETHERNET, room) - OVERHEAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +117,14 @@ def _segment(data: Mapping[str, Any]) -> Segment:
     return Segment(
         int(data["number"]), int(data["network"]), str(data["uuid"]), str(data.get("domain") or ""), str(network),
         _address(data["gateway"]), tuple(map(_address, data.get("hosts") or ())), tuple(map(_endpoint, data.get("endpoints") or ())),
+        _routed(data.get(TRANSPORT)),
     )  # fmt: skip
+
+
+def _routed(transport: Any) -> bool:
+    if transport not in (None, *TRANSPORTS):
+        raise ValueError(f"{TRANSPORT} {transport!r} is not one of {', '.join(TRANSPORTS)}")
+    return bool(transport == ROUTES)
 
 
 def _endpoint(data: Mapping[str, Any]) -> Endpoint:

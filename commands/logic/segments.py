@@ -12,8 +12,9 @@ from dataclasses import dataclass
 
 import orjson
 
-from agents.wire import SPANNING, UNDERLAY
+from agents.wire import ROUTES, SPANNING, TRANSPORT, TRANSPORTS, UNDERLAY
 from commands.catalogue.subnets import DEFAULT_SIZE
+from commands.errors import Refused
 from commands.logic import nics
 from commands.resource import Json, Resource
 from commands.turns.fleet import Fleet
@@ -21,6 +22,14 @@ from commands.turns.world import World
 
 ON = ("activating", "active")
 """States of a map to a host on which the instance is, or is about to be."""
+
+
+
+def check_transport(data: object) -> None:
+    """Of a network that is made or changed. Raises Refused."""
+    given = data.get(TRANSPORT) if isinstance(data, Mapping) else None
+    if given not in (None, *TRANSPORTS):
+        raise Refused("InvalidOption", f"{TRANSPORT} is {given!r}: {' and '.join(TRANSPORTS)} are known", "data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +154,7 @@ def _told(subnet: Resource, network: Resource, members: Iterable[Member], hosts:
     return {
         "number": subnet.id, "network": network.id, "uuid": subnet.row.get("uuid"),
         "domain": network.get("domain") or network.row.get("name"), "subnet": str(own), "gateway": gateway,
+        **({TRANSPORT: ROUTES} if network.data.get(TRANSPORT) == ROUTES else {}),
         "hosts": sorted({at for at in hosts.values() if at is not None}),
         "endpoints": [
             {

@@ -35,6 +35,7 @@ BOOTS_FROM_NETWORK = """<%inherit file="base.mako"/>
 LISTENS = """
 import socket, sys, time
 name, frm, end = sys.argv[1], bytes.fromhex(sys.argv[2].replace(":", "")), time.monotonic() + float(sys.argv[3])
+about = b"".join(map(socket.inet_aton, sys.argv[4:]))
 with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(3)) as heard:
     heard.bind((name, 0))
     heard.settimeout(1)
@@ -43,16 +44,16 @@ with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(3)) as heard:
             frame = heard.recv(2048)
         except TimeoutError:
             continue
-        if frame[6:12] == frm:
+        if frame[6:12] == frm and about in frame:
             sys.exit(0)
 sys.exit("nothing came from there")
 """
 
 
 @contextmanager
-def hears(host: LabHost, interface: str, mac: str) -> Iterator[None]:
-    """In the end a frame from the mac has come by the host's interface."""
-    command = [*host.inside, sys.executable, "-c", LISTENS, interface, mac, str(SECONDS)]
+def hears(host: LabHost, interface: str, mac: str, *, about: str | None = None) -> Iterator[None]:
+    """In the end a frame from the mac has come by the host's interface; one in which this address is, if it is given."""
+    command = [*host.inside, sys.executable, "-c", LISTENS, interface, mac, str(SECONDS), *([] if about is None else [about])]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as listening:
         try:
             yield

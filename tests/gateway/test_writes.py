@@ -264,6 +264,17 @@ async def test_a_subnet_gives_out_addresses_of_its_network(api: Api, given: dict
     assert usable["state"] == "registering"
 
 
+async def test_how_a_network_gets_from_host_to_host_is_one_of_the_ways_that_are_known(api: Api) -> None:
+    refused = await api.http.post("/v1/networks", json={"name": "n", "data": {"transport": "pigeons"}})
+    made = await api.post("/v1/networks", name="n", data={"transport": "routes"})
+    changed = await api.http.put(f"/v1/networks/{made['id']}", json={"data": {"transport": 7}})
+    for response in (refused, changed):
+        document = response.json()
+        assert (response.status_code, document["code"], document["fieldName"]) == (422, "InvalidOption", "data")
+        assert "vxlan and routes are known" in document["message"]
+    assert made["data"]["transport"] == "routes"
+
+
 async def test_an_ip_address_is_one(api: Api) -> None:
     response = await api.http.post("/v1/ipaddresses", json={"address": "rubbish"})
     assert (response.status_code, response.json()["code"], response.json()["fieldName"]) == (422, "InvalidFormat", "address")

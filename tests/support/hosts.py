@@ -17,6 +17,7 @@ import httpx
 
 from agents.docker.container import UUID_LABEL
 from agents.docker.networks import SEGMENT_LABEL
+from agents.network.routing import changes, marked, read_rules
 from deploy.settings import SECURITY
 from tests.support.lab import LabHost
 from tests.support.server import CHECKOUT, Server
@@ -98,15 +99,16 @@ def way_to(hosts: list[LabHost]) -> str:
     return str(ipaddress.ip_address(hosts[0].address) - 1)
 
 
-def network_state(host: LabHost) -> tuple[list[str], list[str]]:
-    """Interfaces and firewall rules of a host; a container that others have there is not counted."""
+def at_host(host: LabHost, *command: str) -> str:
+    """What a command says in the host's network."""
+    return subprocess.run([*host.inside, *command], capture_output=True, text=True, timeout=30, check=True).stdout
 
-    def said(*command: str) -> str:
-        return subprocess.run([*host.inside, *command], capture_output=True, text=True, timeout=30, check=True).stdout
 
-    interfaces = sorted(line.split()[0].partition("@")[0] for line in said("ip", "-br", "link").splitlines())
-    rules = said("iptables-save").splitlines()
-    return interfaces, sorted(line for line in rules if line.startswith("-A"))
+def network_state(host: LabHost) -> tuple[list[str], list[str], list[str]]:
+    """Interfaces, firewall rules and routes of a host; a container that others have there is not counted."""
+    interfaces = sorted(line.split()[0].partition("@")[0] for line in at_host(host, "ip", "-br", "link").splitlines())
+    rules = at_host(host, "iptables-save").splitlines()
+    return interfaces, sorted(line for line in rules if line.startswith("-A")), at_host(host, "ip", "route").splitlines()
 
 
 def inside(host: LabHost, container: Json, script: str) -> tuple[int, str]:
@@ -135,7 +137,11 @@ def clear_networks(host: LabHost) -> None:
     client.close()
     for name in network_state(host)[0]:
         if name.startswith("corral-v"):
-            subprocess.run([*host.inside, "ip", "link", "del", name], timeout=30, check=True)
+            at_host(host, "ip", "link", "del", name)
+    chains = read_rules(at_host(host, "iptables-save"))
+    for number in marked(chains):
+        command = [*host.inside, "iptables-restore", "--noflush"]
+        subprocess.run(command, input=changes(number, {}, chains), text=True, timeout=30, check=True)
 
 
 def on(http: httpx.Client, host: LabHost, kind: str = "docker") -> str:

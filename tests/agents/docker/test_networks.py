@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from agents.docker import DockerDriver
 from agents.docker.networks import SEGMENT_LABEL, attached
@@ -84,6 +85,33 @@ async def test_a_container_is_on_its_network_at_its_very_address_also_after_the_
     await do(driver, purge(tree, 40))
     await driver.apply_networks({**told(position=4), "version": "none"})
     assert segments_of(host) == []
+
+
+async def test_a_network_takes_packets_of_another_size_once_no_container_is_on_it(
+    driver: DockerDriver, host: LabHost
+) -> None:
+    tree = on_it(host)
+
+    def mtu() -> str:
+        client = host.client()
+        try:
+            return str(client.networks.get("corral-s9007").attrs["Options"]["com.docker.network.driver.mtu"])
+        finally:
+            client.close()
+
+    await driver.apply_networks(told(segment(host, tree), position=1))
+    assert mtu() == "1450"
+    await driver.apply_networks(told(segment(host, tree, transport="routes"), position=2))
+    assert mtu() == "1500"
+    await do(driver, activate(tree, 10))
+    with capture_logs() as logs:
+        for position in (3, 4):
+            assert (await driver.apply_networks(told(segment(host, tree), position=position)))["trouble"] == {}
+    assert [(each["mtu"], each["containers"]) for each in logs if each["action"] == "network-mtu"] == [(1450, 1500)], "it is said once"
+    assert mtu() == "1500"
+    await do(driver, purge(tree, 20))
+    await driver.apply_networks(told(segment(host, tree), position=5))
+    assert mtu() == "1450"
 
 
 async def test_an_agent_that_can_not_reach_other_hosts_says_so_and_what_to_do(driver: DockerDriver, host: LabHost) -> None:

@@ -38,11 +38,20 @@ def test_a_document_is_read_whole() -> None:
         ({"number": None}, "NoneType"),
         ({"endpoints": [{"instance": "i1", "address": "web"}]}, "web"),
         ({"hosts": ["alpha"]}, "alpha"),
+        ({"transport": "smoke"}, "smoke"),
     ],
 )
 def test_a_document_that_is_wrong_anywhere_is_refused_and_says_where(wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(BadDocument, match=words):
         read(told({**SEGMENT, **wrong}))
+
+
+@pytest.mark.parametrize(
+    ("transport", "room", "mtu"),
+    [(None, 1500, 1450), ("vxlan", 9000, 1450), ("vxlan", 1400, 1350), ("routes", 1500, 1500), ("routes", 9000, 9000)],
+)
+def test_a_tunnel_takes_its_share_of_every_packet_and_routes_do_not(transport: str | None, room: int, mtu: int) -> None:
+    assert read(told({**SEGMENT, "transport": transport})).segments[7].mtu(room) == mtu
 
 
 def test_the_gateway_has_one_mac_on_all_hosts_and_another_on_each_segment() -> None:

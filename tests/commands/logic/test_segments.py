@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents.wire import UNDERLAY
+from agents.wire import TRANSPORT, UNDERLAY
 from commands.logic.payload import instance_map
 from commands.logic.segments import Documents, Member, member
 from commands.resource import Resource
@@ -81,6 +81,20 @@ def test_a_change_is_another_version_and_nothing_else_is() -> None:
     [two] = told(story).values()
     assert two["version"] != one["version"]
     assert two["segments"][0]["endpoints"][0]["name"] == "site"
+
+
+def test_a_network_whose_data_says_routes_is_told_of_as_routed_and_others_as_they_were() -> None:
+    story = a_cloud_with_addresses()
+    a_network(story)
+    on_network(story, name="web")
+    [document] = told(story).values()
+    assert TRANSPORT not in document["segments"][0]
+    [network] = of_type(story, "network")
+    for transport, then in (("routes", "routes"), ("vxlan", None)):
+        story.command(network.stream, Update({"data": {TRANSPORT: transport}}))
+        story.answer_all()
+        [document] = told(story).values()
+        assert document["segments"][0].get(TRANSPORT) == then
 
 
 def test_who_has_stopped_keeps_its_name_and_is_nowhere_and_who_is_removed_is_forgotten() -> None:
