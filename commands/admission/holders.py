@@ -30,6 +30,7 @@ API_KEYS = frozenset({"apiKey", "agentApiKey"})
 
 ADMINS, READERS = frozenset({"superadmin", "admin"}), frozenset({"readAdmin"})
 
+
 @dataclass(frozen=True, slots=True)
 class Holder:
     """`name`: the stream that has the key, or what its holder is called."""

@@ -46,7 +46,7 @@ CLIENTS_ALONE: Mapping[str, frozenset[str]] = {
     "image": frozenset({"checksum", "isPublic", "url"}),
     "instance": frozenset({
         "capAdd", "command", "commandArgs", "dataVolumes", "dataVolumesFrom", "devices", "dockerCreate", "dockerVolumes", "entryPoint",
-        "environment", "groupAdd", "imageUuid", "privileged", "securityOpt", "user", "userdata",
+        "environment", "firstHostId", "groupAdd", "imageUuid", "privileged", "securityOpt", "user", "userdata",
     }),
 }  # fmt: skip
 """Columns, fields and keys of `data` that no agent's answer changes (a handler's may), beside all that ties a row to another: where an

@@ -102,8 +102,9 @@ def find_place(turn: Turn, instance: Resource) -> None:
         image = turn.get("image", instance.row.get("imageId"))
         spread = bool(turn.settings["simple.allocator.spread"])
         used, allowed, first = pools_in_use(turn, instance), placement.valid_hosts(instance), instance.get(placement.FIRST)
-        found = placement.place(turn, instance, image, needed, spread, used, allowed=allowed if first is None else {first})
-        if first is not None and isinstance(found, placement.NotPlaced):
+        fits = {first} if first is not None and (allowed is None or first in allowed) else allowed
+        found = placement.place(turn, instance, image, needed, spread, used, allowed=fits)
+        if isinstance(found, placement.NotPlaced) and fits != allowed:
             found = placement.place(turn, instance, image, needed, spread, used, allowed=allowed)
         if isinstance(found, placement.NotPlaced):
             raise Failure(str(found))

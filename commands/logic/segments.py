@@ -24,7 +24,6 @@ ON = ("activating", "active")
 """States of a map to a host on which the instance is, or is about to be."""
 
 
-
 def check_transport(data: object) -> None:
     """Of a network that is made or changed. Raises Refused."""
     given = data.get(TRANSPORT) if isinstance(data, Mapping) else None

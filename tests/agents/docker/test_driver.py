@@ -43,8 +43,6 @@ def client(host: LabHost) -> Iterator[docker.APIClient]:
     client.close()
 
 
-
-
 @pytest.fixture
 async def agent(client: docker.APIClient, host: LabHost, nats_url: str, number: int, tmp_path: Path) -> AsyncIterator[DockerDriver]:
     """The driver of an agent that hears."""

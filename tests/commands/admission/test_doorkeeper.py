@@ -264,6 +264,7 @@ sys.modules["nkeys"] = sys.modules["nacl"] = None
 from agents.joining.access import Access
 from agents.process.connection import connect, disconnect
 
+
 async def main():
     client = await connect(sys.argv[1], "agent", access=Access(sys.argv[2]))
     await client.subscribe("corral.agent.a7.>")

@@ -313,6 +313,9 @@ def test_a_first_host_is_taken_once_and_where_it_is_full_another() -> None:
     story.answer_all()
     assert [story.resource(f"instanceHostMap-{number}").row["hostId"] for number in (1, 2)] == [2, 1]
     assert {story.resource(f"instance-{number}").get("firstHostId") for number in (1, 2)} == {None}
+    story.create("container", imageId=1, accountId=1, firstHostId=1, requestedHostId=3)
+    story.answer_all()
+    assert story.resource("instanceHostMap-3").row["hostId"] == 3, "where it has to go comes first"
 
 
 def test_a_teardown_that_fails_is_asked_again_until_it_is_done_and_says_so_meanwhile() -> None:
