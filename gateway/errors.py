@@ -56,6 +56,7 @@ CODES: Mapping[str, tuple[int, str]] = {
     "Not Implemented": (501, "this server can't do it as it is set up: the message says what it lacks"),
     "AgentError": (502, "the agent of the host answered that it can't, and why"),
     "Service Unavailable": (503, "the database, the views or a config item's files can't be read now; Retry-After says when to ask again"),
+    "Gateway Timeout": (504, "the agent of a host did not answer in time"),
     "QueryTooSlow": (503, "nothing that the list is asked by has an index, and there is too much of it; or a link leads to too much"),
 }
 """code -> status, and when it is answered: all that a client can be told. What is not here is a fault of the server's, with status 500."""

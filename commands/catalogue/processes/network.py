@@ -77,13 +77,14 @@ NIC = lifecycle(
 )
 
 FREES_ADDRESS = gives_back("IpAddressDeactivate", addresses.release)
-"""By its deactivation, or by its purge where its removal was forced."""
+"""By its deactivation; where its removal was forced, by its purge, or by its return, inactive as it is then."""
 
 ADDRESS_LIFE = lifecycle(
     "ipAddress",
     create=(Decide(pools.choose_subnet),),
     activate=(Decide(addresses.lease),),
     deactivate=(FREES_ADDRESS,),
+    restore=(FREES_ADDRESS,),
     purge=Phases(
         pre=STAYS_IN_USE,
         handlers=(

@@ -93,6 +93,20 @@ def test_an_address_that_is_removed_by_force_is_free_for_others() -> None:
     assert claims_on(story, "subnet-1/address") == {item: other.stream}
 
 
+def test_an_address_that_comes_back_when_its_instance_is_gone_is_free_for_others() -> None:
+    story = a_cloud()
+    a_network(story)
+    made = on_network(story)
+    story.command("ipAddress-1", ForceRemove("it is in the way"))
+    story.command(made.stream, Delete())
+    story.answer_all()
+    story.command(made.stream, Run("purge"))
+    story.answer_all()
+    story.command("ipAddress-1", Run("restore"))
+    assert (story.resource(made.stream).state, story.resource("ipAddress-1").state) == ("purged", "inactive")
+    assert claims_on(story, "subnet-1/address") == {}
+
+
 def test_an_instance_can_be_ended_after_its_address_was_removed_by_force() -> None:
     story = a_cloud()
     a_network(story)
