@@ -23,6 +23,9 @@ PING_SECONDS = 10
 FLUSH_SECONDS = 6 * PING_SECONDS
 """Longer than that takes: by then there is another connection, or an answer."""
 
+LOOK_SECONDS = 0.5
+"""Until it is looked whether a connection is still the same."""
+
 
 async def connect(
     url: str, name: str, options: Mapping[str, Any] | None = None, *, access: Access | None = None, closed: asyncio.Event | None = None
@@ -66,16 +69,30 @@ async def connect(
 
 
 async def reached(client: Client, seconds: float) -> None:
-    """Returns when NATS has got all that was sent before. Raises what the client raises when it has not, or TimeoutError.
-
-    Whoever waits no longer leaves the client to it: one that is cancelled is deaf from the moment that its answer comes after all.
-    """
-    flushing = asyncio.ensure_future(_flush(client))
-    flushing.add_done_callback(lambda each: each.cancelled() or each.exception())  # nobody may be left to ask for it
+    """Returns when NATS has got all that was sent before. Raises what the client raises when it has not, or TimeoutError."""
+    flushing = _flushing(client)
     done, _ = await asyncio.wait({flushing}, timeout=seconds)
     if not done:
         raise TimeoutError(f"NATS did not confirm within {seconds} seconds what was sent")
     flushing.result()
+
+
+async def arrived(client: Client) -> None:
+    """The same for as long as this connection lasts: where all is slow, sending again would make it slower. Raises ConnectionError when
+    it is another, or none."""
+    made, flushing = client.stats["reconnects"], _flushing(client)
+    while not flushing.done():
+        await asyncio.wait({flushing}, timeout=LOOK_SECONDS)
+        if not client.is_connected or client.stats["reconnects"] != made:
+            raise ConnectionError("the connection to NATS was lost before it confirmed what was sent")
+    flushing.result()
+
+
+def _flushing(client: Client) -> asyncio.Task[None]:
+    """Whoever waits no longer leaves the client to it: one that is cancelled is deaf from the moment that its answer comes after all."""
+    flushing = asyncio.ensure_future(_flush(client))
+    flushing.add_done_callback(lambda each: each.cancelled() or each.exception())  # nobody may be left to ask for it
+    return flushing
 
 
 async def _flush(client: Client) -> None:

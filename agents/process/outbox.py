@@ -16,7 +16,7 @@ from nats.aio.client import Client
 from nats.errors import MaxPayloadError
 
 from agents.process import failpoints
-from agents.process.connection import reached
+from agents.process.connection import arrived
 from agents.process.ledger import Ledger
 from agents.wire import Message
 
@@ -25,7 +25,6 @@ log = structlog.get_logger("corral.agent.outbox")
 MOST = 10_000
 """Messages kept while NATS is away. What is dropped beyond is on disk: it is answered again when it is asked for again."""
 RETRY_SECONDS = 0.2
-FLUSH_SECONDS = 2
 BATCH = 256
 
 
@@ -106,7 +105,7 @@ class Outbox:
             for each in batch:
                 for _ in range(each.copies if each.reply.name else 0):
                     await self._publish(client, each.reply)
-            await reached(client, FLUSH_SECONDS)
+            await arrived(client)
         except Exception as error:  # lost in this moment: the whole batch again
             log.warning("Answers could not be published; they are kept", action="publish-failed", error=repr(error), answers=len(batch))
             return False

@@ -152,6 +152,7 @@ class SimulatedClient(Client):
 
     def __init__(self, network: Network, process: Process) -> None:
         self._network, self._process = network, process
+        self.stats = {"reconnects": 0}
 
     @property
     def is_connected(self) -> bool:

@@ -1,40 +1,51 @@
-"""An agent's connection to a NATS that stands still for a while."""
+"""When what was sent to NATS counts as arrived: while all is slow, and when the connection is another meanwhile."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
+import asyncio
 
 import pytest
-from nats.aio.msg import Msg
+from nats.aio.client import Client
 
-from agents.process.connection import connect, disconnect, reached
-from deploy.embedded import EmbeddedNats, hold
-from tests.support.servers import standing_still
-from tests.support.waiting import happens
-
-pytestmark = pytest.mark.timeout(60)
+from agents.process.connection import arrived, reached
 
 
-@pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[EmbeddedNats]:
-    with hold(tmp_path) as home:
-        async with EmbeddedNats(home, preferred=0) as nats:
-            yield nats
+class SlowClient(Client):
+    """Its pings are answered when `answer` is set."""
+
+    def __init__(self) -> None:
+        self.stats = {"reconnects": 0}
+        self.answer = asyncio.Event()
+        self.connected = True
+
+    @property
+    def is_connected(self) -> bool:
+        return self.connected
+
+    async def flush(self, timeout: int = 10) -> None:
+        await self.answer.wait()
 
 
-async def test_what_nats_confirms_too_late_leaves_an_agent_s_connection_hearing(server: EmbeddedNats) -> None:
-    client = await connect(server.url, "test")
-    heard: list[bytes] = []
+async def test_what_is_slow_has_arrived_in_the_end_though_others_give_it_up() -> None:
+    client = SlowClient()
+    waiting = asyncio.create_task(arrived(client))
+    with pytest.raises(TimeoutError, match="within"):
+        await reached(client, 0.01)
+    await asyncio.wait({waiting}, timeout=1.2)
+    assert not waiting.done(), "a connection that lasts is waited for"
+    client.answer.set()
+    await asyncio.wait_for(waiting, 5)
 
-    async def hear(message: Msg) -> None:
-        heard.append(message.data)
 
-    await client.subscribe("corral.test", cb=hear)
-    async with standing_still(server):
-        with pytest.raises(TimeoutError):
-            await reached(client, 1)
-    await reached(client, 10)
-    await client.publish("corral.test", b"again")
-    await happens(lambda: heard == [b"again"], 5)  # sooner than the client itself finds that its connection is dead
-    await disconnect(client)
+@pytest.mark.parametrize("again", [True, False], ids=["there is another", "there is none"])
+async def test_what_was_sent_over_a_connection_that_is_gone_is_to_be_sent_again(again: bool) -> None:
+    client = SlowClient()
+    waiting = asyncio.create_task(arrived(client))
+    await asyncio.sleep(0)
+    if again:
+        client.stats["reconnects"] += 1
+    else:
+        client.connected = False
+    with pytest.raises(ConnectionError, match="lost before"):
+        await asyncio.wait_for(waiting, 5)
+    client.answer.set()
