@@ -250,7 +250,7 @@ def _configuration(options: AgentOptions) -> Configuration:
 def _driver(options: AgentOptions, own: str) -> Driver:
     """Raises DriverError where what it needs is not installed."""
     if options.sim:
-        return SimulatedDriver(own)
+        return SimulatedDriver(own, name=options.name)
     if not options.libvirt:
         return _docker(options)
     if not options.docker:

@@ -98,7 +98,7 @@ class SimulatedDriver:
     """`uuid` is the agent's; `data` is the agent row's data (a ping may bring a newer one). `folder`: if not the agent's.
 
     `boxes`: where the boxes are kept, for many that share one file; `owner` tells whose are whose. A `delegated` one lives in an instance,
-    and has no hosts.
+    and has no hosts. `name`: what people call its hosts.
     """
 
     kind = "sim"
@@ -106,8 +106,9 @@ class SimulatedDriver:
     def __init__(
         self, uuid: str, folder: Path | None = None, *, data: Json | None = None, knobs: Knobs | None = None, owner: str = "",
         delegated: bool = False, configuration: Configuration | None = None, boxes: sqlite3.Connection | None = None,
+        name: str | None = None,
     ) -> None:
-        self._uuid, self._folder, self._owner, self._delegated = uuid, folder, owner, delegated
+        self._uuid, self._folder, self._owner, self._delegated, self._name = uuid, folder, owner, delegated, name
         self._data: Json = data or {}
         self._knobs = knobs or Knobs()
         self._configuration = configuration
@@ -164,7 +165,7 @@ class SimulatedDriver:
         pools = [(host, f"{host}-{number}") for host in hosts for number in range(shape.pools_per_host)]
         return [
             *({"type": "storagePool", "kind": "sim", "uuid": pool, "name": None, "hostUuid": host} for host, pool in pools),
-            *({"type": "host", "kind": "sim", "uuid": host, "name": None, **physical} for host in hosts),
+            *({"type": "host", "kind": "sim", "uuid": host, "name": self._name, **physical} for host in hosts),
             *({"type": "physicalHost", "kind": "sim", "uuid": uuid, "name": None} for uuid in physical.values()),
         ]
 

@@ -47,6 +47,11 @@ async def test_it_reports_pools_then_hosts_then_its_physical_host(driver: Simula
     ]
 
 
+async def test_its_hosts_are_called_as_people_call_it() -> None:
+    named = await SimulatedDriver("agent1", name="rack-1").resources({})
+    assert {each["name"] for each in named if each["type"] == "host"} == {"rack-1"}
+
+
 async def test_counts_come_from_the_agents_data_of_the_ping(driver: SimulatedDriver) -> None:
     settings = {"hosts": 2, "storagePoolsPerHost": 2, "addPhysicalHost": False}
     told = await driver.resources({"agent": {"data": {SETTINGS_KEY: settings}}})
