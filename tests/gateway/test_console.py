@@ -67,9 +67,8 @@ async def machine(store: PostgresStore, database: str, nats_url: str, tmp_path: 
         number = await api.add("agent", uri=f"event://{own}", uuid=own, managedConfig=False)
         driver = Screened(own)
         async with Agent(number, own, driver, tmp_path, nats_url, heartbeat_seconds=0.5) as agent:
+            await api.has_hosts()
             async with asyncio.timeout(SECONDS):
-                while not (await api.http.get("/v1/storagepools", params={"state": "active", "kind": "sim"})).json()["data"]:
-                    await asyncio.sleep(0.05)
                 made = await api.post("/v1/virtualmachines", imageUuid="sim:box", name="box")
                 while (row := await api.get(f"/v1/virtualmachines/{made['id']}"))["state"] != "running":
                     await asyncio.sleep(0.05)

@@ -73,6 +73,12 @@ class Api:
         version = len(await self.store.read(stream))
         return (await self.store.append([Write(stream, version, events)])).last
 
+    async def has_hosts(self, count: int = 1) -> None:
+        """Simulated ones, as their pools show: these are what an agent tells of last."""
+        async with asyncio.timeout(30):
+            while len((await self.get("/v1/storagepools", state="active", kind="sim"))["data"]) < count:
+                await asyncio.sleep(0.05)
+
     async def settled(self) -> None:
         """The views hold all that is in the log."""
         assert await self.views.wait_for(await self.store.head(), 10)

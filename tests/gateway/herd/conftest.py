@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -75,9 +74,7 @@ async def a_cloud(store: PostgresStore, database: str, nats_url: str, folder: Pa
         driver = SimulatedDriver(own, data=shape, knobs=Knobs(delay=delay))
         client = await nats.connect(nats_url)
         async with Agent(number, own, driver, folder / "agent", nats_url, heartbeat_seconds=0.5):
-            async with asyncio.timeout(SECONDS):
-                while len((await api.get("/v1/storagepools", state="active", kind="sim"))["data"]) < HOSTS:
-                    await asyncio.sleep(0.05)
+            await api.has_hosts(HOSTS)
             yield Cloud(api, client, delay)
         await client.close()
 

@@ -55,9 +55,7 @@ async def a_cloud(store: PostgresStore, database: str, nats: str, folder: Path, 
         number = await api.add("agent", uri=f"event://{own}", uuid=own, managedConfig=False)
         driver = Talker(own)
         async with Agent(number, own, driver, folder, nats, heartbeat_seconds=0.5) as agent:
-            async with asyncio.timeout(SECONDS):
-                while not (await api.http.get("/v1/storagepools", params={"state": "active", "kind": "sim"})).json()["data"]:
-                    await asyncio.sleep(0.05)
+            await api.has_hosts()
             made = await api.post("/v1/containers", imageUuid="sim:talk", name="talk")
             cloud = Cloud(api, nats, agent, driver, made["id"], folder)
             await cloud.until_state("running")
